@@ -1,0 +1,102 @@
+"""Virtual desktop collections (Win32_RDMSVirtualDesktopCollection)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class CollectionType(IntEnum):
+    """Type property: enumeration Win32_RDMSVirtualDesktopCollection.Type."""
+
+    POOLED = 1
+    MANUAL_PERSONAL = 2
+    AUTO_PERSONAL = 3
+
+
+class CollectionState(IntEnum):
+    """CollectionState key (facts c.4). 9 is unused; 6 and 13 are never stored by this service yet."""
+
+    UNKNOWN = 0
+    POOL_CREATED = 1
+    CREATE_VIRTUAL_DESKTOP_INPROGRESS = 2
+    ADD_VIRTUAL_DESKTOP_INPROGRESS = 3
+    UPDATE_VIRTUAL_DESKTOP_INPROGRESS = 4
+    DELETE_VIRTUAL_DESKTOP_INPROGRESS = 5
+    UPDATE_SCHEDULED = 6
+    UPDATE_FAILED = 7
+    UPDATE_CANCELLED = 8
+    JOB_COMPLETED = 10
+    CANCEL_INPROGRESS = 11
+    JOB_ABORTED = 12
+
+
+IDLE_STATES = frozenset(
+    {
+        CollectionState.UNKNOWN,
+        CollectionState.UPDATE_FAILED,
+        CollectionState.UPDATE_CANCELLED,
+        CollectionState.JOB_COMPLETED,
+        CollectionState.JOB_ABORTED,
+    }
+)
+"""States in which a collection takes a new job (facts a.5)."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One row, the instance properties of the class. Lookups by alias and name ignore case."""
+
+    alias: str
+    name: str
+    type: CollectionType
+    is_managed: bool
+    description: str | None = None
+    security_descriptor: str | None = None
+    vm_farm_settings: str | None = None
+    user_vhd_setting: str | None = None
+    icon: bytes | None = None
+    show_in_portal: bool = True
+    is_ha: bool = False
+    is_user_admin: bool = False
+    rollback_enabled: bool = True
+    state: CollectionState = CollectionState.UNKNOWN
+    job_guid: str = ""
+
+
+@dataclass(frozen=True)
+class ProvisioningSettings:
+    """What a collection remembers of its Create job (GetProvisioningProperties, facts b.5).
+
+    ``unattend_xml`` and ``ou`` keep the Create job's text for ever: later jobs carry defaults
+    or wrong values there (facts c.1, traps). ``image`` is NAME@VERSION.
+    """
+
+    vhd_type: str
+    base_vm_location: str
+    image: str
+    name_prefix: str
+    name_start_index: int
+    local_vm_location: str
+    local_gold_location: str
+    run_from_smb: bool
+    smb_location: str
+    smb_streaming: bool
+    domain: str
+    ou: str
+    unattend_xml: str
+
+
+@dataclass(frozen=True)
+class ReferenceDesktop:
+    """The Reference* properties of Win32_RDMSCollectionProperties."""
+
+    name: str | None = None
+    machine_name: str | None = None
+    host: str | None = None
+    guid: str | None = None
+    os_version: str | None = None
+    ram_mib: int | None = None
+    architecture: str | None = None
+    remote_fx: bool = False
+    adapters: tuple[str, ...] | None = None

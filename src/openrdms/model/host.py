@@ -1,0 +1,138 @@
+"""What the core knows of hypervisor hosts and the VMs on them. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+from openrdms.model.image import ImageVersion
+
+
+class VmState(IntEnum):
+    """Run state in the Hyper-V v2 numbering that RDMS clients read (facts c.5)."""
+
+    UNKNOWN = 0
+    RUNNING = 2
+    STOPPED = 3
+    SAVED = 6
+    PAUSED = 32768
+
+
+class DiskKind(StrEnum):
+    """VhdType of the job document: a copy-on-write overlay or an independent copy."""
+
+    LINKED = "DiffDisk"
+    FULL = "Clone"
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Our metadata inside a VM's definition. A VM without it is a stranger's."""
+
+    collection: str
+    job: str
+    image: str
+    adopted: bool = False
+
+
+@dataclass(frozen=True)
+class VmSpec:
+    """Everything needed to make one desktop, decided when its job was planned.
+
+    ``generation`` counts the disks a desktop has had: a Patch makes generation n+1 beside n,
+    so that either can be kept. Two calls with equal specs mean the same VM and disk.
+    """
+
+    name: str
+    uuid: UUID
+    mac: str
+    image: ImageVersion
+    disk_kind: DiskKind
+    generation: int
+    ownership: Ownership
+
+
+@dataclass(frozen=True)
+class VmInfo:
+    """A VM as its host reports it. ``disks`` are the host's names (paths) of its disk files."""
+
+    name: str
+    host: str
+    uuid: UUID
+    state: VmState
+    memory_mib: int
+    vcpus: int
+    disks: tuple[str, ...] = ()
+    ownership: Ownership | None = None
+
+
+@dataclass(frozen=True)
+class HostInfo:
+    """A hypervisor host. ``free_bytes`` is room where disks are made; ``reachable`` is now."""
+
+    name: str
+    reachable: bool
+    accelerator: str
+    capacity: int
+    free_bytes: int
+    os_version: str
+
+
+class VmEventKind(StrEnum):
+    """What a host tells about a VM without being asked."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    AGENT_CONNECTED = "agent_connected"
+    AGENT_DISCONNECTED = "agent_disconnected"
+
+
+@dataclass(frozen=True)
+class VmEvent:
+    """One lifecycle event."""
+
+    kind: VmEventKind
+    host: str
+    vm: str
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A thing of ours found on a host: ``kind`` is vm, disk, snapshot, nvram, socket or process.
+
+    ``vm`` is the VM it belongs to by its name or metadata, "" when that cannot be told.
+    """
+
+    kind: str
+    host: str
+    name: str
+    vm: str
+
+
+@dataclass(frozen=True)
+class GuestIdentity:
+    """What makes a clone its own machine. ``machine_id`` is 32 hex digits, from the VM's UUID."""
+
+    hostname: str
+    machine_id: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class GuestSession:
+    """A user session inside a guest.
+
+    ``guest_id`` is the guest's own id ("3", "c1"); ``key`` never repeats in the life of the VM
+    (it includes the boot or logon time), so that a reused guest_id is told apart.
+    ``state`` is the ConnectState of facts c.5: 0 active, 1 connected, 4 disconnected, 5 idle.
+    """
+
+    guest_id: str
+    key: str
+    user: str
+    domain: str
+    state: int
+    client: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,64 @@
+"""Golden images: immutable, numbered versions of a named disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Firmware(StrEnum):
+    """How a guest starts: firmware boot from disk, or a kernel handed to it directly."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+    KERNEL = "kernel"
+
+
+class DiskBus(StrEnum):
+    """Bus of the system disk."""
+
+    VIRTIO = "virtio"
+    SATA = "sata"
+    IDE = "ide"
+
+
+class GuestOs(StrEnum):
+    """Family of the guest operating system; decides how sessions and identity are handled."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+
+
+@dataclass(frozen=True)
+class ImageVersion:
+    """One immutable version of an image. Overlays reference it; its files never change.
+
+    ``kernel``, ``initrd`` and ``cmdline`` are set only with ``Firmware.KERNEL``.
+    ``virtual_bytes`` is the disk's size as the guest sees it. ``source`` says where it came
+    from (``build tiny``, a file name, ``prep HOST/VM``). ``parent`` is NAME@VERSION or "".
+    """
+
+    name: str
+    version: int
+    disk: Path
+    virtual_bytes: int
+    sha256: str
+    os: GuestOs
+    firmware: Firmware
+    memory_mib: int
+    vcpus: int
+    disk_bus: DiskBus
+    created: datetime
+    parent: str = ""
+    source: str = ""
+    kernel: Path | None = None
+    initrd: Path | None = None
+    cmdline: str = ""
+    generalised: bool = True
+
+    @property
+    def reference(self) -> str:
+        """NAME@VERSION, the form jobs and metadata use."""
+        return f"{self.name}@{self.version}"

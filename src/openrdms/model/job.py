@@ -1,0 +1,101 @@
+"""Provisioning jobs as records: their states, their desktops, their steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from openrdms.model.collection import CollectionState
+from openrdms.model.host import DiskKind
+
+
+class JobAction(StrEnum):
+    """Job/Action of the job document, and Prep for ProvisioningPrepJob."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+    PATCH = "Patch"
+    PREP = "Prep"
+
+
+RUNNING_STATE = {
+    JobAction.CREATE: CollectionState.CREATE_VIRTUAL_DESKTOP_INPROGRESS,
+    JobAction.UPDATE: CollectionState.ADD_VIRTUAL_DESKTOP_INPROGRESS,
+    JobAction.PATCH: CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS,
+    JobAction.DELETE: CollectionState.DELETE_VIRTUAL_DESKTOP_INPROGRESS,
+}
+
+
+class Phase(StrEnum):
+    """What is done to one desktop, in this order; each has an undo (ARCHITECTURE.md, jobs)."""
+
+    DISK = "disk"
+    DEFINE = "define"
+    START = "start"
+    AGENT = "agent"
+    IDENTITY = "identity"
+
+
+class VmStatus(StrEnum):
+    """Status of a desktop in a job's report."""
+
+    PENDING = "Pending"
+    IN_PROGRESS = "InProgress"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CANCELLED = "Cancelled"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One provisioning job. ``guid`` is in the form {8-4-4-4-12}, upper case.
+
+    ``state`` uses the CollectionState numbers. ``ended`` is None while it runs. ``document`` is
+    the job XML as received ("" for Prep); ``options`` is what else the workflow needs, never a
+    secret. ``cancel_requested`` is set once, in the transaction that accepts the cancel.
+    """
+
+    guid: str
+    collection: str
+    action: JobAction
+    state: CollectionState
+    document: str
+    options: dict[str, str | int | bool]
+    started: datetime
+    modified: datetime
+    ended: datetime | None = None
+    cancel_requested: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class JobDesktop:
+    """One desktop of one job: intent and result of every step, in our own rows.
+
+    ``intended`` is the last phase whose side effect may have begun, ``done`` the last that is
+    known to have happened; both None at first. ``undone`` lists what the undo took back, in
+    order. ``previous`` is the generation in use before a Patch, ``previous_image`` its image.
+    ``notes`` carries what the report should say besides (for example "not joined").
+    """
+
+    job: str
+    ordinal: int
+    name: str
+    host: str
+    uuid: UUID
+    mac: str
+    image: str
+    disk_kind: DiskKind
+    generation: int
+    status: VmStatus = VmStatus.PENDING
+    intended: Phase | None = None
+    done: Phase | None = None
+    error: str = ""
+    undone: tuple[str, ...] = ()
+    notes: str = ""
+    previous: int | None = None
+    previous_image: str = ""
+    was_running: bool = False

@@ -1,0 +1,231 @@
+"""Everything the core asks of the outside, as Protocols.
+
+All methods are blocking and safe to call from several threads at once; callers on an event loop
+hand them to a thread. They raise only members of ``model.errors``. Every method that changes
+something is safe to repeat: asked for what is already so, it succeeds and changes nothing.
+One contract suite per port (tests/contract) is run against every adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from openrdms.model.collection import (
+    Collection,
+    CollectionState,
+    ProvisioningSettings,
+    ReferenceDesktop,
+)
+from openrdms.model.desktop import Desktop
+from openrdms.model.host import (
+    GuestIdentity,
+    GuestSession,
+    HostInfo,
+    Leftover,
+    Ownership,
+    VmEvent,
+    VmInfo,
+    VmSpec,
+)
+from openrdms.model.image import ImageVersion
+from openrdms.model.job import Job, JobDesktop
+from openrdms.model.session import SessionKey
+
+
+
+class Guest(Protocol):
+    """The operating system inside one running VM, reached through its guest agent alone.
+
+    ``timeout`` is in seconds and bounds the whole call. Raises GuestUnreachable when the agent
+    does not answer in time, VmNotRunning when the VM is off.
+    """
+
+    def ping(self, timeout: float) -> None:
+        """Return when the agent answers."""
+
+    def list_sessions(self, timeout: float) -> list[GuestSession]:
+        """User sessions, greeters and services left out."""
+
+    def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
+        """Show a message in that session; returns when it was seen to be shown.
+
+        Raises SessionGone, SessionDenied or OperationFailed (no way to show it there).
+        """
+
+    def disconnect(self, session: GuestSession, timeout: float) -> None:
+        """Disconnect the session and leave it running; returns when it was seen to be so."""
+
+    def log_off(self, session: GuestSession, timeout: float) -> None:
+        """End the session; returns when it is gone."""
+
+    def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
+        """Give the guest its own hostname, machine-id and MAC; repeatable."""
+
+    def generalise(self, timeout: float) -> None:
+        """Remove what must not be cloned (machine-id, host keys, logs; sysprep on Windows)."""
+
+
+class Host(Protocol):
+    """One hypervisor host. ``name`` is compared ignoring case, short or full."""
+
+    @property
+    def name(self) -> str: ...
+
+    def describe(self) -> HostInfo:
+        """Facts about the host; never raises HostUnavailable (``reachable`` says it)."""
+
+    def list_vms(self) -> list[VmInfo]:
+        """All VMs, strangers' too."""
+
+    def find_vm(self, name: str) -> VmInfo | None:
+        """The VM of that name (ignoring case) or None."""
+
+    def images(self) -> list[ImageVersion]:
+        """Images the host brings with it (the simulator's ``tiny``); most have none."""
+
+    def create_disk(self, spec: VmSpec) -> None:
+        """Make the disk of that generation: overlay or full copy of ``spec.image``.
+
+        Repeatable; a half-made disk is replaced. Raises OutOfSpace before writing.
+        """
+
+    def delete_disk(self, vm: str, generation: int) -> None:
+        """Remove that generation's disk, whole or half made; absent is fine."""
+
+    def define(self, spec: VmSpec) -> None:
+        """Define the VM over its disk; on a VM already defined (Patch) the disk is exchanged.
+
+        Same uuid and MAC always. The VM must be off. Never touches a VM without our metadata.
+        """
+
+    def undefine(self, vm: str) -> None:
+        """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off."""
+
+    def start(self, vm: str) -> None:
+        """Start it; running is fine."""
+
+    def shut_down(self, vm: str, timeout: float) -> None:
+        """Ask the guest to shut down and wait for it; off is fine. OperationFailed on time-out."""
+
+    def destroy(self, vm: str) -> None:
+        """Stop it at once; off or absent is fine."""
+
+    def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
+        """Write or remove our metadata (adoption); the rest of the definition stays."""
+
+    def export_disk(self, vm: str, target: Path) -> int:
+        """Copy the disk of a stopped VM, flattened, to a new qcow2 file; returns virtual bytes."""
+
+    def screenshot(self, vm: str) -> bytes:
+        """The guest's screen as PNG."""
+
+    def guest(self, vm: str) -> Guest:
+        """A handle; nothing is contacted yet."""
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        """Call ``callback`` from some thread on every event; returns how to end it."""
+
+    def list_leftovers(self) -> list[Leftover]:
+        """Every VM, disk, snapshot, NVRAM file, socket and QEMU process of ours on the host."""
+
+    def close(self) -> None:
+        """Let go of the host; VMs keep running."""
+
+
+class ImageTools(Protocol):
+    """Makes and reads disk images. Long calls report progress as (fraction, words)."""
+
+    def build(
+        self, variant: str, target: Path, progress: Callable[[float, str], None]
+    ) -> ImageVersion:
+        """Build ``tiny`` or ``desktop`` into the directory ``target`` (name and version unset)."""
+
+    def import_disk(
+        self, source: Path, target: Path, progress: Callable[[float, str], None]
+    ) -> tuple[Path, int]:
+        """Convert qcow2, VHDX, VMDK or raw to qcow2 in ``target``; returns file, virtual bytes."""
+
+
+class Store(Protocol):
+    """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""
+
+    # collections
+    def list_collections(self) -> list[Collection]: ...
+    def find_collection(self, alias: str) -> Collection | None: ...
+    def create_collection(self, collection: Collection) -> None:
+        """AlreadyExists when the alias or the name is taken."""
+
+    def update_collection(self, collection: Collection) -> None:
+        """Write the instance properties; ``state`` and ``job_guid`` are left alone. NotFound."""
+
+    def delete_collection(self, alias: str) -> None:
+        """InvalidOperation when managed and it has desktops or a running job; NotFound."""
+
+    def get_property(self, alias: str, key: str) -> int | str | None: ...
+    def set_property(self, alias: str, key: str, value: int | str) -> None: ...
+    def find_provisioning(self, alias: str) -> ProvisioningSettings | None: ...
+    def set_provisioning(self, alias: str, settings: ProvisioningSettings) -> None: ...
+    def find_reference(self, alias: str) -> ReferenceDesktop | None: ...
+    def set_reference(self, alias: str, reference: ReferenceDesktop) -> None: ...
+
+    # desktops
+    def list_desktops(self, collection: str | None = None) -> list[Desktop]: ...
+    def find_desktop(self, name: str) -> Desktop | None: ...
+    def put_desktops(self, desktops: Iterable[Desktop]) -> None:
+        """Insert or replace, by name."""
+
+    def delete_desktops(self, names: Iterable[str]) -> None: ...
+
+    # jobs
+    def accept_job(self, job: Job) -> None:
+        """Insert the job and set its collection's state and job_guid, in one transaction.
+
+        InvalidOperation unless the collection's state is in IDLE_STATES and no job of it runs;
+        NotFound without the collection. Prep jobs touch no collection.
+        """
+
+    def find_job(self, guid: str) -> Job | None: ...
+    def list_jobs(self, running: bool, collection: str | None = None) -> list[Job]: ...
+    def request_cancel(self, guid: str, now: datetime) -> Job:
+        """Set cancel_requested once and the states to CANCEL_INPROGRESS, in one transaction.
+
+        Repeating it is fine. NotFound; InvalidOperation when ended or a Delete.
+        """
+
+    def end_job(self, guid: str, state: CollectionState, error: str, now: datetime) -> bool:
+        """Set the final state of job and collection in one transaction; True when done.
+
+        False, and nothing written, when ``state`` is JOB_COMPLETED and a cancel was accepted
+        meanwhile: the workflow then turns to its undo. Repeating it is fine.
+        """
+
+    def add_job_desktops(self, desktops: Sequence[JobDesktop], next_index: int | None) -> None:
+        """Record a job's plan once; ``next_index`` advances the collection's NameStartIndex."""
+
+    def list_job_desktops(self, guid: str) -> list[JobDesktop]:
+        """In order of ordinal."""
+
+    def put_job_desktops(self, desktops: Sequence[JobDesktop], now: datetime) -> None:
+        """Write a batch's intent or result and the job's ``modified``, in one transaction."""
+
+    # images
+    def list_images(self) -> list[ImageVersion]: ...
+    def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
+        """That version, or the newest one."""
+
+    def add_image(self, image: ImageVersion) -> ImageVersion:
+        """Record it under the next free version number, which the returned value carries."""
+
+    # sessions
+    def session_ids(self, host: str, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
+        """Ids on that host, given once and never again to another key."""
+
+    def find_session(self, host: str, session_id: int) -> SessionKey | None: ...
+
+
+Clock = Callable[[], datetime]
+"""Now, in UTC, time zone aware."""
+
