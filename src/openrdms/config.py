@@ -1,0 +1,81 @@
+"""What `rdms serve` was told, as frozen values, and what a state directory remembers of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+EMBEDDED_LIBVIRT = "qemu:///embed"
+"""Hypervisor used when none is named: libvirt's driver inside this process, no daemon."""
+
+WSMAN_HTTP_PORT = 5985
+WSMAN_HTTPS_PORT = 5986
+"""WinRM's ports (MS-WSMV 2.1)."""
+
+_REMEMBERED = "service.json"
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """One run of the service.
+
+    A port of 0 means any free one, None that the listener is not opened. ``password`` is in
+    memory only: it is read from the administrator's file and never written by us.
+    """
+
+    state_dir: Path
+    hypervisors: tuple[str, ...]
+    listen: str
+    wsman_http_port: int | None
+    wsman_https_port: int | None
+    admin_user: str
+    admin_password: str
+    allow_unencrypted: bool = False
+    ready_file: Path | None = None
+
+
+def read_password(file: Path) -> str:
+    """The first line of a password file. ValueError when it is empty, OSError when unreadable."""
+    with file.open(encoding="utf-8") as lines:
+        password = lines.readline().rstrip("\r\n")
+    if not password:
+        raise ValueError(f"{file}: the first line, which is the password, is empty")
+    return password
+
+
+def write_atomically(file: Path, text: str, mode: int) -> None:
+    """Write ``file`` so that a reader sees the old text or the new one, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(text)
+        os.replace(temporary, file)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def remember_hypervisors(state_dir: Path, uris: tuple[str, ...]) -> None:
+    """Record which hypervisors the service uses, for commands that run without it."""
+    text = json.dumps({"hypervisors": list(uris)}, indent=1)
+    write_atomically(state_dir / _REMEMBERED, text + "\n", 0o600)
+
+
+def recall_hypervisors(state_dir: Path) -> tuple[str, ...]:
+    """The hypervisors last used there; the embedded libvirt when there was no service yet.
+
+    ValueError when the record is not one that we write.
+    """
+    file = state_dir / _REMEMBERED
+    try:
+        remembered = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return (EMBEDDED_LIBVIRT,)
+    match remembered:
+        case {"hypervisors": [*uris]} if uris and all(isinstance(uri, str) for uri in uris):
+            return tuple(uris)
+    raise ValueError(f"{file}: not a record of hypervisors")
