@@ -1,0 +1,160 @@
+"""The CIM object manager: checks a request against the schema and hands it to its provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from openrdms.cim.errors import CimError, CimStatus
+from openrdms.cim.provider import Caller, MethodResult, Provider
+from openrdms.cim.schema import (
+    WBEM_E_ILLEGAL_NULL,
+    WBEM_E_INVALID_METHOD_PARAMETERS,
+    CimClass,
+    Method,
+    Schema,
+)
+from openrdms.cim.types import CimInstance, CimValue
+
+WBEM_E_READ_ONLY = 0x80041023
+WBEM_E_PROVIDER_FAILURE = 0x80041004
+
+Values = Mapping[str, CimValue]
+
+
+class ObjectManager:
+    """Dispatches to one provider per class; holds no state of its own, so any thread may call.
+
+    Class, key, property, method and parameter names are taken in any case; providers see the
+    schema's spelling. Every method raises CimError.
+    """
+
+    def __init__(self, schema: Schema, providers: Mapping[str, Provider]) -> None:
+        """``providers`` are by class name; a class without one answers NOT_SUPPORTED."""
+        self.schema = schema
+        self._providers = {schema.get_class(name).name: item for name, item in providers.items()}
+
+    def enumerate(self, caller: Caller, class_name: str) -> Iterator[CimInstance]:
+        """All instances of a class."""
+        return self._provider(self.schema.get_class(class_name)).enumerate(caller)
+
+    def get(self, caller: Caller, class_name: str, keys: Values) -> CimInstance:
+        """One instance."""
+        cim_class = self.schema.get_class(class_name)
+        return self._provider(cim_class).get(caller, cim_class.check_keys(keys))
+
+    def create(self, caller: Caller, class_name: str, properties: Values) -> Values:
+        """Make an instance; returns all its keys."""
+        cim_class = self.schema.get_class(class_name)
+        values = _check_properties(cim_class, properties)
+        for name in values:
+            item = cim_class.get_property(name)
+            if not (item.writable or item.key):
+                raise _read_only(name)
+        keys = self._provider(cim_class).create(caller, values)
+        return _check_created(cim_class, keys)
+
+    def modify(self, caller: Caller, class_name: str, keys: Values, changes: Values) -> None:
+        """Change properties; what is named with its present value is not a change.
+
+        Clients send back whole instances, so read-only properties are refused only when they
+        differ from what the instance has.
+        """
+        cim_class = self.schema.get_class(class_name)
+        checked = cim_class.check_keys(keys)
+        values = _check_properties(cim_class, changes)
+        fixed = {name: value for name, value in values.items() if _is_fixed(cim_class, name)}
+        provider = self._provider(cim_class)
+        if fixed:
+            present = provider.get(caller, checked).properties
+            for name, value in fixed.items():
+                if not equal_ignoring_case(value, present.get(name)):
+                    raise _read_only(name)
+        wanted = {name: value for name, value in values.items() if name not in fixed}
+        provider.modify(caller, checked, wanted)
+
+    def delete(self, caller: Caller, class_name: str, keys: Values) -> None:
+        """Remove an instance."""
+        cim_class = self.schema.get_class(class_name)
+        self._provider(cim_class).delete(caller, cim_class.check_keys(keys))
+
+    def invoke(
+        self, caller: Caller, class_name: str, method: str, keys: Values, parameters: Values
+    ) -> MethodResult:
+        """Call a method. A static method takes keys too, and ignores them."""
+        cim_class = self.schema.get_class(class_name)
+        declared = cim_class.get_method(method)
+        checked = _check_parameters(declared, parameters)
+        provider = self._provider(cim_class)
+        if declared.is_static:
+            for name in keys:
+                cim_class.get_key(name)
+            return provider.invoke(caller, declared.name, None, checked)
+        return provider.invoke(caller, declared.name, cim_class.check_keys(keys), checked)
+
+    def _provider(self, cim_class: CimClass) -> Provider:
+        found = self._providers.get(cim_class.name)
+        if found is None:
+            found = Provider()
+            found.cim_class = cim_class.name
+        return found
+
+
+def equal_ignoring_case(left: CimValue, right: CimValue) -> bool:
+    """Equality as WMI has it: text ignores case."""
+    if isinstance(left, str) and isinstance(right, str):
+        return left.lower() == right.lower()
+    return left == right
+
+
+def _is_fixed(cim_class: CimClass, name: str) -> bool:
+    item = cim_class.get_property(name)
+    return item.key or not item.writable
+
+
+def _check_properties(cim_class: CimClass, values: Values) -> dict[str, CimValue]:
+    checked: dict[str, CimValue] = {}
+    for name, value in values.items():
+        item = cim_class.get_property(name)
+        item.check(value)
+        if item.key and value is None:
+            raise _illegal(f"{item.name} is a key and cannot be NULL", [item.name])
+        checked[item.name] = value
+    return checked
+
+
+def _check_parameters(method: Method, values: Values) -> dict[str, CimValue]:
+    given: dict[str, CimValue] = {}
+    for name, value in values.items():
+        item = method.get_input(name)
+        item.check(value)
+        given[item.name] = value
+    missing = [item.name for item in method.inputs if item.name not in given]
+    if missing:
+        raise CimError(
+            CimStatus.INVALID_PARAMETER,
+            f"{method.name} needs {', '.join(missing)}",
+            wbem=WBEM_E_INVALID_METHOD_PARAMETERS,
+            names=missing,
+        )
+    return {item.name: given[item.name] for item in method.inputs}
+
+
+def _check_created(cim_class: CimClass, keys: Values) -> Values:
+    missing = [key.name for key in cim_class.keys if keys.get(key.name) is None]
+    if missing:
+        raise CimError(
+            CimStatus.FAILED,
+            f"the provider of {cim_class.name} gave no {', '.join(missing)}",
+            wbem=WBEM_E_PROVIDER_FAILURE,
+        )
+    return keys
+
+
+def _read_only(name: str) -> CimError:
+    return CimError(
+        CimStatus.INVALID_PARAMETER, f"{name} is read-only", wbem=WBEM_E_READ_ONLY, names=[name]
+    )
+
+
+def _illegal(message: str, names: list[str]) -> CimError:
+    return CimError(CimStatus.INVALID_PARAMETER, message, wbem=WBEM_E_ILLEGAL_NULL, names=names)
