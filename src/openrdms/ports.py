@@ -172,10 +172,24 @@ class Store(Protocol):
     def set_reference(self, alias: str, reference: ReferenceDesktop) -> None: ...
 
     # desktops
-    def list_desktops(self, collection: str | None = None) -> list[Desktop]: ...
+    def list_desktops(
+        self, collection: str | None = None, *, home: str | None = None
+    ) -> list[Desktop]:
+        """In order of name; only members of ``collection``, only those made for ``home``."""
+
     def find_desktop(self, name: str) -> Desktop | None: ...
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
         """Insert or replace, by name."""
+
+    def change_desktop(
+        self, name: str, change: Callable[[Desktop | None], Desktop | None]
+    ) -> Desktop | None:
+        """Replace the record by what ``change`` makes of it, in one transaction.
+
+        ``change`` gets and gives None for "no record"; what it raises leaves the record as it
+        was. It must be quick and may not use the store. AlreadyExists when the user it names
+        has another desktop in that collection.
+        """
 
     def delete_desktops(self, names: Iterable[str]) -> None: ...
 
@@ -208,8 +222,18 @@ class Store(Protocol):
     def list_job_desktops(self, guid: str) -> list[JobDesktop]:
         """In order of ordinal."""
 
-    def put_job_desktops(self, desktops: Sequence[JobDesktop], now: datetime) -> None:
-        """Write a batch's intent or result and the job's ``modified``, in one transaction."""
+    def put_job_desktops(
+        self,
+        desktops: Sequence[JobDesktop],
+        now: datetime,
+        *,
+        records: Iterable[Desktop] = (),
+        dropped: Iterable[str] = (),
+    ) -> None:
+        """Write a batch's intent or result and the job's ``modified``, in one transaction.
+
+        With it ``records`` are put and the desktops named by ``dropped`` are deleted.
+        """
 
     # images
     def list_images(self) -> list[ImageVersion]: ...
@@ -224,6 +248,9 @@ class Store(Protocol):
         """Ids on that host, given once and never again to another key."""
 
     def find_session(self, host: str, session_id: int) -> SessionKey | None: ...
+
+    def close(self) -> None:
+        """Let go of the database; every call that returned is kept."""
 
 
 Clock = Callable[[], datetime]

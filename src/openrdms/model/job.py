@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.host import DiskKind
 
@@ -27,6 +29,20 @@ RUNNING_STATE = {
     JobAction.PATCH: CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS,
     JobAction.DELETE: CollectionState.DELETE_VIRTUAL_DESKTOP_INPROGRESS,
 }
+
+
+_GUID = re.compile(r"(\{)?([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})(?(1)\})", re.IGNORECASE)
+
+
+def parse_guid(text: str, field: str = "JobGuid") -> str:
+    """The GUID in the form records have, from one with or without braces, in any case.
+
+    InvalidParameter names ``field``.
+    """
+    match = _GUID.fullmatch(text.strip())
+    if match is None:
+        raise errors.InvalidParameter(field, f"{text!r} is not a GUID")
+    return f"{{{match[2].upper()}}}"
 
 
 class Phase(StrEnum):
