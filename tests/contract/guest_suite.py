@@ -1,0 +1,180 @@
+"""What every ``ports.Guest`` promises. An adapter's test file runs it against a booted guest:
+
+    class TestSimulatorGuest(GuestSuite):
+        disconnects = True
+
+and supplies the fixtures that GuestSuite declares with ``raise NotImplementedError``, each with
+scope "class" or wider. Tests run in the order written: the last ones spend the guest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from openrdms.model.errors import (
+    GuestUnreachable,
+    RdmsError,
+    SessionGone,
+    VmNotRunning,
+)
+from openrdms.model.host import GuestIdentity, GuestSession
+from openrdms.ports import Guest
+
+DISCONNECTED = 4
+HOSTILE_TEXT = 'it\'s 5 > 3; $(touch /tmp/gotcha) `id` "quoted" \\n & | %s --help'
+
+
+def find_session(guest: Guest, key: str, timeout: float) -> GuestSession | None:
+    return next((s for s in guest.list_sessions(timeout) if s.key == key), None)
+
+
+class GuestSuite:
+    timeout = 15.0
+    """Seconds granted to each call."""
+
+    disconnects = True
+    """Whether the guest's sessions can be disconnected; a text console's cannot."""
+
+    @pytest.fixture(scope="class")
+    def guest(self) -> Guest:
+        """A guest whose agent answers and in which at least one user is logged on."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def off_guest(self) -> Guest:
+        """The guest of a VM that is off."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def silent_guest(self) -> Guest:
+        """The guest of a running VM whose agent does not answer."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def seen(self) -> Callable[[], list[str]]:
+        """Reads what the user of ``session`` sees of messages, past the port: the texts."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def identity(self) -> Callable[[], GuestIdentity]:
+        """Reads the identity that ``guest`` has, past the port; "" for what it has not."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def session(self, guest: Guest) -> GuestSession:
+        return guest.list_sessions(self.timeout)[0]
+
+    @pytest.fixture
+    def gone(self, session: GuestSession) -> GuestSession:
+        """A session that ended, whose guest id was given to a new one."""
+        return replace(session, key=f"{session.key}-earlier")
+
+    def test_agent_answers(self, guest: Guest) -> None:
+        guest.ping(self.timeout)
+
+    def test_sessions_say_who_is_logged_on(self, guest: Guest) -> None:
+        sessions = guest.list_sessions(self.timeout)
+        assert sessions
+        assert all(s.guest_id and s.key and s.user for s in sessions)
+        assert len({s.key for s in sessions}) == len(sessions)
+        assert {s.state for s in sessions} <= {0, 1, 4, 5}
+
+    def test_sessions_keep_their_keys(self, guest: Guest) -> None:
+        assert [s.key for s in guest.list_sessions(self.timeout)] == [
+            s.key for s in guest.list_sessions(self.timeout)
+        ]
+
+    @pytest.mark.parametrize(
+        "text",
+        ["Please save your work.", HOSTILE_TEXT, "Grüße, 你好", "two\nlines", "-n"],
+        ids=["plain", "hostile", "unicode", "lines", "dash"],
+    )
+    def test_message_is_seen_in_the_session(
+        self, guest: Guest, session: GuestSession, seen: Callable[[], list[str]], text: str
+    ) -> None:
+        guest.send_message(session, "Maintenance", text, self.timeout)
+        assert any(text in shown for shown in seen())
+
+    def test_every_message_is_seen_not_only_the_last(
+        self, guest: Guest, session: GuestSession, seen: Callable[[], list[str]]
+    ) -> None:
+        for text in ("first of two", "second of two"):
+            guest.send_message(session, "", text, self.timeout)
+        shown = "\n".join(seen())
+        assert "first of two" in shown
+        assert "second of two" in shown
+
+    def test_gone_session_is_session_gone(self, guest: Guest, gone: GuestSession) -> None:
+        for call in (
+            lambda: guest.send_message(gone, "t", "to nobody", self.timeout),
+            lambda: guest.disconnect(gone, self.timeout),
+            lambda: guest.log_off(gone, self.timeout),
+        ):
+            with pytest.raises(SessionGone):
+                call()
+
+    def test_gone_session_leaves_its_successor(
+        self, guest: Guest, session: GuestSession, seen: Callable[[], list[str]]
+    ) -> None:
+        assert find_session(guest, session.key, self.timeout) == session
+        assert not any("to nobody" in shown for shown in seen())
+
+    def test_identity_is_set_and_may_be_set_again(
+        self, guest: Guest, identity: Callable[[], GuestIdentity]
+    ) -> None:
+        wanted = GuestIdentity("desk-7", "0123456789abcdef0123456789abcdef", identity().mac)
+        for _ in range(2):
+            guest.set_identity(wanted, self.timeout)
+            assert identity() == wanted
+
+    def test_calls_on_a_vm_that_is_off(self, off_guest: Guest, session: GuestSession) -> None:
+        for call in (
+            lambda: off_guest.ping(self.timeout),
+            lambda: off_guest.list_sessions(self.timeout),
+            lambda: off_guest.send_message(session, "", "x", self.timeout),
+            lambda: off_guest.log_off(session, self.timeout),
+        ):
+            with pytest.raises(VmNotRunning):
+                call()
+
+    def test_silent_agent_is_unreachable_in_time(
+        self, silent_guest: Guest, session: GuestSession
+    ) -> None:
+        for call in (
+            lambda: silent_guest.ping(1),
+            lambda: silent_guest.list_sessions(1),
+            lambda: silent_guest.send_message(session, "", "x", 1),
+        ):
+            begun = time.monotonic()
+            with pytest.raises(GuestUnreachable):
+                call()
+            assert time.monotonic() - begun < 2
+
+    def test_disconnected_session_goes_on(self, guest: Guest, session: GuestSession) -> None:
+        if not self.disconnects:
+            with pytest.raises(RdmsError):
+                guest.disconnect(session, self.timeout)
+            assert find_session(guest, session.key, self.timeout) == session
+            return
+        for _ in range(2):
+            guest.disconnect(session, self.timeout)
+            found = find_session(guest, session.key, self.timeout)
+            assert found is not None
+            assert found.state == DISCONNECTED
+
+    def test_logged_off_session_is_gone(self, guest: Guest, session: GuestSession) -> None:
+        guest.log_off(session, self.timeout)
+        assert find_session(guest, session.key, self.timeout) is None
+        with pytest.raises(SessionGone):
+            guest.send_message(session, "", "too late", self.timeout)
+
+    def test_generalised_guest_has_no_machine_id(
+        self, guest: Guest, identity: Callable[[], GuestIdentity]
+    ) -> None:
+        for _ in range(2):
+            guest.generalise(self.timeout)
+            assert identity().machine_id == ""

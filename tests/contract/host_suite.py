@@ -1,0 +1,410 @@
+"""What every ``ports.Host`` promises. An adapter's test file runs it against its own host:
+
+    class TestLibvirtHost(HostSuite):
+        boot_timeout = 120
+
+and supplies the fixtures that HostSuite declares with ``raise NotImplementedError``, each with
+scope "class" or wider. Only ``booted`` boots a guest, once for the class.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
+
+import pytest
+
+from openrdms.model.errors import NotFound, RdmsError
+from openrdms.model.host import (
+    DiskKind,
+    Leftover,
+    Ownership,
+    VmEvent,
+    VmEventKind,
+    VmInfo,
+    VmSpec,
+    VmState,
+)
+from openrdms.model.image import ImageVersion
+from openrdms.ports import Host
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+QCOW2_MAGIC = b"QFI\xfb"
+OURS = Ownership(collection="Suite", job="{00000000-0000-0000-0000-000000000001}", image="suite@1")
+
+
+def make_spec(image: ImageVersion, name: str, generation: int = 1) -> VmSpec:
+    """A linked clone whose uuid and MAC follow from its name, as they do in every generation."""
+    uuid = uuid5(NAMESPACE_DNS, name)
+    mac = ":".join(["52:54:00", *(f"{octet:02x}" for octet in uuid.bytes[:3])])
+    return VmSpec(name, uuid, mac, image, DiskKind.LINKED, generation, OURS)
+
+
+def make_vm(host: Host, spec: VmSpec) -> VmInfo:
+    """Disk and definition; the VM is off."""
+    host.create_disk(spec)
+    host.define(spec)
+    return get_vm(host, spec.name)
+
+
+def remove_vm(host: Host, name: str, generations: tuple[int, ...] = (1, 2)) -> None:
+    """Whatever there is of it; also the way a service undoes a desktop."""
+    host.destroy(name)
+    host.undefine(name)
+    for generation in generations:
+        host.delete_disk(name, generation)
+
+
+def get_vm(host: Host, name: str) -> VmInfo:
+    vm = host.find_vm(name)
+    assert vm is not None, f"{name} is not on {host.name}"
+    return vm
+
+
+def leftovers_of(host: Host, name: str) -> list[Leftover]:
+    return [left for left in host.list_leftovers() if left.vm.lower() == name.lower()]
+
+
+def disks_of(host: Host, name: str) -> list[str]:
+    return sorted(left.name for left in leftovers_of(host, name) if left.kind == "disk")
+
+
+class EventLog:
+    """Subscriber that remembers, and waits for what it was not told yet."""
+
+    def __init__(self) -> None:
+        self._events: list[VmEvent] = []
+        self._arrived = threading.Condition()
+
+    def __call__(self, event: VmEvent) -> None:
+        with self._arrived:
+            self._events.append(event)
+            self._arrived.notify_all()
+
+    def count(self, vm: str, kind: VmEventKind) -> int:
+        return sum(event.vm == vm and event.kind == kind for event in self._events)
+
+    def wait(self, vm: str, kind: VmEventKind, timeout: float) -> None:
+        with self._arrived:
+            came = self._arrived.wait_for(lambda: self.count(vm, kind) > 0, timeout)
+        assert came, f"no {kind} of {vm} within {timeout} s; came: {self._events}"
+
+
+class HostSuite:
+    boot_timeout = 60.0
+    """Seconds within which a guest's agent answers after the start."""
+
+    stop_timeout = 30.0
+    """Seconds within which a guest that was asked to shut down is off."""
+
+    event_timeout = 5.0
+    """Seconds within which an event other than the agent's arrives."""
+
+    @pytest.fixture(scope="class")
+    def host(self) -> Host:
+        """A host with nothing on it."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def image(self) -> ImageVersion:
+        """An image that boots with a guest agent."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def add_stranger(self, host: Host) -> Callable[[str], None]:
+        """Defines a VM that is off and knows nothing of us, with a disk of its own."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def break_disk(self, host: Host) -> Callable[[VmSpec], None]:
+        """Leaves the disk of that spec as a caller killed in the middle of create_disk may."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    def spec_for(self, image: ImageVersion) -> Callable[..., VmSpec]:
+        return lambda name, generation=1: make_spec(image, name, generation)
+
+    @pytest.fixture
+    def spec(
+        self, host: Host, spec_for: Callable[..., VmSpec], request: pytest.FixtureRequest
+    ) -> Iterator[VmSpec]:
+        """A desktop of this test's own; what the test leaves of it is taken away."""
+        spec = spec_for(f"s-{uuid5(NAMESPACE_DNS, request.node.name).hex[:8]}")
+        yield spec
+        remove_vm(host, spec.name)
+
+    @pytest.fixture(scope="class")
+    def events(self, host: Host) -> Iterator[EventLog]:
+        log = EventLog()
+        unsubscribe = host.subscribe(log)
+        yield log
+        unsubscribe()
+
+    @pytest.fixture(scope="class")
+    def booted(
+        self, host: Host, spec_for: Callable[..., VmSpec], events: EventLog
+    ) -> Iterator[VmSpec]:
+        spec = spec_for("suite-booted")
+        make_vm(host, spec)
+        host.start(spec.name)
+        events.wait(spec.name, VmEventKind.AGENT_CONNECTED, self.boot_timeout)
+        yield spec
+        remove_vm(host, spec.name)
+
+    # the host itself
+
+    def test_host_describes_itself(self, host: Host) -> None:
+        info = host.describe()
+        assert info.name == host.name != ""
+        assert info.reachable
+        assert info.capacity > 0
+        assert info.free_bytes > 0
+        assert info.accelerator
+
+    def test_what_is_absent_is_none_and_removing_it_is_fine(self, host: Host) -> None:
+        assert host.find_vm("suite-absent") is None
+        remove_vm(host, "suite-absent")
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda host, tmp: host.start("suite-absent"),
+            lambda host, tmp: host.shut_down("suite-absent", 1),
+            lambda host, tmp: host.set_ownership("suite-absent", OURS),
+            lambda host, tmp: host.screenshot("suite-absent"),
+            lambda host, tmp: host.export_disk("suite-absent", tmp / "x.qcow2"),
+        ],
+        ids=["start", "shut_down", "set_ownership", "screenshot", "export_disk"],
+    )
+    def test_using_an_absent_vm_is_not_found(
+        self, host: Host, tmp_path: Path, call: Callable[[Host, Path], None]
+    ) -> None:
+        with pytest.raises(NotFound, match="suite-absent"):
+            call(host, tmp_path)
+
+    # disks
+
+    def test_disk_made_twice_is_one_disk(self, host: Host, spec: VmSpec) -> None:
+        host.create_disk(spec)
+        once = disks_of(host, spec.name)
+        host.create_disk(spec)
+        assert disks_of(host, spec.name) == once
+        assert len(once) == 1
+
+    def test_disk_name_tells_vm_and_generation(self, host: Host, spec: VmSpec) -> None:
+        host.create_disk(spec)
+        assert Path(disks_of(host, spec.name)[0]).name == f"{spec.name}.1.qcow2"
+
+    def test_full_clone_is_a_disk_too(self, host: Host, spec: VmSpec, tmp_path: Path) -> None:
+        make_vm(host, replace(spec, disk_kind=DiskKind.FULL))
+        assert len(disks_of(host, spec.name)) == 1
+        assert host.export_disk(spec.name, tmp_path / "x") == spec.image.virtual_bytes
+
+    def test_deleted_disk_is_gone_and_may_be_deleted_again(self, host: Host, spec: VmSpec) -> None:
+        host.create_disk(spec)
+        for _ in range(2):
+            host.delete_disk(spec.name, 1)
+            assert leftovers_of(host, spec.name) == []
+
+    def test_half_made_disk_is_replaced(
+        self, host: Host, spec: VmSpec, break_disk: Callable[[VmSpec], None], tmp_path: Path
+    ) -> None:
+        break_disk(spec)
+        assert len(disks_of(host, spec.name)) == 1
+        make_vm(host, spec)
+        assert len(disks_of(host, spec.name)) == 1
+        assert host.export_disk(spec.name, tmp_path / "x") == spec.image.virtual_bytes
+
+    def test_half_made_disk_is_deleted(
+        self, host: Host, spec: VmSpec, break_disk: Callable[[VmSpec], None]
+    ) -> None:
+        break_disk(spec)
+        host.delete_disk(spec.name, 1)
+        assert leftovers_of(host, spec.name) == []
+
+    # definitions
+
+    def test_defined_vm_is_as_specified(self, host: Host, spec: VmSpec) -> None:
+        vm = make_vm(host, spec)
+        assert (vm.name, vm.host, vm.uuid) == (spec.name, host.name, spec.uuid)
+        assert vm.state == VmState.STOPPED
+        assert (vm.memory_mib, vm.vcpus) == (spec.image.memory_mib, spec.image.vcpus)
+        assert vm.ownership == spec.ownership
+        assert list(vm.disks) == disks_of(host, spec.name)
+        assert vm in host.list_vms()
+
+    def test_names_of_vms_ignore_case(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        assert get_vm(host, spec.name.upper()).name == spec.name
+
+    def test_defining_again_changes_nothing(self, host: Host, spec: VmSpec) -> None:
+        vm = make_vm(host, spec)
+        host.define(spec)
+        assert [found for found in host.list_vms() if found.name == spec.name] == [vm]
+
+    def test_definition_needs_its_disk(self, host: Host, spec: VmSpec) -> None:
+        with pytest.raises(RdmsError):
+            host.define(spec)
+        assert host.find_vm(spec.name) is None
+
+    def test_undefined_vm_leaves_only_its_disk(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        for _ in range(2):
+            host.undefine(spec.name)
+            assert host.find_vm(spec.name) is None
+            assert [left.kind for left in leftovers_of(host, spec.name)] == ["disk"]
+
+    def test_patch_exchanges_the_disk_and_back(self, host: Host, spec: VmSpec) -> None:
+        before = make_vm(host, spec)
+        after = make_vm(host, replace(spec, generation=2))
+        assert after.disks != before.disks
+        assert replace(after, disks=before.disks) == before
+        assert disks_of(host, spec.name) == sorted([*before.disks, *after.disks])
+        host.define(spec)
+        host.delete_disk(spec.name, 2)
+        assert get_vm(host, spec.name) == before
+        assert disks_of(host, spec.name) == list(before.disks)
+
+    def test_ownership_is_written_and_removed(self, host: Host, spec: VmSpec) -> None:
+        vm = make_vm(host, spec)
+        adopted = replace(OURS, collection="Other", adopted=True)
+        for ownership in (adopted, adopted, None, None):
+            host.set_ownership(spec.name, ownership)
+            assert get_vm(host, spec.name) == replace(vm, ownership=ownership)
+        host.set_ownership(spec.name, spec.ownership)
+
+    # strangers
+
+    @pytest.fixture(scope="class")
+    def stranger(self, host: Host, add_stranger: Callable[[str], None]) -> VmInfo:
+        add_stranger("suite-stranger")
+        return get_vm(host, "suite-stranger")
+
+    def test_stranger_is_listed_and_not_ours(self, host: Host, stranger: VmInfo) -> None:
+        assert stranger.ownership is None
+        assert stranger in host.list_vms()
+        assert leftovers_of(host, stranger.name) == []
+        assert not {left.name for left in host.list_leftovers()} & set(stranger.disks)
+
+    def test_stranger_is_never_redefined(
+        self, host: Host, stranger: VmInfo, spec_for: Callable[..., VmSpec]
+    ) -> None:
+        spec = spec_for(stranger.name)
+        host.create_disk(spec)
+        with pytest.raises(RdmsError, match=stranger.name):
+            host.define(spec)
+        host.delete_disk(stranger.name, 1)
+        assert get_vm(host, stranger.name) == stranger
+
+    def test_adopting_leaves_the_rest_as_it_was(self, host: Host, stranger: VmInfo) -> None:
+        adopted = replace(OURS, adopted=True)
+        host.set_ownership(stranger.name, adopted)
+        assert get_vm(host, stranger.name) == replace(stranger, ownership=adopted)
+        host.set_ownership(stranger.name, None)
+        assert get_vm(host, stranger.name) == stranger
+
+    # export
+
+    def test_export_is_a_whole_qcow2_and_leaves_the_vm(
+        self, host: Host, spec: VmSpec, tmp_path: Path
+    ) -> None:
+        vm = make_vm(host, spec)
+        before = leftovers_of(host, spec.name)
+        target = tmp_path / "exported.qcow2"
+        assert host.export_disk(spec.name, target) == spec.image.virtual_bytes
+        header = target.read_bytes()[:16]
+        assert header[:4] == QCOW2_MAGIC
+        assert header[8:16] == bytes(8), "an export has no backing file"
+        assert get_vm(host, spec.name) == vm
+        assert leftovers_of(host, spec.name) == before
+
+    # running
+
+    def test_booted_vm_runs_and_said_so(self, host: Host, booted: VmSpec, events: EventLog) -> None:
+        assert get_vm(host, booted.name).state == VmState.RUNNING
+        events.wait(booted.name, VmEventKind.STARTED, self.event_timeout)
+        host.guest(booted.name).ping(self.event_timeout)
+
+    def test_starting_again_changes_nothing(
+        self, host: Host, booted: VmSpec, events: EventLog
+    ) -> None:
+        host.start(booted.name)
+        time.sleep(0.1)
+        assert events.count(booted.name, VmEventKind.STARTED) == 1
+        host.guest(booted.name).ping(self.event_timeout)
+
+    def test_screenshot_is_a_png(self, host: Host, booted: VmSpec) -> None:
+        assert host.screenshot(booted.name).startswith(PNG_MAGIC)
+
+    def test_running_vm_keeps_its_definition(self, host: Host, booted: VmSpec) -> None:
+        vm = get_vm(host, booted.name)
+        host.define(booted)
+        host.create_disk(booted)
+        for refused in (
+            lambda: host.define(replace(booted, generation=2)),
+            lambda: host.undefine(booted.name),
+        ):
+            with pytest.raises(RdmsError, match=booted.name):
+                refused()
+        assert get_vm(host, booted.name) == vm
+
+    def test_ownership_changes_while_it_runs(self, host: Host, booted: VmSpec) -> None:
+        host.set_ownership(booted.name, None)
+        assert get_vm(host, booted.name).ownership is None
+        host.set_ownership(booted.name, booted.ownership)
+        assert get_vm(host, booted.name).ownership == booted.ownership
+
+    def test_shut_down_stops_the_guest(self, host: Host, booted: VmSpec, events: EventLog) -> None:
+        for _ in range(2):
+            host.shut_down(booted.name, self.stop_timeout)
+            assert get_vm(host, booted.name).state == VmState.STOPPED
+        events.wait(booted.name, VmEventKind.STOPPED, self.event_timeout)
+
+    def test_destroy_stops_at_once(self, host: Host, spec: VmSpec, events: EventLog) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        for _ in range(2):
+            host.destroy(spec.name)
+            assert get_vm(host, spec.name).state == VmState.STOPPED
+        events.wait(spec.name, VmEventKind.STOPPED, self.event_timeout)
+
+    def test_nothing_is_left_of_a_removed_vm(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        assert "vm" in {left.kind for left in leftovers_of(host, spec.name)}
+        remove_vm(host, spec.name)
+        assert leftovers_of(host, spec.name) == []
+
+    def test_events_end_with_the_subscription(self, host: Host, spec: VmSpec) -> None:
+        log = EventLog()
+        unsubscribe = host.subscribe(log)
+        make_vm(host, spec)
+        host.start(spec.name)
+        log.wait(spec.name, VmEventKind.STARTED, self.event_timeout)
+        unsubscribe()
+        host.destroy(spec.name)
+        time.sleep(0.2)
+        assert log.count(spec.name, VmEventKind.STOPPED) == 0
+
+    # many callers
+
+    def test_eight_threads_make_and_remove_desktops(
+        self, host: Host, spec_for: Callable[..., VmSpec]
+    ) -> None:
+        specs = [spec_for(f"suite-many-{number}") for number in range(8)]
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(lambda spec: make_vm(host, spec), specs))
+            assert [vm.uuid for vm in made] == [spec.uuid for spec in specs]
+            list(threads.map(lambda spec: remove_vm(host, spec.name), specs))
+        assert [left for left in host.list_leftovers() if "suite-many" in left.name] == []
+
+    def test_eight_threads_make_the_same_desktop(self, host: Host, spec: VmSpec) -> None:
+        with ThreadPoolExecutor(8) as threads:
+            made = list(threads.map(lambda _: make_vm(host, spec), range(8)))
+        assert made == [made[0]] * 8
+        assert len(disks_of(host, spec.name)) == 1
