@@ -1,1 +1,1 @@
-
+"""OpenRDMS: Remote Desktop Management Services for Linux and KVM."""

@@ -1,1 +1,1 @@
-
+"""A generic CIM object manager."""

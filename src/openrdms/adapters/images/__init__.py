@@ -1,0 +1,1 @@
+"""Disk images made and imported with Debian tools."""

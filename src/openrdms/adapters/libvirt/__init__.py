@@ -1,0 +1,1 @@
+"""Hosts and guests through libvirt, QEMU and the standard guest agent."""

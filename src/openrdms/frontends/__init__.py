@@ -1,0 +1,1 @@
+"""Who calls us: protocol servers."""

@@ -1,0 +1,1 @@
+"""WS-Management: SOAP in, SOAP out."""
