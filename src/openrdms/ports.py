@@ -195,11 +195,12 @@ class Store(Protocol):
     def delete_desktops(self, names: Iterable[str]) -> None: ...
 
     # jobs
-    def accept_job(self, job: Job) -> None:
+    def accept_job(self, job: Job, settings: ProvisioningSettings | None = None) -> None:
         """Insert the job and set its collection's state and job_guid, in one transaction.
 
-        InvalidOperation unless the collection's state is in IDLE_STATES and no job of it runs;
-        NotFound without the collection. Prep jobs touch no collection.
+        With it ``settings`` become the collection's (a Create). InvalidOperation unless the
+        collection's state is in IDLE_STATES and no job of it runs; NotFound without the
+        collection. Prep jobs touch no collection.
         """
 
     def find_job(self, guid: str) -> Job | None: ...
@@ -210,11 +211,21 @@ class Store(Protocol):
         Repeating it is fine. NotFound; InvalidOperation when ended or a Delete.
         """
 
-    def end_job(self, guid: str, state: CollectionState, error: str, now: datetime) -> bool:
+    def end_job(
+        self,
+        guid: str,
+        state: CollectionState,
+        error: str,
+        now: datetime,
+        *,
+        cancel_seen: bool = False,
+        settings: ProvisioningSettings | None = None,
+    ) -> bool:
         """Set the final state of job and collection in one transaction; True when done.
 
-        False, and nothing written, when ``state`` is JOB_COMPLETED and a cancel was accepted
-        meanwhile: the workflow then turns to its undo. Repeating it is fine.
+        With it ``settings``, when given, become the collection's. False, and nothing written,
+        when a cancel was accepted and ``cancel_seen`` is not set: the workflow then turns to its
+        undo. Repeating it is fine.
         """
 
     def add_job_desktops(self, desktops: Sequence[JobDesktop], next_index: int | None) -> None:

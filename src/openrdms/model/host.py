@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from uuid import UUID
 
-from openrdms.model.image import ImageVersion
+from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 
 
 class VmState(IntEnum):
@@ -43,6 +43,7 @@ class VmSpec:
 
     ``generation`` counts the disks a desktop has had: a Patch makes generation n+1 beside n,
     so that either can be kept. Two calls with equal specs mean the same VM and disk.
+    ``network`` is False for the copy that a PrepJob generalises.
     """
 
     name: str
@@ -52,11 +53,16 @@ class VmSpec:
     disk_kind: DiskKind
     generation: int
     ownership: Ownership
+    network: bool = True
 
 
 @dataclass(frozen=True)
 class VmInfo:
-    """A VM as its host reports it. ``disks`` are the host's names (paths) of its disk files."""
+    """A VM as its host reports it. ``disks`` are the host's names (paths) of its disk files.
+
+    ``firmware``, ``disk_bus`` and ``os`` say how a copy of its disk would have to be run, as far
+    as its definition tells.
+    """
 
     name: str
     host: str
@@ -66,6 +72,9 @@ class VmInfo:
     vcpus: int
     disks: tuple[str, ...] = ()
     ownership: Ownership | None = None
+    firmware: Firmware = Firmware.BIOS
+    disk_bus: DiskBus = DiskBus.VIRTIO
+    os: GuestOs = GuestOs.LINUX
 
 
 @dataclass(frozen=True)

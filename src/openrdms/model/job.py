@@ -46,13 +46,45 @@ def parse_guid(text: str, field: str = "JobGuid") -> str:
 
 
 class Phase(StrEnum):
-    """What is done to one desktop, in this order; each has an undo (ARCHITECTURE.md, jobs)."""
+    """What is done to one desktop, in the order of PHASES (ARCHITECTURE.md, jobs)."""
 
     DISK = "disk"
     DEFINE = "define"
     START = "start"
     AGENT = "agent"
     IDENTITY = "identity"
+    STOP = "stop"
+    UNDEFINE = "undefine"
+    ERASE = "erase"
+    SHUT_DOWN = "shut down"
+    EXPORT = "export"
+    RESTART = "restart"
+    GENERALISE = "generalise"
+    CAPTURE = "capture"
+    SEAL = "seal"
+
+
+_MAKING = (Phase.DISK, Phase.DEFINE, Phase.START, Phase.AGENT, Phase.IDENTITY)
+
+PHASES: dict[JobAction, tuple[Phase, ...]] = {
+    JobAction.CREATE: _MAKING,
+    JobAction.UPDATE: _MAKING,
+    JobAction.PATCH: _MAKING,
+    JobAction.DELETE: (Phase.STOP, Phase.UNDEFINE, Phase.ERASE),
+    JobAction.PREP: (
+        Phase.SHUT_DOWN,
+        Phase.EXPORT,
+        Phase.RESTART,
+        Phase.DISK,
+        Phase.DEFINE,
+        Phase.START,
+        Phase.AGENT,
+        Phase.GENERALISE,
+        Phase.CAPTURE,
+        Phase.SEAL,
+    ),
+}
+"""The phases of each action. A job may leave some out (no start, no sysprep), never reorder."""
 
 
 class VmStatus(StrEnum):
