@@ -38,13 +38,14 @@ prepare_subids() {
 }
 
 # Debian's own Python, so that the environment also works for accounts that cannot read another's.
+# What is installed for the tests holds all that the demo needs: each kind has its own stamp.
 prepare_environment() {
   local requirements=$1 stamp
   stamp=$(cat "$top/pyproject.toml" "$top/requirements/$requirements.txt" | sha256sum)
-  [ "$(cat "$top/.venv/.prepared" 2>/dev/null)" = "$stamp" ] && return
+  [ "$(cat "$top/.venv/.prepared-$requirements" 2>/dev/null)" = "$stamp" ] && return
   echo "Making .venv from requirements/$requirements.txt" >&2
   [ -x "$top/.venv/bin/python" ] || /usr/bin/python3 -m venv "$top/.venv"
   "$top/.venv/bin/pip" install -q --require-hashes -r "$top/requirements/$requirements.txt" >&2
   "$top/.venv/bin/pip" install -q --no-deps --no-build-isolation -e "$top" >&2
-  echo "$stamp" >"$top/.venv/.prepared"
+  echo "$stamp" >"$top/.venv/.prepared-$requirements"
 }
