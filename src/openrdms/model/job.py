@@ -31,6 +31,34 @@ RUNNING_STATE = {
 }
 
 
+class Outcome(StrEnum):
+    """How a job ended, before it is told in the numbers of its collection."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+_ABORTED = {
+    Outcome.COMPLETED: CollectionState.JOB_COMPLETED,
+    Outcome.FAILED: CollectionState.JOB_ABORTED,
+    Outcome.CANCELLED: CollectionState.JOB_ABORTED,
+}
+
+END_STATE: dict[JobAction, dict[Outcome, CollectionState]] = {
+    JobAction.CREATE: _ABORTED,
+    JobAction.UPDATE: _ABORTED,
+    JobAction.DELETE: _ABORTED,
+    JobAction.PREP: _ABORTED,
+    JobAction.PATCH: {
+        Outcome.COMPLETED: CollectionState.JOB_COMPLETED,
+        Outcome.FAILED: CollectionState.UPDATE_FAILED,
+        Outcome.CANCELLED: CollectionState.UPDATE_CANCELLED,
+    },
+}
+"""The state in which a job and its collection end (facts c.4). Every one is in IDLE_STATES."""
+
+
 _GUID = re.compile(r"(\{)?([0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})(?(1)\})", re.IGNORECASE)
 
 
