@@ -193,22 +193,26 @@ class Store(Protocol):
         """
 
     def delete_desktops(self, names: Iterable[str]) -> None: ...
+    def was_member(self, alias: str, name: str) -> bool:
+        """True when that desktop is or ever was a member of the collection that exists now."""
 
     # jobs
     def accept_job(self, job: Job, settings: ProvisioningSettings | None = None) -> None:
         """Insert the job and set its collection's state and job_guid, in one transaction.
 
-        With it ``settings`` become the collection's (a Create). InvalidOperation unless the
-        collection's state is in IDLE_STATES and no job of it runs; NotFound without the
-        collection. Prep jobs touch no collection.
+        With it ``settings`` become the collection's (a Create); AlreadyExists when another
+        collection has that name prefix. InvalidOperation unless the collection's state is in
+        IDLE_STATES and no job of it runs; NotFound without the collection. Prep jobs touch no
+        collection. A job accepted before is left as it is.
         """
 
     def find_job(self, guid: str) -> Job | None: ...
-    def list_jobs(self, running: bool, collection: str | None = None) -> list[Job]: ...
+    def list_jobs(self, *, running: bool, collection: str | None = None) -> list[Job]: ...
     def request_cancel(self, guid: str, now: datetime) -> Job:
         """Set cancel_requested once and the states to CANCEL_INPROGRESS, in one transaction.
 
-        Repeating it is fine. NotFound; InvalidOperation when ended or a Delete.
+        Repeating it is fine, even when the cancelled job has ended. NotFound; InvalidOperation
+        when it ended without a cancel or is a Delete.
         """
 
     def end_job(
@@ -225,11 +229,17 @@ class Store(Protocol):
 
         With it ``settings``, when given, become the collection's. False, and nothing written,
         when a cancel was accepted and ``cancel_seen`` is not set: the workflow then turns to its
-        undo. Repeating it is fine.
+        undo. A job that has ended is left as it is (True).
         """
 
-    def add_job_desktops(self, desktops: Sequence[JobDesktop], next_index: int | None) -> None:
-        """Record a job's plan once; ``next_index`` advances the collection's NameStartIndex."""
+    def add_job_desktops(
+        self, desktops: Sequence[JobDesktop], next_index: int | None
+    ) -> list[JobDesktop]:
+        """Record a job's plan unless it has one; returns the plan on record.
+
+        ``next_index`` advances the collection's NameStartIndex. AlreadyExists when a name means
+        another VM on record or is in work by another running job.
+        """
 
     def list_job_desktops(self, guid: str) -> list[JobDesktop]:
         """In order of ordinal."""
@@ -252,8 +262,11 @@ class Store(Protocol):
     def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
         """That version, or the newest one."""
 
-    def add_image(self, image: ImageVersion) -> ImageVersion:
-        """Record it under the next free version number, which the returned value carries."""
+    def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
+        """Record it under the next free version number, which the returned value carries.
+
+        The image that ``job`` (a GUID) has recorded before is returned as it is.
+        """
 
     # sessions
     def session_ids(self, host: str, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:

@@ -1,1 +1,5 @@
-"""The store in SQL."""
+"""Records in a database through SQLAlchemy Core: SQLite now, written for PostgreSQL too."""
+
+from openrdms.adapters.sql.store import open_store
+
+__all__ = ["open_store"]

@@ -1,0 +1,195 @@
+"""Collections and what comes and goes with them."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.database import Database
+from openrdms.model import errors
+from openrdms.model.collection import Collection, ProvisioningSettings, ReferenceDesktop
+
+_collections = schema.collections
+_settings = schema.provisioning_settings
+_Part = TypeVar("_Part", ProvisioningSettings, ReferenceDesktop)
+
+
+class CollectionRecords:
+    """The part of ports.Store about collections."""
+
+    _database: Database
+
+    def list_collections(self) -> list[Collection]:
+        with self._database.read() as connection:
+            return rows.select_records(
+                connection, Collection, _collections, order=[_collections.c.alias_key]
+            )
+
+    def find_collection(self, alias: str) -> Collection | None:
+        with self._database.read() as connection:
+            return find_collection(connection, alias)
+
+    def create_collection(self, collection: Collection) -> None:
+        with self._database.write() as connection:
+            if find_collection(connection, collection.alias):
+                raise errors.AlreadyExists(f"Alias: collection {collection.alias!r} exists")
+            _check_name(connection, collection)
+            connection.execute(sa.insert(_collections).values(_render(collection)))
+
+    def update_collection(self, collection: Collection) -> None:
+        kept = ("alias", "alias_key", "state", "job_guid")
+        values = {key: value for key, value in _render(collection).items() if key not in kept}
+        with self._database.write() as connection:
+            _check_name(connection, collection)
+            result = connection.execute(
+                sa.update(_collections).where(_is(collection.alias)).values(values)
+            )
+            if result.rowcount == 0:
+                raise no_collection(collection.alias)
+
+    def delete_collection(self, alias: str) -> None:
+        with self._database.write() as connection:
+            collection = find_collection(connection, alias)
+            if collection is None:
+                raise no_collection(alias)
+            _check_idle(connection, alias)
+            if collection.is_managed:
+                _check_empty(connection, alias)
+            _release_members(connection, alias)
+            connection.execute(sa.delete(_collections).where(_is(alias)))
+
+    def get_property(self, alias: str, key: str) -> int | str | None:
+        values = schema.collection_values.c
+        query = sa.select(values.number, values.text).where(
+            values.collection_key == alias.casefold(), values.key == key.casefold()
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return row.text if row.number is None else row.number  # type: ignore[no-any-return]
+
+    def set_property(self, alias: str, key: str, value: int | str) -> None:
+        row = {
+            "collection_key": alias.casefold(),
+            "key": key.casefold(),
+            "number": value if isinstance(value, int) else None,
+            "text": value if isinstance(value, str) else None,
+        }
+        with self._database.write() as connection:
+            _require(connection, alias)
+            rows.put_rows(connection, schema.collection_values, [row])
+
+    def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
+        with self._database.read() as connection:
+            return _find_part(connection, ProvisioningSettings, _settings, alias)
+
+    def set_provisioning(self, alias: str, settings: ProvisioningSettings) -> None:
+        with self._database.write() as connection:
+            set_provisioning(connection, alias, settings)
+
+    def find_reference(self, alias: str) -> ReferenceDesktop | None:
+        with self._database.read() as connection:
+            return _find_part(connection, ReferenceDesktop, schema.reference_desktops, alias)
+
+    def set_reference(self, alias: str, reference: ReferenceDesktop) -> None:
+        row = rows.render_row(reference, collection_key=alias.casefold())
+        with self._database.write() as connection:
+            _require(connection, alias)
+            rows.put_rows(connection, schema.reference_desktops, [row])
+
+
+def find_collection(connection: sa.Connection, alias: str) -> Collection | None:
+    return rows.find_record(connection, Collection, _collections, _is(alias))
+
+
+def set_provisioning(connection: sa.Connection, alias: str, settings: ProvisioningSettings) -> None:
+    _require(connection, alias)
+    prefix = settings.name_prefix.casefold()
+    taken = sa.select(_settings.c.collection_key).where(
+        _settings.c.name_prefix_key == prefix, _settings.c.collection_key != alias.casefold()
+    )
+    if connection.execute(taken).first():
+        raise errors.AlreadyExists(
+            f"NamingPrefix: {settings.name_prefix!r} belongs to another collection"
+        )
+    row = rows.render_row(settings, collection_key=alias.casefold(), name_prefix_key=prefix)
+    rows.put_rows(connection, _settings, [row])
+
+
+def no_collection(alias: str) -> errors.NotFound:
+    return errors.NotFound(f"there is no collection {alias!r}")
+
+
+def _find_part(
+    connection: sa.Connection, kind: type[_Part], table: sa.Table, alias: str
+) -> _Part | None:
+    return rows.find_record(connection, kind, table, table.c.collection_key == alias.casefold())
+
+
+def _is(alias: str) -> sa.ColumnElement[bool]:
+    return _collections.c.alias_key == alias.casefold()
+
+
+def _render(collection: Collection) -> dict[str, object]:
+    return rows.render_row(
+        collection,
+        alias_key=collection.alias.casefold(),
+        name_key=collection.name.casefold(),
+    )
+
+
+def _require(connection: sa.Connection, alias: str) -> None:
+    if find_collection(connection, alias) is None:
+        raise no_collection(alias)
+
+
+def _check_name(connection: sa.Connection, collection: Collection) -> None:
+    namesake = rows.find_record(
+        connection,
+        Collection,
+        _collections,
+        _collections.c.name_key == collection.name.casefold(),
+        _collections.c.alias_key != collection.alias.casefold(),
+    )
+    if namesake:
+        raise errors.AlreadyExists(f"Name: collection {namesake.alias!r} has it already")
+
+
+def _check_idle(connection: sa.Connection, alias: str) -> None:
+    jobs = schema.jobs.c
+    running = sa.select(jobs.guid).where(
+        jobs.collection_key == alias.casefold(), jobs.ended.is_(None), jobs.action != "Prep"
+    )
+    guid = connection.execute(running).scalar()
+    if guid:
+        raise errors.InvalidOperation(f"job {guid} of collection {alias!r} is running")
+
+
+def _check_empty(connection: sa.Connection, alias: str) -> None:
+    """Former members count: without the collection no Delete job could take them away."""
+    desktops = schema.desktops.c
+    key = alias.casefold()
+    name = connection.execute(
+        sa.select(desktops.name).where(
+            sa.or_(desktops.collection_key == key, desktops.home_key == key)
+        )
+    ).scalar()
+    if name:
+        raise errors.InvalidOperation(f"collection {alias!r} has desktops, {name} for one")
+
+
+def _release_members(connection: sa.Connection, alias: str) -> None:
+    """Adopted desktops are strangers again, others remain without membership."""
+    history = schema.memberships
+    connection.execute(sa.delete(history).where(history.c.collection_key == alias.casefold()))
+    desktops = schema.desktops
+    member = desktops.c.collection_key == alias.casefold()
+    connection.execute(sa.delete(desktops).where(member, desktops.c.home_key == ""))
+    connection.execute(
+        sa.update(desktops)
+        .where(member)
+        .values(collection="", collection_key="", user=None, user_domain=None, user_key=None)
+    )

@@ -1,0 +1,119 @@
+"""Desktops on record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.database import Database
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop
+
+_desktops = schema.desktops
+
+
+class DesktopRecords:
+    """The part of ports.Store about desktops."""
+
+    _database: Database
+
+    def list_desktops(
+        self, collection: str | None = None, *, home: str | None = None
+    ) -> list[Desktop]:
+        where = []
+        if collection is not None:
+            where.append(_desktops.c.collection_key == collection.casefold())
+        if home is not None:
+            where.append(_desktops.c.home_key == home.casefold())
+        with self._database.read() as connection:
+            return rows.select_records(
+                connection, Desktop, _desktops, *where, order=[_desktops.c.name_key]
+            )
+
+    def find_desktop(self, name: str) -> Desktop | None:
+        with self._database.read() as connection:
+            return _find(connection, name)
+
+    def put_desktops(self, desktops: Iterable[Desktop]) -> None:
+        with self._database.write() as connection:
+            put_desktops(connection, desktops)
+
+    def change_desktop(
+        self, name: str, change: Callable[[Desktop | None], Desktop | None]
+    ) -> Desktop | None:
+        with self._database.write() as connection:
+            before = _find(connection, name)
+            after = change(before)
+            if after is None:
+                delete_desktops(connection, [name])
+            elif after != before:
+                _check_user(connection, after)
+                put_desktops(connection, [after])
+            return after
+
+    def was_member(self, alias: str, name: str) -> bool:
+        history = schema.memberships.c
+        query = sa.select(history.name_key).where(
+            history.collection_key == alias.casefold(), history.name_key == name.casefold()
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
+    def delete_desktops(self, names: Iterable[str]) -> None:
+        with self._database.write() as connection:
+            delete_desktops(connection, names)
+
+
+def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None:
+    new = [_render(desktop) for desktop in desktops]
+    rows.put_rows(connection, _desktops, new)
+    keys = [column.name for column in schema.memberships.columns]
+    joined = [{key: row[key] for key in keys} for row in new if row["collection"]]
+    rows.put_rows(connection, schema.memberships, joined)
+
+
+def delete_desktops(connection: sa.Connection, names: Iterable[str]) -> None:
+    keys = [{"gone": name.casefold()} for name in names]
+    if keys:
+        connection.execute(
+            sa.delete(_desktops).where(_desktops.c.name_key == sa.bindparam("gone")), keys
+        )
+
+
+def _find(connection: sa.Connection, name: str) -> Desktop | None:
+    return rows.find_record(connection, Desktop, _desktops, _desktops.c.name_key == name.casefold())
+
+
+def _render(desktop: Desktop) -> dict[str, object]:
+    return rows.render_row(
+        desktop,
+        name_key=desktop.name.casefold(),
+        collection_key=desktop.collection.casefold(),
+        home_key=desktop.home.casefold(),
+        user_key=_user_key(desktop),
+    )
+
+
+def _user_key(desktop: Desktop) -> str | None:
+    """Whom it is assigned to, as one text; neither part can hold a backslash."""
+    if desktop.user is None:
+        return None
+    return f"{desktop.user_domain or ''}\\{desktop.user}".casefold()
+
+
+def _check_user(connection: sa.Connection, desktop: Desktop) -> None:
+    """The unique index would refuse it too, in words no user understands."""
+    other = rows.find_record(
+        connection,
+        Desktop,
+        _desktops,
+        _desktops.c.collection_key == desktop.collection.casefold(),
+        _desktops.c.user_key == _user_key(desktop),
+        _desktops.c.name_key != desktop.name.casefold(),
+    )
+    if desktop.user is not None and other:
+        raise errors.AlreadyExists(
+            f"{desktop.user_domain}\\{desktop.user} has desktop {other.name} in this collection"
+        )

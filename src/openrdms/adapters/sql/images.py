@@ -1,0 +1,47 @@
+"""Image versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.database import Database
+from openrdms.model.image import ImageVersion
+
+_images = schema.images
+
+
+class ImageRecords:
+    """The part of ports.Store about images."""
+
+    _database: Database
+
+    def list_images(self) -> list[ImageVersion]:
+        with self._database.read() as connection:
+            order = [_images.c.name_key, _images.c.version]
+            return rows.select_records(connection, ImageVersion, _images, order=order)
+
+    def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
+        where = [_images.c.name_key == name.casefold()]
+        if version is not None:
+            where.append(_images.c.version == version)
+        with self._database.read() as connection:
+            newest_first = [_images.c.version.desc()]
+            found = rows.select_records(
+                connection, ImageVersion, _images, *where, order=newest_first
+            )
+            return found[0] if found else None
+
+    def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
+        key = image.name.casefold()
+        newest = sa.select(sa.func.max(_images.c.version)).where(_images.c.name_key == key)
+        with self._database.write() as connection:
+            done = rows.find_record(connection, ImageVersion, _images, _images.c.job == job)
+            if job and done:
+                return done
+            numbered = replace(image, version=(connection.execute(newest).scalar() or 0) + 1)
+            row = rows.render_row(numbered, name_key=key, job=job)
+            connection.execute(sa.insert(_images).values(row))
+            return numbered

@@ -1,0 +1,61 @@
+"""Dataclasses to rows and back. A table has a column for every field of its dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+Record = TypeVar("Record")
+
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def render_row(record: Any, **keys: object) -> dict[str, Any]:
+    """The columns of ``record``, and ``keys`` besides."""
+    return {name: getattr(record, name) for name in _field_names(type(record))} | keys
+
+
+def select_records(
+    connection: sa.Connection,
+    kind: type[Record],
+    table: sa.Table,
+    *where: sa.ColumnElement[bool],
+    order: Iterable[sa.ColumnElement[Any]] = (),
+) -> list[Record]:
+    """Rows as values of ``kind``."""
+    columns = [table.c[name] for name in _field_names(kind)]
+    rows = connection.execute(sa.select(*columns).where(*where).order_by(*order))
+    return [kind(*row) for row in rows]
+
+
+def find_record(
+    connection: sa.Connection,
+    kind: type[Record],
+    table: sa.Table,
+    *where: sa.ColumnElement[bool],
+) -> Record | None:
+    """The one row, or None."""
+    found = select_records(connection, kind, table, *where)
+    return found[0] if found else None
+
+
+def put_rows(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert, or replace what has the same primary key."""
+    if not rows:
+        return
+    statement = _INSERTS[connection.dialect.name](table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    if changed:
+        statement = statement.on_conflict_do_update(index_elements=keys, set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=keys)
+    connection.execute(statement, rows)

@@ -1,0 +1,30 @@
+"""ports.Store over one database."""
+
+from __future__ import annotations
+
+from openrdms import ports
+from openrdms.adapters.sql.collections import CollectionRecords
+from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.desktops import DesktopRecords
+from openrdms.adapters.sql.images import ImageRecords
+from openrdms.adapters.sql.jobs import JobRecords
+from openrdms.adapters.sql.sessions import SessionRecords
+
+
+class SqlStore(CollectionRecords, DesktopRecords, JobRecords, ImageRecords, SessionRecords):
+    """All parts over the same database; contracts are those of ports.Store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def open_store(url: str) -> ports.Store:
+    """Open the records at an SQLAlchemy URL (``sqlite:////DIR/records.sqlite``).
+
+    Makes the database when there is none and brings an older one to the newest schema.
+    OperationFailed when it cannot be opened.
+    """
+    return SqlStore(Database(url))
