@@ -1,0 +1,246 @@
+"""``rdms collection``: collections of virtual desktops, and the jobs that fill and change them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openrdms.cli.commands import command
+from openrdms.cli.connection import open_rdms
+from openrdms.cli.job import Wait, submit, wait_for
+from openrdms.cli.output import Listing, Result, Row
+from openrdms.cli.rdms_client import RdmsClient, Refused, Values
+from openrdms.model.collection import CollectionState, CollectionType
+from openrdms.model.host import DiskKind
+from openrdms.model.job import JobAction
+from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
+
+CLASS = "Win32_RDMSVirtualDesktopCollection"
+PROPERTIES = "Win32_RDMSCollectionProperties"
+COLUMNS = ("Alias", "Name", "Type", "IsManaged", "CollectionDescription")
+_TYPES = {
+    "pooled": CollectionType.POOLED,
+    "personal": CollectionType.MANUAL_PERSONAL,
+    "auto-personal": CollectionType.AUTO_PERSONAL,
+}
+
+group = typer.Typer(help="Collections of desktops: create, extend, recreate, delete.")
+
+Alias = Annotated[str, typer.Argument(help="Alias of the collection.")]
+Count = Annotated[int, typer.Option(min=0, help="Desktops on hosts that the service chooses.")]
+OnHosts = Annotated[
+    list[str] | None,
+    typer.Option("--host", metavar="HOST=N", help="That many desktops on that host; repeatable."),
+]
+Image = Annotated[
+    str, typer.Option(help="image:NAME, image:NAME@VERSION, a disk file or an export's location.")
+]
+Continue = Annotated[bool, typer.Option("--continue-on-error", help="Go on when a desktop fails.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="collection")
+
+
+@command(group, "list", opens=open_rdms)
+def list_collections(rdms: RdmsClient) -> Result:
+    """List collections."""
+    return Listing(list(rdms.enumerate(CLASS)), COLUMNS)
+
+
+@command(group, "show", opens=open_rdms)
+def show(rdms: RdmsClient, alias: Alias) -> Result:
+    """Show a collection, its state and how its desktops are made."""
+    instance = rdms.get(CLASS, {"Alias": alias})
+    state = rdms.invoke(CLASS, "GetInt32Property", {"Alias": alias}, Key="CollectionState")
+    job = rdms.invoke(CLASS, "GetStringProperty", {"Alias": alias}, Key="ProvisioningJobId")
+    made = rdms.invoke(PROPERTIES, "GetProvisioningProperties", {"Alias": alias})
+    name = CollectionState(int(str(state["Value"]))).name
+    return {**instance, "CollectionState": name, "ProvisioningJobId": job["Value"], **made}
+
+
+@command(group, "create", opens=open_rdms)
+def create(
+    rdms: RdmsClient,
+    name: Annotated[str, typer.Argument(help="Name that users see.")],
+    image: Image,
+    count: Count = 0,
+    host: OnHosts = None,
+    alias: Annotated[str, typer.Option(help="Alias; the name when not given.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix of desktop names; 'ALIAS-' by itself.")] = "",
+    kind: Annotated[str, typer.Option("--type", help=", ".join(_TYPES))] = "pooled",
+    description: Annotated[str, typer.Option(help="For administrators.")] = "",
+    domain: Annotated[str, typer.Option(help="Domain that desktops are meant for.")] = "",
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Leave the desktops defined and off.")
+    ] = True,
+    continue_on_error: Continue = False,
+    wait: Wait = False,
+) -> Result:
+    """Create a managed collection and start the job that fills it."""
+    alias = alias or name
+    pooled = _collection_type(kind) is CollectionType.POOLED
+    document = JobDocument(
+        action=JobAction.CREATE,
+        on_error=OnError.CONTINUE if continue_on_error else OnError.STOP,
+        collection=alias,
+        disk_kind=DiskKind.LINKED if pooled else DiskKind.FULL,
+        base_vm_location=image,
+        name_prefix=prefix or f"{alias}-",
+        domain=domain,
+        hosts=_allocate(count, host or []),
+        start=start,
+    )
+    instance: Values = {
+        "Alias": alias,
+        "Name": name,
+        "Type": int(_collection_type(kind)),
+        "IsManaged": True,
+        "CollectionDescription": description or None,
+        "ShowInPortal": True,
+        "IsHA": False,
+        "IsUserAdmin": False,
+        "RollbackEnabled": pooled,
+    }
+    return {"Alias": alias, **_create(rdms, instance, document, wait=wait)}
+
+
+@command(group, "extend", opens=open_rdms)
+def extend(
+    rdms: RdmsClient,
+    alias: Alias,
+    count: Count = 0,
+    host: OnHosts = None,
+    continue_on_error: Continue = False,
+    wait: Wait = False,
+) -> Result:
+    """Start a job that adds desktops, made as the ones before."""
+    hosts = _allocate(count, host or [])
+    return _change(rdms, alias, JobAction.UPDATE, wait, continue_on_error, hosts=hosts)
+
+
+@command(group, "recreate", opens=open_rdms)
+def recreate(
+    rdms: RdmsClient,
+    alias: Alias,
+    image: Image,
+    continue_on_error: Continue = False,
+    wait: Wait = False,
+) -> Result:
+    """Start a job that makes all desktops anew from an image."""
+    return _change(rdms, alias, JobAction.PATCH, wait, continue_on_error, image=image)
+
+
+@command(group, "delete-desktops", opens=open_rdms)
+def delete_desktops(
+    rdms: RdmsClient,
+    alias: Alias,
+    name: Annotated[list[str] | None, typer.Argument(help="Desktops; all when none.")] = None,
+    wait: Wait = False,
+) -> Result:
+    """Start a job that deletes desktops of a collection."""
+    return _submit_delete(rdms, alias, tuple(name or ()), wait=wait)
+
+
+@command(group, "delete", opens=open_rdms)
+def delete(
+    rdms: RdmsClient,
+    alias: Alias,
+    desktops: Annotated[
+        bool, typer.Option("--desktops", help="Delete its desktops first, and wait for that.")
+    ] = False,
+) -> Result:
+    """Delete a collection; a managed one only when it has no desktops."""
+    if desktops:
+        _submit_delete(rdms, alias, (), wait=True)
+    rdms.delete(CLASS, {"Alias": alias})
+    return None
+
+
+@command(group, "add-desktop", opens=open_rdms)
+def add_desktop(rdms: RdmsClient, alias: Alias, vm: str) -> Result:
+    """Make an existing VM a desktop of a collection."""
+    rdms.invoke(CLASS, "AddVirtualDesktop", {"Alias": alias}, VMName=vm)
+    return None
+
+
+@command(group, "remove-desktop", opens=open_rdms)
+def remove_desktop(rdms: RdmsClient, alias: Alias, vm: str) -> Result:
+    """Take a desktop out of a collection; the VM stays."""
+    rdms.invoke(CLASS, "RemoveVirtualDesktop", {"Alias": alias}, VMName=vm)
+    return None
+
+
+def _create(rdms: RdmsClient, instance: Values, document: JobDocument, *, wait: bool) -> Row:
+    """Create the collection and submit its job; without the job there is no collection either."""
+    rdms.create(CLASS, instance)
+    try:
+        job = submit(rdms, render_job(document), wait=False)
+    except Refused:
+        rdms.delete(CLASS, {"Alias": document.collection})
+        raise
+    return wait_for(rdms, str(job["JobGuid"])) if wait else job
+
+
+def _change(
+    rdms: RdmsClient,
+    alias: str,
+    action: JobAction,
+    wait: bool,
+    continue_on_error: bool,
+    *,
+    image: str = "",
+    hosts: tuple[HostAllocation, ...] = (),
+) -> Row:
+    """Submit a job on an existing collection, with what the collection remembers."""
+    made = rdms.invoke(PROPERTIES, "GetProvisioningProperties", {"Alias": alias})
+    document = JobDocument(
+        action=action,
+        on_error=OnError.CONTINUE if continue_on_error else OnError.STOP,
+        collection=alias,
+        disk_kind=DiskKind(str(made["PoolVhdType"])),
+        base_vm_location=image or str(made["MasterVmLocation"]),
+        smb_share=str(made["SMBLocation"] or ""),
+        local_vm_path=str(made["LocalVmLocation"] or ""),
+        local_gold_path=str(made["LocalGoldVmLocation"] or ""),
+        run_from_smb=made["RunFromSMB"] is True,
+        streaming=made["SMBStreaming"] is True,
+        name_prefix=str(made["NamePrefix"]),
+        start_index=int(str(made["NameStartIndex"])),
+        domain=str(made["VmDomain"] or ""),
+        hosts=hosts,
+    )
+    return submit(rdms, render_job(document), wait=wait)
+
+
+def _submit_delete(rdms: RdmsClient, alias: str, names: tuple[str, ...], *, wait: bool) -> Row:
+    document = JobDocument(
+        action=JobAction.DELETE,
+        on_error=OnError.CONTINUE,
+        collection=alias,
+        disk_kind=DiskKind.LINKED,
+        selected=names,
+    )
+    return submit(rdms, render_job(document), wait=wait)
+
+
+def _collection_type(kind: str) -> CollectionType:
+    try:
+        return _TYPES[kind]
+    except KeyError:
+        raise typer.BadParameter(f"--type is one of {', '.join(_TYPES)}") from None
+
+
+def _allocate(count: int, hosts: list[str]) -> tuple[HostAllocation, ...]:
+    """What --count and --host ask for together."""
+    allocations = [HostAllocation("", count)] if count else []
+    for text in hosts:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdecimal():
+            raise typer.BadParameter(f"--host {text!r} is not HOST=N")
+        allocations.append(HostAllocation(name, int(number)))
+    if not allocations:
+        raise typer.BadParameter("how many desktops? Give --count or --host")
+    return tuple(allocations)

@@ -1,0 +1,79 @@
+"""``rdms desktop``: virtual desktops and who they are assigned to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openrdms.cli.commands import command
+from openrdms.cli.connection import open_rdms
+from openrdms.cli.output import Listing, Result
+from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.model.host import VmState
+
+CLASS = "Win32_RDMSVirtualDesktop"
+COLUMNS = ("Name", "HostName", "CollectionAlias", "VMState", "SessionUserName", "UserName")
+
+group = typer.Typer(help="Virtual desktops: list, start, stop, assign.")
+
+Name = Annotated[str, typer.Argument(help="Name of the desktop.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="desktop")
+
+
+@command(group, "list", opens=open_rdms)
+def list_desktops(
+    rdms: RdmsClient,
+    collection: Annotated[str, typer.Option(help="Only those of this collection.")] = "",
+) -> Result:
+    """List desktops."""
+    where = f"CollectionAlias = {quote(collection)}" if collection else ""
+    return Listing(list(rdms.enumerate(CLASS, where)), COLUMNS)
+
+
+@command(group, "show", opens=open_rdms)
+def show_desktop(rdms: RdmsClient, name: Name) -> Result:
+    """Show one desktop with its details."""
+    details = rdms.invoke(CLASS, "GetVirtualDesktopDetails", {"Name": name})
+    return {**rdms.get(CLASS, {"Name": name}), **details}
+
+
+@command(group, "start", opens=open_rdms)
+def start(rdms: RdmsClient, name: Name) -> Result:
+    """Start a desktop."""
+    _set_state(rdms, name, VmState.RUNNING)
+    return None
+
+
+@command(group, "stop", opens=open_rdms)
+def stop(rdms: RdmsClient, name: Name) -> Result:
+    """Stop a desktop."""
+    _set_state(rdms, name, VmState.STOPPED)
+    return None
+
+
+@command(group, "assign", opens=open_rdms)
+def assign(
+    rdms: RdmsClient,
+    name: Name,
+    to: Annotated[str, typer.Option(help="User it shall belong to.")],
+    domain: Annotated[str, typer.Option(help="The user's domain.")] = "",
+) -> Result:
+    """Assign a desktop to a user."""
+    rdms.invoke(CLASS, "SetUserAssignment", {"Name": name}, UserName=to, UserDomain=domain)
+    return None
+
+
+@command(group, "unassign", opens=open_rdms)
+def unassign(rdms: RdmsClient, name: Name) -> Result:
+    """Take a desktop from its user."""
+    rdms.invoke(CLASS, "RemoveUserAssignment", VMName=name)
+    return None
+
+
+def _set_state(rdms: RdmsClient, name: str, state: VmState) -> None:
+    rdms.invoke(CLASS, "SetVirtualDesktopState", {"Name": name}, VMState=int(state))

@@ -1,0 +1,166 @@
+"""``rdms job``: provisioning jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openrdms.cli import output
+from openrdms.cli.commands import command
+from openrdms.cli.connection import open_rdms
+from openrdms.cli.output import Listing, Result, Row
+from openrdms.cli.rdms_client import RdmsClient
+from openrdms.model import report
+from openrdms.model.collection import IDLE_STATES, CollectionState
+from openrdms.model.errors import OperationFailed
+
+CLASS = "Win32_RDMSVirtualDesktopCollection"
+COLUMNS = ("JobGuid", "CollectionAlias", "Action", "State", "PercentComplete")
+DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone")
+_RUNNING, _COMPLETED = 0, 1
+_POLL_SECONDS = 0.5
+
+group = typer.Typer(help="Provisioning jobs: submit, list, watch, report, cancel.")
+
+Guid = Annotated[str, typer.Argument(metavar="GUID", help="The job's id.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="job")
+
+
+@command(group, "list", opens=open_rdms)
+def list_jobs(
+    rdms: RdmsClient,
+    collection: Annotated[str, typer.Option(help="Only jobs of this collection.")] = "",
+    running: Annotated[bool, typer.Option("--running", help="Only jobs that run.")] = False,
+) -> Result:
+    """List jobs."""
+    kinds = (_RUNNING,) if running else (_RUNNING, _COMPLETED)
+    guids = [guid for kind in kinds for guid in _enumerate_jobs(rdms, kind, collection)]
+    return Listing([_summary(_get_report(rdms, guid)) for guid in guids], COLUMNS)
+
+
+@command(group, "show", opens=open_rdms)
+def show(rdms: RdmsClient, guid: Guid) -> Result:
+    """Show how far a job is."""
+    return _summary(_get_report(rdms, guid))
+
+
+@command(group, "report", opens=open_rdms)
+def show_report(
+    rdms: RdmsClient,
+    guid: Guid,
+    xml: Annotated[bool, typer.Option("--xml", help="Print the report as it came.")] = False,
+) -> Result:
+    """Show what a job did to each desktop."""
+    text = rdms.get_report(guid)
+    if xml:
+        return text
+    job = report.parse_report(text)
+    desktops = [_describe(desktop) for desktop in job.desktops]
+    return output.Document({**_summary(job), "VmStatus": desktops}, "VmStatus", DESKTOP_COLUMNS)
+
+
+@command(group, "watch", opens=open_rdms)
+def watch(rdms: RdmsClient, guid: Guid) -> Result:
+    """Show progress until the job has ended; fails unless it was completed."""
+    return wait_for(rdms, guid)
+
+
+@command(group, "cancel", opens=open_rdms)
+def cancel(rdms: RdmsClient, guid: Guid, wait: Wait = False) -> Result:
+    """Cancel a job; what it made is undone."""
+    rdms.invoke(CLASS, "ProvisioningJobCancel", JobGuid=guid)
+    return _summary(_follow(rdms, guid)) if wait else None
+
+
+@command(group, "submit", opens=open_rdms)
+def submit_file(
+    rdms: RdmsClient,
+    file: Annotated[Path, typer.Argument(help="Job document (XML).", exists=True, dir_okay=False)],
+    wait: Wait = False,
+) -> Result:
+    """Submit a job document."""
+    return submit(rdms, file.read_bytes().decode(_encoding(file)), wait=wait)
+
+
+def submit(rdms: RdmsClient, document: str, *, wait: bool) -> Row:
+    """Start a job; returns its JobGuid, or what its report says at the end."""
+    outputs = rdms.invoke(CLASS, "ProvisioningJobExecute", JobInputXml=document)
+    guid = str(outputs["JobGuid"])
+    return wait_for(rdms, guid) if wait else {"JobGuid": guid}
+
+
+def wait_for(rdms: RdmsClient, guid: str) -> Row:
+    """Wait for the end of a job. OperationFailed unless it was completed without failures."""
+    job = _follow(rdms, guid)
+    if job.state is not CollectionState.JOB_COMPLETED or job.failed:
+        raise OperationFailed(f"job {guid} ended {job.state.name}, {job.failed} desktops failed")
+    return _summary(job)
+
+
+def _encoding(file: Path) -> str:
+    """Saved documents may be in the UTF-16 that they declare; a byte order mark then says so."""
+    return "utf-16" if file.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _follow(rdms: RdmsClient, guid: str) -> report.Report:
+    """The last report of a job, shown as a bar until it comes."""
+    with output.progress_bar("job") as show_progress:
+        for job in _reports(rdms, guid):
+            show_progress(job.percent / 100, job.state.name)
+    return job
+
+
+def _reports(rdms: RdmsClient, guid: str) -> Iterator[report.Report]:
+    while True:
+        job = _get_report(rdms, guid)
+        yield job
+        if job.state in IDLE_STATES:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _get_report(rdms: RdmsClient, guid: str) -> report.Report:
+    return report.parse_report(rdms.get_report(guid))
+
+
+def _summary(job: report.Report) -> dict[str, object]:
+    """What is said of the job as a whole, named as in the report."""
+    return {
+        "JobGuid": job.job_guid,
+        "CollectionAlias": job.collection,
+        "Action": str(job.action),
+        "State": job.state.name,
+        "JobStartTime": job.started.isoformat(),
+        "JobLastModifiedTime": job.modified.isoformat(),
+        "TotalRequested": job.requested,
+        "TotalSucceeded": job.succeeded,
+        "TotalFailed": job.failed,
+        "PercentComplete": job.percent,
+    }
+
+
+def _describe(desktop: report.DesktopReport) -> dict[str, object]:
+    return {
+        "VirtualDesktopName": desktop.name,
+        "HostName": desktop.host,
+        "Status": str(desktop.status),
+        "Error": desktop.error,
+        "Undone": list(desktop.undone),
+    }
+
+
+def _enumerate_jobs(rdms: RdmsClient, kind: int, collection: str) -> list[str]:
+    outputs = rdms.invoke(
+        CLASS, "ProvisioningEnumerateJobs", JobType=kind, CollectionAlias=collection
+    )
+    guids = outputs.get("JobGuids")
+    return [str(guid) for guid in guids] if isinstance(guids, list) else []

@@ -1,0 +1,103 @@
+"""What commands print: tables for people, JSON for programs, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+Row = Mapping[str, object]
+Report = Callable[[float, str], None]
+"""Takes the fraction done and what is being done."""
+
+_out = Console(soft_wrap=True, highlight=False)
+_error = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows of which a table shows only ``columns``; JSON has them whole."""
+
+    rows: Sequence[Row]
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Properties of one thing, and under ``part`` a list of its parts, shown as a table below."""
+
+    facts: Row
+    part: str
+    columns: Sequence[str]
+
+
+Result = Listing | Document | Row | str | None
+
+
+def show(result: Result, *, as_json: bool) -> None:
+    """Print what a command found."""
+    if as_json:
+        _out.out(json.dumps(_plain(result), indent=1, default=str))
+    elif isinstance(result, Listing):
+        _out.print(_table(result))
+    elif isinstance(result, Document):
+        parts = result.facts[result.part]
+        _out.print(_properties({k: v for k, v in result.facts.items() if v is not parts}))
+        _out.print(_table(Listing(cast("Sequence[Row]", parts), result.columns)))
+    elif isinstance(result, str):
+        _out.out(result)
+    elif result is not None:
+        _out.print(_properties(result))
+
+
+def _plain(result: Result) -> object:
+    if isinstance(result, Listing):
+        return result.rows
+    return result.facts if isinstance(result, Document) else result
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    _error.out(f"rdms: {text}")
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Report]:
+    """A bar on standard error while the block runs; nothing when that is no terminal."""
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    words = TextColumn("{task.description}")
+    with Progress(words, *columns, console=_error, disable=not _error.is_terminal) as progress:
+        task = progress.add_task(title, total=1.0)
+
+        def report(fraction: float, doing: str) -> None:
+            progress.update(task, completed=fraction, description=f"{title}: {doing}")
+
+        yield report
+
+
+def _table(listing: Listing) -> Table:
+    table = Table(*listing.columns, box=None, pad_edge=False)
+    for row in listing.rows:
+        table.add_row(*(_cell(row.get(column)) for column in listing.columns))
+    return table
+
+
+def _properties(row: Row) -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in row.items():
+        table.add_row(name, _cell(value))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return str(value)

@@ -1,0 +1,317 @@
+"""A typed RDMS client over WS-Management: pypsrp's transport, the RDMS schema's types."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pypsrp import exceptions as winrm
+from pypsrp.wsman import NAMESPACES, SelectorSet, WSMan
+
+from openrdms.cim.schema import CimClass, Element
+from openrdms.cim.types import CimScalar, CimValue, render_scalar
+from openrdms.cli.commands import LoginRefused, Unreachable
+from openrdms.model.errors import RdmsError, WbemCode
+from openrdms.providers import schema
+
+RESOURCE = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/rdms/"
+WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
+REASON = "{urn:openrdms:reason}Reason"
+"""SOAP header in which OpenRDMS explains a ReturnValue that is not 0."""
+
+_NIL = f"{{{NAMESPACES['xsi']}}}nil"
+_ENUMERATION = f"{{{NAMESPACES['wsen']}}}"
+_WSMAN = f"{{{NAMESPACES['wsman']}}}"
+_SMALLEST_ENVELOPE = 8192
+_MAX_ELEMENTS = "1000"
+
+_WIN32_NAMES = {
+    5: "ERROR_ACCESS_DENIED",
+    21: "ERROR_NOT_READY",
+    1168: "ERROR_NOT_FOUND",
+    1722: "RPC_S_SERVER_UNAVAILABLE",
+}
+
+Values = Mapping[str, CimValue]
+
+
+class Refused(RdmsError):
+    """A method returned something else than 0; ``return_value`` is what."""
+
+    def __init__(self, method: str, return_value: int, reason: str) -> None:
+        words = f": {reason}" if reason else ""
+        super().__init__(f"{method} returned {name_code(return_value)}{words}")
+        self.return_value = return_value
+
+
+class Fault(RdmsError):
+    """The server answered with a SOAP fault, or not in SOAP at all."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where an RDMS is and who asks. ``ca`` is a PEM file whose certificates are trusted.
+
+    Without it the system's are; ``insecure`` trusts any certificate.
+    """
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    ca: Path | None = None
+    insecure: bool = False
+
+
+def name_code(return_value: int) -> str:
+    """A ReturnValue with its name: WBEM status or Win32 error."""
+    try:
+        name = f"WBEM_E_{WbemCode(return_value).name}"
+    except ValueError:
+        name = _WIN32_NAMES.get(return_value, "unknown code")
+    return f"{return_value} ({name})"
+
+
+def quote(text: str) -> str:
+    """A WQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class RdmsClient:
+    """Class and property names are the schema's in any case; values have the schema's types.
+
+    Every call raises Fault, LoginRefused or Unreachable.
+    """
+
+    def __init__(self, login: Login, max_envelope_size: int = 512_000) -> None:
+        self._schema = schema.load_rdms()
+        address = urlsplit(login.url)
+        secure = address.scheme == "https"
+        trust: Any = str(login.ca) if login.ca else not login.insecure  # requests takes both
+        self._wsman = WSMan(
+            address.hostname or "",
+            max_envelope_size=max_envelope_size,
+            port=address.port,
+            path=address.path.strip("/") or "wsman",
+            ssl=secure,
+            username=login.user,
+            password=login.password,
+            auth="basic",
+            encryption="auto" if secure else "never",
+            cert_validation=trust,
+            no_proxy=True,
+        )
+
+    def __enter__(self) -> RdmsClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wsman.close()
+
+    def enumerate(self, class_name: str, where: str = "") -> Iterator[dict[str, CimValue]]:
+        """Instances; ``where`` is the condition of a WQL query."""
+        cim_class = self._schema.get_class(class_name)
+        request = _enumerate_request(cim_class.name, where)
+        uri = RESOURCE + ("*" if where else cim_class.name)
+        with _translated():
+            reply = self._wsman.enumerate(uri, request)[0]
+        while True:
+            for item in _items(reply):
+                yield _read(item, cim_class.get_property)
+            context = reply.findtext(f"{_ENUMERATION}EnumerationContext")
+            if not context:
+                return
+            with _translated():
+                reply = self._wsman.pull(uri, _pull_request(context))[0]
+
+    def get(self, class_name: str, keys: Values) -> dict[str, CimValue]:
+        """One instance."""
+        cim_class = self._schema.get_class(class_name)
+        with _translated():
+            body = self._wsman.get(RESOURCE + cim_class.name, selector_set=_selectors(keys))
+        return _read(body[0], cim_class.get_property)
+
+    def put(self, class_name: str, keys: Values, changes: Values) -> dict[str, CimValue]:
+        """Change the properties named in ``changes``; returns the instance."""
+        cim_class = self._schema.get_class(class_name)
+        request = _write(cim_class.name, cim_class.name, changes)
+        with _translated():
+            body = self._wsman.put(
+                RESOURCE + cim_class.name, request, selector_set=_selectors(keys)
+            )
+        return _read(body[0], cim_class.get_property) if len(body) else {}
+
+    def create(self, class_name: str, properties: Values) -> dict[str, CimValue]:
+        """Make an instance; returns its keys."""
+        cim_class = self._schema.get_class(class_name)
+        request = _write(cim_class.name, cim_class.name, properties)
+        with _translated():
+            body = self._wsman.create(RESOURCE + cim_class.name, request)
+        return _read_keys(body, cim_class)
+
+    def delete(self, class_name: str, keys: Values) -> None:
+        """Remove an instance."""
+        cim_class = self._schema.get_class(class_name)
+        with _translated():
+            self._wsman.delete(RESOURCE + cim_class.name, selector_set=_selectors(keys))
+
+    def invoke(
+        self, class_name: str, method_name: str, keys: Values | None = None, /, **inputs: CimValue
+    ) -> dict[str, CimValue]:
+        """Call a method, static without ``keys``; returns its out-parameters. Refused."""
+        cim_class = self._schema.get_class(class_name)
+        method = cim_class.get_method(method_name)
+        uri = RESOURCE + cim_class.name
+        outputs = {parameter.name.lower(): parameter for parameter in method.outputs}
+        with _translated():
+            envelope = self._wsman.invoke(
+                f"{uri}/{method.name}",
+                uri,
+                _write(cim_class.name, f"{method.name}_INPUT", inputs),
+                selector_set=_selectors(keys) if keys else None,
+            )
+        reply = envelope.findall("s:Body/*", NAMESPACES)[0]
+        _check_return_value(method.name, envelope, reply)
+        reply[:] = [part for part in reply if _local_name(part) != "ReturnValue"]
+        return _read(reply, lambda name: outputs[name.lower()])
+
+    def get_report(self, job: str) -> str:
+        """A job's report XML, however long: asks again with the envelope that would do."""
+        call = ("Win32_RDMSVirtualDesktopCollection", "ProvisioningJobGetReport", None)
+        try:
+            outputs = self.invoke(*call, JobGuid=job)
+        except _EnvelopeTooSmall as error:
+            self._wsman.max_envelope_size = error.needed
+            outputs = self.invoke(*call, JobGuid=job)
+        return str(outputs["JobReportXml"])
+
+
+class _EnvelopeTooSmall(Fault):
+    """The reply would not fit; ``needed`` octets would do."""
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Errors of pypsrp and requests as ours."""
+    try:
+        yield
+    except winrm.AuthenticationError as error:
+        raise LoginRefused(str(error)) from error
+    except winrm.WSManFaultError as error:
+        raise _read_fault(error) from error
+    except winrm.WinRMTransportError as error:
+        raise Fault(f"not a WS-Management reply: HTTP status {error.code}") from error
+    except (winrm.WinRMError, ET.ParseError) as error:
+        raise Fault(f"not a WS-Management reply: {error}") from error
+    except requests.RequestException as error:
+        raise Unreachable(f"no answer: {error}") from error
+
+
+def _read_fault(error: winrm.WSManFaultError) -> Fault:
+    # pypsrp keeps code and text alone; the whole fault is in the error it was handling.
+    whole = getattr(error.__context__, "response_text", "")
+    sizes = [int(number) for number in re.findall(r"\d{4,9}", error.reason or "")]
+    if "MaxEnvelopeSizeExceeded" in whole and sizes:
+        return _EnvelopeTooSmall(error.reason, max(sizes))
+    return Fault(f"{error.reason or 'fault without a text'} (code {error.code})")
+
+
+def _check_return_value(method: str, envelope: ET.Element, reply: ET.Element) -> None:
+    value = next((part.text for part in reply if _local_name(part) == "ReturnValue"), None)
+    if value is None:
+        raise Fault(f"{method}: the reply has no ReturnValue")
+    if int(value) != 0:
+        reason = envelope.findtext(f"s:Header/{REASON}", "", NAMESPACES)
+        raise Refused(method, int(value), reason)
+
+
+def _enumerate_request(class_name: str, where: str) -> ET.Element:
+    request = ET.Element(f"{_ENUMERATION}Enumerate")
+    ET.SubElement(request, f"{_WSMAN}OptimizeEnumeration")
+    ET.SubElement(request, f"{_WSMAN}MaxElements").text = _MAX_ELEMENTS
+    if where:
+        query = ET.SubElement(request, f"{_WSMAN}Filter", Dialect=WQL)
+        query.text = f"select * from {class_name} where {where}"  # noqa: S608 - WQL, and read only
+    return request
+
+
+def _pull_request(context: str) -> ET.Element:
+    request = ET.Element(f"{_ENUMERATION}Pull")
+    ET.SubElement(request, f"{_ENUMERATION}EnumerationContext").text = context
+    ET.SubElement(request, f"{_ENUMERATION}MaxElements").text = _MAX_ELEMENTS
+    return request
+
+
+def _items(reply: ET.Element) -> list[ET.Element]:
+    """The objects of an EnumerateResponse (wsman:Items) or PullResponse (wsen:Items)."""
+    return [item for part in reply if _local_name(part) == "Items" for item in part]
+
+
+def _selectors(keys: Values) -> SelectorSet:
+    selectors = SelectorSet()
+    for name, value in keys.items():
+        selectors.add_option(name, _render(value))
+    return selectors
+
+
+def _write(class_name: str, root: str, values: Values) -> ET.Element:
+    """Values as elements in the namespace of the class: arrays repeat, NULL is nil."""
+    namespace = RESOURCE + class_name
+    element = ET.Element(f"{{{namespace}}}{root}")
+    for name, value in values.items():
+        for item in value if isinstance(value, list) else [value]:
+            child = ET.SubElement(element, f"{{{namespace}}}{name}")
+            if item is None:
+                child.set(_NIL, "true")
+            else:
+                child.text = render_scalar(item)
+    return element
+
+
+def _render(value: CimValue) -> str:
+    if value is None or isinstance(value, list):
+        raise TypeError("a key is one value")
+    return render_scalar(value)
+
+
+def _read(parent: ET.Element, declared: Callable[[str], Element]) -> dict[str, CimValue]:
+    """Child elements as values of their declared types."""
+    values: dict[str, Any] = {}
+    for child in parent:
+        element = declared(_local_name(child))
+        value = _read_scalar(child, element)
+        if not element.array:
+            values[element.name] = value
+        elif value is None:
+            values.setdefault(element.name, None)
+        else:
+            values[element.name] = [*(values.get(element.name) or []), value]
+    return values
+
+
+def _read_scalar(child: ET.Element, element: Element) -> CimScalar | None:
+    if child.get(_NIL) in {"true", "1"}:
+        return None
+    # A datetime is one level down, in cim:Datetime or cim:Interval.
+    return element.parse("".join(child.itertext()))
+
+
+def _read_keys(body: ET.Element, cim_class: CimClass) -> dict[str, CimValue]:
+    """Keys from the endpoint reference of a CreateResponse."""
+    selectors = body.iter(f"{_WSMAN}Selector")
+    pairs = ((item.get("Name", ""), item.text or "") for item in selectors)
+    return cim_class.parse_keys((name, text) for name, text in pairs if name[:2] != "__")
+
+
+def _local_name(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
