@@ -9,7 +9,7 @@ from openrdms.model.errors import OutOfSpace
 
 
 def require(directory: Path, needed: int) -> None:
-    """Raise OutOfSpace when the file system of ``directory`` has less than ``needed`` bytes free."""
+    """Raise OutOfSpace when the file system of ``directory`` has fewer than ``needed`` bytes."""
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise OutOfSpace(f"{directory} has {free} bytes free, {needed} are needed")

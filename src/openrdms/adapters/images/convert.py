@@ -45,7 +45,7 @@ def convert(source: Path, target: Path, report: Report) -> int:
 def _probe(source: Path) -> dict[str, Any]:
     if not source.is_file():
         raise InvalidParameter("file", f"{source} is not a file")
-    facts = _ask("info", str(source.resolve()))
+    facts: dict[str, Any] = _ask("info", str(source.resolve()))
     if facts["format"] not in FORMATS:
         raise InvalidParameter("file", f"{source} is {facts['format']}, not {', '.join(FORMATS)}")
     if facts.get("encrypted"):
