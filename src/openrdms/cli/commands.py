@@ -48,7 +48,7 @@ def command(
         @functools.wraps(function)
         def run(*, as_json: bool, **arguments: Any) -> None:
             mine = {parameter.name: arguments.pop(parameter.name) for parameter in own}
-            with _exit_codes():
+            with exit_codes():
                 if opens is None:
                     result = function(**mine)
                 else:
@@ -81,7 +81,7 @@ def _set_signature(run: Any, parameters: list[inspect.Parameter]) -> None:
 
 
 @contextmanager
-def _exit_codes() -> Iterator[None]:
+def exit_codes() -> Iterator[None]:
     try:
         yield
     except errors.RdmsError as error:

@@ -12,7 +12,7 @@ import typer
 from openrdms.cli import output
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Listing, Result, Row
+from openrdms.cli.output import Document, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient
 from openrdms.model import report
 from openrdms.model.collection import IDLE_STATES, CollectionState
@@ -65,7 +65,8 @@ def show_report(
         return text
     job = report.parse_report(text)
     desktops = [_describe(desktop) for desktop in job.desktops]
-    return output.Document({**_summary(job), "VmStatus": desktops}, "VmStatus", DESKTOP_COLUMNS)
+    facts = _summary(job)
+    return Document({**facts, "VmStatus": desktops}, facts, desktops, DESKTOP_COLUMNS)
 
 
 @command(group, "watch", opens=open_rdms)

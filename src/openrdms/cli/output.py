@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -30,10 +29,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Document:
-    """Properties of one thing, and under ``part`` a list of its parts, shown as a table below."""
+    """``whole`` for programs; for people some facts, and a table of rows below."""
 
+    whole: Row
     facts: Row
-    part: str
+    rows: Sequence[Row]
     columns: Sequence[str]
 
 
@@ -45,11 +45,10 @@ def show(result: Result, *, as_json: bool) -> None:
     if as_json:
         _out.out(json.dumps(_plain(result), indent=1, default=str))
     elif isinstance(result, Listing):
-        _out.print(_table(result))
+        _out.print(_table(result.rows, result.columns))
     elif isinstance(result, Document):
-        parts = result.facts[result.part]
-        _out.print(_properties({k: v for k, v in result.facts.items() if v is not parts}))
-        _out.print(_table(Listing(cast("Sequence[Row]", parts), result.columns)))
+        _out.print(_properties(result.facts))
+        _out.print(_table(result.rows, result.columns))
     elif isinstance(result, str):
         _out.out(result)
     elif result is not None:
@@ -59,7 +58,7 @@ def show(result: Result, *, as_json: bool) -> None:
 def _plain(result: Result) -> object:
     if isinstance(result, Listing):
         return result.rows
-    return result.facts if isinstance(result, Document) else result
+    return result.whole if isinstance(result, Document) else result
 
 
 def complain(text: str) -> None:
@@ -81,10 +80,10 @@ def progress_bar(title: str) -> Iterator[Report]:
         yield report
 
 
-def _table(listing: Listing) -> Table:
-    table = Table(*listing.columns, box=None, pad_edge=False)
-    for row in listing.rows:
-        table.add_row(*(_cell(row.get(column)) for column in listing.columns))
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
     return table
 
 

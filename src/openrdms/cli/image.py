@@ -1,0 +1,64 @@
+"""``rdms image``: golden images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openrdms.cli.admin import AdminSession, open_admin
+from openrdms.cli.commands import command
+from openrdms.cli.output import Listing, Result
+from openrdms.model.image import DiskBus, Firmware, GuestOs
+
+COLUMNS = ("name", "version", "os", "firmware", "memory_mib", "vcpus", "disk_bus", "source")
+
+group = typer.Typer(help="Golden images: build, import, list.")
+
+Memory = Annotated[int | None, typer.Option("--memory", min=16, help="Memory of desktops, MiB.")]
+Vcpus = Annotated[int | None, typer.Option(min=1, help="Processors of desktops.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="image")
+
+
+@command(group, "list", opens=open_admin)
+def list_images(admin: AdminSession) -> Result:
+    """List images, all versions."""
+    return Listing(admin.run("image list"), COLUMNS)
+
+
+@command(group, "build", opens=open_admin)
+def build(
+    admin: AdminSession,
+    name: Annotated[str, typer.Argument(help="Name of the image; a new version of it is made.")],
+    variant: Annotated[str, typer.Option(help="tiny, or desktop: a graphical session.")],
+    memory: Memory = None,
+    vcpus: Vcpus = None,
+    disk_bus: Annotated[DiskBus | None, typer.Option(help="Bus of the system disk.")] = None,
+) -> Result:
+    """Build an image from Debian packages."""
+    arguments = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    return dict(admin.run("image build", name=name, variant=variant, **arguments))
+
+
+@command(group, "import", opens=open_admin)
+def import_file(
+    admin: AdminSession,
+    file: Annotated[
+        Path, typer.Argument(help="qcow2, VHDX, VMDK or raw disk.", exists=True, dir_okay=False)
+    ],
+    name: Annotated[str, typer.Option(help="Name of the image; a new version of it is made.")],
+    os: Annotated[GuestOs, typer.Option(help="What is installed on it.")] = GuestOs.LINUX,
+    firmware: Annotated[Firmware, typer.Option(help="How it starts.")] = Firmware.BIOS,
+    disk_bus: Annotated[DiskBus, typer.Option(help="Bus of the system disk.")] = DiskBus.VIRTIO,
+    memory: Memory = None,
+    vcpus: Vcpus = None,
+) -> Result:
+    """Import a disk file."""
+    arguments = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    arguments |= {"os": os, "firmware": firmware}
+    return dict(admin.run("image import", file=str(file.absolute()), name=name, **arguments))

@@ -1,0 +1,72 @@
+"""``rdms serve``: the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openrdms import config
+from openrdms.cli.commands import exit_codes
+
+StateDir = Annotated[
+    Path, typer.Option(envvar="RDMS_STATE_DIR", help="Directory of all that the service keeps.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the ``rdms`` command."""
+    app.command("serve")(serve)
+
+
+def serve(
+    state_dir: StateDir,
+    admin_user: Annotated[str, typer.Option(help="Who may log in.")],
+    admin_password_file: Annotated[
+        Path, typer.Option(help="File with that user's password in its first line.")
+    ],
+    hypervisor: Annotated[
+        list[str] | None,
+        typer.Option(help="libvirt or simulator URI, repeatable; an embedded libvirt when none."),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    wsman_http_port: Annotated[
+        int | None,
+        typer.Option(help="0: any free one. Not given: 5985 with --allow-unencrypted, else none."),
+    ] = None,
+    wsman_https_port: Annotated[
+        int, typer.Option(help="0: any free one.")
+    ] = config.WSMAN_HTTPS_PORT,
+    allow_unencrypted: Annotated[
+        bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
+    ] = False,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Appears when all listeners accept: JSON with addresses.")
+    ] = None,
+) -> None:
+    """Run the service until SIGTERM; jobs and VMs go on at the next start."""
+    if wsman_http_port is None and allow_unencrypted:
+        wsman_http_port = config.WSMAN_HTTP_PORT
+    with exit_codes():
+        settings = config.ServeConfig(
+            state_dir=state_dir.absolute(),
+            hypervisors=tuple(hypervisor or [config.EMBEDDED_LIBVIRT]),
+            listen=listen,
+            wsman_http_port=wsman_http_port,
+            wsman_https_port=wsman_https_port,
+            admin_user=admin_user,
+            admin_password=_read_password(admin_password_file),
+            allow_unencrypted=allow_unencrypted,
+            ready_file=ready_file,
+        )
+        from openrdms import app  # noqa: PLC0415 - usage errors need not wait for the service
+
+        app.serve(settings)
+
+
+def _read_password(file: Path) -> str:
+    try:
+        return config.read_password(file)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"--admin-password-file: {error}") from error

@@ -1,0 +1,66 @@
+"""``rdms simulator``: a simulated cluster, seen and touched past its service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from openrdms.adapters import simulator
+from openrdms.cli.commands import command
+from openrdms.cli.output import Document, Result
+
+VM_COLUMNS = ("host", "name", "state", "disks", "users")
+
+group = typer.Typer(help="A simulated cluster: its truth, its users, its faults.")
+
+State = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The simulator's own state: the URI's path.")
+]
+Host = Annotated[str, typer.Argument(help="Name of the host.")]
+Vm = Annotated[str, typer.Argument(help="Name of the VM.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="simulator")
+
+
+@command(group, "state")
+def show_state(path: State) -> Result:
+    """Show what is on the hosts, read without the service."""
+    truth = simulator.read_state(path)
+    rows = [_row(host, vm) for host in truth["hosts"] for vm in host["vms"]]
+    return Document(truth, {"hosts": len(truth["hosts"]), "vms": len(rows)}, rows, VM_COLUMNS)
+
+
+@command(group, "log-on")
+def log_on(path: State, host: Host, vm: Vm, user: str) -> Result:
+    """Log a user on in a running VM."""
+    return {"id": simulator.log_on(path, host, vm, user)}
+
+
+@command(group, "fault")
+def set_fault(
+    path: State,
+    host: Host,
+    vm: Annotated[str, typer.Option(help="The VM concerned; the host itself when none.")] = "",
+    kind: Annotated[
+        str, typer.Option(help="'down' for a host, 'silent' for a VM; '' mends it.")
+    ] = "",
+) -> Result:
+    """Break a host or a VM's agent, or mend it."""
+    simulator.set_fault(path, host, vm, kind)
+    return None
+
+
+@command(group, "add-vm")
+def add_vm(path: State, host: Host, vm: Vm) -> Result:
+    """Make a running VM that no service made."""
+    simulator.add_stranger(path, host, vm)
+    return None
+
+
+def _row(host: dict[str, Any], vm: dict[str, Any]) -> dict[str, Any]:
+    return {"host": host["name"], **vm, "users": [one["user"] for one in vm["sessions"]]}

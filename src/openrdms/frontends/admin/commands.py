@@ -1,0 +1,84 @@
+"""The administration commands: one table, used in this process and over the socket."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from openrdms.model import errors
+from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.services.audit import Audit
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+
+Progress = Callable[[float, str], None]
+"""Takes the fraction done and what is being done."""
+
+
+class Target(Protocol):
+    """What the commands work on."""
+
+    @property
+    def images(self) -> Images: ...
+    @property
+    def hosts(self) -> Hosts: ...
+    @property
+    def audit(self) -> Audit: ...
+
+
+class Admin(Protocol):
+    """Runs administration commands, here or in a service."""
+
+    def run(self, command: str, arguments: dict[str, Any], progress: Progress) -> Any:
+        """The command's result, JSON values only; RdmsError."""
+
+
+class LocalAdmin:
+    """Runs commands in this process."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def run(self, command: str, arguments: dict[str, Any], progress: Progress) -> Any:
+        """See Admin. InvalidParameter for an unknown command or argument."""
+        function = COMMANDS.get(command)
+        if function is None:
+            raise errors.InvalidParameter("command", f"{command!r} is unknown")
+        try:
+            call = inspect.signature(function).bind(self._target, progress, **arguments)
+        except TypeError as error:
+            raise errors.InvalidParameter(command, str(error)) from error
+        return function(*call.args, **call.kwargs)
+
+
+def _list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
+    return [asdict(host.describe()) for host in target.hosts.all()]
+
+
+def _find_orphans(target: Target, _: Progress) -> dict[str, Any]:
+    return asdict(target.audit.find_orphans())
+
+
+def _list_images(target: Target, _: Progress) -> list[dict[str, Any]]:
+    return [_describe(image) for image in target.images.list()]
+
+
+def _describe(image: ImageVersion) -> dict[str, Any]:
+    """An image in JSON values: paths and times as text."""
+    plain = {name: value for name, value in asdict(image).items() if value is not None}
+    return {
+        name: str(value) if isinstance(value, Path | datetime) else value
+        for name, value in plain.items()
+    }
+
+
+COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "audit orphans": _find_orphans,
+    "host list": _list_hosts,
+    "image list": _list_images,
+}
+"""By name; called with the target, the progress and the request's arguments by keyword."""
