@@ -4,7 +4,8 @@
         disconnects = True
 
 and supplies the fixtures that GuestSuite declares with ``raise NotImplementedError``, each with
-scope "class" or wider. Tests run in the order written: the last ones spend the guest.
+scope "class" (then a ``classmethod``) or wider. Tests run in the order written: the last ones
+spend the guest.
 """
 
 from __future__ import annotations
@@ -40,27 +41,32 @@ class GuestSuite:
     """Whether the guest's sessions can be disconnected; a text console's cannot."""
 
     @pytest.fixture(scope="class")
-    def guest(self) -> Guest:
+    @classmethod
+    def guest(cls) -> Guest:
         """A guest whose agent answers and in which at least one user is logged on."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def off_guest(self) -> Guest:
+    @classmethod
+    def off_guest(cls) -> Guest:
         """The guest of a VM that is off."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def silent_guest(self) -> Guest:
+    @classmethod
+    def silent_guest(cls) -> Guest:
         """The guest of a running VM whose agent does not answer."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def seen(self) -> Callable[[], list[str]]:
+    @classmethod
+    def seen(cls) -> Callable[[], list[str]]:
         """Reads what the user of ``session`` sees of messages, past the port: the texts."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def identity(self) -> Callable[[], GuestIdentity]:
+    @classmethod
+    def identity(cls) -> Callable[[], GuestIdentity]:
         """Reads the identity that ``guest`` has, past the port; "" for what it has not."""
         raise NotImplementedError
 

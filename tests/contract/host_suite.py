@@ -4,7 +4,7 @@
         boot_timeout = 120
 
 and supplies the fixtures that HostSuite declares with ``raise NotImplementedError``, each with
-scope "class" or wider. Only ``booted`` boots a guest, once for the class.
+scope "class" (then a ``classmethod``) or wider. Only ``booted`` boots a guest, once for the class.
 """
 
 from __future__ import annotations
@@ -106,27 +106,32 @@ class HostSuite:
     """Seconds within which an event other than the agent's arrives."""
 
     @pytest.fixture(scope="class")
-    def host(self) -> Host:
+    @classmethod
+    def host(cls) -> Host:
         """A host with nothing on it."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def image(self) -> ImageVersion:
+    @classmethod
+    def image(cls) -> ImageVersion:
         """An image that boots with a guest agent."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def add_stranger(self, host: Host) -> Callable[[str], None]:
+    @classmethod
+    def add_stranger(cls, host: Host) -> Callable[[str], None]:
         """Defines a VM that is off and knows nothing of us, with a disk of its own."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def break_disk(self, host: Host) -> Callable[[VmSpec], None]:
+    @classmethod
+    def break_disk(cls, host: Host) -> Callable[[VmSpec], None]:
         """Leaves the disk of that spec as a caller killed in the middle of create_disk may."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
-    def spec_for(self, image: ImageVersion) -> Callable[..., VmSpec]:
+    @classmethod
+    def spec_for(cls, image: ImageVersion) -> Callable[..., VmSpec]:
         return lambda name, generation=1: make_spec(image, name, generation)
 
     @pytest.fixture
@@ -139,20 +144,22 @@ class HostSuite:
         remove_vm(host, spec.name)
 
     @pytest.fixture(scope="class")
-    def events(self, host: Host) -> Iterator[EventLog]:
+    @classmethod
+    def events(cls, host: Host) -> Iterator[EventLog]:
         log = EventLog()
         unsubscribe = host.subscribe(log)
         yield log
         unsubscribe()
 
     @pytest.fixture(scope="class")
+    @classmethod
     def booted(
-        self, host: Host, spec_for: Callable[..., VmSpec], events: EventLog
+        cls, host: Host, spec_for: Callable[..., VmSpec], events: EventLog
     ) -> Iterator[VmSpec]:
         spec = spec_for("suite-booted")
         make_vm(host, spec)
         host.start(spec.name)
-        events.wait(spec.name, VmEventKind.AGENT_CONNECTED, self.boot_timeout)
+        events.wait(spec.name, VmEventKind.AGENT_CONNECTED, cls.boot_timeout)
         yield spec
         remove_vm(host, spec.name)
 
@@ -281,7 +288,8 @@ class HostSuite:
     # strangers
 
     @pytest.fixture(scope="class")
-    def stranger(self, host: Host, add_stranger: Callable[[str], None]) -> VmInfo:
+    @classmethod
+    def stranger(cls, host: Host, add_stranger: Callable[[str], None]) -> VmInfo:
         add_stranger("suite-stranger")
         return get_vm(host, "suite-stranger")
 

@@ -1,1 +1,25 @@
-"""A deterministic cluster without hypervisors."""
+"""A deterministic cluster without hypervisors, for demonstrations, trials and tests.
+
+``connect`` opens it for a service; ``read_state`` and the controls work on its state directory
+with or without one.
+"""
+
+from __future__ import annotations
+
+from openrdms.adapters.simulator.clock import Clock, processes
+from openrdms.adapters.simulator.cluster import Cluster
+from openrdms.adapters.simulator.controls import add_stranger, log_on, set_fault
+from openrdms.adapters.simulator.host import SimulatorHost
+from openrdms.adapters.simulator.truth import read_state
+from openrdms.adapters.simulator.uri import parse
+
+__all__ = ["SimulatorHost", "add_stranger", "connect", "log_on", "read_state", "set_fault"]
+
+
+def connect(uri: str) -> list[SimulatorHost]:
+    """The hosts of ``simulator:///PATH?NAME=NUMBER&...``; PATH is made at first.
+
+    InvalidParameter names the parameter that is unknown or wrong, or PATH when it is unusable.
+    """
+    cluster = Cluster(parse(uri), Clock(), processes())
+    return [SimulatorHost(cluster, name) for name in cluster.host_names]

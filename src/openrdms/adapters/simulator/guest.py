@@ -1,0 +1,155 @@
+"""The guest inside one simulated VM: users with sessions, and screens that record messages."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from openrdms.adapters.simulator import vms
+from openrdms.model.errors import GuestUnreachable, HostUnavailable, SessionGone, VmNotRunning
+from openrdms.model.host import GuestIdentity, GuestSession, VmState
+
+if TYPE_CHECKING:
+    from openrdms.adapters.simulator.cluster import Cluster
+
+ACTIVE, DISCONNECTED = 0, 4
+"""ConnectState of Win32_VirtualDesktopSession."""
+
+
+class SimulatorGuest:
+    """Implements ``ports.Guest``. Every call takes the agent ``agent_ms``."""
+
+    def __init__(self, cluster: Cluster, host: str, vm: str) -> None:
+        self._cluster = cluster
+        self._host = host
+        self._vm = vm
+
+    def ping(self, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        with self._agent(timeout):
+            pass
+
+    def list_sessions(self, timeout: float) -> list[GuestSession]:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (db, vm):
+            domain = _identity(db, vm).hostname
+            return [_session(row, domain) for row in logged_on(db, vm, self._cluster.clock.now())]
+
+    def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
+        """See ``ports.Guest``. The message stays on the screen as long as the session."""
+        with self._agent(timeout) as (db, vm):
+            db.execute(
+                "INSERT INTO messages (host, vm, guest_id, title, text) VALUES (?, ?, ?, ?, ?)",
+                (*_session_key(db, vm, session), title, text),
+            )
+
+    def disconnect(self, session: GuestSession, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (db, vm):
+            db.execute(
+                "UPDATE sessions SET state = ? WHERE host = ? AND vm = ? AND guest_id = ?",
+                (DISCONNECTED, *_session_key(db, vm, session)),
+            )
+
+    def log_off(self, session: GuestSession, timeout: float) -> None:
+        """See ``ports.Guest``. What was on the session's screen goes with it."""
+        with self._agent(timeout) as (db, vm):
+            db.execute(
+                "DELETE FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
+                _session_key(db, vm, session),
+            )
+
+    def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
+        """See ``ports.Guest``. It is kept on the VM's disk, as in a real guest."""
+        with self._agent(timeout) as (db, vm):
+            _write_identity(db, vm, identity)
+
+    def generalise(self, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (db, vm):
+            _write_identity(db, vm, GuestIdentity("localhost", "", ""))
+
+    def identity(self) -> GuestIdentity:
+        """What the guest has on its disk, read past the agent. NotFound."""
+        with self._cluster.operations.transaction(self._host) as db:
+            return _identity(db, vms.get(db, self._host, self._vm))
+
+    @contextmanager
+    def _agent(self, timeout: float) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+        """The moment at which the agent carries out a call, as a transaction."""
+        with self._running() as (_, vm):
+            silent = vm["fault"]
+        latency = self._cluster.settings.agent_ms / 1000
+        self._cluster.clock.sleep(timeout if silent else min(latency, timeout))
+        if silent or latency > timeout:
+            raise GuestUnreachable(f"the agent of {self._vm} did not answer in {timeout} s")
+        with self._running() as found:
+            yield found
+
+    @contextmanager
+    def _running(self) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+        try:
+            with self._cluster.operations.transaction(self._host) as db:
+                vm = vms.find(db, self._host, self._vm)
+                if vm is None or vms.state(vm) is VmState.STOPPED:
+                    raise VmNotRunning(f"{self._vm} is not running on {self._host}")
+                if vm["agent_at"] is None or vm["agent_at"] > self._cluster.clock.now():
+                    raise GuestUnreachable(f"the agent of {self._vm} is not connected")
+                yield db, vm
+        except HostUnavailable as error:
+            raise GuestUnreachable(str(error)) from error
+
+
+def logged_on(db: sqlite3.Connection, vm: sqlite3.Row, now: float) -> list[sqlite3.Row]:
+    """The rows of the sessions in that VM."""
+    return db.execute(
+        "SELECT * FROM sessions WHERE host = ? AND vm = ? AND since <= ? ORDER BY guest_id",
+        (vm["host"], vm["name"], now),
+    ).fetchall()
+
+
+def screen_lines(db: sqlite3.Connection, vm: sqlite3.Row, now: float) -> list[str]:
+    """What the VM's screen shows: who it is, who is logged on, and their messages."""
+    lines = [f"{_identity(db, vm).hostname} ({vm['name']})"]
+    for session in logged_on(db, vm, now):
+        lines += ["", f"{session['user']}, session {session['guest_id']}"]
+        for message in db.execute(
+            "SELECT * FROM messages WHERE host = ? AND vm = ? AND guest_id = ? ORDER BY id",
+            (vm["host"], vm["name"], session["guest_id"]),
+        ):
+            lines += f"[{message['title']}] {message['text']}".splitlines()
+    return lines
+
+
+def _session(row: sqlite3.Row, domain: str) -> GuestSession:
+    guest_id = str(row["guest_id"])
+    return GuestSession(guest_id, f"{guest_id}@{row['since']!r}", row["user"], domain, row["state"])
+
+
+def _session_key(
+    db: sqlite3.Connection, vm: sqlite3.Row, session: GuestSession
+) -> tuple[str, str, int]:
+    row = db.execute(
+        "SELECT * FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
+        (vm["host"], vm["name"], session.guest_id),
+    ).fetchone()
+    if row is None or _session(row, "").key != session.key:
+        raise SessionGone(f"session {session.guest_id} of {session.user} on {vm['name']} has ended")
+    return row["host"], row["vm"], row["guest_id"]
+
+
+def _identity(db: sqlite3.Connection, vm: sqlite3.Row) -> GuestIdentity:
+    disk = vms.find_disk(db, vm["host"], vm["name"], vm["disk"])
+    if disk is None:
+        return GuestIdentity("", "", "")
+    return GuestIdentity(disk["hostname"], disk["machine_id"], disk["guest_mac"])
+
+
+def _write_identity(db: sqlite3.Connection, vm: sqlite3.Row, identity: GuestIdentity) -> None:
+    db.execute(
+        """UPDATE disks SET hostname = ?, machine_id = ?, guest_mac = ?
+           WHERE host = ? AND vm = ? AND name = ?""",
+        (identity.hostname, identity.machine_id, identity.mac, vm["host"], vm["name"], vm["disk"]),
+    )

@@ -1,0 +1,270 @@
+"""One simulated hypervisor host."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openrdms.adapters.simulator import screen, vms
+from openrdms.adapters.simulator.disk_image import empty_qcow2
+from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines
+from openrdms.model.errors import (
+    AlreadyExists,
+    HostUnavailable,
+    InvalidOperation,
+    OperationFailed,
+    OutOfSpace,
+    VmNotRunning,
+)
+from openrdms.model.host import (
+    HostInfo,
+    Leftover,
+    Ownership,
+    VmEvent,
+    VmEventKind,
+    VmInfo,
+    VmSpec,
+    VmState,
+)
+from openrdms.model.image import ImageVersion
+
+if TYPE_CHECKING:
+    from openrdms.adapters.simulator.cluster import Cluster
+
+
+class SimulatorHost:
+    """Implements ``ports.Host``. Clones, starts and stops take time and slots; the rest none."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster = cluster
+        self._settings = cluster.settings
+        self._operations = cluster.operations
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """``host1.sim.local`` and on."""
+        return self._name
+
+    def describe(self) -> HostInfo:
+        """See ``ports.Host``. Free is what so many more desktops of ``tiny`` would fill."""
+        try:
+            with self._operations.transaction(self._name) as db:
+                room, reachable = self._settings.capacity - vms.count_desktops(db, self._name), True
+        except HostUnavailable:
+            room, reachable = 0, False
+        return HostInfo(
+            name=self._name,
+            reachable=reachable,
+            accelerator="simulated",
+            capacity=self._settings.capacity,
+            free_bytes=max(0, room) * self._cluster.image.virtual_bytes,
+            os_version="OpenRDMS simulator",
+        )
+
+    def list_vms(self) -> list[VmInfo]:
+        """See ``ports.Host``."""
+        with self._operations.transaction(self._name) as db:
+            rows = db.execute("SELECT * FROM vms WHERE host = ?", (self._name,)).fetchall()
+        return [vms.info(row) for row in rows]
+
+    def find_vm(self, name: str) -> VmInfo | None:
+        """See ``ports.Host``."""
+        with self._operations.transaction(self._name) as db:
+            row = vms.find(db, self._name, name)
+        return None if row is None else vms.info(row)
+
+    def images(self) -> list[ImageVersion]:
+        """See ``ports.Host``."""
+        return [self._cluster.image]
+
+    def create_disk(self, spec: VmSpec) -> None:
+        """See ``ports.Host``. Linked or full, it takes ``clone_ms``."""
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+            name = _disk_name(spec.name, spec.generation)
+            if vms.is_whole(vms.find_disk(db, self._name, spec.name, name)):
+                return None
+            self._check_room(db, spec.name)
+            return {
+                "generation": spec.generation,
+                "name": name,
+                "image": spec.image.reference,
+                "virtual_bytes": spec.image.virtual_bytes,
+                "hostname": spec.image.name,
+            }
+
+        self._operations.run(self._name, spec.name, "clone", self._settings.clone_ms, plan)
+
+    def delete_disk(self, vm: str, generation: int) -> None:
+        """See ``ports.Host``."""
+        with self._operations.at_rest(self._name, vm) as db:
+            db.execute(
+                "DELETE FROM disks WHERE host = ? AND vm = ? AND generation = ?",
+                (self._name, vm, generation),
+            )
+
+    def define(self, spec: VmSpec) -> None:
+        """See ``ports.Host``."""
+        disk = _disk_name(spec.name, spec.generation)
+        with self._operations.at_rest(self._name, spec.name) as db:
+            if not vms.is_whole(vms.find_disk(db, self._name, spec.name, disk)):
+                raise OperationFailed(f"{spec.name} has no disk {disk} on {self._name}")
+            row = vms.find(db, self._name, spec.name)
+            if row is not None:
+                if vms.ownership(row) is None:
+                    raise AlreadyExists(f"{spec.name} on {self._name} is not a VM of ours")
+                if (row["disk"], vms.ownership(row)) == (disk, spec.ownership):
+                    return
+                self._check_off(row)
+            vms.put(db, self._name, spec, disk)
+
+    def undefine(self, vm: str) -> None:
+        """See ``ports.Host``."""
+        with self._operations.at_rest(self._name, vm) as db:
+            row = vms.find(db, self._name, vm)
+            if row is None:
+                return
+            if vms.ownership(row) is None:
+                raise InvalidOperation(f"{vm} on {self._name} is not a VM of ours")
+            self._check_off(row)
+            db.execute("DELETE FROM vms WHERE host = ? AND name = ?", (self._name, vm))
+
+    def start(self, vm: str) -> None:
+        """See ``ports.Host``. The boot goes on by itself; a VM that is paused starts over."""
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+            row = vms.get(db, self._name, vm)
+            if vms.state(row) is VmState.RUNNING:
+                return None
+            if not vms.is_whole(vms.find_disk(db, self._name, vm, row["disk"])):
+                raise OperationFailed(f"{vm} has lost its disk {row['disk']}")
+            boot_s = (self._settings.boot_ms + self._settings.agent_ms) / 1000
+            return {"boot_s": boot_s, "users": self._settings.users}
+
+        if self._operations.run(self._name, vm, "start", self._settings.start_ms, plan):
+            self._announce(VmEventKind.STARTED, vm)
+            self._announce_agents(vm)
+
+    def shut_down(self, vm: str, timeout: float) -> None:
+        """See ``ports.Host``. It takes ``destroy_ms``, as ``destroy`` does."""
+        with self._operations.at_rest(self._name, vm) as db:
+            row = vms.get(db, self._name, vm)
+        if row["fault"] and row["started_at"] is not None:
+            self._cluster.clock.sleep(timeout)
+            raise OperationFailed(f"{vm} did not shut down within {timeout} s")
+        self._stop(vm)
+
+    def destroy(self, vm: str) -> None:
+        """See ``ports.Host``."""
+        self._stop(vm)
+
+    def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
+        """See ``ports.Host``."""
+        with self._operations.at_rest(self._name, vm) as db:
+            vms.get(db, self._name, vm)
+            vms.set_ownership(db, self._name, vm, ownership)
+
+    def export_disk(self, vm: str, target: Path) -> int:
+        """See ``ports.Host``. Takes ``clone_ms``; the file is a real, empty qcow2."""
+        virtual_bytes = 0
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object]:
+            nonlocal virtual_bytes
+            row = vms.get(db, self._name, vm)
+            self._check_off(row)
+            disk = vms.find_disk(db, self._name, vm, row["disk"])
+            if disk is None or disk["partial"]:
+                raise OperationFailed(f"{vm} has lost its disk {row['disk']}")
+            virtual_bytes = disk["virtual_bytes"]
+            return {}
+
+        self._operations.run(self._name, vm, "export", self._settings.clone_ms, plan)
+        try:
+            target.write_bytes(empty_qcow2(virtual_bytes))
+        except OSError as error:
+            raise OperationFailed(f"{target}: {error.strerror}") from error
+        return virtual_bytes
+
+    def screenshot(self, vm: str) -> bytes:
+        """See ``ports.Host``."""
+        with self._operations.transaction(self._name) as db:
+            row = vms.get(db, self._name, vm)
+            if vms.state(row) is VmState.STOPPED:
+                raise VmNotRunning(f"{vm} on {self._name} is off and shows nothing")
+            lines = screen_lines(db, row, self._cluster.clock.now())
+        return screen.render(lines)
+
+    def guest(self, vm: str) -> SimulatorGuest:
+        """See ``ports.Host``."""
+        return SimulatorGuest(self._cluster, self._name, vm)
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        """See ``ports.Host``. Agents of VMs that boot since before the subscription are told of."""
+        unsubscribe = self._cluster.announcer.subscribe(self._name, callback)
+        self._announce_agents()
+        return unsubscribe
+
+    def list_leftovers(self) -> list[Leftover]:
+        """See ``ports.Host``. A simulated host has VMs and disks only."""
+        with self._operations.transaction(self._name) as db:
+            rows = db.execute(
+                """SELECT 'vm' AS kind, name, name AS vm FROM vms
+                   WHERE host = :host AND collection IS NOT NULL
+                   UNION ALL SELECT 'disk', name, vm FROM disks
+                   WHERE host = :host AND generation IS NOT NULL""",
+                {"host": self._name},
+            ).fetchall()
+        return [Leftover(row["kind"], self._name, row["name"], row["vm"]) for row in rows]
+
+    def close(self) -> None:
+        """See ``ports.Host``."""
+        self._cluster.release(self._name)
+
+    def _stop(self, vm: str) -> None:
+        was: sqlite3.Row | None = None
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+            nonlocal was
+            was = vms.find(db, self._name, vm)
+            return None if was is None or vms.state(was) is VmState.STOPPED else {}
+
+        if self._operations.run(self._name, vm, "stop", self._settings.destroy_ms, plan):
+            now = self._cluster.clock.now()
+            if was is not None and was["agent_at"] is not None and was["agent_at"] <= now:
+                self._announce(VmEventKind.AGENT_DISCONNECTED, vm)
+            self._announce(VmEventKind.STOPPED, vm)
+
+    def _announce(self, kind: VmEventKind, vm: str) -> None:
+        event = VmEvent(kind, self._name, vm)
+        self._cluster.announcer.announce(self._cluster.clock.now(), event)
+
+    def _announce_agents(self, vm: str | None = None) -> None:
+        """Tell of the agents that have yet to answer, on that VM or on all, when they do."""
+        with self._operations.transaction(self._name) as db:
+            rows = db.execute(
+                """SELECT name, agent_at FROM vms
+                   WHERE host = ? AND agent_at > ? AND name = coalesce(?, name)""",
+                (self._name, self._cluster.clock.now(), vm),
+            ).fetchall()
+        for row in rows:
+            event = VmEvent(VmEventKind.AGENT_CONNECTED, self._name, row["name"])
+            self._cluster.announcer.announce(row["agent_at"], event)
+
+    def _check_room(self, db: sqlite3.Connection, vm: str) -> None:
+        has_disk = db.execute("SELECT 1 FROM disks WHERE host = ? AND vm = ?", (self._name, vm))
+        if (
+            has_disk.fetchone() is None
+            and vms.count_desktops(db, self._name) >= self._settings.capacity
+        ):
+            raise OutOfSpace(f"{self._name} is full: it holds {self._settings.capacity} desktops")
+
+    def _check_off(self, row: sqlite3.Row) -> None:
+        if vms.state(row) is not VmState.STOPPED:
+            raise InvalidOperation(f"{row['name']} on {self._name} must be off for that")
+
+
+def _disk_name(vm: str, generation: int) -> str:
+    return f"{vm}.{generation}.qcow2"

@@ -1,0 +1,114 @@
+"""VMs and disks as rows: what is asked of the state in more than one place."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import asdict
+from uuid import UUID
+
+from openrdms.model.errors import NotFound
+from openrdms.model.host import Ownership, VmInfo, VmSpec, VmState
+
+
+def find(db: sqlite3.Connection, host: str, name: str) -> sqlite3.Row | None:
+    """The VM's row, its name compared ignoring case."""
+    row: sqlite3.Row | None = db.execute(
+        "SELECT * FROM vms WHERE host = ? AND name = ?", (host, name)
+    ).fetchone()
+    return row
+
+
+def get(db: sqlite3.Connection, host: str, name: str) -> sqlite3.Row:
+    """The VM's row. NotFound."""
+    row = find(db, host, name)
+    if row is None:
+        raise NotFound(f"{host} has no VM {name}")
+    return row
+
+
+def find_disk(db: sqlite3.Connection, host: str, vm: str, name: str) -> sqlite3.Row | None:
+    """The row of the disk file ``name`` of that VM, whole or half made."""
+    row: sqlite3.Row | None = db.execute(
+        "SELECT * FROM disks WHERE host = ? AND vm = ? AND name = ?", (host, vm, name)
+    ).fetchone()
+    return row
+
+
+def is_whole(disk: sqlite3.Row | None) -> bool:
+    """True for a disk that is there and was made to its end."""
+    return disk is not None and not disk["partial"]
+
+
+def state(row: sqlite3.Row) -> VmState:
+    """A VM runs from the end of its start on, whether or not anybody looked since."""
+    if row["paused"]:
+        return VmState.PAUSED
+    return VmState.STOPPED if row["started_at"] is None else VmState.RUNNING
+
+
+def ownership(row: sqlite3.Row) -> Ownership | None:
+    """Our metadata, None on a stranger's VM."""
+    if row["collection"] is None:
+        return None
+    return Ownership(row["collection"], row["job"], row["image"], bool(row["adopted"]))
+
+
+def info(row: sqlite3.Row) -> VmInfo:
+    """The VM as its host reports it."""
+    return VmInfo(
+        name=row["name"],
+        host=row["host"],
+        uuid=UUID(row["uuid"]),
+        state=state(row),
+        memory_mib=row["memory_mib"],
+        vcpus=row["vcpus"],
+        disks=(row["disk"],),
+        ownership=ownership(row),
+    )
+
+
+def put(db: sqlite3.Connection, host: str, spec: VmSpec, disk: str) -> None:
+    """Write the VM as specified; one that is there keeps its name, uuid and MAC."""
+    db.execute(
+        """INSERT INTO vms (host, name, uuid, mac, memory_mib, vcpus, disk,
+                            collection, job, image, adopted)
+           VALUES (:host, :name, :uuid, :mac, :memory_mib, :vcpus, :disk,
+                   :collection, :job, :image, :adopted)
+           ON CONFLICT DO UPDATE SET
+               memory_mib = excluded.memory_mib, vcpus = excluded.vcpus, disk = excluded.disk,
+               collection = excluded.collection, job = excluded.job, image = excluded.image,
+               adopted = excluded.adopted""",
+        {
+            "host": host,
+            "name": spec.name,
+            "uuid": str(spec.uuid),
+            "mac": spec.mac,
+            "memory_mib": spec.image.memory_mib,
+            "vcpus": spec.image.vcpus,
+            "disk": disk,
+            **asdict(spec.ownership),
+        },
+    )
+
+
+def set_ownership(
+    db: sqlite3.Connection, host: str, name: str, ownership: Ownership | None
+) -> None:
+    """Write our metadata, or remove it."""
+    nothing = dict.fromkeys(("collection", "job", "image", "adopted"))
+    db.execute(
+        """UPDATE vms SET collection = :collection, job = :job, image = :image, adopted = :adopted
+           WHERE host = :host AND name = :name""",
+        {"host": host, "name": name, **(nothing if ownership is None else asdict(ownership))},
+    )
+
+
+def count_desktops(db: sqlite3.Connection, host: str) -> int:
+    """How many VMs have disks on the host or are just getting their first."""
+    (count,) = db.execute(
+        """SELECT (SELECT count(DISTINCT vm) FROM disks WHERE host = :host)
+                + (SELECT count(*) FROM operations AS o WHERE host = :host AND kind = 'clone'
+                   AND NOT EXISTS (SELECT 1 FROM disks WHERE host = :host AND vm = o.vm))""",
+        {"host": host},
+    ).fetchone()
+    return int(count)
