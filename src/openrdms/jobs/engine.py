@@ -1,0 +1,161 @@
+"""The durable engine: one DBOS workflow per job, its steps remembered across kill -9.
+
+Everything of DBOS that the product relies on is in this file, and only its public interface.
+The engine is crash-only: there is no orderly stop, a service that ends leaves its workflows as
+they are, and the next one to open the same database goes on with them (executor_id and
+application_version are fixed for that; the state directory has one owner at a time).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
+
+T = TypeVar("T")
+Step = Callable[[], Coroutine[Any, Any, T]]
+
+WORKFLOW_VERSION = "1"
+"""Raise it when the order or the names of steps change; workflows of another version wait."""
+
+_EXECUTOR = "openrdms"
+_ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
+
+# A step raises only when the records cannot be read or written, so it is simply done again:
+# 0.1 s doubling, with the largest pause about 27 minutes.
+_RETRIES: StepOptions = {
+    "retries_allowed": True,
+    "interval_seconds": 0.1,
+    "backoff_rate": 2.0,
+    "max_attempts": 15,
+}
+
+
+class Run:
+    """One workflow while it runs in this process. Used on the workflow's event loop only."""
+
+    def __init__(self, guid: str) -> None:
+        self.guid = guid
+        self.halt = asyncio.Event()
+        """Set when nothing new may begin: a cancel was accepted, or the job itself says so."""
+        self._loop = asyncio.get_running_loop()
+
+    def reserve(self, name: str, body: Step[T]) -> Step[T]:
+        """A durable step that takes its number now and runs when the result is called.
+
+        Steps are replayed by number: reserve them in an order that is the same at every replay,
+        then run them in any order and at the same time. Only results of plain data survive.
+        """
+        reservation = DBOS.reserve_step()
+
+        async def run() -> T:
+            return await reservation.run_async({"name": name, **_RETRIES}, body)
+
+        return run
+
+    async def step(self, name: str, body: Step[T]) -> T:
+        """Reserve and run one durable step."""
+        return await self.reserve(name, body)()
+
+    def wake(self) -> None:
+        """Set ``halt``, from any thread."""
+        self._loop.call_soon_threadsafe(self.halt.set)
+
+
+Workflow = Callable[[Run], Awaitable[None]]
+"""What a job does. It must behave the same at every replay but for what its steps return."""
+
+
+class JobEngine:
+    """Starts, resumes and wakes workflows. One per process: DBOS allows no more."""
+
+    def __init__(self, database: Path) -> None:
+        _log_through_structlog()
+        config: DBOSConfig = {
+            "name": "openrdms",
+            "system_database_url": f"sqlite:///{database}",
+            "application_version": WORKFLOW_VERSION,
+            "executor_id": _EXECUTOR,
+            "log_level": "WARNING",
+        }
+        DBOS(config=config)
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+        self._enter: Callable[[str], Awaitable[None]] | None = None
+
+    def launch(self, workflow: Workflow) -> None:
+        """Open the database and go on with every workflow that was under way in it."""
+
+        # unlimited recovery: a service that was killed a hundred times still ends its jobs
+        @DBOS.workflow(name="job", max_recovery_attempts=None)
+        async def enter(guid: str) -> None:
+            await self._follow(guid, workflow)
+
+        self._enter = enter
+        DBOS.launch()
+
+    async def _follow(self, guid: str, workflow: Workflow) -> None:
+        run = Run(guid)
+        with self._lock:
+            self._runs[guid] = run
+        try:
+            await workflow(run)
+        finally:
+            with self._lock:
+                del self._runs[guid]
+
+    def start(self, guid: str) -> None:
+        """Start the job's workflow unless it is under way. Call it only for a job not ended.
+
+        A workflow that ended without ending its job met an error that no retry cured; the job
+        goes on in a new one, which finds in the records what was done.
+        """
+        if self._enter is None:
+            raise RuntimeError("a job was started before launch")
+        for attempt in itertools.count(1):
+            workflow_id = guid if attempt == 1 else f"{guid}/{attempt}"
+            status = DBOS.get_workflow_status(workflow_id)
+            if status is None:
+                with SetWorkflowID(workflow_id):
+                    DBOS.start_workflow(self._enter, guid)
+            if status is None or status.status in _ACTIVE:
+                return
+
+    def wake(self, guid: str) -> None:
+        """Tell a running workflow to look at its records. It looks at them at its beginning too,
+        so a wake that comes before that may be lost.
+        """
+        with self._lock:
+            run = self._runs.get(guid)
+        if run is not None:
+            run.wake()
+
+    def close(self) -> None:
+        """Abandon all workflows where they are, as a crash would. For tests of several services
+        in one process; a service that ends just exits.
+        """
+        DBOS.destroy(destroy_registry=True)
+
+
+class _ToStructlog(logging.Handler):
+    """Hands what DBOS logs to the log of the service."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record, with its exception."""
+        log = structlog.get_logger("openrdms.jobs")
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+
+
+def _log_through_structlog() -> None:
+    """DBOS writes to the console itself unless its logger has a handler already."""
+    logger = logging.getLogger("dbos")
+    if not any(isinstance(handler, _ToStructlog) for handler in logger.handlers):
+        logger.addHandler(_ToStructlog())
+    logger.propagate = False
