@@ -6,8 +6,8 @@ every pull and is taken out while it is used, so two pulls never work on one ite
 
 from __future__ import annotations
 
-import secrets
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -52,10 +52,10 @@ class Contexts(Generic[T]):
         return len(self._entries)
 
     def open(self, caller: Caller, namespace: str, content: T) -> str:
-        """Keep ``content`` and return its id, from a cryptographic random source."""
+        """Keep ``content`` and return its id, made of 122 bits from the system's random source."""
         now = self._clock()
         self._make_room(now)
-        identifier = secrets.token_hex(16)
+        identifier = str(uuid.uuid4()).upper()
         self._entries[identifier] = _Entry(
             caller.name, namespace.lower(), content, now + self._idle_seconds
         )

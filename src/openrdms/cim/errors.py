@@ -30,22 +30,33 @@ class CimError(Exception):
     """A CIM operation failed.
 
     ``wbem`` is the WBEM status (unsigned 32 bit, 0 when there is none). ``names`` are the keys,
-    parameters or properties at fault, so that each protocol can say it its own way.
+    parameters or properties at fault, so that each protocol can say it its own way. ``problem``
+    is what is wrong with them: InvalidName, MissingValues or InvalidValue.
     """
 
     def __init__(
-        self, status: CimStatus, message: str, *, wbem: int = 0, names: Sequence[str] = ()
+        self,
+        status: CimStatus,
+        message: str,
+        *,
+        wbem: int = 0,
+        names: Sequence[str] = (),
+        problem: str = "InvalidValue",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.wbem = wbem
         self.names = tuple(names)
+        self.problem = problem
 
 
 class KeysError(CimError):
-    """Keys are missing, unexpected, repeated or of the wrong type (wsman:InvalidSelectors)."""
+    """Keys are missing, unexpected, repeated or of the wrong type (wsman:InvalidSelectors).
+
+    ``problem`` is Insufficient, Unexpected, Duplicate or TypeMismatch.
+    """
 
     def __init__(self, problem: str, message: str, names: Sequence[str] = ()) -> None:
-        super().__init__(CimStatus.INVALID_PARAMETER, message, wbem=0x8004103A, names=names)
-        self.problem = problem
-        """Insufficient, Unexpected, Duplicate or TypeMismatch."""
+        super().__init__(
+            CimStatus.INVALID_PARAMETER, message, wbem=0x8004103A, names=names, problem=problem
+        )

@@ -135,6 +135,7 @@ def _check_parameters(method: Method, values: Values) -> dict[str, CimValue]:
             f"{method.name} needs {', '.join(missing)}",
             wbem=WBEM_E_INVALID_METHOD_PARAMETERS,
             names=missing,
+            problem="MissingValues",
         )
     return {item.name: given[item.name] for item in method.inputs}
 

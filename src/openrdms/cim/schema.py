@@ -124,6 +124,7 @@ class Method:
                 f"{self.name} has no in-parameter {name}",
                 wbem=WBEM_E_INVALID_METHOD_PARAMETERS,
                 names=[name],
+                problem="InvalidName",
             )
         return found
 
@@ -153,6 +154,7 @@ class CimClass:
                 f"{self.name} has no property {name}",
                 wbem=WBEM_E_INVALID_PROPERTY,
                 names=[name],
+                problem="InvalidName",
             )
         return found
 

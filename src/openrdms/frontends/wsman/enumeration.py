@@ -1,0 +1,237 @@
+"""WS-Enumeration: Enumerate, Pull and Release, in the shapes that Windows sends.
+
+The two replies differ on purpose: Items and EndOfSequence are WS-Management's in an
+EnumerateResponse and WS-Enumeration's in a PullResponse, and a finished EnumerateResponse has an
+empty context while a finished PullResponse has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from openrdms.cim import wql
+from openrdms.cim.enumeration import Contexts
+from openrdms.cim.object_manager import ObjectManager, equal_ignoring_case
+from openrdms.cim.provider import Caller
+from openrdms.cim.schema import CimClass, Property
+from openrdms.cim.types import CimInstance, CimScalar
+from openrdms.cim.wql import Query
+from openrdms.frontends.wsman import faults, names, resource, soap, values
+from openrdms.frontends.wsman.faults import Fault
+from openrdms.frontends.wsman.resource import ALL_CLASSES, Resource
+from openrdms.frontends.wsman.soap import Element, Reply, Request
+
+BATCH_OCTETS = 512_000
+"""Octets of items in one reply, however much more the client would take."""
+HEAD_OCTETS = 2_048
+"""Room for the envelope around the items."""
+
+_MODES = ("EnumerateEPR", "EnumerateObjectAndEPR")
+_POLYMORPHISM = ("IncludeSubClassProperties", "ExcludeSubClassProperties", "None")
+
+
+@dataclass(frozen=True)
+class _Batch:
+    items: str
+    is_last: bool
+
+
+class _Cursor:
+    """Rendered items that have not been sent; one is taken ahead to know the last batch."""
+
+    def __init__(self, items: Iterator[str]) -> None:
+        self._items = items
+        self._ahead = next(items, None)
+
+    def take(self, count: int, room: int, soft_room: int) -> _Batch:
+        """Up to ``count`` items in ``room`` octets; ``soft_room`` is exceeded by a first item."""
+        batch: list[str] = []
+        used = 0
+        while self._ahead is not None and len(batch) < count:
+            size = len(self._ahead.encode())
+            if used + size > (room if not batch else min(room, soft_room)):
+                break
+            batch.append(self._ahead)
+            used += size
+            self._ahead = next(self._items, None)
+        if self._ahead is not None and not batch:
+            raise envelope_exceeded(len(self._ahead.encode()) + HEAD_OCTETS)
+        return _Batch("".join(batch), self._ahead is None)
+
+
+class Enumeration:
+    """Answers the three operations; raises Fault or CimError."""
+
+    def __init__(self, manager: ObjectManager, contexts: Contexts[_Cursor]) -> None:
+        self._manager = manager
+        self._contexts = contexts
+
+    def enumerate(self, caller: Caller, request: Request) -> Reply:
+        target = resource.read(request, self._manager.schema)
+        body = _body(request, "Enumerate")
+        cursor = _Cursor(self._items(caller, target, body))
+        action = f"{names.ENUMERATION}/EnumerateResponse"
+        headers = '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
+        if _find(body, names.WSMAN, "OptimizeEnumeration") is None:
+            context = self._open(caller, target, cursor)
+            return Reply(action, f"<n:EnumerateResponse>{context}</n:EnumerateResponse>", headers)
+        batch = _take(cursor, request, body)
+        context = "<n:EnumerationContext/>"
+        end = "<w:EndOfSequence/>"
+        if not batch.is_last:
+            context, end = self._open(caller, target, cursor), ""
+        content = f"{context}<w:Items>{batch.items}</w:Items>{end}"
+        return Reply(action, f"<n:EnumerateResponse>{content}</n:EnumerateResponse>", headers)
+
+    def pull(self, caller: Caller, request: Request) -> Reply:
+        target = resource.read(request, self._manager.schema)
+        body = _body(request, "Pull")
+        cursor = self._contexts.take(caller, target.namespace, _context(body))
+        batch = _take(cursor, request, body)
+        content = f"<n:Items>{batch.items}</n:Items>"
+        if batch.is_last:
+            content += "<n:EndOfSequence/>"
+        else:
+            content = self._open(caller, target, cursor) + content
+        return Reply(
+            f"{names.ENUMERATION}/PullResponse", f"<n:PullResponse>{content}</n:PullResponse>"
+        )
+
+    def release(self, caller: Caller, request: Request) -> Reply:
+        target = resource.read(request, self._manager.schema)
+        self._contexts.take(caller, target.namespace, _context(_body(request, "Release")))
+        return Reply(f"{names.ENUMERATION}/ReleaseResponse")
+
+    def _open(self, caller: Caller, target: Resource, cursor: _Cursor) -> str:
+        identifier = self._contexts.open(caller, target.namespace, cursor)
+        return f"<n:EnumerationContext>uuid:{identifier}</n:EnumerationContext>"
+
+    def _items(self, caller: Caller, target: Resource, body: Element) -> Iterator[str]:
+        _check_polymorphism(body)
+        if target.selectors:
+            raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
+        query = self._query(target, body)
+        cim_class = self._manager.schema.get_class(query.class_name)
+        render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
+        instances = self._manager.enumerate(caller, cim_class.name)
+        return (render(instance) for instance in instances if query.matches(instance))
+
+    def _query(self, target: Resource, body: Element) -> Query:
+        element = _filter(body)
+        if element is None:
+            if target.class_name == ALL_CLASSES:
+                raise Fault(faults.FILTERING_REQUIRED, "all classes can only be enumerated by WQL")
+            return Query(target.class_name, None)
+        dialect = (element.get("Dialect") or "").strip()
+        if dialect == names.DIALECT_WQL:
+            return self._wql(target, element)
+        if dialect == names.DIALECT_SELECTOR:
+            return self._selector_filter(target, element)
+        raise Fault(faults.DIALECT_UNAVAILABLE, "the filter dialects are WQL and SelectorFilter")
+
+    def _wql(self, target: Resource, element: Element) -> Query:
+        query = wql.parse(element.text or "", self._manager.schema.get_class)
+        if target.class_name.lower() not in (ALL_CLASSES, query.class_name.lower()):
+            raise Fault(faults.CANNOT_PROCESS_FILTER, f"the query is not about {target.class_name}")
+        return query
+
+    def _selector_filter(self, target: Resource, element: Element) -> Query:
+        cim_class = self._manager.schema.get_class(target.class_name)
+        wanted: dict[str, CimScalar] = {}
+        for name, text in (pair for child in element for pair in soap.read_selectors(child)):
+            if not isinstance(text, str):
+                raise Fault(faults.CANNOT_PROCESS_FILTER, f"{name} is not a reference")
+            item = cim_class.get_property(name)
+            wanted[item.name] = item.parse(text)
+        return Query(
+            cim_class.name,
+            None,
+            lambda present: all(equal_ignoring_case(present.get(n), v) for n, v in wanted.items()),
+        )
+
+
+def envelope_exceeded(needed: int) -> Fault:
+    """The fault for a reply over the client's limit; its text says which size would do."""
+    return Fault(faults.ENVELOPE_EXCEEDED, f"the reply needs a MaxEnvelopeSize of {needed} octets")
+
+
+def _take(cursor: _Cursor, request: Request, body: Element) -> _Batch:
+    count = _number(body, "MaxElements", 1)
+    room = request.max_envelope - HEAD_OCTETS
+    soft_room = min(BATCH_OCTETS, _number(body, "MaxCharacters", BATCH_OCTETS))
+    return cursor.take(count, room, soft_room)
+
+
+def _renderer(
+    target: Resource, cim_class: CimClass, query: Query, mode: str
+) -> Callable[[CimInstance], str]:
+    uri = target.uri_of(cim_class)
+
+    def reference(instance: CimInstance) -> str:
+        content = values.render_reference(cim_class, uri, target.namespace, instance.properties)
+        return f"<a:EndpointReference>{content}</a:EndpointReference>"
+
+    content = _content_renderer(target, cim_class, query)
+    if mode in ("", "EnumerateObject"):
+        return content
+    if mode not in _MODES:
+        raise Fault(faults.ENUMERATION_MODE, f"there is no EnumerationMode {mode}")
+    if mode == "EnumerateEPR":
+        return reference
+    return lambda instance: f"<w:Item>{content(instance)}{reference(instance)}</w:Item>"
+
+
+def _content_renderer(
+    target: Resource, cim_class: CimClass, query: Query
+) -> Callable[[CimInstance], str]:
+    uri = target.uri_of(cim_class)
+    if query.properties is None:
+        return values.instance_renderer(cim_class, uri, cim_class.properties)
+    chosen: list[Property] = [cim_class.get_property(name) for name in query.properties]
+    if not target.is_microsoft:
+        return values.instance_renderer(cim_class, uri, chosen)
+    # Windows wraps a projection, with its elements in no namespace.
+    return lambda instance: (
+        f"<w:XmlFragment>{values.render_values(instance.properties, chosen, '')}</w:XmlFragment>"
+    )
+
+
+def _body(request: Request, name: str) -> Element:
+    body = request.body
+    if body is None or body.tag != f"{{{names.ENUMERATION}}}{name}":
+        raise Fault(faults.ACTION_MISMATCH, f"the body is not {name}")
+    return body
+
+
+def _find(body: Element, namespace: str, name: str) -> Element | None:
+    return body.find(f"{{{namespace}}}{name}")
+
+
+def _filter(body: Element) -> Element | None:
+    found = _find(body, names.WSMAN, "Filter")
+    return _find(body, names.ENUMERATION, "Filter") if found is None else found
+
+
+def _text(body: Element, name: str, namespace: str = names.WSMAN) -> str:
+    return (body.findtext(f"{{{namespace}}}{name}") or "").strip()
+
+
+def _context(body: Element) -> str:
+    return _text(body, "EnumerationContext", names.ENUMERATION).removeprefix("uuid:")
+
+
+def _number(body: Element, name: str, default: int) -> int:
+    """MaxElements and MaxCharacters are WS-Management's in Enumerate, WS-Enumeration's in Pull."""
+    text = _text(body, name) or _text(body, name, names.ENUMERATION)
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text[:10]) > 0):
+        raise Fault(faults.SCHEMA_VALIDATION, f"{name} is not a positive number")
+    return int(text[:10])
+
+
+def _check_polymorphism(body: Element) -> None:
+    mode = _text(body, "PolymorphismMode", names.CIM_BINDING)
+    if mode and mode not in _POLYMORPHISM:
+        raise Fault(faults.POLYMORPHISM, f"there is no PolymorphismMode {mode}")

@@ -1,0 +1,101 @@
+"""What a request addresses: resource URI and selectors, in either family of URIs.
+
+Microsoft's URIs carry the namespace, DMTF's leave it to the selector ``__cimnamespace``; without
+that one they mean the namespace we serve.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openrdms.cim.errors import CimError, CimStatus, KeysError
+from openrdms.cim.schema import CimClass, Schema
+from openrdms.cim.types import CimValue
+from openrdms.frontends.wsman import faults, names
+from openrdms.frontends.wsman.faults import Fault
+from openrdms.frontends.wsman.soap import Element, Request
+
+NAMESPACE_SELECTOR = "__cimnamespace"
+ALL_CLASSES = "*"
+WBEM_E_INVALID_NAMESPACE = 0x8004100E
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One class, or ``*`` for all, of the namespace we serve.
+
+    ``uri`` is as the client wrote it: replies use it for their XML namespace.
+    """
+
+    uri: str
+    namespace: str
+    class_name: str
+    selectors: tuple[tuple[str, str | Element], ...] = ()
+
+    @property
+    def is_microsoft(self) -> bool:
+        """True for the URI family that carries the namespace."""
+        return self.uri.lower().startswith(names.MS_CLASSES)
+
+    def uri_of(self, cim_class: CimClass) -> str:
+        """The URI of a class in this family; a class asked for by name keeps its spelling."""
+        if self.class_name != ALL_CLASSES:
+            return self.uri
+        if self.is_microsoft:
+            return self.uri.removesuffix(ALL_CLASSES) + cim_class.name
+        return names.DMTF_CLASSES + cim_class.name
+
+    def keys(self, cim_class: CimClass) -> dict[str, CimValue]:
+        """The key selectors as values; KeysError for what is no key of the class."""
+        pairs: list[tuple[str, str]] = []
+        for name, value in self.selectors:
+            if not isinstance(value, str):
+                raise KeysError("TypeMismatch", f"{name} is not a reference", [name])
+            pairs.append((name, value))
+        return cim_class.parse_keys(pairs)
+
+
+def read(request: Request, schema: Schema) -> Resource:
+    """The resource of a request; raises Fault or CimError INVALID_NAMESPACE."""
+    chosen = [str(v) for name, v in request.selectors if name.lower() == NAMESPACE_SELECTOR]
+    if len(chosen) > 1:
+        raise KeysError("Duplicate", f"{NAMESPACE_SELECTOR} is given twice", [NAMESPACE_SELECTOR])
+    named, class_name = _split(request.resource_uri)
+    wanted = _namespace(chosen[0]) if chosen else named
+    if named and wanted != named:
+        raise KeysError(
+            "Unexpected", "__cimnamespace and the URI's namespace differ", [NAMESPACE_SELECTOR]
+        )
+    if wanted and wanted != schema.namespace.lower():
+        raise CimError(
+            CimStatus.INVALID_NAMESPACE,
+            f"there is no namespace {wanted}",
+            wbem=WBEM_E_INVALID_NAMESPACE,
+        )
+    keys = tuple(pair for pair in request.selectors if pair[0].lower() != NAMESPACE_SELECTOR)
+    return Resource(request.resource_uri, schema.namespace, class_name, keys)
+
+
+def class_name_of(uri: str) -> str:
+    """The class that a resource URI names; Fault for any other URI."""
+    return _split(uri)[1]
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """Namespace ("" when the URI carries none) and class name."""
+    folded = uri.lower()
+    if folded.startswith(names.MS_CLASSES):
+        namespace, _, class_name = uri[len(names.MS_CLASSES) :].rpartition("/")
+        if namespace and class_name:
+            return _namespace(namespace), class_name
+    elif folded == names.DMTF_ALL_CLASSES:
+        return "", ALL_CLASSES
+    elif folded.startswith(names.DMTF_CLASSES) and len(uri) > len(names.DMTF_CLASSES):
+        return "", uri[len(names.DMTF_CLASSES) :]
+    elif folded == names.CLASS_SCHEMA:
+        raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema is not served over WS-Man")
+    raise Fault(faults.INVALID_RESOURCE_URI, "the resource URI names no CIM class")
+
+
+def _namespace(text: str) -> str:
+    return text.strip().replace("\\", "/").strip("/").lower()

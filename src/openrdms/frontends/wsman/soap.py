@@ -1,0 +1,279 @@
+"""SOAP envelopes of WS-Management: bytes to a request, a reply to bytes. No I/O.
+
+Nothing here trusts the order, prefixes or indentation of what clients send. A document type or
+a processing instruction is refused, the first before any parser sees it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import uuid
+from dataclasses import dataclass
+
+from lxml import etree
+
+from openrdms.frontends.wsman import faults, names
+from openrdms.frontends.wsman.faults import Fault
+from openrdms.frontends.wsman.xmltext import escape
+
+MAX_DEPTH = 64
+MAX_ATTRIBUTES = 64
+MAX_SELECTORS = 100
+MAX_OPTIONS = 100
+MIN_ENVELOPE = 8192
+DEFAULT_ENVELOPE = 512_000
+"""Octets of a reply when the client names no limit: what Windows uses now."""
+
+_DECLARATION = re.compile(r"\s*<\?xml\s[^<>]{0,200}\?>")
+_ROOT_BEGINS = re.compile(r"\s*<[^\W\d]")
+_TOO_MUCH = etree.XPath(
+    f"boolean({'/*' * (MAX_DEPTH + 1)} | //*[count(@*) > {MAX_ATTRIBUTES}]"
+    " | //processing-instruction())"
+)
+_PARSER = etree.XMLParser(
+    resolve_entities=False,
+    load_dtd=False,
+    no_network=True,
+    huge_tree=False,
+    remove_comments=True,
+)
+
+Element = etree._Element
+
+
+def _known(namespace: str, *local: str) -> frozenset[str]:
+    return frozenset(f"{{{namespace}}}{name}" for name in local)
+
+
+_KNOWN_HEADERS = (
+    _known(
+        names.ADDRESSING,
+        *("Action", "To", "MessageID", "ReplyTo", "FaultTo", "From", "RelatesTo"),
+    )
+    | _known(
+        names.WSMAN,
+        *("ResourceURI", "SelectorSet", "OptionSet", "MaxEnvelopeSize", "OperationTimeout"),
+        *("Locale", "FragmentTransfer", "RequestTotalItemsCountEstimate"),
+    )
+    | _known(names.MS_WSMAN, "DataLocale", "SessionId", "OperationID", "SequenceId", "ActivityId")
+)
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What of a request comes back in its reply, were it a fault."""
+
+    message_id: str = ""
+    operation_id: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A WS-Management request whose headers have been checked.
+
+    ``selectors`` are as sent, in order, an endpoint reference as its element. ``body`` is the
+    body's first child. ``max_envelope`` limits the octets of the reply.
+    """
+
+    action: str
+    resource_uri: str
+    selectors: tuple[tuple[str, str | Element], ...]
+    max_envelope: int
+    wants_estimate: bool
+    body: Element | None
+    echo: Echo
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply's action, the XML inside s:Body and extra headers."""
+
+    action: str
+    body: str = ""
+    headers: str = ""
+
+
+class Message:
+    """A parsed envelope, its headers by qualified name."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises Fault for anything that is not a SOAP 1.2 envelope within the limits."""
+        root = _parse(data)
+        self.body = _first_child(root.find(f"{{{names.SOAP}}}Body"))
+        header = root.find(f"{{{names.SOAP}}}Header")
+        self._headers = [] if header is None else list(header)
+        self.echo = Echo(
+            self._peek(names.ADDRESSING, "MessageID"), self._peek(names.MS_WSMAN, "OperationID")
+        )
+
+    def read(self) -> Request:
+        """Check the headers; raises the Fault that DSP0226 wants for the first that is wrong."""
+        for element in self._headers:
+            if _is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
+                _require_known(element)
+        self._check_reply_to()
+        if self._find(names.WSMAN, "FragmentTransfer") is not None:
+            raise Fault(faults.FRAGMENT_ACCESS, "fragment-level access is not supported")
+        self._check_options()
+        action = self._require(names.ADDRESSING, "Action").strip()
+        self._require(names.ADDRESSING, "MessageID")
+        return Request(
+            action=action,
+            resource_uri=self._require(names.WSMAN, "ResourceURI").strip(),
+            selectors=self._selectors(),
+            max_envelope=self._max_envelope(),
+            wants_estimate=self._find(names.WSMAN, "RequestTotalItemsCountEstimate") is not None,
+            body=self.body,
+            echo=self.echo,
+        )
+
+    def _find(self, namespace: str, name: str) -> Element | None:
+        tag = f"{{{namespace}}}{name}"
+        found = [element for element in self._headers if element.tag == tag]
+        if len(found) > 1:
+            raise Fault(faults.INVALID_HEADER, f"the header {name} is given twice")
+        return found[0] if found else None
+
+    def _peek(self, namespace: str, name: str) -> str:
+        tag = f"{{{namespace}}}{name}"
+        return next((item.text or "" for item in self._headers if item.tag == tag), "")
+
+    def _require(self, namespace: str, name: str) -> str:
+        element = self._find(namespace, name)
+        if element is None or not (element.text or "").strip():
+            raise Fault(faults.HEADER_REQUIRED, f"the header {name} is missing")
+        return element.text or ""
+
+    def _check_reply_to(self) -> None:
+        for name in ("ReplyTo", "FaultTo"):
+            element = self._find(names.ADDRESSING, name)
+            if element is not None and _address(element) != names.ANONYMOUS:
+                raise Fault(faults.ADDRESSING_MODE, f"{name} must be anonymous")
+
+    def _check_options(self) -> None:
+        element = self._find(names.WSMAN, "OptionSet")
+        options = [] if element is None else list(element)
+        if len(options) > MAX_OPTIONS:
+            raise Fault(faults.OPTION_LIMIT, f"more than {MAX_OPTIONS} options")
+        for option in options:
+            if _is_true(option.get("MustComply")):
+                name = option.get("Name")
+                raise Fault(faults.INVALID_OPTIONS, f"the option {name} is not supported")
+
+    def _selectors(self) -> tuple[tuple[str, str | Element], ...]:
+        element = self._find(names.WSMAN, "SelectorSet")
+        return () if element is None else read_selectors(element)
+
+    def _max_envelope(self) -> int:
+        element = self._find(names.WSMAN, "MaxEnvelopeSize")
+        if element is None:
+            return DEFAULT_ENVELOPE
+        text = (element.text or "").strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= 10):
+            raise Fault(faults.INVALID_HEADER, "MaxEnvelopeSize is not a number of octets")
+        if int(text) < MIN_ENVELOPE:
+            raise Fault(faults.ENVELOPE_MINIMUM, f"MaxEnvelopeSize is below {MIN_ENVELOPE}")
+        return int(text)
+
+
+def read_selectors(selector_set: Element) -> tuple[tuple[str, str | Element], ...]:
+    """Names and values of a w:SelectorSet."""
+    if len(selector_set) > MAX_SELECTORS:
+        raise Fault(faults.SELECTOR_LIMIT, f"more than {MAX_SELECTORS} selectors")
+    return tuple((selector.get("Name", ""), _selector_value(selector)) for selector in selector_set)
+
+
+def local_name(element: Element) -> str:
+    """The name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def namespace_of(element: Element) -> str:
+    """The namespace URI, empty for none."""
+    tag = str(element.tag)
+    return tag[1:].partition("}")[0] if tag.startswith("{") else ""
+
+
+def render(reply: Reply, echo: Echo) -> bytes:
+    """The whole envelope."""
+    operation = (
+        f'<m:OperationID xmlns:m="{names.MS_WSMAN}">{escape(echo.operation_id)}</m:OperationID>'
+        if echo.operation_id
+        else ""
+    )
+    relates = f"<a:RelatesTo>{escape(echo.message_id)}</a:RelatesTo>" if echo.message_id else ""
+    return (
+        f"{_ENVELOPE}<s:Header><a:To>{names.ANONYMOUS}</a:To>"
+        f"<a:Action>{escape(reply.action)}</a:Action>"
+        f"<a:MessageID>uuid:{str(uuid.uuid4()).upper()}</a:MessageID>"
+        f"{relates}{operation}{reply.headers}</s:Header>"
+        f"<s:Body>{reply.body}</s:Body></s:Envelope>"
+    ).encode()
+
+
+_ENVELOPE = (
+    '<s:Envelope xml:lang="en-US" '
+    + " ".join(f'xmlns:{prefix}="{uri}"' for prefix, uri in names.PREFIXES.items())
+    + ">"
+)
+
+
+def _parse(data: bytes) -> Element:
+    text = _decode(data)
+    if declaration := _DECLARATION.match(text):
+        text = text[declaration.end() :]
+    if _ROOT_BEGINS.match(text) is None:
+        raise Fault(faults.INVALID_XML, "the body is not an XML element")
+    try:
+        root = etree.fromstring(text.encode(), _PARSER)
+    except etree.XMLSyntaxError as error:
+        raise Fault(faults.INVALID_XML, "the body is not well-formed XML") from error
+    if _TOO_MUCH(root):
+        raise Fault(faults.INVALID_XML, "the body nests too deep or has too many attributes")
+    if local_name(root) != "Envelope" or namespace_of(root) != names.SOAP:
+        raise Fault(faults.VERSION_MISMATCH, "the body is not a SOAP 1.2 envelope")
+    return root
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode(_encoding(data)).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise Fault(faults.CHARACTER_SET, "only UTF-8 and UTF-16 are understood") from error
+
+
+def _encoding(data: bytes) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if data[1:2] == b"\0":
+        return "utf-16-le"
+    return "utf-16-be" if data[:1] == b"\0" else "utf-8"
+
+
+def _first_child(element: Element | None) -> Element | None:
+    return element[0] if element is not None and len(element) else None
+
+
+def _selector_value(selector: Element) -> str | Element:
+    reference = _first_child(selector)
+    return (selector.text or "") if reference is None else reference
+
+
+def _address(element: Element) -> str:
+    return (element.findtext(f"{{{names.ADDRESSING}}}Address") or "").strip()
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").strip().lower() in ("true", "1")
+
+
+def _require_known(element: Element) -> None:
+    if element.tag in _KNOWN_HEADERS:
+        return
+    namespace, name = escape(namespace_of(element)), local_name(element)
+    raise Fault(
+        faults.MUST_UNDERSTAND,
+        f"the header {name} is not understood",
+        header=f'<s:NotUnderstood qname="u:{name}" xmlns:u="{namespace}"/>',
+    )
