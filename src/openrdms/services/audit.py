@@ -121,8 +121,11 @@ def _why_orphan(inventory: _Inventory, leftover: Leftover, records: _Records) ->
     place = (inventory.host.casefold(), leftover.vm.casefold())
     if place in records.busy or (vm and vm.ownership and vm.ownership.adopted):
         return ""
-    if place not in records.desktops:
+    desktop = records.desktops.get(place)
+    if desktop is None:
         return "no record and no running job has a desktop of this name"
+    if leftover.kind == "vm" and vm and vm.uuid != desktop.uuid:
+        return f"the desktop of this name has uuid {desktop.uuid}, this VM {vm.uuid}"
     if leftover.kind == "disk" and vm and leftover.name not in vm.disks:
         return f"desktop {vm.name} uses another disk"
     return ""
