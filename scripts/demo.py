@@ -7,6 +7,7 @@ the machine and runs this; `./demo --help` lists the options.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -17,13 +18,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from openrdms import runtime_dir
 from openrdms.cli.rdms_client import Login, RdmsClient
 from openrdms.model import collection, host, job, provisioning, report
+
+Found = TypeVar("Found")
 
 COLLECTION = "Win32_RDMSVirtualDesktopCollection"
 SESSION = "Win32_VirtualDesktopSession"
@@ -83,7 +86,7 @@ def rdms(*arguments: str) -> str:
     return subprocess.run([*RDMS, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def until(what: str, seconds: float, check: Callable[[], object]) -> object:
+def until(what: str, seconds: float, check: Callable[[], Found | None]) -> Found:
     """Ask again until ``check`` gives something true; a stock client has no other way to wait."""
     end = time.monotonic() + seconds
     while not (found := check()):
@@ -93,7 +96,7 @@ def until(what: str, seconds: float, check: Callable[[], object]) -> object:
     return found
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(place: Place) -> Iterator[tuple[subprocess.Popen[bytes], Login, Path]]:
     """The service, until the end of the block."""
     password, ready = place.state_dir / "admin-password", place.state_dir / "ready.json"
@@ -167,7 +170,6 @@ def follow(client: RdmsClient, guid: str, seconds: float) -> tuple[report.Report
         return now if now.state in collection.IDLE_STATES else None
 
     final = until(f"job {guid} has ended", seconds, ended)
-    assert isinstance(final, report.Report)
     return final, complete
 
 
@@ -260,11 +262,16 @@ def remove(client: RdmsClient, alias: str) -> None:
     client.delete(COLLECTION, {"Alias": alias})
 
 
-def count_qemu(place: Place) -> int:
+def find_qemu(place: Place) -> list[int]:
     """QEMU processes that belong to this demonstration, whoever started them."""
-    runtime = runtime_dir.find(place.state_dir)
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
-    return sum(b"qemu-system" in line and os.fsencode(runtime) in line for line in lines)
+    own = os.fsencode(runtime_dir.make_runtime_dir(place.state_dir))
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (process / "cmdline").read_bytes()
+            if line.startswith(b"/usr/bin/qemu-system") and own in line:
+                found.append(int(process.name))
+    return found
 
 
 def run(place: Place, found: Findings) -> None:
@@ -295,7 +302,6 @@ def run(place: Place, found: Findings) -> None:
         ]
         say("Waiting for a user to be logged on")
         sessions = until("a session", 300, lambda: find_sessions(client, "first"))
-        assert isinstance(sessions, list)
         found.session_found = True
         say("Sending a message")
         send_message(client, sessions[0], place, found)
@@ -308,7 +314,7 @@ def run(place: Place, found: Findings) -> None:
             return
         say("Removing everything")
         remove(client, "first")
-    found.qemu_processes_left = count_qemu(place)
+    found.qemu_processes_left = len(find_qemu(place))
 
 
 def find_place(directory: Path, *, simulate: bool, keep: bool) -> Place:
@@ -333,7 +339,12 @@ def main() -> None:
     directory = Path(tempfile.mkdtemp(prefix="openrdms-demo-"))
     place = find_place(directory, simulate=options.simulate, keep=options.keep)
     found = Findings(simulated=options.simulate)
-    run(place, found)
+    try:
+        run(place, found)
+    finally:
+        if not (place.keep or place.simulated):
+            for pid in find_qemu(place):
+                os.kill(pid, signal.SIGKILL)
     findings = {
         name: value for name, value in asdict(found).items() if name != "ready_file" or value
     }
