@@ -1,0 +1,253 @@
+"""Golden images: built, imported or sealed by a PrepJob; numbered; never changed afterwards.
+
+A version's files are under ``NAME/VERSION`` in one directory. They are made in a directory of
+their own beside it and get their place by rename before the version is recorded, so a version on
+record is whole; what an interruption leaves has no record and goes at the next start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from openrdms.model.errors import InvalidParameter, NotFound
+from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.ports import Clock, ImageTools, Store
+
+Progress = Callable[[float, str], None]
+"""Called with the fraction done, 0 to 1, and words for what is being done."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_REFERENCE = re.compile(r"image:(?P<name>[^@]+)(?:@(?P<version>\d+))?")
+_STAGING = ".new-"
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What a version should say of its guest; None leaves it to the image or its default.
+
+    An imported disk is taken for a Linux guest with BIOS, 2048 MiB and 2 vCPUs on virtio, or on
+    SATA with Windows, which brings no virtio driver.
+    """
+
+    os: GuestOs | None = None
+    firmware: Firmware | None = None
+    memory_mib: int | None = None
+    vcpus: int | None = None
+    disk_bus: DiskBus | None = None
+
+    def apply(self, image: ImageVersion) -> ImageVersion:
+        """``image`` with what is set here. InvalidParameter for a firmware it cannot boot by."""
+        chosen = {name: value for name, value in vars(self).items() if value is not None}
+        changed = replace(image, **chosen)
+        if (changed.firmware is Firmware.KERNEL) != (changed.kernel is not None):
+            raise InvalidParameter(
+                "firmware", "kernel is for images built here, bios and uefi for the others"
+            )
+        return changed
+
+
+class Images:
+    """Use cases of images; blocking, safe from several threads at once."""
+
+    def __init__(self, store: Store, tools: ImageTools, directory: Path, clock: Clock) -> None:
+        """Keep versions under ``directory``. What interrupted builds left there is removed."""
+        self._store = store
+        self._tools = tools
+        self._directory = directory
+        self._clock = clock
+        self._sealing = threading.Lock()
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for leftover in directory.glob(f"{_STAGING}*"):
+            shutil.rmtree(leftover)
+
+    def list(self) -> list[ImageVersion]:
+        """All versions of all images."""
+        return self._store.list_images()
+
+    def register(self, images: Iterable[ImageVersion]) -> None:
+        """Record images that hosts bring with them (``ports.Host.images``), once each."""
+        for image in images:
+            known = self._store.find_image(image.name)
+            if known is None or (known.disk, known.sha256) != (image.disk, image.sha256):
+                self._store.add_image(image)
+
+    def build(
+        self,
+        name: str,
+        variant: str,
+        options: ImageOptions = ImageOptions(),
+        progress: Progress = lambda _fraction, _words: None,
+    ) -> ImageVersion:
+        """Build ``tiny`` or ``desktop`` as the next version of ``name``.
+
+        Raises InvalidParameter, OutOfSpace, OperationFailed (packages or rights are missing).
+        """
+        _check_name(name)
+        with self._staging() as place:
+            built = replace(self._tools.build(variant, place, progress), name=name)
+            return self._seal(options.apply(built), place, job=None)
+
+    def import_file(
+        self,
+        name: str,
+        file: Path,
+        options: ImageOptions = ImageOptions(),
+        progress: Progress = lambda _fraction, _words: None,
+    ) -> ImageVersion:
+        """Import a qcow2, VHDX, VMDK or raw disk as the next version of ``name``.
+
+        Raises InvalidParameter (not such a disk), OutOfSpace.
+        """
+        return self._import(name, file, options, progress, source=f"file {file}")
+
+    def seal(self, image: ImageVersion, *, location: str, job: str) -> ImageVersion:
+        """Take a finished PrepJob's disk in as the next version of ``image.name``.
+
+        Takes the file ``image.disk``, which nothing may write any more; kernel and initrd, those
+        of the parent, are linked. ``location`` is the job's ExportToLocation, by which
+        ``resolve`` finds the version. Sealing again for the same ``job`` gives the same version.
+        """
+        _check_name(image.name)
+        if not image.disk.exists():  # it is removed only after the version is on record
+            return self._store.add_image(image, job=job)
+        with self._staging() as place:
+            for file in filter(None, (image.disk, image.kernel, image.initrd)):
+                _link(file, place / file.name)
+            named = replace(image, source=f"{image.source} to {location}")
+            sealed = self._seal(_moved(named, place), place, job=job)
+        image.disk.unlink()
+        return sealed
+
+    def resolve(self, location: str) -> ImageVersion:
+        """The version that a job's BaseVmLocation means.
+
+        ``image:NAME`` (newest), ``image:NAME@VERSION``, the ExportToLocation of a finished
+        PrepJob, or a disk file's path, which is imported once for its content. Raises
+        InvalidParameter naming BaseVmLocation, NotFound for an image that does not exist.
+        """
+        if match := _REFERENCE.fullmatch(location.strip()):
+            version = int(match["version"]) if match["version"] else None
+            found = self._store.find_image(match["name"], version)
+            if found is None:
+                raise NotFound(f"BaseVmLocation: there is no image {location.strip()[6:]}")
+            return found
+        return self._find_prepared(location) or self._find_file(Path(location))
+
+    def _find_prepared(self, location: str) -> ImageVersion | None:
+        ending = f" to {location}"
+        found = [
+            image
+            for image in self._store.list_images()
+            if image.source.startswith("prep ") and image.source.endswith(ending)
+        ]
+        return max(found, key=lambda image: image.created, default=None)
+
+    def _find_file(self, file: Path) -> ImageVersion:
+        if not file.is_absolute() or not file.is_file():
+            raise InvalidParameter(
+                "BaseVmLocation",
+                f"{file} is no image:NAME, no disk file here and no export of a PrepJob",
+            )
+        known = self._store.list_images()
+        for image in known:
+            if image.disk == file:
+                return image
+        source = f"file {file} {_sha256(file)}"
+        for image in known:
+            if image.source.startswith("file ") and image.source.endswith(source[-64:]):
+                return image
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._")[:63] or "disk"
+        return self._import(name, file, ImageOptions(), lambda _fraction, _words: None, source)
+
+    def _import(
+        self, name: str, file: Path, options: ImageOptions, progress: Progress, source: str
+    ) -> ImageVersion:
+        _check_name(name)
+        windows = options.os is GuestOs.WINDOWS
+        with self._staging() as place:
+            disk, size = self._tools.import_disk(file, place, progress)
+            image = ImageVersion(
+                name=name,
+                version=0,
+                disk=disk,
+                virtual_bytes=size,
+                sha256="",
+                os=GuestOs.LINUX,
+                firmware=Firmware.BIOS,
+                memory_mib=2048,
+                vcpus=2,
+                disk_bus=DiskBus.SATA if windows else DiskBus.VIRTIO,
+                created=self._clock(),
+                source=source,
+            )
+            return self._seal(options.apply(image), place, job=None)
+
+    def _seal(self, image: ImageVersion, place: Path, *, job: str | None) -> ImageVersion:
+        """Give the files in ``place`` their final home and record the version."""
+        checksum = image.sha256 or _sha256(image.disk)
+        for path in place.iterdir():
+            path.chmod(0o444)
+        with self._sealing:
+            newest = self._store.find_image(image.name)
+            name, version = (newest.name, newest.version + 1) if newest else (image.name, 1)
+            home = self._move(place, name, version)
+            fresh = replace(image, name=name, sha256=checksum, created=self._clock())
+            recorded = self._store.add_image(_moved(fresh, home), job=job)
+        if recorded.disk.parent != home:  # the job had recorded it before it was interrupted
+            shutil.rmtree(home)
+        return recorded
+
+    def _move(self, place: Path, name: str, version: int) -> Path:
+        home = self._directory / name / str(version)
+        home.parent.mkdir(mode=0o755, exist_ok=True)
+        if home.exists():  # of a version that was never recorded
+            shutil.rmtree(home)
+        return place.rename(home)
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """A directory that is gone afterwards, unless it was given a home meanwhile."""
+        place = self._directory / f"{_STAGING}{uuid.uuid4().hex}"
+        place.mkdir(mode=0o755)
+        try:
+            yield place
+        finally:
+            if place.exists():
+                shutil.rmtree(place)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidParameter(
+            "name", f"{name!r}: letters, digits, dot, hyphen and underscore, at most 63"
+        )
+
+
+def _moved(image: ImageVersion, directory: Path) -> ImageVersion:
+    """The same version with its files in ``directory``."""
+    return replace(
+        image,
+        disk=directory / image.disk.name,
+        kernel=directory / image.kernel.name if image.kernel else None,
+        initrd=directory / image.initrd.name if image.initrd else None,
+    )
+
+
+def _link(file: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(file)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(file, target)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
