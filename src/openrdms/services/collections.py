@@ -1,0 +1,217 @@
+"""Virtual desktop collections: instances, membership, properties."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from openrdms import ports
+from openrdms.model import errors, farm_settings
+from openrdms.model.collection import (
+    Collection,
+    CollectionType,
+    ProvisioningSettings,
+    ReferenceDesktop,
+)
+from openrdms.model.desktop import Desktop, DesktopStatus
+from openrdms.model.host import DiskKind, Ownership
+from openrdms.services import desktops
+from openrdms.services.hosts import Hosts
+
+_ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
+    "collectionstate": lambda collection: int(collection.state),
+    "provisioningjobid": lambda collection: collection.job_guid,
+}
+"""Properties that are read from the collection itself (facts b.1) and never written."""
+
+_FIXED = {"alias": "Alias", "is_managed": "IsManaged"}
+
+
+class Collections:
+    """Rules of Win32_RDMSVirtualDesktopCollection. Names are compared ignoring case."""
+
+    def __init__(self, store: ports.Store, hosts: Hosts) -> None:
+        self._store = store
+        self._hosts = hosts
+        # A VM is told of its membership before the record is: one change at a time.
+        self._membership = threading.Lock()
+
+    def list_collections(self) -> list[Collection]:
+        return self._store.list_collections()
+
+    def get(self, alias: str) -> Collection:
+        """NotFound."""
+        collection = self._store.find_collection(alias)
+        if collection is None:
+            raise errors.NotFound(f"there is no collection {alias!r}")
+        return collection
+
+    def create(self, collection: Collection) -> None:
+        """Make the collection; settings left out get their defaults.
+
+        InvalidParameter; AlreadyExists when the alias or the name is taken.
+        """
+        if collection.vm_farm_settings is None:
+            collection = replace(collection, vm_farm_settings=farm_settings.DEFAULT)
+        _check(collection)
+        self._store.create_collection(collection)
+
+    def modify(self, alias: str, **changes: Any) -> None:
+        """Change fields of model.collection.Collection by name.
+
+        The type may change between the personal ones only. InvalidParameter, NotFound,
+        AlreadyExists.
+        """
+        before = self.get(alias)
+        after = replace(before, **changes)
+        for field, name in _FIXED.items():
+            if getattr(before, field) != getattr(after, field):
+                raise errors.InvalidParameter(name, "cannot be changed")
+        if before.type is not after.type and CollectionType.POOLED in (before.type, after.type):
+            raise errors.InvalidParameter("Type", "changes between 2 and 3 only")
+        _check(after)
+        self._store.update_collection(after)
+
+    def delete(self, alias: str) -> None:
+        """Remove the collection; members of an unmanaged one are let go.
+
+        InvalidOperation when a job runs or a managed collection has desktops (those taken out
+        but not deleted count too); NotFound.
+        """
+        collection = self.get(alias)
+        with self._membership:
+            if not collection.is_managed:
+                for member in self._store.list_desktops(alias):
+                    self._forget(member)
+            self._store.delete_collection(alias)
+
+    def add_virtual_desktop(self, alias: str, vm: str) -> None:
+        """Make a VM a member. A stranger is adopted, a former member comes back.
+
+        NotFound without the VM; AlreadyExists when it is a member here, InvalidOperation when
+        it is elsewhere or in the hands of a job.
+        """
+        collection = self.get(alias)
+        with self._membership:
+            record = self._store.find_desktop(vm)
+            if record is None:
+                self._adopt(collection, vm)
+            else:
+                self._rejoin(collection, record)
+
+    def remove_virtual_desktop(self, alias: str, vm: str) -> None:
+        """Take membership, and nothing else: a Delete job still finds what was made here.
+
+        A former member is fine. InvalidOperation when it never was one; NotFound without the VM.
+        """
+        collection = self.get(alias)
+        with self._membership:
+            record = self._store.find_desktop(vm)
+            if record and desktops.is_member(record, collection.alias):
+                self._forget(record)
+                self._store.change_desktop(vm, _without_membership)
+            elif not self._store.was_member(alias, vm):
+                self._refuse_removal(collection, record, vm)
+
+    def find_property(self, alias: str, key: str) -> int | str | None:
+        """The value of a property key, None when it was never set."""
+        collection = self.get(alias)
+        read = _ROW_KEYS.get(_checked_key(key).casefold())
+        return read(collection) if read else self._store.get_property(alias, key)
+
+    def set_property(self, alias: str, key: str, value: int | str) -> None:
+        """InvalidOperation for keys that this service writes itself."""
+        if _checked_key(key).casefold() in _ROW_KEYS:
+            raise errors.InvalidOperation(f"Key: {key} is read-only")
+        self._store.set_property(alias, key, value)
+
+    def get_provisioning(self, alias: str) -> ProvisioningSettings:
+        """What the collection's jobs have stored. NotFound before the first Create job."""
+        settings = self._store.find_provisioning(self.get(alias).alias)
+        if settings is None:
+            raise errors.NotFound(f"collection {alias!r} has had no Create job")
+        return settings
+
+    def get_reference(self, alias: str) -> ReferenceDesktop:
+        return self._store.find_reference(self.get(alias).alias) or ReferenceDesktop()
+
+    def modify_reference(self, alias: str, **changes: Any) -> None:
+        """Change fields of model.collection.ReferenceDesktop by name."""
+        self._store.set_reference(alias, replace(self.get_reference(alias), **changes))
+
+    def _adopt(self, collection: Collection, name: str) -> None:
+        found = desktops.locate_vm(self._hosts, name)
+        if found is None:
+            raise errors.NotFound(f"VMName: no host has a VM called {name!r}")
+        host, vm = found
+        if vm.ownership and not vm.ownership.adopted:
+            raise errors.InvalidOperation(f"VM {vm.name} is in the hands of job {vm.ownership.job}")
+        # Metadata first: an adopted VM without a record is harmless and can be added again.
+        host.set_ownership(vm.name, Ownership(collection.alias, job="", image="", adopted=True))
+        record = Desktop(
+            name=vm.name,
+            host=host.name,
+            uuid=vm.uuid,
+            mac="",
+            collection=collection.alias,
+            home="",
+            image="",
+            disk_kind=DiskKind.FULL,
+            generation=0,
+            status=DesktopStatus.SUCCESS,
+        )
+        self._store.put_desktops([record])
+
+    def _rejoin(self, collection: Collection, record: Desktop) -> None:
+        if desktops.is_member(record, collection.alias):
+            raise errors.AlreadyExists(f"{record.name} is a member of {collection.alias!r} already")
+        if record.collection:
+            raise errors.InvalidOperation(f"{record.name} is a member of {record.collection!r}")
+        if self._hosts.get(record.host).find_vm(record.name) is None:
+            raise errors.NotFound(f"host {record.host} has no VM called {record.name!r}")
+        # A collection that runs jobs answers from now on for what another one has made.
+        home = collection.alias if collection.is_managed else record.home
+
+        def join(present: Desktop | None) -> Desktop | None:
+            return present and replace(present, collection=collection.alias, home=home)
+
+        self._store.change_desktop(record.name, join)
+
+    def _forget(self, member: Desktop) -> None:
+        """Make an adopted VM a stranger again, if it is still there."""
+        host = self._hosts.find(member.host)
+        if not member.adopted or host is None:
+            return
+        vm = host.find_vm(member.name)
+        if vm and vm.uuid == member.uuid:
+            host.set_ownership(vm.name, None)
+
+    def _refuse_removal(self, collection: Collection, record: Desktop | None, vm: str) -> None:
+        if record is None and desktops.locate_vm(self._hosts, vm) is None:
+            raise errors.NotFound(f"VMName: no host has a VM called {vm!r}")
+        raise errors.InvalidOperation(f"{vm} is not a member of {collection.alias!r}")
+
+
+def _without_membership(record: Desktop | None) -> Desktop | None:
+    if record is None or record.adopted:
+        return None
+    return replace(record, collection="", user=None, user_domain=None)
+
+
+def _checked_key(key: str) -> str:
+    if not key:
+        raise errors.InvalidParameter("Key", "is empty")
+    return key
+
+
+def _check(collection: Collection) -> None:
+    for name, text in (("Alias", collection.alias), ("Name", collection.name)):
+        if not text or text != text.strip():
+            raise errors.InvalidParameter(name, "is empty or has blanks at an end")
+    if collection.is_user_admin and collection.type is CollectionType.POOLED:
+        raise errors.InvalidParameter("IsUserAdmin", "is for personal collections only")
+    if collection.vm_farm_settings is None:
+        raise errors.InvalidParameter("VmFarmSettings", "cannot be removed")
+    farm_settings.check_farm_settings(collection.vm_farm_settings)

@@ -1,0 +1,79 @@
+"""Identity at first start: desktops that were defined and left off get theirs when they run."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop
+from openrdms.model.host import GuestIdentity, VmEvent, VmEventKind, VmState
+from openrdms.services.hosts import Hosts
+
+_AGENT_SECONDS = 30.0
+_WORKERS = 4
+
+_log = structlog.get_logger(__name__)
+
+
+class FirstStart:
+    """Waits for guest agents to connect and gives each new desktop its own identity.
+
+    A guest that does not take it is left for its next start. Callbacks of hosts only put a
+    name into a queue; threads of our own talk to guests.
+    """
+
+    def __init__(self, store: ports.Store, hosts: Hosts) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._connected: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._unsubscribe: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        """Begin, with those that have been started while nobody listened."""
+        self._unsubscribe = self._hosts.subscribe(self._notice)
+        for number in range(_WORKERS):
+            # Daemons: a guest that answers slowly must not hold up the end of the service.
+            threading.Thread(target=self._work, name=f"first-start-{number}", daemon=True).start()
+        for desktop in self._store.list_desktops():
+            if not desktop.identity_set:
+                self._connected.put(desktop.name)
+
+    def close(self) -> None:
+        self._unsubscribe()
+        for _ in range(_WORKERS):
+            self._connected.put(None)
+
+    def _notice(self, event: VmEvent) -> None:
+        if event.kind is VmEventKind.AGENT_CONNECTED:
+            self._connected.put(event.vm)
+
+    def _work(self) -> None:
+        while (name := self._connected.get()) is not None:
+            try:
+                self.identify(name)
+            except errors.RdmsError as error:
+                _log.warning("identity not set", desktop=name, error=str(error))
+
+    def identify(self, name: str) -> None:
+        """Give the desktop its identity if it runs and has none yet."""
+        desktop = self._store.find_desktop(name)
+        if desktop is None or desktop.identity_set:
+            return
+        host = self._hosts.get(desktop.host)
+        vm = host.find_vm(desktop.name)
+        if vm is None or vm.uuid != desktop.uuid or vm.state is not VmState.RUNNING:
+            return
+        identity = GuestIdentity(desktop.name, desktop.uuid.hex, desktop.mac)
+        host.guest(desktop.name).set_identity(identity, _AGENT_SECONDS)
+        self._store.change_desktop(desktop.name, _identified)
+        _log.info("identity set", desktop=desktop.name, host=host.name)
+
+
+def _identified(present: Desktop | None) -> Desktop | None:
+    return present and replace(present, identity_set=True)
