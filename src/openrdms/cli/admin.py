@@ -14,8 +14,10 @@ from openrdms.cli import output
 from openrdms.frontends.admin import client
 from openrdms.frontends.admin.commands import Admin
 
-StateDir = Annotated[
-    Path, typer.Option(envvar="RDMS_STATE_DIR", help="State directory of the service.")
+_HELP = "State directory of the service."
+StateDir = Annotated[Path, typer.Option(envvar="RDMS_STATE_DIR", help=_HELP)]
+ExistingStateDir = Annotated[
+    Path, typer.Option(envvar="RDMS_STATE_DIR", help=_HELP, exists=True, file_okay=False)
 ]
 
 
@@ -32,13 +34,21 @@ class AdminSession:
 
 
 @contextmanager
-def open_admin(state_dir: StateDir) -> Iterator[AdminSession]:
+def open_admin(state_dir: ExistingStateDir) -> Iterator[AdminSession]:
     """The running service of that directory; without one, what it last used, in this process."""
     with client.connect(state_dir) as remote:
         if remote:
             yield AdminSession(remote)
             return
-    from openrdms import app  # noqa: PLC0415 - not needed when a service runs
+    from openrdms import app  # a running service saves us from loading one
 
     with app.open_admin(state_dir.absolute()) as local:
         yield AdminSession(local)
+
+
+@contextmanager
+def open_or_make_admin(state_dir: StateDir) -> Iterator[AdminSession]:
+    """Like ``open_admin``, but images may be made before the first service is started."""
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_admin(state_dir) as admin:
+        yield admin

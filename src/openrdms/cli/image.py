@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openrdms.cli.admin import AdminSession, open_admin
+from openrdms.cli.admin import AdminSession, open_or_make_admin
 from openrdms.cli.commands import command
 from openrdms.cli.output import Listing, Result
 from openrdms.model.image import DiskBus, Firmware, GuestOs
@@ -17,6 +17,9 @@ COLUMNS = ("name", "version", "os", "firmware", "memory_mib", "vcpus", "disk_bus
 group = typer.Typer(help="Golden images: build, import, list.")
 
 Memory = Annotated[int | None, typer.Option("--memory", min=16, help="Memory of desktops, MiB.")]
+DiskBusOption = Annotated[
+    DiskBus | None, typer.Option("--disk-bus", help="Bus of the system disk.")
+]
 Vcpus = Annotated[int | None, typer.Option(min=1, help="Processors of desktops.")]
 
 
@@ -25,40 +28,40 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="image")
 
 
-@command(group, "list", opens=open_admin)
+@command(group, "list", opens=open_or_make_admin)
 def list_images(admin: AdminSession) -> Result:
     """List images, all versions."""
     return Listing(admin.run("image list"), COLUMNS)
 
 
-@command(group, "build", opens=open_admin)
+@command(group, "build", opens=open_or_make_admin)
 def build(
     admin: AdminSession,
     name: Annotated[str, typer.Argument(help="Name of the image; a new version of it is made.")],
     variant: Annotated[str, typer.Option(help="tiny, or desktop: a graphical session.")],
     memory: Memory = None,
     vcpus: Vcpus = None,
-    disk_bus: Annotated[DiskBus | None, typer.Option(help="Bus of the system disk.")] = None,
+    disk_bus: DiskBusOption = None,
 ) -> Result:
     """Build an image from Debian packages."""
-    arguments = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
-    return dict(admin.run("image build", name=name, variant=variant, **arguments))
+    options = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    return dict(admin.run("image build", name=name, variant=variant, options=options))
 
 
-@command(group, "import", opens=open_admin)
+@command(group, "import", opens=open_or_make_admin)
 def import_file(
     admin: AdminSession,
     file: Annotated[
         Path, typer.Argument(help="qcow2, VHDX, VMDK or raw disk.", exists=True, dir_okay=False)
     ],
     name: Annotated[str, typer.Option(help="Name of the image; a new version of it is made.")],
-    os: Annotated[GuestOs, typer.Option(help="What is installed on it.")] = GuestOs.LINUX,
-    firmware: Annotated[Firmware, typer.Option(help="How it starts.")] = Firmware.BIOS,
-    disk_bus: Annotated[DiskBus, typer.Option(help="Bus of the system disk.")] = DiskBus.VIRTIO,
+    os: Annotated[GuestOs | None, typer.Option(help="What is installed on it.")] = None,
+    firmware: Annotated[Firmware | None, typer.Option(help="How it starts.")] = None,
+    disk_bus: DiskBusOption = None,
     memory: Memory = None,
     vcpus: Vcpus = None,
 ) -> Result:
     """Import a disk file."""
-    arguments = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
-    arguments |= {"os": os, "firmware": firmware}
-    return dict(admin.run("image import", file=str(file.absolute()), name=name, **arguments))
+    options: dict[str, object] = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    options |= {"os": os, "firmware": firmware}
+    return dict(admin.run("image import", file=str(file.absolute()), name=name, options=options))

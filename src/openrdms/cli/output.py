@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 Row = Mapping[str, object]
 Report = Callable[[float, str], None]
 """Takes the fraction done and what is being done."""
 
-_out = Console(soft_wrap=True, highlight=False)
-_error = Console(stderr=True, soft_wrap=True, highlight=False)
+_PIPE_WIDTH = 10_000
+"""Columns of an output that is no terminal: programs want a row on one line."""
+
+_out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+_error = Console(stderr=True, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ def progress_bar(title: str) -> Iterator[Report]:
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    table = Table(*columns, box=None, pad_edge=False)
+    titles = (Column(column, overflow="fold") for column in columns)
+    table = Table(*titles, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(_cell(row.get(column)) for column in columns))
     return table

@@ -60,7 +60,7 @@ def serve(
             allow_unencrypted=allow_unencrypted,
             ready_file=ready_file,
         )
-        from openrdms import app  # noqa: PLC0415 - usage errors need not wait for the service
+        from openrdms import app  # usage errors need not wait for the service
 
         app.serve(settings)
 

@@ -13,7 +13,7 @@ from openrdms.model import errors
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
-from openrdms.services.images import Images
+from openrdms.services.images import ImageOptions, Images
 
 Progress = Callable[[float, str], None]
 """Takes the fraction done and what is being done."""
@@ -49,10 +49,10 @@ class LocalAdmin:
         if function is None:
             raise errors.InvalidParameter("command", f"{command!r} is unknown")
         try:
-            call = inspect.signature(function).bind(self._target, progress, **arguments)
+            inspect.signature(function).bind(self._target, progress, **arguments)
         except TypeError as error:
             raise errors.InvalidParameter(command, str(error)) from error
-        return function(*call.args, **call.kwargs)
+        return function(self._target, progress, **arguments)
 
 
 def _list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
@@ -67,6 +67,41 @@ def _list_images(target: Target, _: Progress) -> list[dict[str, Any]]:
     return [_describe(image) for image in target.images.list()]
 
 
+def _build_image(
+    target: Target, progress: Progress, *, name: str, variant: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    built = target.images.build(name, variant, _read_options(options), progress)
+    return _describe(built)
+
+
+def _import_image(
+    target: Target, progress: Progress, *, name: str, file: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    imported = target.images.import_file(name, Path(file), _read_options(options), progress)
+    return _describe(imported)
+
+
+def _read_options(options: Mapping[str, Any]) -> ImageOptions:
+    """InvalidParameter names an option that is unknown or has a wrong value."""
+    try:
+        return ImageOptions(
+            **{name: _OPTIONS[name](value) for name, value in options.items() if value is not None}
+        )
+    except KeyError as error:
+        raise errors.InvalidParameter("options", f"{error} is unknown") from error
+    except ValueError as error:
+        raise errors.InvalidParameter("options", str(error)) from error
+
+
+_OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "os": GuestOs,
+    "firmware": Firmware,
+    "disk_bus": DiskBus,
+    "memory_mib": int,
+    "vcpus": int,
+}
+
+
 def _describe(image: ImageVersion) -> dict[str, Any]:
     """An image in JSON values: paths and times as text."""
     plain = {name: value for name, value in asdict(image).items() if value is not None}
@@ -79,6 +114,8 @@ def _describe(image: ImageVersion) -> dict[str, Any]:
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "audit orphans": _find_orphans,
     "host list": _list_hosts,
+    "image build": _build_image,
+    "image import": _import_image,
     "image list": _list_images,
 }
 """By name; called with the target, the progress and the request's arguments by keyword."""

@@ -39,7 +39,7 @@ class AdminServer(socketserver.ThreadingUnixStreamServer):
     def server_bind(self) -> None:
         """Bind, and keep others out before anybody can connect."""
         super().server_bind()
-        os.chmod(self.server_address, 0o600)
+        os.chmod(str(self.server_address), 0o600)
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """True for root and for the account of this process."""
