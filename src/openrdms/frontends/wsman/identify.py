@@ -19,9 +19,9 @@ def is_identify(body: Element | None) -> bool:
 
 
 def answer(version: str) -> Reply:
-    """IdentifyResponse. It has no action of its own in DSP0226 section 11."""
+    """IdentifyResponse, which has no headers: nothing was addressed (DSP0226 section 11)."""
     return Reply(
-        f"{names.IDENTITY}/IdentifyResponse",
+        "",
         f'<i:IdentifyResponse xmlns:i="{names.IDENTITY}">'
         f"<i:ProtocolVersion>{names.WSMAN}</i:ProtocolVersion>"
         "<i:ProductVendor>OpenRDMS</i:ProductVendor>"

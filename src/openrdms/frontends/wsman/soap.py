@@ -87,7 +87,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply's action, the XML inside s:Body and extra headers."""
+    """A reply's action, the XML inside s:Body and extra headers; no action, no headers at all."""
 
     action: str
     body: str = ""
@@ -197,6 +197,13 @@ def namespace_of(element: Element) -> str:
 
 def render(reply: Reply, echo: Echo) -> bytes:
     """The whole envelope."""
+    header = _render_headers(reply, echo) if reply.action else ""
+    return (
+        f"{_ENVELOPE}<s:Header>{header}</s:Header><s:Body>{reply.body}</s:Body></s:Envelope>"
+    ).encode()
+
+
+def _render_headers(reply: Reply, echo: Echo) -> str:
     operation = (
         f'<m:OperationID xmlns:m="{names.MS_WSMAN}">{escape(echo.operation_id)}</m:OperationID>'
         if echo.operation_id
@@ -204,12 +211,11 @@ def render(reply: Reply, echo: Echo) -> bytes:
     )
     relates = f"<a:RelatesTo>{escape(echo.message_id)}</a:RelatesTo>" if echo.message_id else ""
     return (
-        f"{_ENVELOPE}<s:Header><a:To>{names.ANONYMOUS}</a:To>"
+        f"<a:To>{names.ANONYMOUS}</a:To>"
         f"<a:Action>{escape(reply.action)}</a:Action>"
         f"<a:MessageID>uuid:{str(uuid.uuid4()).upper()}</a:MessageID>"
-        f"{relates}{operation}{reply.headers}</s:Header>"
-        f"<s:Body>{reply.body}</s:Body></s:Envelope>"
-    ).encode()
+        f"{relates}{operation}{reply.headers}"
+    )
 
 
 _ENVELOPE = (
