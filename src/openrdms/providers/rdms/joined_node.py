@@ -1,0 +1,47 @@
+"""Win32_RDMSJoinedNode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.values import Values, get_number, get_text
+from openrdms.services.deployment import Deployment, Node, Role
+
+
+class JoinedNode(ServiceProvider):
+    """The servers of the deployment."""
+
+    cim_class = "Win32_RDMSJoinedNode"
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self.methods = {"GetJoinedNodeCount": self._count}
+
+    def do_list(self) -> Iterable[Values]:
+        return map(_render, self._deployment.list_nodes())
+
+    def do_get(self, keys: Values) -> Values:
+        return _render(self._deployment.get_node(get_text(keys, "FQDN")))
+
+    def _count(self, call: Call) -> Values:
+        return {"Count": self._deployment.count_nodes(get_number(call.parameters, "roleType"))}
+
+
+def _render(node: Node) -> Values:
+    """Linux servers have no SID; gateway, licensing and web access are not part of RDMS here."""
+    return {
+        "FQDN": node.fqdn,
+        "SID": None,
+        "OSVersion": node.os_version,
+        "IsRdcb": Role.CONNECTION_BROKER in node.roles,
+        "IsRdg": False,
+        "IsRdls": False,
+        "IsRdvh": Role.VIRTUALIZATION_HOST in node.roles,
+        "IsRdwa": False,
+        "IsRdsh": Role.SESSION_HOST in node.roles,
+        "IsWebAccessCertificateInstalled": False,
+        "IsGatewayCertificateInstalled": False,
+        "IsRedirectorCertificateInstalled": False,
+        "IsPublishingCertificateInstalled": False,
+    }

@@ -1,0 +1,69 @@
+"""Win32_VirtualDesktopSession."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from openrdms.model import errors
+from openrdms.model.session import Session
+from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.values import Values, find_text, get_number, get_text
+
+if TYPE_CHECKING:
+    from openrdms.services.sessions import Sessions
+
+
+class VirtualDesktopSession(ServiceProvider):
+    """Users logged on inside running desktops. Methods return Win32 codes (facts a.6)."""
+
+    cim_class = "Win32_VirtualDesktopSession"
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self.methods = {
+            "SendMessage": self._send_message,
+            "Disconnect": self._disconnect,
+            "Logoff": self._log_off,
+        }
+
+    def do_list(self) -> Iterable[Values]:
+        return map(_render, self._sessions.list())
+
+    def do_get(self, keys: Values) -> Values:
+        host, session_id = _parse_keys(keys)
+        for session in self._sessions.list():
+            if (session.host.casefold(), session.session_id) == (host.casefold(), session_id):
+                return _render(session)
+        raise errors.NotFound(f"host {host} has no session {session_id}")
+
+    def do_require(self, keys: Values) -> None:
+        """Nothing: a session that has gone is for the method to say, as 1168."""
+
+    def _send_message(self, call: Call) -> None:
+        title = find_text(call.parameters, "Title")
+        text = get_text(call.parameters, "Message")
+        self._sessions.send_message(*_parse_keys(call.keys), title, text)
+
+    def _disconnect(self, call: Call) -> None:
+        self._sessions.disconnect(*_parse_keys(call.keys))
+
+    def _log_off(self, call: Call) -> None:
+        self._sessions.log_off(*_parse_keys(call.keys))
+
+
+def _parse_keys(keys: Values) -> tuple[str, int]:
+    return get_text(keys, "VMHostName"), get_number(keys, "SessionId")
+
+
+def _render(session: Session) -> Values:
+    return {
+        "VMHostName": session.host,
+        "SessionId": session.session_id,
+        "VMName": session.vm,
+        "ConnectState": session.state,
+        "UserName": session.user,
+        "DomainName": session.domain,
+        "CollectionId": session.collection,
+        "ClientMachineName": session.client,
+    }

@@ -1,0 +1,117 @@
+"""A CIM class bound to services: names to nouns in subclasses, errors and the log here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from openrdms.cim.provider import Caller, MethodResult, Provider
+from openrdms.cim.types import CimInstance, CimValue
+from openrdms.model import errors
+from openrdms.providers.errors import faults, refuse
+from openrdms.providers.values import Values
+
+_READS = ("Get", "ProvisioningEnumerateJobs", "ProvisioningJobGetReport")
+_LOGGED = frozenset({"VMName", "VMHostName", "JobGuid", "Key", "UserName", "UserDomain", "VMState"})
+"""Parameters that say what a call was about. Others may hold secrets or whole documents."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method call: ``keys`` are empty for a static method, every in-parameter is there."""
+
+    keys: Values
+    parameters: Values
+
+
+Method = Callable[[Call], Values | None]
+"""Carries out a call and returns its out-parameters; raises RdmsError to refuse."""
+
+
+class ServiceProvider(Provider):
+    """Answers "not supported" to all that a subclass neither overrides (``do_``) nor lists.
+
+    Errors of an operation on an instance are faults; what a method refuses is its ReturnValue,
+    except that the instance it is called on does not exist.
+    """
+
+    methods: Mapping[str, Method] = {}
+
+    def do_list(self) -> Iterable[Values]:
+        """Properties of every instance, in a stable order."""
+        raise self._not_supported("enumeration")
+
+    def do_get(self, keys: Values) -> Values:
+        """Properties of one instance. NotFound."""
+        raise self._not_supported("Get")
+
+    def do_create(self, properties: Values) -> Values:
+        """Make an instance; returns its keys."""
+        raise self._not_supported("Create")
+
+    def do_modify(self, keys: Values, changes: Values) -> None:
+        raise self._not_supported("Put")
+
+    def do_delete(self, keys: Values) -> None:
+        raise self._not_supported("Delete")
+
+    def do_require(self, keys: Values) -> None:
+        """NotFound unless there is an instance to call a method on."""
+        self.do_get(keys)
+
+    def enumerate(self, caller: Caller) -> Iterator[CimInstance]:
+        with faults():
+            instances = [CimInstance(self.cim_class, values) for values in self.do_list()]
+        return iter(instances)
+
+    def get(self, caller: Caller, keys: Values) -> CimInstance:
+        with faults():
+            return CimInstance(self.cim_class, self.do_get(keys))
+
+    def create(self, caller: Caller, properties: Values) -> Values:
+        with faults():
+            keys = self.do_create(properties)
+        self._record(caller, "created", keys=dict(keys))
+        return keys
+
+    def modify(self, caller: Caller, keys: Values, changes: Values) -> None:
+        with faults():
+            self.do_modify(keys, changes)
+        self._record(caller, "modified", keys=dict(keys), properties=sorted(changes))
+
+    def delete(self, caller: Caller, keys: Values) -> None:
+        with faults():
+            self.do_delete(keys)
+        self._record(caller, "deleted", keys=dict(keys))
+
+    def invoke(
+        self, caller: Caller, method: str, keys: Values | None, parameters: Values
+    ) -> MethodResult:
+        carry_out = self.methods.get(method)
+        if keys is not None and carry_out:
+            with faults():
+                self.do_require(keys)
+        try:
+            if carry_out is None:
+                raise self._not_supported(method)
+            result = MethodResult(outputs=carry_out(Call(keys or {}, parameters)) or {})
+        except errors.RdmsError as error:
+            result = refuse(error)
+        if not method.startswith(_READS):
+            about = {name: parameters[name] for name in sorted(_LOGGED & parameters.keys())}
+            outcome = {"result": result.return_value, "reason": result.reason}
+            self._record(caller, method, keys=dict(keys or {}), **about, **outcome)
+        return result
+
+    def _record(self, caller: Caller, what: str, **about: CimValue | object) -> None:
+        """Tell the log who changed what."""
+        _log.info(
+            what, cim_class=self.cim_class, caller=caller.name, address=caller.address, **about
+        )
+
+    def _not_supported(self, what: str) -> errors.NotSupported:
+        return errors.NotSupported(f"{self.cim_class}: {what} is not supported")
