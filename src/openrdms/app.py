@@ -7,26 +7,50 @@ that an orderly stop and kill -9 leave the same behind.
 from __future__ import annotations
 
 import fcntl
+import json
+import logging
 import os
+import queue
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
+
+import structlog
+from structlog.typing import Processor
 
 from openrdms import config, ports, runtime_dir
 from openrdms.adapters import sql
 from openrdms.adapters.images.tools import DebianImageTools
+from openrdms.cim.object_manager import ObjectManager
+from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
+from openrdms.frontends.admin.server import AdminServer
+from openrdms.frontends.wsman import service as wsman
 from openrdms.model import errors
+from openrdms.providers import schema
+from openrdms.security import certificate
+from openrdms.security.identity import Administrator
 from openrdms.services.audit import Audit
+from openrdms.services.first_start import FirstStart
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
+
+_STOP_SECONDS = 4.0
+"""What requests under way may take to end before the process does."""
+
+_log = structlog.get_logger(__name__)
 
 
 def now() -> datetime:
@@ -36,7 +60,7 @@ def now() -> datetime:
 
 @dataclass(frozen=True)
 class Core:
-    """What commands without a service need too. A state directory has one at a time."""
+    """What a service needs and commands without one too. A state directory has one at a time."""
 
     state_dir: Path
     store: ports.Store
@@ -110,3 +134,101 @@ def _try_lock(handle: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+class Service:
+    """A running service over a core."""
+
+    def __init__(self, core: Core, settings: config.ServeConfig) -> None:
+        """Build all parts. OperationFailed when an address cannot be bound."""
+        self._settings = settings
+        self._first_start = FirstStart(core.store, core.hosts)
+        administrator = Administrator.from_file(settings.admin_user, settings.admin_password_file)
+        application = http.Application(
+            wsman.Service(_object_manager(core), metadata.version("openrdms")),
+            administrator,
+            allow_unencrypted=settings.allow_unencrypted,
+        )
+        try:
+            self._listeners = http.Listeners(
+                application,
+                certificate.ensure(core.state_dir / "tls"),
+                host=settings.listen,
+                http_port=settings.wsman_http_port,
+                https_port=settings.wsman_https_port,
+            )
+        except OSError as error:
+            raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
+        self._admin = AdminServer(core.state_dir, LocalAdmin(core))
+
+    def start(self) -> None:
+        """Return when all listeners accept; the ready file is there then."""
+        self._first_start.start()
+        self._admin.start()
+        self._listeners.start()
+        if self._settings.ready_file:
+            ready = {
+                "pid": os.getpid(),
+                "wsman_http": self._listeners.http_url,
+                "wsman_https": self._listeners.https_url,
+            }
+            config.write_atomically(self._settings.ready_file, json.dumps(ready), 0o644)
+
+    def stop(self) -> None:
+        """Close the listeners. Jobs and VMs are left as they are."""
+        if self._settings.ready_file:
+            self._settings.ready_file.unlink(missing_ok=True)
+        self._listeners.stop()
+
+
+def serve(settings: config.ServeConfig) -> NoReturn:
+    """Run the service in this process until SIGTERM or SIGINT, which end the process.
+
+    RdmsError when it cannot start.
+    """
+    _log_to_stderr()
+    asked_to_end: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: asked_to_end.put(received))
+    if settings.ready_file:
+        settings.ready_file.unlink(missing_ok=True)  # of a service that was killed
+    with open_core(settings.state_dir, settings.hypervisors) as core:
+        config.remember_hypervisors(settings.state_dir, settings.hypervisors)
+        service = Service(core, settings)
+        service.start()
+        _log.info("ready", hosts=len(core.hosts.all()))
+        asked_to_end.get()
+        _log.info("ending; jobs go on at the next start")
+        threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
+        service.stop()
+        os._exit(0)
+
+
+def _object_manager(core: Core) -> ObjectManager:
+    return ObjectManager(schema.load_rdms(), {})
+
+
+def _log_to_stderr() -> None:
+    """Lines for people on a terminal, JSON anywhere else. What libraries log goes the same way."""
+    steps: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    people = sys.stderr.isatty()
+    render = structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*steps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=steps,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # says at each start what it is

@@ -20,30 +20,17 @@ _REMEMBERED = "service.json"
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """One run of the service.
-
-    A port of 0 means any free one, None that the listener is not opened. ``password`` is in
-    memory only: it is read from the administrator's file and never written by us.
-    """
+    """One run of the service. A port of 0 means any free one."""
 
     state_dir: Path
     hypervisors: tuple[str, ...]
     listen: str
-    wsman_http_port: int | None
-    wsman_https_port: int | None
+    wsman_http_port: int
+    wsman_https_port: int
     admin_user: str
-    admin_password: str
+    admin_password_file: Path
     allow_unencrypted: bool = False
     ready_file: Path | None = None
-
-
-def read_password(file: Path) -> str:
-    """The first line of a password file. ValueError when it is empty, OSError when unreadable."""
-    with file.open(encoding="utf-8") as lines:
-        password = lines.readline().rstrip("\r\n")
-    if not password:
-        raise ValueError(f"{file}: the first line, which is the password, is empty")
-    return password
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

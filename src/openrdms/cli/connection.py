@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
-from openrdms import config
 from openrdms.cli import output, rdms_client
+from openrdms.cli.commands import Unreachable
 from openrdms.model import errors
 
 _PROFILE_KEYS = {"url", "user", "password_file", "ca", "insecure"}
@@ -94,7 +94,7 @@ def _read_ready_file(file: Path, ca: Path | None) -> str:
     try:
         ready = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise errors.InvalidParameter(str(file), f"not a ready file: {error}") from error
+        raise Unreachable(f"{file}: no service is ready: {error}") from error
     preferred = ("wsman_https", "wsman_http") if ca else ("wsman_http", "wsman_https")
     return next((str(ready[key]) for key in preferred if ready.get(key)), "")
 
@@ -102,8 +102,9 @@ def _read_ready_file(file: Path, ca: Path | None) -> str:
 def _password(file: Path | None, user: str) -> str:
     if file:
         try:
-            return config.read_password(file)
-        except (OSError, ValueError) as error:
+            with file.open(encoding="utf-8") as lines:
+                return lines.readline().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
             raise errors.InvalidParameter("--password-file", str(error)) from error
     if sys.stdin.isatty():
         return getpass.getpass(f"Password of {user}: ")

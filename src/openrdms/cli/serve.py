@@ -32,11 +32,10 @@ def serve(
     ] = None,
     listen: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     wsman_http_port: Annotated[
-        int | None,
-        typer.Option(help="0: any free one. Not given: 5985 with --allow-unencrypted, else none."),
-    ] = None,
+        int, typer.Option(help="0: any free one.", min=0, max=65535)
+    ] = config.WSMAN_HTTP_PORT,
     wsman_https_port: Annotated[
-        int, typer.Option(help="0: any free one.")
+        int, typer.Option(help="0: any free one.", min=0, max=65535)
     ] = config.WSMAN_HTTPS_PORT,
     allow_unencrypted: Annotated[
         bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
@@ -46,8 +45,6 @@ def serve(
     ] = None,
 ) -> None:
     """Run the service until SIGTERM; jobs and VMs go on at the next start."""
-    if wsman_http_port is None and allow_unencrypted:
-        wsman_http_port = config.WSMAN_HTTP_PORT
     with exit_codes():
         settings = config.ServeConfig(
             state_dir=state_dir.absolute(),
@@ -56,17 +53,10 @@ def serve(
             wsman_http_port=wsman_http_port,
             wsman_https_port=wsman_https_port,
             admin_user=admin_user,
-            admin_password=_read_password(admin_password_file),
+            admin_password_file=admin_password_file,
             allow_unencrypted=allow_unencrypted,
-            ready_file=ready_file,
+            ready_file=ready_file and ready_file.absolute(),
         )
-        from openrdms import app  # usage errors need not wait for the service
+        from openrdms import app  # a usage error need not wait for all this
 
         app.serve(settings)
-
-
-def _read_password(file: Path) -> str:
-    try:
-        return config.read_password(file)
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"--admin-password-file: {error}") from error
