@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from openrdms.adapters.simulator import vms
 from openrdms.adapters.simulator.clock import Callers, Clock
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.events import Announcer
-from openrdms.adapters.simulator.operations import Operations
+from openrdms.adapters.simulator.operations import Operations, settle
 from openrdms.adapters.simulator.state import State, host_name
 from openrdms.adapters.simulator.uri import Settings
 from openrdms.model.host import VmEvent, VmEventKind
@@ -31,7 +32,9 @@ class Cluster:
         self.announcer = Announcer(clock, self._holds)
         self.host_names = [host_name(ordinal) for ordinal in range(1, settings.hosts + 1)]
         self._open_hosts = set(self.host_names)
-        self._add_hosts()
+        with self._state.transaction() as db:
+            _add_hosts(db, self.host_names)
+            settle(db, callers)
         self.image = _tiny(settings.path)
 
     def release(self, host: str) -> None:
@@ -42,12 +45,16 @@ class Cluster:
                 self.announcer.close()
                 self._state.close()
 
-    def _add_hosts(self) -> None:
+    def announce_booting(self, host: str) -> None:
+        """Tell of the agents on that host that have yet to answer, when they do."""
         with self._state.transaction() as db:
-            db.executemany(
-                "INSERT OR IGNORE INTO hosts (name, ordinal) VALUES (?, ?)",
-                [(name, ordinal) for ordinal, name in enumerate(self.host_names, 1)],
-            )
+            booting = db.execute(
+                "SELECT name, agent_at FROM vms WHERE host = ? AND agent_at > ?",
+                (host, self.clock.now()),
+            ).fetchall()
+        for vm in booting:
+            event = VmEvent(VmEventKind.AGENT_CONNECTED, host, vm["name"])
+            self.announcer.announce(vm["agent_at"], event)
 
     def _holds(self, event: VmEvent, due: float) -> bool:
         """Whether the agent that was to answer at ``due`` still does: same boot, not silenced."""
@@ -56,6 +63,13 @@ class Cluster:
         with self._state.transaction() as db:
             row = vms.find(db, event.host, event.vm)
         return row is not None and row["agent_at"] == due and not row["fault"]
+
+
+def _add_hosts(db: sqlite3.Connection, names: list[str]) -> None:
+    db.executemany(
+        "INSERT OR IGNORE INTO hosts (name, ordinal) VALUES (?, ?)",
+        [(name, ordinal) for ordinal, name in enumerate(names, 1)],
+    )
 
 
 def _tiny(path: Path) -> ImageVersion:

@@ -135,18 +135,23 @@ class SimulatorHost:
     def start(self, vm: str) -> None:
         """See ``ports.Host``. The boot goes on by itself; a VM that is paused starts over."""
 
+        boot_s = (self._settings.boot_ms + self._settings.agent_ms) / 1000
+
         def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
             row = vms.get(db, self._name, vm)
             if vms.state(row) is VmState.RUNNING:
                 return None
             if not vms.is_whole(vms.find_disk(db, self._name, vm, row["disk"])):
                 raise OperationFailed(f"{vm} has lost its disk {row['disk']}")
-            boot_s = (self._settings.boot_ms + self._settings.agent_ms) / 1000
             return {"boot_s": boot_s, "users": self._settings.users}
 
-        if self._operations.run(self._name, vm, "start", self._settings.start_ms, plan):
-            self._announce(VmEventKind.STARTED, vm)
-            self._announce_agents(vm)
+        started = self._operations.run(self._name, vm, "start", self._settings.start_ms, plan)
+        if started is None:
+            # A caller that died may have started it, so nobody was told of its agent yet.
+            self._cluster.announce_booting(self._name)
+        else:
+            self._announce(VmEventKind.STARTED, vm, started["ends"])
+            self._announce(VmEventKind.AGENT_CONNECTED, vm, started["ends"] + boot_s)
 
     def shut_down(self, vm: str, timeout: float) -> None:
         """See ``ports.Host``. It takes ``destroy_ms``, as ``destroy`` does."""
@@ -204,7 +209,7 @@ class SimulatorHost:
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """See ``ports.Host``. Agents of VMs that boot since before the subscription are told of."""
         unsubscribe = self._cluster.announcer.subscribe(self._name, callback)
-        self._announce_agents()
+        self._cluster.announce_booting(self._name)
         return unsubscribe
 
     def list_leftovers(self) -> list[Leftover]:
@@ -231,27 +236,16 @@ class SimulatorHost:
             was = vms.find(db, self._name, vm)
             return None if was is None or vms.state(was) is VmState.STOPPED else {}
 
-        if self._operations.run(self._name, vm, "stop", self._settings.destroy_ms, plan):
-            now = self._cluster.clock.now()
-            if was is not None and was["agent_at"] is not None and was["agent_at"] <= now:
-                self._announce(VmEventKind.AGENT_DISCONNECTED, vm)
-            self._announce(VmEventKind.STOPPED, vm)
+        latency_ms = self._settings.destroy_ms
+        stopped = self._operations.run(self._name, vm, "stop", latency_ms, plan)
+        if stopped is None:
+            return
+        if was is not None and was["agent_at"] is not None and was["agent_at"] <= stopped["ends"]:
+            self._announce(VmEventKind.AGENT_DISCONNECTED, vm, stopped["ends"])
+        self._announce(VmEventKind.STOPPED, vm, stopped["ends"])
 
-    def _announce(self, kind: VmEventKind, vm: str) -> None:
-        event = VmEvent(kind, self._name, vm)
-        self._cluster.announcer.announce(self._cluster.clock.now(), event)
-
-    def _announce_agents(self, vm: str | None = None) -> None:
-        """Tell of the agents that have yet to answer, on that VM or on all, when they do."""
-        with self._operations.transaction(self._name) as db:
-            rows = db.execute(
-                """SELECT name, agent_at FROM vms
-                   WHERE host = ? AND agent_at > ? AND name = coalesce(?, name)""",
-                (self._name, self._cluster.clock.now(), vm),
-            ).fetchall()
-        for row in rows:
-            event = VmEvent(VmEventKind.AGENT_CONNECTED, self._name, row["name"])
-            self._cluster.announcer.announce(row["agent_at"], event)
+    def _announce(self, kind: VmEventKind, vm: str, due: float) -> None:
+        self._cluster.announcer.announce(due, VmEvent(kind, self._name, vm))
 
     def _check_room(self, db: sqlite3.Connection, vm: str) -> None:
         has_disk = db.execute("SELECT 1 FROM disks WHERE host = ? AND vm = ?", (self._name, vm))

@@ -60,12 +60,15 @@ class Operations:
             # The other caller writes its effect a moment after the end of the wait.
             self._clock.sleep(max(0.001, ends[0] - self._clock.now()))
 
-    def run(self, host: str, vm: str, kind: str, latency_ms: int, plan: Plan) -> bool:
-        """Carry out one operation. False when it was not needed; OperationFailed by the draw."""
+    def run(self, host: str, vm: str, kind: str, latency_ms: int, plan: Plan) -> sqlite3.Row | None:
+        """Carry out one operation and return its record, None when it was not needed.
+
+        OperationFailed by the draw, and whatever ``plan`` raises.
+        """
         with self.at_rest(host, vm) as db:
             args = plan(db)
             if args is None:
-                return False
+                return None
             operation = self._begin(db, host, vm, kind, latency_ms, args)
         self._clock.sleep(max(0.0, operation["ends"] - self._clock.now()))
         with self._state.transaction() as db:
@@ -73,7 +76,7 @@ class Operations:
             _finish(db, operation, outcome)
         if outcome is not Outcome.DONE:
             raise OperationFailed(f"{kind} of {vm} on {host} failed (simulated)")
-        return True
+        return operation
 
     def _begin(
         self,

@@ -105,7 +105,7 @@ def _open(file: Path) -> sqlite3.Connection:
 
 def snapshot(directory: Path) -> sqlite3.Connection:
     """A copy in memory of the truth at one moment; the file is only read. NotFound without one."""
-    file = directory / _FILE
+    file = directory.absolute() / _FILE
     if not file.exists():
         raise NotFound(f"{directory} holds no simulator")
     copy = sqlite3.connect(":memory:", isolation_level=None)
