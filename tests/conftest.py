@@ -1,0 +1,63 @@
+"""What tests of running services share: an image, services, the check that no VM outlives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
+
+from live.service import Service, destroy_qemus  # noqa: E402 - after the line above, on purpose
+from openrdms.adapters.images.tools import DebianImageTools  # noqa: E402
+from openrdms.model.image import ImageVersion  # noqa: E402
+
+ServiceFactory = Callable[..., Service]
+
+
+@pytest.fixture(scope="session")
+def tiny_image_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of ``tiny_image`` are."""
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_image(tiny_image_dir: Path) -> ImageVersion:
+    """The tiny variant; built where ~/.cache/openrdms does not have it, which takes a minute."""
+    built = DebianImageTools().build("tiny", tiny_image_dir, lambda _fraction, _words: None)
+    return replace(built, name="tiny", version=1)
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[ServiceFactory]:
+    """Makes services, not yet started (see Service), of which nothing is left after the module."""
+    with ExitStack() as made:
+
+        def make(state_dir: Path, *hypervisors: str, **settings: Any) -> Service:
+            service = Service(state_dir, *hypervisors, **settings)
+            made.callback(service.clear)
+            return service
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def running_service(services: ServiceFactory) -> ServiceFactory:
+    """Makes services and starts them."""
+
+    def run(state_dir: Path, *hypervisors: str, **settings: Any) -> Service:
+        service = services(state_dir, *hypervisors, **settings)
+        service.start()
+        return service
+
+    return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_vm_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    yield
+    assert destroy_qemus(tmp_path_factory.getbasetemp()) == [], "tests left these QEMU processes"
