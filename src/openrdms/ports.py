@@ -268,6 +268,9 @@ class Store(Protocol):
         The image that ``job`` (a GUID) has recorded before is returned as it is.
         """
 
+    def drop_image(self, job: str) -> ImageVersion | None:
+        """Remove the version that ``job`` recorded, which nobody can have used; returns it."""
+
     # sessions
     def session_ids(self, host: str, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
         """Ids on that host, given once and never again to another key."""

@@ -126,6 +126,12 @@ class Images:
         image.disk.unlink()
         return sealed
 
+    def discard(self, job: str) -> None:
+        """Undo of ``seal``: the version that a cancelled PrepJob recorded, if it did."""
+        dropped = self._store.drop_image(job)
+        if dropped is not None:
+            shutil.rmtree(dropped.disk.parent, ignore_errors=True)
+
     def resolve(self, location: str) -> ImageVersion:
         """The version that a job's BaseVmLocation means.
 

@@ -45,3 +45,9 @@ class ImageRecords:
             row = rows.render_row(numbered, name_key=key, job=job)
             connection.execute(sa.insert(_images).values(row))
             return numbered
+
+    def drop_image(self, job: str) -> ImageVersion | None:
+        with self._database.write() as connection:
+            dropped = rows.find_record(connection, ImageVersion, _images, _images.c.job == job)
+            connection.execute(sa.delete(_images).where(_images.c.job == job))
+            return dropped

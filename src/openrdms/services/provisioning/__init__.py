@@ -1,0 +1,9 @@
+"""Provisioning jobs: accepted, planned, carried out in durable batches, taken back, reported.
+
+``service`` is the face; ``workflow`` says how a job goes; ``recipes`` what each action does.
+"""
+
+from openrdms.services.provisioning.acceptance import PrepRequest
+from openrdms.services.provisioning.service import Provisioning
+
+__all__ = ["PrepRequest", "Provisioning"]

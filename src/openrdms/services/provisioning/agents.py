@@ -1,0 +1,61 @@
+"""What hosts tell of starting guests, so that nobody has to ask them again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.services.hosts import Hosts
+
+_Vm = tuple[str, str]
+"""Host and VM name, case folded."""
+
+
+class AgentEvents:
+    """Remembers the last event of every VM from ``listen`` on, and wakes who waits for one."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._lock = threading.Lock()
+        self._last: dict[_Vm, VmEventKind] = {}
+        self._waiting: dict[_Vm, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
+
+    def listen(self) -> None:
+        """Begin to hear all hosts."""
+        self._hosts.subscribe(self._hear)
+
+    def _hear(self, event: VmEvent) -> None:
+        key = (event.host.casefold(), event.vm.casefold())
+        with self._lock:
+            self._last[key] = event.kind
+            if event.kind is VmEventKind.STOPPED:
+                del self._last[key]
+            waiting = list(self._waiting.get(key, ()))
+        if event.kind is VmEventKind.AGENT_CONNECTED:
+            for loop, heard in waiting:
+                loop.call_soon_threadsafe(heard.set)
+
+    @contextmanager
+    def watch(self, host: str, vm: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the agent connects.
+
+        It is set from the beginning unless this process saw the VM start and has not heard its
+        agent since: after a restart of the service the agent may long be there.
+        """
+        key = (host.casefold(), vm.casefold())
+        heard = asyncio.Event()
+        entry = (asyncio.get_running_loop(), heard)
+        with self._lock:
+            self._waiting.setdefault(key, []).append(entry)
+            if self._last.get(key) is not VmEventKind.STARTED:
+                heard.set()
+        try:
+            yield heard
+        finally:
+            with self._lock:
+                self._waiting[key].remove(entry)
+                if not self._waiting[key]:
+                    del self._waiting[key]

@@ -1,0 +1,54 @@
+"""Which stages a job has: one visible table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from openrdms.model.job import Job, JobAction, Phase
+from openrdms.services.provisioning import preparing, stages
+from openrdms.services.provisioning.stages import Act, Stage
+
+_MAKING = (
+    Stage(Phase.DISK, stages.make_disk, stages.delete_disk),
+    Stage(Phase.DEFINE, stages.define, stages.undefine),
+    Stage(Phase.START, stages.start, stages.destroy),
+    Stage(Phase.AGENT, stages.await_agent),
+    Stage(Phase.IDENTITY, stages.set_identity, stages.nothing),
+)
+
+STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
+    JobAction.CREATE: _MAKING,
+    JobAction.UPDATE: _MAKING,
+    JobAction.PATCH: (
+        Stage(Phase.DISK, stages.make_disk, stages.delete_disk),
+        Stage(Phase.DEFINE, stages.exchange_disk, stages.restore_disk),
+        Stage(Phase.START, stages.start_again),
+        Stage(Phase.AGENT, stages.await_agent_again),
+        Stage(Phase.IDENTITY, stages.set_identity),
+    ),
+    JobAction.DELETE: (
+        Stage(Phase.STOP, stages.destroy),
+        Stage(Phase.UNDEFINE, stages.undefine),
+        Stage(Phase.ERASE, stages.delete_disk),
+    ),
+    JobAction.PREP: preparing.STAGES,
+}
+"""In the order of PHASES, which a test holds. Delete has no undo: it cannot be cancelled."""
+
+CLEANING: Mapping[JobAction, tuple[Act, ...]] = {
+    JobAction.PATCH: (stages.delete_old_disk,),
+    JobAction.PREP: preparing.CLEANING,
+}
+"""What remains to be done for the desktops that succeeded, once nothing can undo them."""
+
+_STARTING = frozenset({Phase.START, Phase.AGENT})
+
+
+def stages_of(job: Job) -> tuple[Stage, ...]:
+    """The stages of this job, without what its options leave out."""
+    left_out: frozenset[Phase] = frozenset()
+    if not job.options.get("start", True):
+        left_out = _STARTING
+    if job.action is JobAction.PREP and not job.options["sysprep"]:
+        left_out = preparing.SYSPREP_PHASES
+    return tuple(stage for stage in STAGES[job.action] if stage.phase not in left_out)

@@ -1,0 +1,109 @@
+"""Provisioning jobs as callers see them: accept, cancel, report, list."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from openrdms import ports
+from openrdms.jobs.engine import JobEngine, Run
+from openrdms.jobs.lanes import Lanes
+from openrdms.model import errors
+from openrdms.model.job import Job, parse_guid
+from openrdms.model.provisioning import parse_job
+from openrdms.model.report import build_report, render_report
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+from openrdms.services.provisioning import workflow
+from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
+from openrdms.services.provisioning.agents import AgentEvents
+from openrdms.services.provisioning.work import Tools
+
+BOOT_DEADLINE = 600.0
+"""Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
+
+
+class Provisioning:
+    """The five Provisioning methods of Win32_RDMSVirtualDesktopCollection. Safe from any thread.
+
+    GUIDs are taken with or without braces, in any case, and given as {8-4-4-4-12} upper case.
+    """
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        images: Images,
+        engine: JobEngine,
+        clock: ports.Clock,
+        staging: Path,
+        *,
+        boot_deadline: float = BOOT_DEADLINE,
+    ) -> None:
+        """``staging`` is a directory for the copies of Prep jobs, best beside the images."""
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._acceptance = Acceptance(store, hosts, images)
+        self._accepting = threading.Lock()
+        agents = AgentEvents(hosts)
+        self._agents = agents
+        self._tools = Tools(store, hosts, images, agents, Lanes(), clock, staging, boot_deadline)
+
+    def resume(self) -> None:
+        """Begin to work, with the jobs that an earlier process left. Call it once."""
+        self._agents.listen()
+        self._engine.launch(self._run)
+        for job in self._store.list_jobs(running=True):
+            self._engine.start(job.guid)
+
+    async def _run(self, run: Run) -> None:
+        await workflow.run_job(self._tools, run)
+
+    def execute(self, document: str) -> str:
+        """Accept the job in ``document`` (XML) and start it; returns its GUID once it is on disk.
+
+        InvalidParameter names the element; NotFound, InvalidOperation, HostUnavailable.
+        """
+        parsed = parse_job(document)
+        with self._accepting:
+            job, settings = self._acceptance.make_job(parsed, document, self._clock())
+            self._store.accept_job(job, settings)
+        self._engine.start(job.guid)
+        return job.guid
+
+    def prepare(self, request: PrepRequest) -> str:
+        """Accept a Prep job and start it; returns its GUID. NotFound, InvalidOperation."""
+        with self._accepting:
+            job = self._acceptance.make_prep_job(request, self._clock())
+            self._store.accept_job(job)
+        self._engine.start(job.guid)
+        return job.guid
+
+    def cancel(self, guid: str) -> None:
+        """Cancel a job; when it returns the cancel is on disk and nothing more begins.
+
+        Repeating it is fine. NotFound; InvalidParameter for what is no GUID; InvalidOperation
+        when the job has ended or is a Delete.
+        """
+        job = self._store.request_cancel(parse_guid(guid), self._clock())
+        self._engine.wake(job.guid)
+
+    def report(self, guid: str) -> str:
+        """The job's report (model.report) as XML. NotFound, InvalidParameter.
+
+        Job and collection change state in one transaction, so the report is never ahead of
+        CollectionState.
+        """
+        job = self._get(guid)
+        return render_report(build_report(job, self._store.list_job_desktops(job.guid)))
+
+    def _get(self, guid: str) -> Job:
+        job = self._store.find_job(parse_guid(guid))
+        if job is None:
+            raise errors.NotFound(f"there is no job {guid}")
+        return job
+
+    def list_guids(self, *, running: bool, collection: str | None = None) -> list[str]:
+        """Jobs under way, or ended ones, in order of their start; of one collection or of all."""
+        return [job.guid for job in self._store.list_jobs(running=running, collection=collection)]
