@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("contract.host_suite", "contract.guest_suite")
+pytest.register_assert_rewrite(
+    "contract.host_suite", "contract.guest_suite", "contract.store_suite"
+)
