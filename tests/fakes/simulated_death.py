@@ -66,7 +66,7 @@ def leave_half_made_disk(path: Path, spec: VmSpec) -> None:
     """Kill callers in the middle of create_disk until one leaves a half-made disk on host1."""
     lives = Lives(StandingClock())
     uri = f"simulator://{path}"
-    while not _is_half_made(path, spec):
+    while how_made(path, spec) != "half":
         survivor = lives.connect(uri)
         survivor.delete_disk(spec.name, spec.generation)
         with contextlib.suppress(CallerKilled):
@@ -74,7 +74,9 @@ def leave_half_made_disk(path: Path, spec: VmSpec) -> None:
         assert survivor.find_vm(spec.name) is None
 
 
-def _is_half_made(path: Path, spec: VmSpec) -> bool:
+def how_made(path: Path, spec: VmSpec) -> str:
+    """How far the disk came, by the simulator's own record: no, half or whole."""
     with contextlib.closing(sqlite3.connect(path / "state.sqlite")) as db:
         query = "SELECT partial FROM disks WHERE vm = ? AND generation = ?"
-        return db.execute(query, (spec.name, spec.generation)).fetchone() == (1,)
+        found = db.execute(query, (spec.name, spec.generation)).fetchone()
+    return "no" if found is None else ("whole", "half")[found[0]]

@@ -27,10 +27,10 @@ class Callers:
 
 def processes() -> Callers:
     """Callers as processes of this machine: pid and start time, so a reused pid is told apart."""
-    return Callers(_token(os.getpid()), lambda token: _token(int(token.split("@")[0])) == token)
+    return Callers(token_of(os.getpid()), lambda token: token_of(int(token.split("@")[0])) == token)
 
 
-def _token(pid: int) -> str:
+def token_of(pid: int) -> str:
     """``PID@START@BOOT``, or "" for a process that is dead, though perhaps not yet reaped."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
