@@ -37,6 +37,8 @@ _RETRIES: StepOptions = {
     "max_attempts": 15,
 }
 
+_log = structlog.get_logger(__name__)
+
 
 class Run:
     """One workflow while it runs in this process. Used on the workflow's event loop only."""
@@ -55,8 +57,11 @@ class Run:
         """
         reservation = DBOS.reserve_step()
 
+        async def attempt() -> T:  # DBOS awaits what it sees to be a coroutine function
+            return await body()
+
         async def run() -> T:
-            return await reservation.run_async({"name": name, **_RETRIES}, body)
+            return await reservation.run_async({"name": name, **_RETRIES}, attempt)
 
         return run
 
@@ -107,6 +112,9 @@ class JobEngine:
             self._runs[guid] = run
         try:
             await workflow(run)
+        except Exception:
+            _log.exception("workflow failed; it goes on when the service starts again", job=guid)
+            raise
         finally:
             with self._lock:
                 del self._runs[guid]
@@ -149,8 +157,7 @@ class _ToStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """One record, with its exception."""
-        log = structlog.get_logger("openrdms.jobs")
-        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
+        _log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)
 
 
 def _log_through_structlog() -> None:

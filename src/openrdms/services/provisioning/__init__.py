@@ -3,7 +3,6 @@
 ``service`` is the face; ``workflow`` says how a job goes; ``recipes`` what each action does.
 """
 
-from openrdms.services.provisioning.acceptance import PrepRequest
 from openrdms.services.provisioning.service import Provisioning
 
-__all__ = ["PrepRequest", "Provisioning"]
+__all__ = ["Provisioning"]

@@ -37,11 +37,7 @@ _NAME_LENGTH = {GuestOs.WINDOWS: 15, GuestOs.LINUX: 63}
 
 @dataclass(frozen=True)
 class PrepRequest:
-    """What ProvisioningPrepJob asks for.
-
-    Its machine name, user and password are not among it: generalising goes through the guest
-    agent, which needs none, so they are neither kept nor logged.
-    """
+    """What ProvisioningPrepJob asks for, as far as it is needed."""
 
     collection: str
     host: str

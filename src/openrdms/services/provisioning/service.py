@@ -72,8 +72,24 @@ class Provisioning:
         self._engine.start(job.guid)
         return job.guid
 
-    def prepare(self, request: PrepRequest) -> str:
-        """Accept a Prep job and start it; returns its GUID. NotFound, InvalidOperation."""
+    def prepare(
+        self,
+        *,
+        collection: str,
+        host: str,
+        vm: str,
+        export_to: str,
+        sysprep: bool,
+        machine: str = "",
+        user: str = "",
+        password: str = "",
+    ) -> str:
+        """Accept a Prep job and start it; returns its GUID. NotFound, InvalidOperation.
+
+        ``machine``, ``user`` and ``password`` are dropped here: generalising goes through the
+        guest agent, which needs none of them.
+        """
+        request = PrepRequest(collection, host, vm, export_to, sysprep)
         with self._accepting:
             job = self._acceptance.make_prep_job(request, self._clock())
             self._store.accept_job(job)

@@ -1,0 +1,156 @@
+"""Provisioning over the simulator in one directory, without front ends.
+
+A rig is one life of the service: open it again on the same directory for the next one. Several
+lives in one process are possible because ``close`` abandons workflows as a crash would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from openrdms.adapters import simulator, sql
+from openrdms.adapters.images.tools import DebianImageTools
+from openrdms.jobs.engine import JobEngine
+from openrdms.model.collection import Collection, CollectionState, CollectionType
+from openrdms.model.host import DiskKind
+from openrdms.model.job import Job, JobAction
+from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
+from openrdms.model.report import Report, parse_report
+from openrdms.ports import Host, Store
+from openrdms.services.audit import Audit
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+from openrdms.services.provisioning import Provisioning
+
+FAST = "hosts=3&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&destroy_ms=1"
+"""A cluster that takes next to no time."""
+
+POOL = "Pool"
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Rig:
+    """``wrap_host`` and ``wrap_store`` put something around the ports, to watch or to kill."""
+
+    def __init__(
+        self,
+        directory: Path,
+        parameters: str = FAST,
+        *,
+        wrap_host: Callable[[Host], Host] = lambda host: host,
+        wrap_store: Callable[[Store], Store] = lambda store: store,
+        boot_deadline: float = 30.0,
+    ) -> None:
+        self.simulator = directory / "sim"
+        state = directory / "state"
+        state.mkdir(parents=True, exist_ok=True)
+        self.store = wrap_store(sql.open_store(f"sqlite:///{state}/records.sqlite"))
+        cluster = simulator.connect(f"simulator://{self.simulator}?{parameters}")
+        self.hosts = Hosts(wrap_host(host) for host in cluster)
+        self.images = Images(self.store, DebianImageTools(), state / "images", now)
+        self.images.register(image for host in cluster for image in host.images())
+        self.engine = JobEngine(state / "jobs.sqlite")
+        self.provisioning = Provisioning(
+            self.store,
+            self.hosts,
+            self.images,
+            self.engine,
+            now,
+            state / "prep",
+            boot_deadline=boot_deadline,
+        )
+        self.audit = Audit(self.store, self.hosts)
+
+    def resume(self) -> Rig:
+        self.provisioning.resume()
+        return self
+
+    def close(self) -> None:
+        self.engine.close()
+        self.hosts.close()
+        self.store.close()
+
+    def add_collection(
+        self, alias: str = POOL, kind: CollectionType = CollectionType.POOLED, *, managed: bool = True
+    ) -> None:
+        self.store.create_collection(Collection(alias, f"The {alias}", kind, is_managed=managed))
+
+    def execute(self, document: JobDocument) -> str:
+        return self.provisioning.execute(render_job(document))
+
+    def job(self, guid: str) -> Job:
+        job = self.store.find_job(guid)
+        assert job is not None
+        return job
+
+    def state(self, alias: str = POOL) -> CollectionState:
+        collection = self.store.find_collection(alias)
+        assert collection is not None
+        return collection.state
+
+    def report(self, guid: str) -> Report:
+        return parse_report(self.provisioning.report(guid))
+
+    def wait(self, guid: str, timeout: float = 30.0) -> Report:
+        """The report of the ended job."""
+        self.wait_until(lambda: self.job(guid).ended is not None, timeout)
+        return self.report(guid)
+
+    def run(self, document: JobDocument) -> Report:
+        return self.wait(self.execute(document))
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come to be so in time"
+            time.sleep(0.01)
+
+    def truth(self) -> dict[str, Any]:
+        """The simulator's own state, past the service."""
+        return simulator.read_state(self.simulator)
+
+    def vms(self) -> dict[str, list[str]]:
+        """Files of every VM by its name, from the simulator's own state."""
+        return {vm["name"]: vm["disks"] for host in self.truth()["hosts"] for vm in host["vms"]}
+
+    def files(self) -> list[str]:
+        return sorted(disk for host in self.truth()["hosts"] for disk in host["disks"])
+
+    def orphans(self) -> list[object]:
+        findings = self.audit.find_orphans()
+        return [*findings.orphans, *findings.unreachable]
+
+
+def create(
+    hosts: Iterable[tuple[str, int]] = (("host1.sim.local", 2),), **fields: Any
+) -> JobDocument:
+    document = JobDocument(
+        action=JobAction.CREATE,
+        on_error=OnError.STOP,
+        collection=POOL,
+        disk_kind=DiskKind.LINKED,
+        base_vm_location="image:tiny",
+        name_prefix="pool-",
+        hosts=tuple(HostAllocation(host, count) for host, count in hosts),
+    )
+    return document if not fields else _replace(document, fields)
+
+
+def later(action: JobAction, *selected: str, **fields: Any) -> JobDocument:
+    """A Delete, Patch or Update of the pool."""
+    on_error = OnError.CONTINUE if action is JobAction.DELETE else OnError.STOP
+    given = {"action": action, "on_error": on_error, "selected": selected} | fields
+    return _replace(create(()), given)
+
+
+def _replace(document: JobDocument, fields: dict[str, Any]) -> JobDocument:
+    from dataclasses import replace
+
+    return replace(document, **fields)
