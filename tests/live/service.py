@@ -143,7 +143,7 @@ class Service:
     ) -> WSMan:
         """pypsrp's client of one of the listeners; closed with the service."""
         url = urlsplit(self.ready[f"wsman_{scheme}"])
-        certificate: Any = str(self.state_dir / "tls" / "cert.pem")  # requests takes a path
+        certificate: Any = str(self.state_dir / "tls" / "certificate.pem")  # requests takes a path
         client = WSMan(
             url.hostname or "",
             port=url.port,
@@ -190,6 +190,7 @@ class Service:
         password_file = self.state_dir / "admin-password"
         password_file.write_text(PASSWORD + "\n")
         password_file.chmod(0o600)
+        os.chown(password_file, self.state_dir.stat().st_uid, -1)
         return [
             *("--state-dir", str(self.state_dir)),
             *("--listen", "127.0.0.1", "--wsman-http-port", "0", "--wsman-https-port", "0"),

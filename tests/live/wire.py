@@ -128,34 +128,24 @@ class Wire:
         return [read(item) for page in self.pages(name, query) for item in page.items]
 
     def pages(
-        self,
-        name: str,
-        query: str = "",
-        *,
-        mode: str = "",
-        size: int = 1000,
-        optimised: bool = True,
+        self, name: str, query: str = "", *, mode: str = "", size: int = 1000, first: bool = True
     ) -> Iterator[Page]:
-        """Every page of an enumeration; ``mode`` is a wsman:EnumerationMode."""
-        uri = self._uri("*" if query else name)
-        page = self.open(name, query, mode=mode, size=size, optimised=optimised)
+        """Every page of an enumeration (see ``open``)."""
+        page = self.open(name, query, mode=mode, size=size, first=first)
         yield page
         while page.context:
-            page = self.pull(uri, page.context, size)
+            page = self.pull("*" if query else name, page.context, size)
             yield page
 
     def open(
-        self,
-        name: str,
-        query: str = "",
-        *,
-        mode: str = "",
-        size: int = 1000,
-        optimised: bool = True,
+        self, name: str, query: str = "", *, mode: str = "", size: int = 1000, first: bool = True
     ) -> Page:
-        """The answer to an Enumerate."""
+        """The answer to an Enumerate, which has items when it is to be the ``first`` page.
+
+        ``mode`` is a wsman:EnumerationMode.
+        """
         request = ET.Element(f"{ENUMERATION}Enumerate")
-        if optimised:
+        if first:
             ET.SubElement(request, f"{MANAGEMENT}OptimizeEnumeration")
             ET.SubElement(request, f"{MANAGEMENT}MaxElements").text = str(size)
         if mode:
@@ -170,7 +160,8 @@ class Wire:
         request = ET.Element(f"{ENUMERATION}Pull")
         ET.SubElement(request, f"{ENUMERATION}EnumerationContext").text = context
         ET.SubElement(request, f"{ENUMERATION}MaxElements").text = str(size)
-        return _page(self.client.pull(self._uri(name), request, selector_set=self._selectors({})))
+        body = self.client.pull(self._uri(name), request, selector_set=self._selectors({}))
+        return _page(body)
 
     def release(self, name: str, context: str) -> None:
         """Give an enumeration up."""

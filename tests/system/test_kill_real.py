@@ -1,0 +1,112 @@
+"""kill -9 of the service on real QEMU, once for each kind of step of create and of cancel.
+
+Each run of the service dies right after the side effect of one step, before its result is on
+record (live.crashing); the next run finds that step done and goes on to die in the next one.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+import requests
+
+from conftest import ServiceFactory
+from live.crashing import crashing_after
+from live.rollout import COLLECTION, begin_create, cancel, follow, list_sessions, remove_all
+from live.service import Service, rdms, until
+
+BOOT_S = 180
+UNDO = ("destroy", "undefine", "delete_disk")
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, services: ServiceFactory) -> Service:
+    """Not yet started."""
+    state_dir = tmp_path_factory.mktemp("kill")
+    rdms("image", "build", "tiny", "--variant", "tiny", "--state-dir", state_dir)
+    return services(state_dir)
+
+
+def test_create_killed_in_every_step(service: Service) -> None:
+    service.start(crashing_after("create_disk"))
+    guid = begin(service, "made")
+    for call in ("define", "start", "ping", "set_identity"):
+        service.start(crashing_after(call))
+        service.wait_for_death(BOOT_S)
+    service.start()
+    wire = service.wire()
+    report = follow(wire, guid or current_job(service, "made"), BOOT_S)
+
+    assert (report.state, report.statuses) == ("JOB_COMPLETED", {"made-1": "Complete"})
+    assert service.find_orphans() == []
+    assert len(service.find_qemus()) == 1
+    until("its user is logged on", lambda: list_sessions(wire, "made"), BOOT_S, 0.5)
+    remove_all(wire, "made")
+    assert_empty(service)
+    service.stop()
+
+
+def test_cancel_killed_in_every_step(service: Service) -> None:
+    service.start(crashing_after(UNDO[0]))
+    guid = begin_create(service.wire(), "gone", 1)
+    until("its desktop boots", service.find_qemus, 60, 0.02)
+    cancel_and_die(service, guid)
+    for call in UNDO[1:]:
+        service.start(crashing_after(call))
+        service.wait_for_death()
+
+    assert_aborted(service, "gone", guid)
+
+
+def test_cancel_killed_while_the_identity_is_taken_back(service: Service) -> None:
+    """The job is cancelled in its last step, which the first death has left half recorded."""
+    service.start(crashing_after("set_identity"))
+    guid = begin(service, "late", BOOT_S)
+    service.start(crashing_after(UNDO[0]))
+    guid = guid or current_job(service, "late")
+    cancel_and_die(service, guid)
+
+    assert_aborted(service, "late", guid)
+
+
+def begin(service: Service, alias: str, seconds: float = 60) -> str:
+    """Begin a create that kills the service; its GUID, "" when the service died first."""
+    guid = ""
+    with suppress(requests.ConnectionError):
+        guid = begin_create(service.wire(), alias, 1)
+    service.wait_for_death(seconds)
+    return guid
+
+
+def current_job(service: Service, alias: str) -> str:
+    """The GUID of the collection's job."""
+    answer = service.wire().invoke(
+        COLLECTION, "GetStringProperty", {"Alias": alias}, Key="ProvisioningJobId"
+    )
+    return str(answer.outputs["Value"])
+
+
+def cancel_and_die(service: Service, guid: str) -> None:
+    """Cancel a job whose undo kills the service, which may be before it answers."""
+    with suppress(requests.ConnectionError):
+        assert cancel(service.wire(), guid) == 0
+    service.wait_for_death()
+
+
+def assert_aborted(service: Service, alias: str, guid: str) -> None:
+    """Started once more, the service ends the job; nothing is left of it."""
+    service.start()
+    report = follow(service.wire(), guid)
+    assert (report.state, report.statuses) == ("JOB_ABORTED", {f"{alias}-1": "Cancelled"})
+    assert "disk" in report.undone[f"{alias}-1"]
+    assert_empty(service)
+    service.stop()
+
+
+def assert_empty(service: Service) -> None:
+    assert service.find_orphans() == []
+    assert service.find_qemus() == {}
+    assert list((service.state_dir / "desktops").iterdir()) == []

@@ -1,0 +1,211 @@
+"""The main job on real virtual machines, over the wire, in a state directory with a long path."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import ServiceFactory
+from live.inside import Inside, look_inside
+from live.rollout import (
+    COLLECTION,
+    DESKTOP,
+    SESSION,
+    WIN32_NOT_FOUND,
+    begin_create,
+    cancel,
+    collection_state,
+    follow,
+    list_sessions,
+    read_report,
+    remove_all,
+    session_keys,
+)
+from live.service import Service, rdms, until
+from live.wire import Wire
+
+PATH_LENGTH = 120
+BOOT_S = 180
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:
+    """On the default hypervisor, with image ``tiny``."""
+    above = tmp_path_factory.mktemp("main")
+    state_dir = above / ("d" * (PATH_LENGTH - len(f"{above}/")))
+    assert len(str(state_dir)) == PATH_LENGTH
+    built = rdms("image", "build", "tiny", "--variant", "tiny", "--state-dir", state_dir)
+    assert (built["name"], built["version"]) == ("tiny", 1)
+    return running_service(state_dir)
+
+
+@pytest.fixture(scope="module")
+def first(service: Service) -> list[str]:
+    """Names of two desktops that a job has made in collection ``first``."""
+    wire = service.wire()
+    began = time.monotonic()
+    guid = begin_create(wire, "first", 2)
+    report = follow(wire, guid, BOOT_S)
+    print(f"two tiny desktops after {time.monotonic() - began:.1f} s")
+    assert report.state == "JOB_COMPLETED"
+    assert (report.percent, report.requested, report.succeeded) == (100, 2, 2)
+    assert report.statuses == {"first-1": "Complete", "first-2": "Complete"}
+    assert collection_state(wire, "first") == 10
+    return sorted(report.statuses)
+
+
+@pytest.fixture(scope="module")
+def sessions(service: Service, first: list[str]) -> dict[str, dict[str, str]]:
+    """The users' sessions by VM name: one in each desktop."""
+    found = until("users are logged on", lambda: _one_in_each(service.wire(), first), BOOT_S, 0.5)
+    return {session["VMName"]: session for session in found}
+
+
+def _one_in_each(wire: Wire, names: list[str]) -> list[dict[str, str]]:
+    found = list_sessions(wire, "first")
+    return found if [session["VMName"] for session in found] == names else []
+
+
+@pytest.fixture(scope="module")
+def insides(service: Service, sessions: dict[str, dict[str, str]]) -> dict[str, Inside]:
+    """The guests, each sent a message of its own, as they are without the service."""
+    for name, session in sessions.items():
+        answer = service.wire().invoke(
+            SESSION, "SendMessage", session_keys(session), Title=f"For {name}", Message=words(name)
+        )
+        assert answer.return_value == 0
+    service.stop()
+    found = look_inside(service.state_dir)
+    service.start()
+    return found
+
+
+def words(name: str) -> str:
+    """A message that a shell would spoil."""
+    return f"$(reboot) `{name}`; save your \"work\" & 'go' > home"
+
+
+def test_qemu_does_not_run_as_root(service: Service, first: list[str]) -> None:
+    uids = set(service.find_qemus().values())
+
+    assert len(service.find_qemus()) == 2
+    assert 0 not in uids
+
+
+def test_desktops_are_on_record_and_running(service: Service, first: list[str]) -> None:
+    desktops = service.wire().enumerate(DESKTOP, "CollectionAlias = 'FIRST'")
+
+    assert sorted(str(desktop["Name"]) for desktop in desktops) == first
+    assert {(desktop["Status"], desktop["VMState"]) for desktop in desktops} == {("2", "2")}
+
+
+def test_every_clone_is_a_machine_of_its_own(insides: dict[str, Inside]) -> None:
+    assert {name: inside.hostname for name, inside in insides.items()} == {
+        name: name for name in ("first-1", "first-2")
+    }
+    assert len({inside.machine_id for inside in insides.values()}) == 2
+
+
+def test_equal_sessions_of_two_guests_have_two_ids(
+    sessions: dict[str, dict[str, str]], insides: dict[str, Inside]
+) -> None:
+    one, other = insides.values()
+
+    assert one.sessions == other.sessions, "clones of one image number their sessions alike"
+    assert len({session["VMHostName"] for session in sessions.values()}) == 1
+    assert len({session["SessionId"] for session in sessions.values()}) == 2
+    assert {session["UserName"] for session in sessions.values()} == set(one.sessions.values())
+
+
+def test_a_message_is_on_the_screen_of_its_user_alone(insides: dict[str, Inside]) -> None:
+    seen = {name: "".join(inside.screen.split()) for name, inside in insides.items()}
+
+    for name, text in seen.items():
+        for sent in insides:
+            assert ("".join(words(sent).split()) in text) == (sent == name)
+
+
+def test_vms_and_session_ids_outlive_the_service(
+    service: Service, sessions: dict[str, dict[str, str]]
+) -> None:
+    qemus = service.find_qemus()
+    service.kill()
+    assert service.find_qemus() == qemus
+
+    service.start()
+    names = sorted(sessions)
+    found = until(
+        "sessions are found again", lambda: _one_in_each(service.wire(), names), BOOT_S, 0.5
+    )
+    assert [session_keys(session) for session in found] == [
+        session_keys(sessions[name]) for name in names
+    ]
+    assert service.find_orphans() == []
+
+
+def test_log_off_ends_the_session(
+    service: Service, sessions: dict[str, dict[str, str]], insides: dict[str, Inside]
+) -> None:
+    wire, left = service.wire(), sessions["first-2"]
+    assert wire.invoke(SESSION, "Logoff", session_keys(left)).return_value == 0
+
+    gone = session_keys(left)
+    assert gone not in [session_keys(session) for session in list_sessions(wire, "first")]
+    late = wire.invoke(SESSION, "SendMessage", gone, Title="Late", Message="Too late")
+    assert late.return_value == WIN32_NOT_FOUND
+    again = until(
+        "the console logs its user on again",
+        lambda: _one_in_each(service.wire(), sorted(sessions)),
+        BOOT_S,
+        0.5,
+    )
+    assert again[0]["SessionId"] == sessions["first-1"]["SessionId"]
+    assert again[1]["SessionId"] not in {session["SessionId"] for session in sessions.values()}
+
+    service.stop()
+    inside = look_inside(service.state_dir)
+    service.start()
+    assert inside["first-1"].sessions == insides["first-1"].sessions
+    assert not inside["first-2"].sessions.keys() & insides["first-2"].sessions.keys()
+
+
+def test_a_job_cancelled_halfway_leaves_nothing(service: Service, first: list[str]) -> None:
+    wire = service.wire()
+    qemus, files = service.find_qemus(), list_files(service)
+    guid = begin_create(wire, "second", 2)
+    until("desktops of it run", lambda: len(service.find_qemus()) > len(qemus), 60, 0.02)
+
+    asked = time.monotonic()
+    assert read_report(wire, guid).percent in range(1, 100)
+    assert cancel(wire, guid) == 0
+    report = follow(wire, guid)
+    print(f"cancelled and undone after {time.monotonic() - asked:.1f} s")
+    assert report.state == "JOB_ABORTED"
+    assert set(report.statuses.values()) == {"Cancelled"}
+    assert all("disk" in undone for undone in report.undone.values())
+    assert service.find_qemus() == qemus
+    assert list_files(service) == files
+    assert service.find_orphans() == []
+    wire.delete(COLLECTION, Alias="second")
+
+
+def test_a_delete_job_leaves_nothing(service: Service, first: list[str]) -> None:
+    wire = service.wire()
+    remove_all(wire, "first")
+
+    assert wire.enumerate(DESKTOP) == []
+    assert service.find_qemus() == {}
+    assert list_files(service) == []
+    assert service.find_orphans() == []
+
+
+def list_files(service: Service) -> list[Path]:
+    """Disks, definitions, NVRAM and sockets of VMs."""
+    places = [service.state_dir / name for name in ("desktops", "vnc", "agent", "libvirt/nvram")]
+    found = [file for place in places if place.exists() for file in place.iterdir()]
+    definitions = (service.state_dir / "libvirt").rglob("*.xml")
+    return sorted([*found, *definitions])
