@@ -75,6 +75,10 @@ class Host(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def slots(self) -> int:
+        """How many clones, starts and stops at once are worth while; more only wait."""
+
     def describe(self) -> HostInfo:
         """Facts about the host; never raises HostUnavailable (``reachable`` says it)."""
 
@@ -103,7 +107,10 @@ class Host(Protocol):
         """
 
     def undefine(self, vm: str) -> None:
-        """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off."""
+        """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off.
+
+        InvalidOperation for a VM that is not ours or was adopted.
+        """
 
     def start(self, vm: str) -> None:
         """Start it; running is fine."""
@@ -112,7 +119,7 @@ class Host(Protocol):
         """Ask the guest to shut down and wait for it; off is fine. OperationFailed on time-out."""
 
     def destroy(self, vm: str) -> None:
-        """Stop it at once; off or absent is fine."""
+        """Stop it at once; off or absent is fine. InvalidOperation for a VM that is not ours."""
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """Write or remove our metadata (adoption); the rest of the definition stays."""

@@ -19,7 +19,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 
-from openrdms.model.errors import NotFound, RdmsError
+from openrdms.model.errors import InvalidOperation, NotFound, RdmsError
 from openrdms.model.host import (
     DiskKind,
     Leftover,
@@ -170,6 +170,7 @@ class HostSuite:
         assert info.name == host.name != ""
         assert info.reachable
         assert info.capacity > 0
+        assert host.slots > 0
         assert info.free_bytes > 0
         assert info.accelerator
 
@@ -307,6 +308,19 @@ class HostSuite:
         with pytest.raises(RdmsError, match=stranger.name):
             host.define(spec)
         host.delete_disk(stranger.name, 1)
+        assert get_vm(host, stranger.name) == stranger
+
+    def test_stranger_is_never_harmed(self, host: Host, stranger: VmInfo) -> None:
+        for harm in (host.destroy, host.undefine):
+            with pytest.raises(InvalidOperation, match=stranger.name):
+                harm(stranger.name)
+        assert get_vm(host, stranger.name) == stranger
+
+    def test_adopted_vm_is_never_undefined(self, host: Host, stranger: VmInfo) -> None:
+        host.set_ownership(stranger.name, replace(OURS, adopted=True))
+        with pytest.raises(InvalidOperation, match=stranger.name):
+            host.undefine(stranger.name)
+        host.set_ownership(stranger.name, None)
         assert get_vm(host, stranger.name) == stranger
 
     def test_adopting_leaves_the_rest_as_it_was(self, host: Host, stranger: VmInfo) -> None:

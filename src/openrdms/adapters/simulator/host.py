@@ -11,7 +11,6 @@ from openrdms.adapters.simulator import screen, vms
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines
 from openrdms.model.errors import (
-    AlreadyExists,
     HostUnavailable,
     InvalidOperation,
     OperationFailed,
@@ -47,6 +46,11 @@ class SimulatorHost:
     def name(self) -> str:
         """``host1.sim.local`` and on."""
         return self._name
+
+    @property
+    def slots(self) -> int:
+        """See ``ports.Host``. What is asked beyond these waits on the host."""
+        return self._settings.slots
 
     def describe(self) -> HostInfo:
         """See ``ports.Host``. Free is what so many more desktops of ``tiny`` would fill."""
@@ -114,8 +118,7 @@ class SimulatorHost:
                 raise OperationFailed(f"{spec.name} has no disk {disk} on {self._name}")
             row = vms.find(db, self._name, spec.name)
             if row is not None:
-                if vms.ownership(row) is None:
-                    raise AlreadyExists(f"{spec.name} on {self._name} is not a VM of ours")
+                self._check_ours(row)
                 if (row["disk"], vms.ownership(row)) == (disk, spec.ownership):
                     return
                 self._check_off(row)
@@ -127,8 +130,9 @@ class SimulatorHost:
             row = vms.find(db, self._name, vm)
             if row is None:
                 return
-            if vms.ownership(row) is None:
-                raise InvalidOperation(f"{vm} on {self._name} is not a VM of ours")
+            self._check_ours(row)
+            if row["adopted"]:
+                raise InvalidOperation(f"{vm} on {self._name} was adopted and is never deleted")
             self._check_off(row)
             db.execute("DELETE FROM vms WHERE host = ? AND name = ?", (self._name, vm))
 
@@ -163,7 +167,11 @@ class SimulatorHost:
         self._stop(vm)
 
     def destroy(self, vm: str) -> None:
-        """See ``ports.Host``."""
+        """See ``ports.Host``. InvalidOperation for a VM that is not ours."""
+        with self._operations.at_rest(self._name, vm) as db:
+            row = vms.find(db, self._name, vm)
+            if row is not None:
+                self._check_ours(row)
         self._stop(vm)
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
@@ -254,6 +262,10 @@ class SimulatorHost:
             and vms.count_desktops(db, self._name) >= self._settings.capacity
         ):
             raise OutOfSpace(f"{self._name} is full: it holds {self._settings.capacity} desktops")
+
+    def _check_ours(self, row: sqlite3.Row) -> None:
+        if vms.ownership(row) is None:
+            raise InvalidOperation(f"{row['name']} on {self._name} is not a VM of ours")
 
     def _check_off(self, row: sqlite3.Row) -> None:
         if vms.state(row) is not VmState.STOPPED:
