@@ -100,8 +100,8 @@ def test_postgresql_takes_the_same_tables() -> None:
         "UPDATE desktops SET user_key = 'x'",
         "UPDATE job_desktops SET status = 'Perhaps'",
         (
-            "INSERT INTO jobs SELECT '{other}', collection_key, collection, action, state, document,"
-            " options, started, modified, ended, cancel_requested, error FROM jobs"
+            "INSERT INTO jobs SELECT '{other}', collection_key, collection, action, state,"
+            " document, options, started, modified, ended, cancel_requested, error FROM jobs"
         ),
     ],
 )

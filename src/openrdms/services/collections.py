@@ -26,8 +26,6 @@ _ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
 }
 """Properties that are read from the collection itself (facts b.1) and never written."""
 
-_FIXED = {"alias": "Alias", "is_managed": "IsManaged"}
-
 
 class Collections:
     """Rules of Win32_RDMSVirtualDesktopCollection. Names are compared ignoring case."""
@@ -66,9 +64,8 @@ class Collections:
         """
         before = self.get(alias)
         after = replace(before, **changes)
-        for field, name in _FIXED.items():
-            if getattr(before, field) != getattr(after, field):
-                raise errors.InvalidParameter(name, "cannot be changed")
+        if before.is_managed != after.is_managed:
+            raise errors.InvalidParameter("IsManaged", "cannot be changed")
         if before.type is not after.type and CollectionType.POOLED in (before.type, after.type):
             raise errors.InvalidParameter("Type", "changes between 2 and 3 only")
         _check(after)

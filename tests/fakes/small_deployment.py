@@ -1,0 +1,83 @@
+"""Two simulated hosts and empty records, for services that join the two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
+
+from openrdms import ports
+from openrdms.adapters import simulator, sql
+from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.desktop import Desktop, DesktopStatus
+from openrdms.model.host import DiskKind, Ownership, VmSpec
+from openrdms.services.hosts import Hosts
+
+HOST1, HOST2 = "host1.sim.local", "host2.sim.local"
+
+
+@dataclass(frozen=True)
+class SmallDeployment:
+    """``path`` is the simulator's state, for its controls."""
+
+    path: Path
+    hosts: Hosts
+    store: ports.Store
+
+    def make_desktop(
+        self, name: str, home: str, host: str = HOST1, *, identity_set: bool = True
+    ) -> Desktop:
+        """A desktop as a Create job leaves it, switched off."""
+        on = self.hosts.get(host)
+        image = on.images()[0]
+        spec = VmSpec(
+            name=name,
+            uuid=uuid5(NAMESPACE_DNS, name),
+            mac="52:54:00:aa:bb:cc",
+            image=image,
+            disk_kind=DiskKind.LINKED,
+            generation=1,
+            ownership=Ownership(home, "{JOB}", image.reference),
+        )
+        on.create_disk(spec)
+        on.define(spec)
+        desktop = Desktop(
+            name=name,
+            host=host,
+            uuid=spec.uuid,
+            mac=spec.mac,
+            collection=home,
+            home=home,
+            image=image.reference,
+            disk_kind=spec.disk_kind,
+            generation=1,
+            status=DesktopStatus.SUCCESS,
+            identity_set=identity_set,
+        )
+        self.store.put_desktops([desktop])
+        return desktop
+
+    def make_collection(
+        self,
+        alias: str,
+        kind: CollectionType = CollectionType.MANUAL_PERSONAL,
+        *,
+        managed: bool = True,
+    ) -> Collection:
+        collection = Collection(alias, f"The {alias}", kind, is_managed=managed)
+        self.store.create_collection(collection)
+        return collection
+
+
+@contextmanager
+def open_small_deployment(directory: Path) -> Iterator[SmallDeployment]:
+    """Everything on it takes no time."""
+    path = directory / "simulator"
+    quick = "&".join(f"{step}_ms=0" for step in ("clone", "start", "boot", "agent", "destroy"))
+    hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
+    store = sql.open_store(f"sqlite:///{directory / 'records.sqlite'}")
+    yield SmallDeployment(path, hosts, store)
+    hosts.close()
+    store.close()

@@ -1,0 +1,72 @@
+"""Desktops that were made and left off get their identity when they first run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
+from openrdms.adapters import simulator
+from openrdms.services.first_start import FirstStart
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[SmallDeployment]:
+    with open_small_deployment(tmp_path) as place:
+        yield place
+
+
+@pytest.fixture
+def watcher(place: SmallDeployment) -> Iterator[FirstStart]:
+    watcher = FirstStart(place.store, place.hosts)
+    yield watcher
+    watcher.close()
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 2
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def has_identity(place: SmallDeployment, name: str) -> bool:
+    record = place.store.find_desktop(name)
+    return record is not None and record.identity_set
+
+
+def test_a_desktop_gets_its_identity_when_its_agent_connects(
+    place: SmallDeployment, watcher: FirstStart
+) -> None:
+    place.make_desktop("vd-1", "farm", identity_set=False)
+    watcher.start()
+    assert not has_identity(place, "vd-1")
+    place.hosts.get(HOST1).start("vd-1")
+    assert eventually(lambda: has_identity(place, "vd-1"))
+
+
+def test_desktops_started_while_nobody_listened_are_found(
+    place: SmallDeployment, watcher: FirstStart
+) -> None:
+    for name in ("vd-1", "vd-2"):
+        place.make_desktop(name, "farm", identity_set=False)
+    place.hosts.get(HOST1).start("vd-1")
+    watcher.start()
+    assert eventually(lambda: has_identity(place, "vd-1"))
+    assert not has_identity(place, "vd-2")
+
+
+def test_a_silent_guest_does_not_stop_the_others(
+    place: SmallDeployment, watcher: FirstStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openrdms.services.first_start._AGENT_SECONDS", 0.1)
+    for name in ("vd-1", "vd-2"):
+        place.make_desktop(name, "farm", identity_set=False)
+        place.hosts.get(HOST1).start(name)
+    simulator.set_fault(place.path, HOST1, "vd-1", "silent")
+    watcher.start()
+    assert eventually(lambda: has_identity(place, "vd-2"))
+    assert not has_identity(place, "vd-1")
