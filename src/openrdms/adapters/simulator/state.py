@@ -30,7 +30,8 @@ _SCHEMA = (
         fault TEXT NOT NULL DEFAULT '', PRIMARY KEY (host, name)) WITHOUT ROWID""",
     # generation is NULL for a disk that is not ours. The identity is what the guest has on it.
     """CREATE TABLE IF NOT EXISTS disks (
-        host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, generation INTEGER, name TEXT NOT NULL,
+        host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, generation INTEGER,
+        name TEXT COLLATE NOCASE NOT NULL,
         image TEXT NOT NULL, virtual_bytes INTEGER NOT NULL, partial INTEGER NOT NULL DEFAULT 0,
         hostname TEXT NOT NULL, machine_id TEXT NOT NULL DEFAULT '',
         guest_mac TEXT NOT NULL DEFAULT '', UNIQUE (host, vm, name))""",
