@@ -27,12 +27,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] | None = None,
+    success: int = 0,
 ) -> None:
     """Run a program to its end, handing each line of its output and errors to ``on_line``.
 
     A carriage return ends a line too (progress displays). An exception from ``on_line`` kills the
     program and goes on to the caller, which is how a run is cancelled. Raises OperationFailed,
-    with the last lines printed, when the program cannot be started or does not return 0.
+    with the last lines printed, when the program cannot be started or does not return ``success``.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     process = _start(argv, cwd, env)
@@ -45,7 +46,7 @@ def run(
         except BaseException:
             process.kill()
             raise
-    if process.returncode:
+    if process.returncode != success:
         raise OperationFailed(f"{argv[0]} ended with {process.returncode}: " + " / ".join(tail))
 
 

@@ -1,1 +1,1 @@
-"""Hosts and guests through libvirt, QEMU and the standard guest agent."""
+"""Hypervisor adapter for libvirt and QEMU, by default without a daemon: ``host.connect``."""

@@ -40,6 +40,15 @@ def translated(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def translated_open(uri: str) -> Iterator[None]:
+    """The same for opening a connection: whatever prevents it, the host is not available."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise HostUnavailable(f"{uri}: {error}") from error
+
+
+@contextmanager
 def agent_translated(vm: str) -> Iterator[None]:
     """The same for a call to a guest agent, where a VM that is off or gone is VmNotRunning."""
     try:

@@ -1,0 +1,78 @@
+"""The account that QEMU runs as, and its way to our files.
+
+As an ordinary user that is the user. As root it is the account that Debian's libvirt packages
+make, never root; it must be able to pass through every directory above what it opens.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from openrdms.adapters import processes
+from openrdms.model.errors import OperationFailed
+
+_NAME = "libvirt-qemu"
+_KVM = Path("/dev/kvm")
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of this machine; ``group`` is its primary group, which may use /dev/kvm."""
+
+    name: str
+    uid: int
+    group: str
+    gid: int
+
+
+def qemu_account() -> Account | None:
+    """Who QEMU runs as; None when that is who we are. OperationFailed without the account."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(_NAME)
+    except KeyError as error:
+        raise OperationFailed(
+            f"no account {_NAME} for QEMU: install the package libvirt-daemon-system"
+        ) from error
+    return Account(_NAME, entry.pw_uid, grp.getgrgid(entry.pw_gid).gr_name, entry.pw_gid)
+
+
+def let_pass(account: Account, path: Path) -> None:
+    """Let the account search ``path``, if a directory, and every directory above it.
+
+    Directories that everybody may search are left alone, others get a search-only ACL entry.
+    OperationFailed names the directory where that cannot be done.
+    """
+    real = path.resolve()
+    for directory in (real, *real.parents):
+        if directory.is_dir() and not directory.stat().st_mode & stat.S_IXOTH:
+            _add_search_entry(account, directory)
+
+
+def let_use_kvm(account: Account) -> None:
+    """Give the account /dev/kvm where no udev rule gave it to its group.
+
+    libvirt asks QEMU what it can do with the right to open any device, then finds that the
+    account may not open this one, and asks again in every call, for seconds.
+    """
+    if _KVM.exists():
+        status = _KVM.stat()
+        for_group = status.st_gid == account.gid and status.st_mode & 0o060 == 0o060
+        if not for_group and status.st_mode & 0o006 != 0o006:
+            processes.run(["setfacl", "-m", f"u:{account.name}:rw", str(_KVM)])
+
+
+def _add_search_entry(account: Account, directory: Path) -> None:
+    try:
+        processes.run(["setfacl", "-m", f"u:{account.name}:x", str(directory)])
+    except OperationFailed as error:
+        raise OperationFailed(
+            f"{directory}: QEMU runs as {account.name}, which cannot pass through this directory,"
+            f" and setfacl (package acl) did not help: {error}"
+        ) from error

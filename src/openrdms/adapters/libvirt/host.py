@@ -1,0 +1,381 @@
+"""A libvirt host as the core sees one (ports.Host)."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+import libvirt
+
+from openrdms.adapters.libvirt import (
+    accelerator,
+    connection,
+    domain_xml,
+    embedded,
+    errors,
+    guest,
+    leftovers,
+    storage,
+)
+from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
+from openrdms.adapters.libvirt.agent import LibvirtAgent
+from openrdms.adapters.libvirt.places import Places
+from openrdms.adapters.libvirt.reaper import Reaper, reaper_of
+from openrdms.adapters.libvirt.uri import HostUri, parse_uri
+from openrdms.model.errors import (
+    AlreadyExists,
+    HostUnavailable,
+    InvalidOperation,
+    NotFound,
+    OperationFailed,
+)
+from openrdms.model.host import (
+    HostInfo,
+    Leftover,
+    Ownership,
+    VmEvent,
+    VmEventKind,
+    VmInfo,
+    VmSpec,
+    VmState,
+)
+from openrdms.model.image import ImageVersion
+from openrdms.ports import Guest
+
+_SMALLEST_DESKTOP_KIB = 512 << 10
+_EMULATOR = "qemu-system-x86_64"
+_STREAM_CHUNK = 256 << 10
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: VmState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: VmState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: VmState.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: VmState.STOPPED,
+    libvirt.VIR_DOMAIN_CRASHED: VmState.STOPPED,
+}
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+def connect(uri: str, state_dir: Path, runtime_dir: Path) -> LibvirtHost:
+    """Open the host of that URI (see ``uri``), whose disks are made in ``state_dir``.
+
+    ``runtime_dir`` is a short link to ``state_dir`` (runtime_dir.make_runtime_dir). A daemon must
+    see both under the same paths. Raises InvalidParameter for the URI, HostUnavailable when
+    libvirt does not open it, OperationFailed when QEMU's account is missing or has no way to the
+    directories.
+    """
+    parsed = parse_uri(uri, runtime_dir / "libvirt")
+    account = qemu_account()
+    places = Places(state_dir.resolve(), runtime_dir, parsed.root)
+    places.make(account)
+    reaper = None
+    if parsed.root:
+        embedded.prepare(parsed.root, account)
+        reaper = reaper_of(_EMULATOR)
+    link = connection.open_connection(parsed.libvirt)
+    domain_type = parsed.acceleration
+    if domain_type == "auto":
+        domain_type = accelerator.find_accelerator(places.accelerator_cache)
+    return LibvirtHost(parsed, link, places, domain_type, account, reaper)
+
+
+class LibvirtHost:
+    """ports.Host over one libvirt connection.
+
+    ``slots`` is how many starts and stops at once are worth while: QEMU's start is mostly CPU.
+    Changes of one VM take that VM's lock, so that looking and changing are one.
+    """
+
+    slots = 8
+
+    def __init__(
+        self,
+        uri: HostUri,
+        link: libvirt.virConnect,
+        places: Places,
+        domain_type: str,
+        account: Account | None,
+        reaper: Reaper | None,
+    ) -> None:
+        self._uri = uri
+        self._link = link
+        self._places = places
+        self._domain_type = domain_type
+        self._account = account
+        self._reaper = reaper
+        self._storage = storage.Storage(places.desktops, account)
+        self._reachable_directories: set[Path] = set()
+        self._changing: dict[str, threading.Lock] = {}
+        self._calling_agent: dict[str, threading.Lock] = {}
+        with errors.translated(uri.libvirt):
+            self._name = uri.name or link.getHostname()
+
+    @property
+    def name(self) -> str:
+        """``name=`` of the URI, else libvirt's host name."""
+        return self._name
+
+    def describe(self) -> HostInfo:
+        """See ports.Host; the capacity is how many of the smallest desktops fill its memory."""
+        try:
+            with errors.translated(self._name):
+                memory_mib = self._link.getInfo()[1]
+        except HostUnavailable:
+            memory_mib = None
+        return HostInfo(
+            name=self._name,
+            reachable=memory_mib is not None,
+            accelerator=self._domain_type,
+            capacity=(memory_mib or 0) * 1024 // _SMALLEST_DESKTOP_KIB,
+            free_bytes=self._storage.free_bytes(),
+            os_version=platform.freedesktop_os_release()["PRETTY_NAME"],
+        )
+
+    def list_vms(self) -> list[VmInfo]:
+        """See ports.Host."""
+        with errors.translated(self._name):
+            domains = self._link.listAllDomains()
+        return [vm for domain in domains if (vm := self._find_info(domain))]
+
+    def find_vm(self, name: str) -> VmInfo | None:
+        """See ports.Host."""
+        domain = self._find_domain(name)
+        return self._find_info(domain) if domain else None
+
+    def images(self) -> list[ImageVersion]:
+        """None: images are files of ours, not the host's."""
+        return []
+
+    def create_disk(self, spec: VmSpec) -> None:
+        """See ports.Host."""
+        self._let_qemu_reach(spec.image)
+        self._storage.create_disk(spec)
+
+    def delete_disk(self, vm: str, generation: int) -> None:
+        """See ports.Host."""
+        self._storage.delete_disk(vm, generation)
+
+    def define(self, spec: VmSpec) -> None:
+        """See ports.Host."""
+        disk = self._storage.disk_path(spec.name, spec.generation)
+        with self._changed(spec.name):
+            if not disk.exists():
+                raise NotFound(f"{spec.name}: there is no disk {disk}")
+            present = self.find_vm(spec.name)
+            if present:
+                _check_redefinable(present, spec)
+                if present.state is not VmState.STOPPED:
+                    _check_same_disk(present, disk)
+                    return
+            wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
+            with errors.translated(spec.name), self._attended():
+                self._link.defineXML(domain_xml.render_domain(spec, wiring))
+
+    def undefine(self, vm: str) -> None:
+        """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
+        with self._changed(vm):
+            domain = self._find_domain(vm)
+            info = self._find_info(domain) if domain else None
+            if domain and info:
+                _check_ours(info)
+                if info.ownership and info.ownership.adopted:
+                    raise InvalidOperation(f"{vm} was adopted and is never deleted")
+                with errors.translated(vm):
+                    if domain.isActive():
+                        raise InvalidOperation(f"{vm} is running")
+                    domain.undefineFlags(_UNDEFINE)
+            self._places.remove_files(info.name if info else vm)
+
+    def start(self, vm: str) -> None:
+        """See ports.Host."""
+        with self._changed(vm), errors.translated(vm):
+            domain = self._get_domain(vm)
+            if domain.isActive():
+                return
+            with self._attended():
+                domain.create()
+
+    def shut_down(self, vm: str, timeout: float) -> None:
+        """See ports.Host."""
+        domain = self._get_domain(vm)
+        off = threading.Event()
+
+        def on_event(event: VmEvent) -> None:
+            if event.kind is VmEventKind.STOPPED and event.vm.casefold() == vm.casefold():
+                off.set()
+
+        end = self.subscribe(on_event)
+        try:
+            with errors.translated(vm):
+                if not domain.isActive():
+                    return
+                domain.shutdownFlags(0)
+            if not off.wait(timeout):
+                raise OperationFailed(f"{vm} did not shut down within {timeout:g} s")
+        finally:
+            end()
+
+    def destroy(self, vm: str) -> None:
+        """See ports.Host. InvalidOperation for a VM that is not ours."""
+        domain = self._find_domain(vm)
+        info = self._find_info(domain) if domain else None
+        if domain and info:
+            _check_ours(info)
+            with errors.translated(vm):
+                if domain.isActive():
+                    domain.destroy()
+
+    def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
+        """See ports.Host."""
+        with self._changed(vm), errors.translated(vm):
+            domain = self._get_domain(vm)
+            flags = libvirt.VIR_DOMAIN_AFFECT_CURRENT
+            if domain.isActive():
+                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+            if domain.isPersistent():
+                flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
+            domain.setMetadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT,
+                domain_xml.render_ownership(ownership) if ownership else None,
+                domain_xml.PREFIX,
+                domain_xml.NAMESPACE,
+                flags,
+            )
+
+    def export_disk(self, vm: str, target: Path) -> int:
+        """See ports.Host."""
+        info = self._find_info(self._get_domain(vm))
+        if info is None or not info.disks:
+            raise NotFound(f"{vm} has no disk in a file")
+        if info.state is not VmState.STOPPED:
+            raise InvalidOperation(f"{vm} is running")
+        return storage.export(Path(info.disks[0]), target)
+
+    def screenshot(self, vm: str) -> bytes:
+        """See ports.Host."""
+        with errors.translated(vm):
+            stream = self._link.newStream()
+            kind = self._get_domain(vm).screenshot(stream, 0)
+            picture = b"".join(iter(lambda: stream.recv(_STREAM_CHUNK), b""))
+            stream.finish()
+        if kind != "image/png":
+            raise OperationFailed(f"{vm}: the host gives screenshots as {kind}, not PNG")
+        return picture
+
+    def guest(self, vm: str) -> Guest:
+        """See ports.Host."""
+        lock = self._calling_agent.setdefault(vm.casefold(), threading.Lock())
+        channel = LibvirtAgent(vm, self._get_domain, lock)
+        return guest.open_guest(channel, lambda: self._state_of(vm))
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        """See ports.Host."""
+        return connection.subscribe(self._link, self._name, callback)
+
+    def list_leftovers(self) -> list[Leftover]:
+        """See ports.Host."""
+        return [
+            Leftover(kind, self._name, name, vm)
+            for kind, name, vm in (
+                *self._our_domains(),
+                *self._our_disks(),
+                *self._places.list_files(),
+                *self._our_processes(),
+            )
+        ]
+
+    def close(self) -> None:
+        """See ports.Host."""
+        with errors.translated(self._name):
+            self._link.close()
+
+    def _our_domains(self) -> Iterator[tuple[str, str, str]]:
+        for vm in self.list_vms():
+            if vm.ownership and not vm.ownership.adopted:
+                yield "vm", vm.name, vm.name
+                for snapshot in self._snapshots(vm.name):
+                    yield "snapshot", snapshot, vm.name
+
+    def _snapshots(self, vm: str) -> list[str]:
+        try:
+            with errors.translated(vm):
+                return [snapshot.getName() for snapshot in self._get_domain(vm).listAllSnapshots()]
+        except NotFound:
+            return []
+
+    def _our_disks(self) -> Iterator[tuple[str, str, str]]:
+        for path, vm, _ in self._storage.list_disks():
+            yield "disk", str(path), vm
+
+    def _our_processes(self) -> Iterator[tuple[str, str, str]]:
+        for pid, vm in leftovers.find_processes(self._places.markers):
+            yield "process", str(pid), vm
+
+    def _state_of(self, vm: str) -> VmState:
+        info = self.find_vm(vm)
+        return info.state if info else VmState.STOPPED
+
+    def _find_domain(self, name: str) -> libvirt.virDomain | None:
+        """libvirt's own lookup minds case; Windows names do not."""
+        with errors.translated(name):
+            for domain in self._link.listAllDomains():
+                if domain.name().casefold() == name.casefold():
+                    return domain
+        return None
+
+    def _get_domain(self, name: str) -> libvirt.virDomain:
+        domain = self._find_domain(name)
+        if domain is None:
+            raise NotFound(f"{self._name} has no VM called {name}")
+        return domain
+
+    def _find_info(self, domain: libvirt.virDomain) -> VmInfo | None:
+        """None when the VM has gone since it was found."""
+        try:
+            with errors.translated(domain.name()):
+                state = _STATES.get(domain.state()[0], VmState.UNKNOWN)
+                if state is VmState.STOPPED and domain.hasManagedSaveImage():
+                    state = VmState.SAVED
+                return domain_xml.parse_vm(domain.XMLDesc(), self._name, state)
+        except NotFound:
+            return None
+
+    def _let_qemu_reach(self, image: ImageVersion) -> None:
+        for file in (image.disk, image.kernel, image.initrd):
+            if self._account and file and file.parent not in self._reachable_directories:
+                let_pass(self._account, file.parent)
+                self._reachable_directories.add(file.parent)
+
+    def _attended(self) -> AbstractContextManager[None]:
+        """Around calls in which libvirt may start a QEMU."""
+        return self._reaper.attended() if self._reaper else nullcontext()
+
+    @contextmanager
+    def _changed(self, vm: str) -> Iterator[None]:
+        with self._changing.setdefault(vm.casefold(), threading.Lock()):
+            yield
+
+
+def _check_ours(vm: VmInfo) -> None:
+    if vm.ownership is None:
+        raise InvalidOperation(f"{vm.name} is not a VM of this service")
+
+
+def _check_redefinable(vm: VmInfo, spec: VmSpec) -> None:
+    if vm.ownership is None or vm.ownership.adopted or vm.uuid != spec.uuid:
+        raise AlreadyExists(f"{vm.name} is the name of another VM on {vm.host}")
+
+
+def _check_same_disk(vm: VmInfo, disk: Path) -> None:
+    if vm.disks != (str(disk),):
+        raise InvalidOperation(f"{vm.name} is running and keeps its disk until it is off")

@@ -1,0 +1,96 @@
+"""Where the files and sockets of our VMs are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from openrdms.adapters.libvirt.account import Account, let_pass
+from openrdms.adapters.libvirt.domain_xml import Wiring
+from openrdms.adapters.libvirt.uri import Network
+
+
+@dataclass(frozen=True)
+class Places:
+    """Directories of one host. Files go by the state directory's own path, which never changes;
+    sockets by the runtime directory's, which is short. ``root`` is the embedded driver's, or None.
+    """
+
+    state_dir: Path
+    runtime_dir: Path
+    root: Path | None
+
+    @property
+    def desktops(self) -> Path:
+        """Disks of desktops."""
+        return self.state_dir / "desktops"
+
+    @property
+    def markers(self) -> tuple[Path, ...]:
+        """Directories that only QEMU processes of ours have in their arguments."""
+        return tuple(filter(None, (self.desktops, self.root)))
+
+    @property
+    def accelerator_cache(self) -> Path:
+        """What is known of KVM on this machine."""
+        return self.state_dir / "libvirt/accelerator.json"
+
+    @property
+    def _nvram(self) -> Path:
+        return self.state_dir / "libvirt/nvram"
+
+    @property
+    def _serial(self) -> Path:
+        return self.state_dir / "libvirt/serial"
+
+    @property
+    def _vnc(self) -> Path:
+        return self.runtime_dir / "vnc"
+
+    @property
+    def _agent(self) -> Path:
+        return self.runtime_dir / "agent"
+
+    def make(self, account: Account | None) -> None:
+        """Make the directories so that QEMU, as that account, can write where it must.
+
+        OperationFailed names a directory on the way there that it cannot pass through.
+        """
+        self.desktops.mkdir(mode=0o711, parents=True, exist_ok=True)
+        for directory in (self._nvram, self._serial, self._vnc, self._agent):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if account:
+                os.chown(directory, account.uid, account.gid)
+        if account:
+            for directory in (self.desktops, self._nvram.parent, self.runtime_dir.parent):
+                let_pass(account, directory)
+
+    def wire(self, vm: str, disk: Path, accelerator: str, network: Network) -> Wiring:
+        """Files and sockets for the definition of that VM."""
+        return Wiring(
+            accelerator=accelerator,
+            network=network,
+            disk=disk,
+            nvram=self._nvram / f"{vm}.fd",
+            serial_log=self._serial / f"{vm}.log",
+            vnc_socket=self._vnc / vm,
+            agent_socket=self._agent / vm,
+        )
+
+    def list_files(self) -> Iterator[tuple[str, str, str]]:
+        """Kind, path and VM of every NVRAM file and socket of ours."""
+        for file in sorted(self._nvram.iterdir()):
+            yield "nvram", str(file), file.stem
+        for directory in (self._vnc, self._agent):
+            for file in sorted(directory.iterdir()):
+                yield "socket", str(file), file.name
+
+    def remove_files(self, vm: str) -> None:
+        """Remove what a VM that is no longer defined may have left beside its disk."""
+        logs = [self._serial / f"{vm}.log"]
+        if self.root:
+            logs.append(self.root / "log/qemu" / f"{vm}.log")
+        for file in (self._nvram / f"{vm}.fd", self._vnc / vm, self._agent / vm, *logs):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,102 @@
+"""Reaps QEMU processes at once when they end.
+
+libvirt's embedded driver starts QEMU as a daemon and, to stop it, kills it and waits until its
+pid has vanished. Under a slow process 1 that takes 2 s; as the subreaper of our descendants
+(PR_SET_CHILD_SUBREAPER, prctl(2)) we inherit QEMU and collect it ourselves in 0.2 s. A QEMU
+started by an earlier run of the service is process 1's child, and we can do nothing for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import select
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_COMM_LENGTH = 15
+"""The kernel cuts a process's name there (proc(5), comm)."""
+
+_LOOK_SECONDS = 0.05
+
+
+@functools.cache
+def reaper_of(program: str) -> Reaper:
+    """The one reaper of daemons called ``program`` in this process."""
+    return Reaper(program)
+
+
+class Reaper:
+    """Waits for daemons called ``program`` (those in a session of their own), and nothing else.
+
+    So children that another part of this process started and waits for are left alone. New ones
+    are looked for only while a call is ``attended`` that may start some: libvirt also starts and
+    stops QEMU within a call, to ask it what it can do or because it failed.
+    """
+
+    def __init__(self, program: str) -> None:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._program = program[:_COMM_LENGTH]
+        self._calls = 0
+        self._counting = threading.Lock()
+        self._wake = os.eventfd(0)
+        self._pids: dict[int, int] = {}
+        """pidfd to pid of all that is waited for; the reaper's thread alone uses it."""
+        self._poll = select.epoll()
+        self._poll.register(self._wake, select.EPOLLIN)
+        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+
+    @contextlib.contextmanager
+    def attended(self) -> Iterator[None]:
+        """Around a call in which daemons may be started."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._calls += change
+        os.eventfd_write(self._wake, 1)
+
+    def _reap(self) -> None:
+        while True:
+            for handle, _ in self._poll.poll(_LOOK_SECONDS if self._calls else None):
+                if handle == self._wake:
+                    os.eventfd_read(handle)
+                else:
+                    self._collect(handle)
+            self._find_new()
+
+    def _collect(self, handle: int) -> None:
+        self._poll.unregister(handle)
+        os.close(handle)
+        os.waitpid(self._pids.pop(handle), 0)
+
+    def _find_new(self) -> None:
+        watched = set(self._pids.values())
+        for pid in _children():
+            if pid not in watched and _is_daemon(pid, self._program):
+                handle = os.pidfd_open(pid)
+                self._pids[handle] = pid
+                self._poll.register(handle, select.EPOLLIN)
+
+
+def _children() -> Iterator[int]:
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread ended; its children moved to another
+            yield from map(int, listing.read_text().split())
+
+
+def _is_daemon(pid: int, name: str) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    found, _, rest = stat.partition("(")[2].rpartition(")")
+    return found == name and int(rest.split()[3]) != os.getsid(0)
