@@ -102,7 +102,8 @@ class ServiceProvider(Provider):
         except errors.RdmsError as error:
             result = refuse(error)
         if not method.startswith(_READS):
-            about = {name: parameters[name] for name in sorted(_LOGGED & parameters.keys())}
+            values = {**parameters, **result.outputs}
+            about = {name: value for name, value in values.items() if name in _LOGGED}
             outcome = {"result": result.return_value, "reason": result.reason}
             self._record(caller, method, keys=dict(keys or {}), **about, **outcome)
         return result
