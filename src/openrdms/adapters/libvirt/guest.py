@@ -1,0 +1,92 @@
+"""``ports.Guest`` through the standard QEMU guest agent: which driver a guest gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from openrdms.adapters.libvirt.agent import AgentChannel
+from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
+from openrdms.adapters.libvirt.guest_linux import LinuxGuest
+from openrdms.adapters.libvirt.guest_windows import WindowsGuest
+from openrdms.model.errors import VmNotRunning
+from openrdms.model.host import GuestIdentity, GuestSession, VmState
+from openrdms.ports import Guest
+
+
+class _Driver(Protocol):
+    """``ports.Guest`` for one operating system, with a deadline for the whole call."""
+
+    def list_sessions(self, deadline: Deadline) -> list[GuestSession]: ...
+    def send_message(
+        self, session: GuestSession, title: str, text: str, deadline: Deadline
+    ) -> None: ...
+    def disconnect(self, session: GuestSession, deadline: Deadline) -> None: ...
+    def log_off(self, session: GuestSession, deadline: Deadline) -> None: ...
+    def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None: ...
+    def generalise(self, deadline: Deadline) -> None: ...
+
+
+class AgentGuest:
+    """Implements ``ports.Guest``. The driver is chosen by guest-get-osinfo at the first use."""
+
+    def __init__(self, channel: AgentChannel, state: Callable[[], VmState]) -> None:
+        self._channel = channel
+        self._state = state
+        self._driver: _Driver | None = None
+
+    def ping(self, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        self._require_running()
+        self._channel.call("guest-ping", timeout=timeout)
+
+    def list_sessions(self, timeout: float) -> list[GuestSession]:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        return self._choose(deadline).list_sessions(deadline)
+
+    def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).send_message(session, title, text, deadline)
+
+    def disconnect(self, session: GuestSession, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).disconnect(session, deadline)
+
+    def log_off(self, session: GuestSession, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).log_off(session, deadline)
+
+    def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).set_identity(identity, deadline)
+
+    def generalise(self, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).generalise(deadline)
+
+    def _choose(self, deadline: Deadline) -> _Driver:
+        self._require_running()
+        if self._driver is None:
+            system = self._channel.call("guest-get-osinfo", timeout=deadline.left()).get("id")
+            commands = GuestCommands(self._channel)
+            self._driver = (
+                WindowsGuest(commands, self._state)
+                if system == "mswindows"
+                else LinuxGuest(commands)
+            )
+        return self._driver
+
+    def _require_running(self) -> None:
+        if self._state() is not VmState.RUNNING:
+            raise VmNotRunning("the VM is not running")
+
+
+def open_guest(channel: AgentChannel, state: Callable[[], VmState]) -> Guest:
+    """A handle on the guest behind ``channel``; nothing is contacted yet."""
+    return AgentGuest(channel, state)

@@ -1,0 +1,113 @@
+"""Commands inside a guest: guest-exec and guest-exec-status of the QEMU guest agent.
+
+Arguments and standard input go as they are; nothing of a caller is ever part of a shell string.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from openrdms.adapters.libvirt.agent import AgentChannel
+from openrdms.model.errors import GuestUnreachable, OperationFailed
+
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.25
+_MOST_OUTPUT = 1 << 20
+
+
+class Deadline:
+    """The end of a call that is made of several steps."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left. GuestUnreachable when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise GuestUnreachable("the guest did not do it in time")
+        return left
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not past the end."""
+        time.sleep(min(seconds, self.left()))
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a command that ended left. ``code`` is its exit code, or minus its signal."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output."""
+        return self.out.decode("utf-8", "replace")
+
+    def check(self, what: str) -> Output:
+        """Itself. OperationFailed, with the command's own words, unless it returned 0."""
+        if self.code != 0:
+            words = (self.err or self.out).decode("utf-8", "replace").strip()
+            raise OperationFailed(f"the guest failed to {what}: {words or f'code {self.code}'}")
+        return self
+
+
+class GuestCommands:
+    """Starts commands in one guest and waits for them."""
+
+    def __init__(self, channel: AgentChannel) -> None:
+        self._channel = channel
+
+    def run(
+        self,
+        argv: Sequence[str],
+        deadline: Deadline,
+        *,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> Output:
+        """Run to the end. OperationFailed when it cannot be started, GuestUnreachable in time."""
+        process = self.start(argv, deadline, stdin=stdin, env=env)
+        pause = _FIRST_PAUSE
+        while (output := self.poll(process, deadline)) is None:
+            deadline.pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return output
+
+    def start(
+        self,
+        argv: Sequence[str],
+        deadline: Deadline,
+        *,
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> int:
+        """Start and return the guest's process id. With ``env``, it has only those variables."""
+        request: dict[str, Any] = {
+            "path": argv[0],
+            "arg": list(argv[1:]),
+            "capture-output": True,
+        }
+        if stdin:
+            request["input-data"] = base64.b64encode(stdin.encode()).decode()
+        if env is not None:
+            request["env"] = [f"{name}={value}" for name, value in env.items()]
+        return int(self._channel.call("guest-exec", request, deadline.left())["pid"])
+
+    def poll(self, process: int, deadline: Deadline) -> Output | None:
+        """What it left, None while it runs. An end is told once: the agent forgets it then."""
+        status = self._channel.call("guest-exec-status", {"pid": process}, deadline.left())
+        if not status["exited"]:
+            return None
+        code = status.get("exitcode", -status.get("signal", 1))
+        return Output(code, _decode(status, "out-data"), _decode(status, "err-data"))
+
+
+def _decode(status: dict[str, Any], name: str) -> bytes:
+    return base64.b64decode(status.get(name, ""))[:_MOST_OUTPUT]

@@ -1,0 +1,123 @@
+"""What runs inside Linux guests: fixed text, POSIX sh; values come as "$1", "$2" and on.
+
+Every process costs a quarter of a second in a guest without KVM, so each question is one script.
+"""
+
+_PROPERTIES = "Id Name User Type Class State Seat TTY Display Service Scope RemoteHost"
+_SHOW = "loginctl show-session " + " ".join(f"-p {name}" for name in _PROPERTIES.split())
+
+LIST = f"""
+cat /proc/sys/kernel/random/boot_id
+cd /run/systemd/sessions 2>/dev/null || exit 0  # where sd_get_sessions(3) looks, too
+for session in *; do
+    case $session in *.ref | '*') ;; *) set -- "$@" "$session" ;; esac
+done
+[ $# -gt 0 ] || exit 0
+sessions=$({_SHOW} "$@")
+printf '%s\\n' "$sessions"
+case $sessions in
+    *Service=xrdp-sesman*) echo '%sockets'; ss -Htxnp | grep xrdp ;;
+esac
+"""
+"""Boot id, the properties of all sessions and, with xrdp, the sockets of its connections."""
+
+ENVIRONMENT = """
+user=$1 uid=$2 scope=$3
+pattern='^(DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS|XDG_SEAT_PATH)='
+slice=user.slice/user-$uid.slice/$scope/cgroup.procs
+for pid in $(cat "/sys/fs/cgroup/$slice" "/sys/fs/cgroup/systemd/$slice" 2>/dev/null); do
+    found=$(tr '\\0' '\\n' < "/proc/$pid/environ" | grep -E "$pattern")
+    case $found in *DISPLAY=*DBUS_SESSION_BUS* | *DBUS_SESSION_BUS*DISPLAY=*) break ;; esac
+done
+[ -n "$found" ] || exit 0
+printf '%s\\n' "$found"
+bus="unix:path=/run/user/$uid/bus"
+while IFS='=' read -r name value; do
+    [ "$name" = DBUS_SESSION_BUS_ADDRESS ] && bus=$value
+done <<END
+$found
+END
+call() {
+    runuser -u "$user" -- busctl --address="$bus" call "$@" 2>/dev/null
+}
+notifications=org.freedesktop.Notifications
+call $notifications /org/freedesktop/Notifications $notifications GetServerInformation >&2
+owner=$(call org.freedesktop.DBus / org.freedesktop.DBus GetConnectionUnixProcessID s \\
+    $notifications)
+[ -n "$owner" ] || exit 0
+echo '%notifier'
+cat "/proc/${owner#u }/cgroup"
+tr '\\0' '\\n' < "/proc/${owner#u }/environ" | grep '^DISPLAY='
+exit 0
+"""
+"""The display and bus of a session, from a process of it, and who shows notifications there."""
+
+SET_IDENTITY = """
+set -eu
+hostname=$1 machine_id=$2 mac=$3
+if [ "$(cat /etc/hostname)" != "$hostname" ]; then
+    echo "$hostname" > /etc/hostname
+    names=$(grep -v '^127\\.0\\.1\\.1[[:space:]]' /etc/hosts)
+    printf '%s\\n127.0.1.1 %s\\n' "$names" "$hostname" > /etc/hosts
+    renamed=yes
+fi
+echo "$hostname" > /proc/sys/kernel/hostname
+if [ "$(cat /etc/machine-id)" != "$machine_id" ]; then
+    echo "$machine_id" > /etc/machine-id
+    [ ! -f /var/lib/dbus/machine-id ] || [ -L /var/lib/dbus/machine-id ] ||
+        echo "$machine_id" > /var/lib/dbus/machine-id
+fi
+cards=
+for card in /sys/class/net/*; do
+    [ -e "$card/device" ] && cards="$cards ${card##*/}:$(cat "$card/address")"
+done
+case $cards in
+    '' | *":$mac"*) ;;
+    *)
+        card=${cards%%:*}
+        ip link set dev $card down
+        ip link set dev $card address "$mac"
+        ip link set dev $card up
+        ;;
+esac
+key=/etc/ssl/private/ssl-cert-snakeoil.key
+if [ -d /etc/ssl/private ] && getent group ssl-cert > /dev/null &&
+    { [ ! -e $key ] || [ "${renamed:-}" ]; }; then
+    (umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
+        -subj "/CN=$hostname" -keyout $key -out /etc/ssl/certs/ssl-cert-snakeoil.pem 2> /dev/null)
+    chgrp ssl-cert $key
+    chmod 640 $key
+    chmod 644 /etc/ssl/certs/ssl-cert-snakeoil.pem
+fi
+if command -v xrdp-keygen > /dev/null && [ ! -e /etc/xrdp/rsakeys.ini ]; then
+    xrdp-keygen xrdp /etc/xrdp/rsakeys.ini > /dev/null
+    chown xrdp:xrdp /etc/xrdp/rsakeys.ini
+    chmod 600 /etc/xrdp/rsakeys.ini
+    systemctl --no-block restart xrdp
+fi
+if [ -d /etc/ssh ] && command -v ssh-keygen > /dev/null; then ssh-keygen -A > /dev/null; fi
+sync
+cat /proc/sys/kernel/hostname /etc/hostname /etc/machine-id
+for card in /sys/class/net/*; do [ ! -e "$card/device" ] || cat "$card/address"; done
+"""
+"""Plain writes (hostnamectl would start a service), keys that may not be shared, read back."""
+
+GENERALISE = """
+set -eu
+: > /etc/machine-id
+[ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
+rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+rm -f /etc/ssl/private/ssl-cert-snakeoil.key /etc/xrdp/rsakeys.ini
+rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases /var/lib/NetworkManager/*.lease
+rm -f /root/.bash_history /home/*/.bash_history
+rm -rf /var/log/journal/*
+find /var/log -type f \\( -name '*.gz' -o -name '*.[0-9]' \\) -delete
+find /var/log -type f -exec truncate -s 0 {} +  # kept: daemons of their own user cannot make them
+echo localhost > /etc/hostname
+echo localhost > /proc/sys/kernel/hostname
+names=$(grep -v '^127\\.0\\.1\\.1[[:space:]]' /etc/hosts)
+printf '%s\\n' "$names" > /etc/hosts
+sync
+cat /etc/machine-id
+"""
+"""Removes what must not be cloned; prints the machine-id that is left, which is none."""

@@ -1,0 +1,160 @@
+"""User sessions inside desktops: found, messaged, disconnected, ended.
+
+Only guests of VMs on our records are entered, members and adopted ones; a stranger's VM is listed
+as a desktop, but what goes on inside is its owner's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop
+from openrdms.model.host import GuestSession, VmInfo, VmState
+from openrdms.model.session import Session, SessionKey
+from openrdms.services.hosts import Hosts
+
+_LIST_SECONDS = 2.0
+"""What one guest, or host, gets to answer an enumeration."""
+
+_CALL_SECONDS = 20.0
+"""What a guest gets to show a message, disconnect or log off."""
+
+_ASKED_AT_ONCE = 256
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A running VM of ours, where it is, and its record."""
+
+    host: ports.Host
+    vm: VmInfo
+    record: Desktop
+
+    def key(self, session: GuestSession) -> SessionKey:
+        return SessionKey(self.vm.name, self.vm.uuid, session.key)
+
+
+class Sessions:
+    """Rules of Win32_VirtualDesktopSession; blocking, safe from several threads at once."""
+
+    def __init__(self, store: ports.Store, hosts: Hosts) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="guest")
+
+    def list(self) -> list[Session]:
+        """All sessions, all guests asked at once.
+
+        A guest or host that does not answer within 2 s is left out and holds up nobody.
+        """
+        found: dict[ports.Host, dict[SessionKey, tuple[_Place, GuestSession]]] = {}
+        for place, sessions in self._ask(_list_guest, self._find_places()):
+            here = found.setdefault(place.host, {})
+            here.update({place.key(session): (place, session) for session in sessions})
+        return [
+            _describe(*here[key], session_id)
+            for host, here in found.items()
+            for key, session_id in self._store.session_ids(host.name, list(here)).items()
+        ]
+
+    def send_message(self, host: str, session_id: int, title: str, text: str) -> None:
+        """Show a message in a session; returns when it was seen to be shown.
+
+        Raises SessionGone, VmNotRunning, GuestUnreachable or SessionDenied.
+        """
+        with self._open(host, session_id) as (guest, session):
+            guest.send_message(session, title, text, _CALL_SECONDS)
+
+    def disconnect(self, host: str, session_id: int) -> None:
+        """Part a session from its client; it runs on. Raises as ``send_message``."""
+        with self._open(host, session_id) as (guest, session):
+            guest.disconnect(session, _CALL_SECONDS)
+
+    def log_off(self, host: str, session_id: int) -> None:
+        """End a session; returns when it is gone. Raises as ``send_message``."""
+        with self._open(host, session_id) as (guest, session):
+            guest.log_off(session, _CALL_SECONDS)
+
+    @contextmanager
+    def _open(self, host_name: str, session_id: int) -> Iterator[tuple[ports.Guest, GuestSession]]:
+        """The guest of a session and the session in it; what fails is told as a SessionError."""
+        try:
+            host = self._hosts.find(host_name)
+            key = self._store.find_session(host.name, session_id) if host else None
+            if host is None or key is None:
+                raise errors.SessionGone(f"host {host_name} has no session {session_id}")
+            guest = self._find_guest(host, key)
+            for session in guest.list_sessions(_CALL_SECONDS):
+                if session.key == key.guest_key:
+                    yield guest, session
+                    return
+            raise errors.SessionGone(f"session {session_id} of {key.vm} has ended")
+        except errors.HostUnavailable as error:
+            raise errors.GuestUnreachable(str(error)) from error
+        except errors.OperationFailed as error:
+            raise errors.SessionDenied(str(error)) from error
+
+    def _find_guest(self, host: ports.Host, key: SessionKey) -> ports.Guest:
+        vm = host.find_vm(key.vm)
+        record = self._store.find_desktop(key.vm)
+        if vm is None or vm.uuid != key.vm_uuid or record is None or record.uuid != vm.uuid:
+            raise errors.SessionGone(f"{key.vm} is no desktop of host {host.name} any more")
+        if vm.state is not VmState.RUNNING:
+            raise errors.VmNotRunning(f"{key.vm} is not running")
+        return host.guest(vm.name)
+
+    def _find_places(self) -> Sequence[_Place]:
+        records = {record.uuid: record for record in self._store.list_desktops()}
+        listed = self._ask(lambda host: host.list_vms(), self._hosts.all())
+        return [
+            _Place(host, vm, records[vm.uuid])
+            for host, vms in listed
+            for vm in vms
+            if vm.state is VmState.RUNNING
+            and vm.uuid in records
+            and self._hosts.find(records[vm.uuid].host) is host
+        ]
+
+    def _ask(self, question: Callable[[T], R], asked: Iterable[T]) -> Sequence[tuple[T, R]]:
+        """Answers that come in time; who fails or is late is left out."""
+        futures: dict[Future[R], T] = {self._askers.submit(question, one): one for one in asked}
+        answered, _ = wait(futures, timeout=_LIST_SECONDS)
+        return [
+            (futures[future], future.result())
+            for future in futures
+            if future in answered and not _failed(future)
+        ]
+
+
+def _list_guest(place: _Place) -> list[GuestSession]:
+    return place.host.guest(place.vm.name).list_sessions(_LIST_SECONDS)
+
+
+def _failed(future: Future[R]) -> bool:
+    """True for an error of a guest or host; an error of ours is raised."""
+    error = future.exception()
+    if error is not None and not isinstance(error, errors.RdmsError):
+        raise error
+    return error is not None
+
+
+def _describe(place: _Place, session: GuestSession, session_id: int) -> Session:
+    return Session(
+        host=place.host.name,
+        session_id=session_id,
+        vm=place.vm.name,
+        state=session.state,
+        user=session.user,
+        domain=session.domain,
+        collection=place.record.collection,
+        client=session.client,
+    )
