@@ -150,9 +150,8 @@ _XS_REALS = {"inf": "INF", "-inf": "-INF", "nan": "NaN"}
 
 
 def _render_point(value: datetime) -> str:
-    point = value.astimezone(UTC)
-    fraction = f".{point.microsecond:06}".rstrip("0").rstrip(".")
-    return f"{point:%Y-%m-%dT%H:%M:%S}{fraction}Z".rjust(20, "0")
+    text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if value.microsecond else text}Z"
 
 
 def _render_interval(value: timedelta) -> str:

@@ -142,20 +142,14 @@ class Listeners:
     ) -> None:
         """Port 0 takes a free one. OSError when an address cannot be bound."""
         self._sockets = [_bind(host, http_port), _bind(host, https_port)]
+        self.http_url = _url("http", self._sockets[0])
+        self.https_url = _url("https", self._sockets[1])
         plain = uvicorn.Config(application, **_SETTINGS)
         context = _tls_context(certificate)
         tls = uvicorn.Config(application, ssl_context_factory=lambda *_: context, **_SETTINGS)
         self._servers = [uvicorn.Server(plain), uvicorn.Server(tls)]
         self._thread = threading.Thread(target=self._run, name="listeners", daemon=True)
         self._accepting = threading.Event()
-
-    @property
-    def http_url(self) -> str:
-        return _url("http", self._sockets[0])
-
-    @property
-    def https_url(self) -> str:
-        return _url("https", self._sockets[1])
 
     def start(self) -> None:
         """Return when both accept; RuntimeError when the loop ended instead."""
@@ -185,6 +179,15 @@ class Listeners:
         else:
             self._accepting.set()
         await asyncio.gather(*tasks)
+        await self._abort_connections()
+
+    async def _abort_connections(self) -> None:
+        """Drop what did not end in time: the loop cannot close over an open transport."""
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+            while server.server_state.connections:
+                await asyncio.sleep(0.01)
 
 
 class _ImpatientProtocol(HttpToolsProtocol):
@@ -279,13 +282,21 @@ def _read_basic(authorization: bytes) -> tuple[str, str]:
     if scheme.lower() != b"basic":
         raise _Refused(401, _CHALLENGE)
     try:
-        text = base64.b64decode(credentials.strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+        octets = base64.b64decode(credentials.strip(), validate=True)
+    except binascii.Error as error:
         raise _Refused(401, _CHALLENGE) from error
-    name, colon, password = text.partition(":")
+    name, colon, password = _decode(octets).partition(":")
     if not colon:
         raise _Refused(401, _CHALLENGE)
     return name, password
+
+
+def _decode(octets: bytes) -> str:
+    """UTF-8 as RFC 7617 wants, or Latin-1, which many clients send (requests, for one)."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
 
 
 async def _send(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
