@@ -96,6 +96,8 @@ class Work:
     ) -> None:
         """Write the rows of a batch, and with them desktops, in one transaction."""
         changed = list(rows)
+        if not changed:
+            return
         await self.with_store(
             self.tools.store.put_job_desktops,
             changed,

@@ -1,0 +1,258 @@
+"""Kills a service at a chosen boundary of a job, opens it again and tells what came of it.
+
+    python crash_driver.py DIRECTORY --scenario create --kill 1 2 3 ...
+    python crash_driver.py DIRECTORY --scenario cancel --cancel-at 40 --kill 41 42 ...
+
+A boundary is the moment before or after a call that changes something: on a host, in a guest, in
+the records. Boundaries are numbered as they come; ``--kill 0`` kills nowhere and so counts them.
+Each life is a forked process that ends by SIGKILL from itself. One line of JSON per kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fakes import provisioning_rig as rigs
+from openrdms.model.collection import CollectionState
+from openrdms.model.job import JobAction
+from openrdms.model.provisioning import JobDocument
+
+CHANGING = frozenset(
+    {
+        *("create_disk", "delete_disk", "define", "undefine", "start", "destroy"),
+        *("shut_down", "export_disk", "ping", "set_identity", "generalise"),
+        *("accept_job", "add_job_desktops", "put_job_desktops", "request_cancel", "end_job"),
+        *("add_image", "drop_image"),
+    }
+)
+HOSTS = (("host1.sim.local", 2), ("host2.sim.local", 1))
+PARAMETERS = "hosts=2&slots=8&clone_ms=1&start_ms=1&boot_ms=5&agent_ms=1&destroy_ms=1"
+EXPORT = "C:\\Exports\\master"
+
+
+class Watched:
+    """A port in between, which tells of every changing call before and after it."""
+
+    def __init__(self, port: Any, tell: Callable[[str], None]) -> None:
+        self._port = port
+        self._tell = tell
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._port, name)
+        if name == "guest":
+            return lambda vm: Watched(value(vm), self._tell)
+        if name not in CHANGING:
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._tell(f"before {name}")
+            result = value(*args, **kwargs)
+            self._tell(f"after {name}")
+            return result
+
+        return call
+
+
+class Boundaries:
+    """Counts them; kills at one, cancels at another."""
+
+    def __init__(self, kill_at: int, cancel_at: int) -> None:
+        self._kill_at = kill_at
+        self._cancel_at = cancel_at
+        self._lock = threading.Lock()
+        self.counting = False
+        self.names: list[str] = []
+        self.cancel: Callable[[], None] = lambda: None
+
+    def __call__(self, name: str) -> None:
+        with self._lock:
+            if not self.counting:
+                return
+            self.names.append(name)
+            number = len(self.names)
+            if number == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+        if number == self._cancel_at:
+            # from a thread of its own, as a caller's request would come
+            thread = threading.Thread(target=self.cancel)
+            thread.start()
+            thread.join()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """``before`` are jobs that have ended when ``document`` (None: a Prep) is executed."""
+
+    document: JobDocument | None
+    before: tuple[JobDocument, ...] = ()
+
+
+_FIRST = (rigs.create(HOSTS),)
+SCENARIOS = {
+    "create": Scenario(rigs.create(HOSTS)),
+    "create-off": Scenario(rigs.create(HOSTS, start=False)),
+    "update": Scenario(rigs.later(JobAction.UPDATE, hosts=rigs.create(HOSTS).hosts), _FIRST),
+    "patch": Scenario(rigs.later(JobAction.PATCH), _FIRST),
+    "delete": Scenario(rigs.later(JobAction.DELETE), _FIRST),
+    "prep": Scenario(None, _FIRST),
+}
+
+
+def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Path) -> None:
+    """One life of the service: go on with what there is, or begin the job; then look around."""
+    rig = rigs.Rig(
+        directory,
+        PARAMETERS,
+        wrap_host=lambda host: Watched(host, boundaries),
+        wrap_store=lambda store: Watched(store, boundaries),
+    )
+    begun, cancelled = directory / "begun", directory / "cancelled"
+    if not begun.exists():
+        rig.add_collection()
+        rig.resume()
+        for document in scenario.before:
+            rig.run(document)
+        begun.touch()
+    else:
+        rig.resume()
+    boundaries.counting = True
+    earlier = len(scenario.before)
+
+    def cancel() -> None:
+        guid = _jobs(rig)[earlier]
+        rig.provisioning.cancel(guid)
+        cancelled.touch()
+
+    boundaries.cancel = cancel
+    if len(_jobs(rig)) == earlier:
+        _execute(rig, scenario)
+    guid = _jobs(rig)[earlier]
+    report = rig.wait(guid)
+    boundaries.counting = False
+    result.write_text(
+        json.dumps(
+            {
+                "state": report.state.name,
+                "collection": rig.state().name,
+                "cancelled": cancelled.exists(),
+                "desktops": {d.name: d.status for d in report.desktops},
+                "vms": {vm: disks for vm, disks in rig.vms().items()},
+                "files": rig.files(),
+                "records": {d.name: d.generation for d in rig.store.list_desktops()},
+                "orphans": [str(orphan) for orphan in rig.orphans()],
+                "images": [image.reference for image in rig.images.list()],
+                "staging": [str(p) for p in (directory / "state" / "prep").glob("*")],
+                "boundaries": boundaries.names,
+            }
+        )
+    )
+
+
+def _jobs(rig: rigs.Rig) -> list[str]:
+    """GUIDs in the order in which the jobs were accepted."""
+    jobs = [*rig.store.list_jobs(running=False), *rig.store.list_jobs(running=True)]
+    return [job.guid for job in sorted(jobs, key=lambda job: job.started)]
+
+
+def _execute(rig: rigs.Rig, scenario: Scenario) -> None:
+    if scenario.document is not None:
+        rig.execute(scenario.document)
+        return
+    rig.provisioning.prepare(
+        collection="", host="host1.sim.local", vm="pool-1", export_to=EXPORT, sysprep=True
+    )
+
+
+def fork(life: Callable[[], None]) -> int:
+    """Run it in a process of its own; returns the exit code, -9 when it was killed."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            life()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def crash(directory: Path, name: str, kill_at: int, cancel_at: int = 0) -> dict[str, Any]:
+    """Kill at one boundary, then live to the end; what there is then."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    scenario, result = SCENARIOS[name], directory / "result.json"
+    first = fork(lambda: live(directory, scenario, Boundaries(kill_at, cancel_at), result))
+    if first == -signal.SIGKILL:
+        second = fork(lambda: live(directory, scenario, Boundaries(0, 0), result))
+        assert second == 0, f"the second life failed: {second}"
+    else:
+        assert first == 0, f"the first life failed: {first}"
+    found: dict[str, Any] = json.loads(result.read_text())
+    return found | {"kill_at": kill_at, "cancel_at": cancel_at, "killed": first == -signal.SIGKILL}
+
+
+def judge(name: str, found: dict[str, Any]) -> list[str]:
+    """What is wrong with how the job ended; nothing if all is well."""
+    wrong = [f"orphan: {orphan}" for orphan in found["orphans"]]
+    if found["staging"]:
+        wrong.append(f"staging left: {found['staging']}")
+    if found["cancelled"] and found["state"] == CollectionState.JOB_COMPLETED.name:
+        wrong.append("completed although it was cancelled")
+    if not found["cancel_at"] and found["state"] != CollectionState.JOB_COMPLETED.name:
+        wrong.append(f"ended in {found['state']} although nobody cancelled")
+    if name != "prep" and found["collection"] != found["state"]:
+        wrong.append(f"collection in {found['collection']}, job in {found['state']}")
+    if (expected := _expected_files(name, found)) != found["files"]:
+        wrong.append(f"files {found['files']}, not {expected}")
+    if set(found["vms"]) != set(found["records"]):
+        wrong.append(f"VMs {sorted(found['vms'])}, records {sorted(found['records'])}")
+    prepared = any(image.startswith("prep-") for image in found["images"])
+    if prepared != (name == "prep" and found["state"] == "JOB_COMPLETED"):
+        wrong.append(f"images {found['images']}")
+    return wrong
+
+
+def _expected_files(name: str, found: dict[str, Any]) -> list[str]:
+    done = found["state"] == CollectionState.JOB_COMPLETED.name
+    desktops = {f"pool-{n}": 1 for n in range(1, 4)}
+    if name == "patch":
+        # a cancelled Patch: finished desktops keep the new disk, the others the old
+        desktops = {
+            desktop: 2 if found["desktops"].get(desktop) == "Complete" else 1
+            for desktop in desktops
+        }
+    if name == "update" and done:
+        desktops |= {f"pool-{n}": 1 for n in range(4, 7)}
+    if (name == "delete" and done) or (name.startswith("create") and not done):
+        desktops = {}
+    return sorted(f"{desktop}.{generation}.qcow2" for desktop, generation in desktops.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--scenario", choices=SCENARIOS, default="create")
+    parser.add_argument("--cancel-at", type=int, default=0)
+    parser.add_argument("--kill", type=int, nargs="+", default=[0])
+    options = parser.parse_args()
+    for kill_at in options.kill:
+        found = crash(
+            options.directory / str(kill_at), options.scenario, kill_at, options.cancel_at
+        )
+        print(json.dumps(found | {"wrong": judge(options.scenario, found)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
