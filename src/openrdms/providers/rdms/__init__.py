@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from openrdms.cim.provider import Provider
 from openrdms.providers.rdms.collection_properties import CollectionProperties
 from openrdms.providers.rdms.environment import Environment
@@ -15,10 +13,8 @@ from openrdms.providers.service_provider import ServiceProvider
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
-
-if TYPE_CHECKING:
-    from openrdms.services.provisioning import Provisioning
-    from openrdms.services.sessions import Sessions
+from openrdms.services.provisioning import Provisioning
+from openrdms.services.sessions import Sessions
 
 NOT_OFFERED = (
     "Win32_RDMSDeploymentSettings",

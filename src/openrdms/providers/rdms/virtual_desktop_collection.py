@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.types import CimValue
@@ -13,9 +13,7 @@ from openrdms.model.errors import WbemCode
 from openrdms.providers.service_provider import Call, ServiceProvider
 from openrdms.providers.values import Values, find_text, get_flag, get_number, get_text
 from openrdms.services.collections import Collections
-
-if TYPE_CHECKING:
-    from openrdms.services.provisioning import Provisioning
+from openrdms.services.provisioning import Provisioning
 
 _FIELDS = {
     "Alias": "alias",

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from openrdms.model import errors
 from openrdms.model.session import Session
 from openrdms.providers.service_provider import Call, ServiceProvider
 from openrdms.providers.values import Values, find_text, get_number, get_text
-
-if TYPE_CHECKING:
-    from openrdms.services.sessions import Sessions
+from openrdms.services.sessions import Sessions
 
 
 class VirtualDesktopSession(ServiceProvider):
