@@ -35,14 +35,20 @@ from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer
 from openrdms.frontends.wsman import service as wsman
+from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
-from openrdms.providers import schema
+from openrdms.providers import rdms, schema
 from openrdms.security import certificate
 from openrdms.security.identity import Administrator
 from openrdms.services.audit import Audit
+from openrdms.services.collections import Collections
+from openrdms.services.deployment import Deployment
+from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.provisioning import Provisioning
+from openrdms.services.sessions import Sessions
 
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
@@ -105,7 +111,7 @@ def _connect(uri: str, state_dir: Path) -> list[ports.Host]:
         from openrdms.adapters import simulator
 
         return [*simulator.connect(uri)]
-    from openrdms.adapters import libvirt
+    from openrdms.adapters.libvirt import host as libvirt
 
     return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir))]
 
@@ -142,10 +148,14 @@ class Service:
     def __init__(self, core: Core, settings: config.ServeConfig) -> None:
         """Build all parts. OperationFailed when an address cannot be bound."""
         self._settings = settings
+        engine = JobEngine(core.state_dir / "jobs.sqlite")
+        self._provisioning = Provisioning(
+            core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
+        )
         self._first_start = FirstStart(core.store, core.hosts)
         administrator = Administrator.from_file(settings.admin_user, settings.admin_password_file)
         application = http.Application(
-            wsman.Service(_object_manager(core), metadata.version("openrdms")),
+            wsman.Service(self._object_manager(core), metadata.version("openrdms")),
             administrator,
             allow_unencrypted=settings.allow_unencrypted,
         )
@@ -163,6 +173,7 @@ class Service:
 
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
+        self._provisioning.resume()
         self._first_start.start()
         self._admin.start()
         self._listeners.start()
@@ -179,6 +190,16 @@ class Service:
         if self._settings.ready_file:
             self._settings.ready_file.unlink(missing_ok=True)
         self._listeners.stop()
+
+    def _object_manager(self, core: Core) -> ObjectManager:
+        providers = rdms.make_providers(
+            Collections(core.store, core.hosts),
+            Desktops(core.store, core.hosts),
+            self._provisioning,
+            Sessions(core.store, core.hosts),
+            Deployment(core.hosts),
+        )
+        return ObjectManager(schema.load_rdms(), providers)
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:
@@ -202,10 +223,6 @@ def serve(settings: config.ServeConfig) -> NoReturn:
         threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
         service.stop()
         os._exit(0)
-
-
-def _object_manager(core: Core) -> ObjectManager:
-    return ObjectManager(schema.load_rdms(), {})
 
 
 def _log_to_stderr() -> None:
