@@ -98,6 +98,29 @@ class TestHeaders:
         assert status == 200, subcode(root)
         assert root.findtext("s:Header/a:RelatesTo", "", NS) == "uuid:1"
 
+    def test_nil_counts_whatever_namespace_a_client_puts_it_in(self, service: Service) -> None:
+        inputs = "<p:Text q:nil='true'/><p:Tags q:nil='TRUE'/><p:When q:nil='1'/>"
+        body = (
+            f'<p:Echo_INPUT xmlns:p="{WIDGET}" xmlns:q="http://www.w3.org/2001/XMLSchema">'
+            f"{inputs}</p:Echo_INPUT>"
+        )
+        _, root = send(service, envelope(body, Action=f"<a:Action>{WIDGET}/Echo</a:Action>"))
+        for name in ("TextOut", "TagsOut", "WhenOut"):
+            found = root.find(f".//{{{WIDGET}}}{name}")
+            assert found is not None
+            assert found.get(f"{{{XSI}}}nil") == "true"
+
+    def test_a_body_in_a_default_namespace(self, service: Service) -> None:
+        namespace = "http://schemas.xmlsoap.org/ws/2004/09/enumeration"
+        data = envelope(
+            f'<Enumerate xmlns="{namespace}"/>',
+            Action=f"<a:Action>{namespace}/Enumerate</a:Action>",
+            SelectorSet="",
+        )
+        status, root = send(service, data)
+        assert status == 200
+        assert (root.findtext(f".//{{{namespace}}}EnumerationContext") or "").startswith("uuid:")
+
     def test_any_order_and_a_bare_number_as_message_id(self, service: Service) -> None:
         message = "<a:MessageID> 17</a:MessageID>"
         reordered = dict(reversed(list((HEADERS | {"MessageID": message}).items())))

@@ -186,8 +186,7 @@ class Listeners:
         for server in self._servers:
             for connection in list(server.server_state.connections):
                 connection.transport.abort()
-            while server.server_state.connections:
-                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)  # the loop takes a turn to carry that out
 
 
 class _ImpatientProtocol(HttpToolsProtocol):
