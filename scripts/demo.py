@@ -115,7 +115,7 @@ def serving(place: Place) -> Iterator[tuple[subprocess.Popen[bytes], Login, Path
         if service.poll() is not None:
             raise SystemExit((place.state_dir / "service.log").read_text()[-2000:])
         url = json.loads(ready.read_text())["wsman_https"]
-        ca = place.state_dir / "tls" / "cert.pem"
+        ca = place.state_dir / "tls" / "certificate.pem"
         yield service, Login(url, "admin", password.read_text(), ca), ready
     finally:
         if service.poll() is None and not place.keep:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from openrdms.cli.admin import AdminSession, open_admin
@@ -22,3 +26,14 @@ def register(app: typer.Typer) -> None:
 def list_hosts(admin: AdminSession) -> Result:
     """List hosts."""
     return Listing(admin.run("host list"), COLUMNS)
+
+
+@command(group, "screenshot", opens=open_admin)
+def take_screenshot(
+    admin: AdminSession,
+    vm: Annotated[str, typer.Argument(help="Name of the VM.")],
+    file: Annotated[Path, typer.Argument(help="PNG file to write.", dir_okay=False)],
+) -> Result:
+    """Write what a VM's screen shows to a PNG file."""
+    file.write_bytes(base64.b64decode(admin.run("host screenshot", vm=vm)))
+    return f"{file}"

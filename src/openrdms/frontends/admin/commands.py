@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -59,6 +60,14 @@ def _list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
     return [asdict(host.describe()) for host in target.hosts.all()]
 
 
+def _take_screenshot(target: Target, _: Progress, *, vm: str) -> str:
+    """The VM's screen as PNG in base64."""
+    for host in target.hosts.all():
+        if host.find_vm(vm):
+            return base64.b64encode(host.screenshot(vm)).decode()
+    raise errors.NotFound(f"no host has a VM called {vm!r}")
+
+
 def _find_orphans(target: Target, _: Progress) -> dict[str, Any]:
     return asdict(target.audit.find_orphans())
 
@@ -114,6 +123,7 @@ def _describe(image: ImageVersion) -> dict[str, Any]:
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "audit orphans": _find_orphans,
     "host list": _list_hosts,
+    "host screenshot": _take_screenshot,
     "image build": _build_image,
     "image import": _import_image,
     "image list": _list_images,
