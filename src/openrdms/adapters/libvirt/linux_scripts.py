@@ -7,7 +7,8 @@ _PROPERTIES = "Id Name User Type Class State Seat TTY Display Service Scope Remo
 _SHOW = "loginctl show-session " + " ".join(f"-p {name}" for name in _PROPERTIES.split())
 
 LIST = f"""
-cat /proc/sys/kernel/random/boot_id
+read -r boot_id < /proc/sys/kernel/random/boot_id
+echo "$boot_id"
 cd /run/systemd/sessions 2>/dev/null || exit 0  # where sd_get_sessions(3) looks, too
 for session in *; do
     case $session in *.ref | '*') ;; *) set -- "$@" "$session" ;; esac
@@ -88,19 +89,24 @@ if [ -d /etc/ssl/private ] && getent group ssl-cert > /dev/null &&
     chgrp ssl-cert $key
     chmod 640 $key
     chmod 644 /etc/ssl/certs/ssl-cert-snakeoil.pem
+    systemctl --quiet --no-block try-restart xrdp 2> /dev/null || :
 fi
 if command -v xrdp-keygen > /dev/null && [ ! -e /etc/xrdp/rsakeys.ini ]; then
-    xrdp-keygen xrdp /etc/xrdp/rsakeys.ini > /dev/null
-    chown xrdp:xrdp /etc/xrdp/rsakeys.ini
-    chmod 600 /etc/xrdp/rsakeys.ini
-    systemctl --no-block restart xrdp
+    systemd-run --quiet --no-block --collect --unit=xrdp-keygen /bin/sh -c '
+        umask 077
+        xrdp-keygen xrdp /etc/xrdp/rsakeys.ini &&
+            chown xrdp:xrdp /etc/xrdp/rsakeys.ini &&
+            systemctl restart xrdp'
 fi
 if [ -d /etc/ssh ] && command -v ssh-keygen > /dev/null; then ssh-keygen -A > /dev/null; fi
 sync
 cat /proc/sys/kernel/hostname /etc/hostname /etc/machine-id
 for card in /sys/class/net/*; do [ ! -e "$card/device" ] || cat "$card/address"; done
 """
-"""Plain writes (hostnamectl would start a service), keys that may not be shared, read back."""
+"""Plain writes (hostnamectl would start a service) and keys that may not be shared, read back.
+
+The key for RDP's own encryption takes a guest without KVM up to a minute, so nobody waits for it.
+"""
 
 GENERALISE = """
 set -eu

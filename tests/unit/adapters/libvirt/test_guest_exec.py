@@ -1,0 +1,66 @@
+"""Commands in guests, against an agent that keeps to the guest agent's protocol."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from openrdms.adapters.libvirt.guest import open_guest
+from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
+from openrdms.model.errors import GuestUnreachable, OperationFailed, VmNotRunning
+from openrdms.model.host import VmState
+
+
+class FakeAgent:
+    """An agent whose one command takes ``polls`` looks to end."""
+
+    def __init__(self, polls: int = 0, code: int = 0, out: bytes = b"") -> None:
+        self.started: dict[str, Any] = {}
+        self.polls = polls
+        self.status = {"exited": True, "exitcode": code, "out-data": base64.b64encode(out)}
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        assert timeout > 0
+        if command == "guest-exec":
+            self.started = arguments or {}
+            return {"pid": 7}
+        assert (command, arguments) == ("guest-exec-status", {"pid": 7})
+        self.polls -= 1
+        return self.status if self.polls < 0 else {"exited": False}
+
+
+def test_arguments_and_input_go_as_they_are() -> None:
+    agent = FakeAgent()
+    hostile = 'it\'s $(id); `x` | & \\n "quoted" 你好'
+    GuestCommands(agent).run(["/bin/echo", hostile], Deadline(1), stdin=hostile, env={"A": "b"})
+    assert agent.started["arg"] == [hostile]
+    assert base64.b64decode(agent.started["input-data"]).decode() == hostile
+    assert agent.started["env"] == ["A=b"]
+
+
+def test_waits_for_the_end_and_gives_what_was_printed() -> None:
+    output = GuestCommands(FakeAgent(polls=3, out="Grüße".encode())).run(["x"], Deadline(2))
+    assert (output.code, output.text) == (0, "Grüße")
+
+
+def test_command_that_does_not_end_is_given_up_in_time() -> None:
+    with pytest.raises(GuestUnreachable):
+        GuestCommands(FakeAgent(polls=10_000)).run(["x"], Deadline(0.1))
+
+
+def test_failed_command_tells_its_words() -> None:
+    output = GuestCommands(FakeAgent(code=1, out=b"no such session\n")).run(["x"], Deadline(1))
+    with pytest.raises(OperationFailed, match="log off: no such session"):
+        output.check("log off")
+
+
+def test_guest_of_a_vm_that_is_off_is_not_asked() -> None:
+    guest = open_guest(FakeAgent(), lambda: VmState.STOPPED)
+    with pytest.raises(VmNotRunning):
+        guest.ping(1)
+    with pytest.raises(VmNotRunning):
+        guest.list_sessions(1)
