@@ -27,7 +27,7 @@ def watcher(place: SmallDeployment) -> Iterator[FirstStart]:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
