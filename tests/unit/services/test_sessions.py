@@ -1,0 +1,220 @@
+"""Sessions over hosts: who is asked, how long, which number, which error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+import pytest
+
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop, DesktopStatus
+from openrdms.model.host import DiskKind, GuestSession, VmInfo, VmState
+from openrdms.model.session import SessionKey
+from openrdms.services.hosts import Hosts
+from openrdms.services.sessions import Sessions
+
+HOST = "host1.sim.local"
+ALICE = GuestSession("1", "boot/1", "alice", "", 0, client="192.0.2.7")
+
+
+@dataclass
+class FakeGuest:
+    sessions: list[GuestSession] = field(default_factory=lambda: [ALICE])
+    silent: threading.Event | None = None
+    shown: list[tuple[str, str]] = field(default_factory=list)
+    refusal: Exception | None = None
+
+    def list_sessions(self, timeout: float) -> list[GuestSession]:
+        if self.silent:
+            self.silent.wait(timeout + 5)
+            raise errors.GuestUnreachable("silent")
+        return self.sessions
+
+    def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
+        if self.refusal:
+            raise self.refusal
+        assert session in self.sessions
+        self.shown.append((title, text))
+
+    def log_off(self, session: GuestSession, timeout: float) -> None:
+        self.sessions.remove(session)
+
+
+@dataclass(eq=False)
+class FakeHost:
+    name: str = HOST
+    vms: dict[str, VmInfo] = field(default_factory=dict)
+    guests: dict[str, FakeGuest] = field(default_factory=dict)
+    up: bool = True
+
+    def add(self, name: str, guest: FakeGuest | None = None) -> FakeGuest:
+        uuid = uuid5(NAMESPACE_DNS, f"{name}.{self.name}")
+        self.vms[name] = VmInfo(name, self.name, uuid, VmState.RUNNING, 384, 1)
+        self.guests[name] = guest or FakeGuest([replace(ALICE)])
+        return self.guests[name]
+
+    def list_vms(self) -> list[VmInfo]:
+        if not self.up:
+            raise errors.HostUnavailable(self.name)
+        return list(self.vms.values())
+
+    def find_vm(self, name: str) -> VmInfo | None:
+        self.list_vms()
+        return self.vms.get(name)
+
+    def guest(self, vm: str) -> FakeGuest:
+        return self.guests[vm]
+
+
+@dataclass
+class FakeStore:
+    desktops: dict[str, Desktop] = field(default_factory=dict)
+    ids: dict[tuple[str, SessionKey], int] = field(default_factory=dict)
+
+    def record(self, host: FakeHost, name: str, collection: str = "pool") -> None:
+        uuid = host.vms[name].uuid
+        linked, status = DiskKind.LINKED, DesktopStatus.SUCCESS
+        self.desktops[name] = Desktop(
+            name, host.name, uuid, "", collection, collection, "tiny@1", linked, 1, status
+        )
+
+    def list_desktops(self) -> list[Desktop]:
+        return list(self.desktops.values())
+
+    def find_desktop(self, name: str) -> Desktop | None:
+        return self.desktops.get(name)
+
+    def session_ids(self, host: str, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
+        return {key: self.ids.setdefault((host, key), len(self.ids) + 1) for key in keys}
+
+    def find_session(self, host: str, session_id: int) -> SessionKey | None:
+        found = (
+            key for (at, key), number in self.ids.items() if (at, number) == (host, session_id)
+        )
+        return next(found, None)
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def sessions(host: FakeHost, store: FakeStore) -> Sessions:
+    return Sessions(store, Hosts([host]))
+
+
+@pytest.fixture
+def desk(host: FakeHost, store: FakeStore) -> FakeGuest:
+    guest = host.add("desk-1")
+    store.record(host, "desk-1")
+    return guest
+
+
+@pytest.fixture
+def silence() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_session_as_rdms_shows_it(sessions: Sessions, desk: FakeGuest) -> None:
+    (found,) = sessions.list()
+    assert (found.host, found.vm, found.collection) == (HOST, "desk-1", "pool")
+    assert (found.user, found.domain, found.state, found.client) == ("alice", "", 0, "192.0.2.7")
+
+
+def test_equal_guest_ids_on_one_host_get_numbers_of_their_own(
+    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest
+) -> None:
+    host.add("desk-2")
+    store.record(host, "desk-2")
+    first, second = sessions.list()
+    assert first.session_id != second.session_id
+    assert {s.session_id for s in sessions.list()} == {first.session_id, second.session_id}
+
+
+def test_number_of_an_ended_session_is_not_given_to_its_successor(
+    sessions: Sessions, desk: FakeGuest
+) -> None:
+    (before,) = sessions.list()
+    desk.sessions[:] = [replace(ALICE, key="boot-2/1")]
+    (after,) = sessions.list()
+    assert after.session_id != before.session_id
+    with pytest.raises(errors.SessionGone):
+        sessions.send_message(HOST, before.session_id, "", "to nobody")
+    assert desk.shown == []
+
+
+def test_silent_guest_neither_fails_nor_delays_the_others(
+    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest, silence: threading.Event
+) -> None:
+    for number in range(20):
+        host.add(f"silent-{number}", FakeGuest(silent=silence))
+        store.record(host, f"silent-{number}")
+    begun = time.monotonic()
+    assert [session.vm for session in sessions.list()] == ["desk-1"]
+    assert time.monotonic() - begun < 3
+
+
+def test_host_that_is_down_takes_only_its_own_sessions(
+    host: FakeHost, store: FakeStore, desk: FakeGuest
+) -> None:
+    down = FakeHost("host2.sim.local")
+    down.add("desk-2")
+    store.record(down, "desk-2")
+    down.up = False
+    both = Sessions(store, Hosts([down, host]))
+    assert [session.vm for session in both.list()] == ["desk-1"]
+    store.ids["host2.sim.local", SessionKey("desk-2", down.vms["desk-2"].uuid, "boot/1")] = 9
+    with pytest.raises(errors.GuestUnreachable):
+        both.log_off("host2", 9)
+
+
+def test_strangers_and_vms_that_took_a_desktops_name_are_not_entered(
+    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest
+) -> None:
+    host.add("stranger")
+    host.vms["desk-1"] = replace(host.vms["desk-1"], uuid=UUID(int=99))
+    assert sessions.list() == []
+
+
+@pytest.mark.parametrize("name", [HOST, "HOST1.Sim.Local", "host1"])
+def test_host_is_named_short_or_full_in_any_case(
+    sessions: Sessions, desk: FakeGuest, name: str
+) -> None:
+    (found,) = sessions.list()
+    sessions.send_message(name, found.session_id, "Maintenance", "at 18:00")
+    assert desk.shown == [("Maintenance", "at 18:00")]
+
+
+def test_errors_tell_what_is_gone(host: FakeHost, sessions: Sessions, desk: FakeGuest) -> None:
+    (found,) = sessions.list()
+    for name, number in ((HOST, 999), ("nowhere", found.session_id)):
+        with pytest.raises(errors.SessionGone):
+            sessions.disconnect(name, number)
+    sessions.log_off(HOST, found.session_id)
+    with pytest.raises(errors.SessionGone):
+        sessions.log_off(HOST, found.session_id)
+    host.vms["desk-1"] = replace(host.vms["desk-1"], state=VmState.STOPPED)
+    with pytest.raises(errors.VmNotRunning):
+        sessions.log_off(HOST, found.session_id)
+    del host.vms["desk-1"]
+    with pytest.raises(errors.SessionGone):
+        sessions.log_off(HOST, found.session_id)
+
+
+def test_refusal_of_the_guest_is_access_denied(sessions: Sessions, desk: FakeGuest) -> None:
+    (found,) = sessions.list()
+    desk.refusal = errors.OperationFailed("no way to show it there")
+    with pytest.raises(errors.SessionDenied, match="no way to show it"):
+        sessions.send_message(HOST, found.session_id, "", "x")
