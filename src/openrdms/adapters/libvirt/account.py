@@ -10,6 +10,7 @@ import grp
 import os
 import pwd
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from openrdms.model.errors import OperationFailed
 
 _NAME = "libvirt-qemu"
 _KVM = Path("/dev/kvm")
+
+# linux/posix_acl_xattr.h: a version, then (tag, rights, id) of each entry
+_ACL_USER, _ACL_MASK, _ACL_UNDEFINED_ID, _ACL_EXECUTE = 0x02, 0x10, 0xFFFFFFFF, 0x01
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,21 @@ def let_pass(account: Account, path: Path) -> None:
     """
     real = path.resolve()
     for directory in (real, *real.parents):
-        if directory.is_dir() and not directory.stat().st_mode & stat.S_IXOTH:
+        if directory.is_dir() and not _may_search(account, directory):
             _add_search_entry(account, directory)
+
+
+def _may_search(account: Account, directory: Path) -> bool:
+    """Whether everybody or the account's own ACL entry may, as far as the ACL's mask allows."""
+    if directory.stat().st_mode & stat.S_IXOTH:
+        return True
+    try:
+        acl = os.getxattr(directory, "system.posix_acl_access")
+    except OSError:
+        return False  # it has none, or the file system has no ACLs
+    entries = {(tag, who): rights for tag, rights, who in struct.iter_unpack("<HHI", acl[4:])}
+    rights = entries.get((_ACL_USER, account.uid), 0)
+    return bool(rights & entries.get((_ACL_MASK, _ACL_UNDEFINED_ID), 0) & _ACL_EXECUTE)
 
 
 def let_use_kvm(account: Account) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ import libvirt
 
 from openrdms.adapters.libvirt import errors
 from openrdms.model.host import VmEvent, VmEventKind
+
+_log = logging.getLogger(__name__)
 
 _KEEPALIVE_SECONDS = 5
 _KEEPALIVE_TRIES = 3
@@ -36,40 +39,46 @@ def open_connection(uri: str) -> libvirt.virConnect:
         return connection
 
 
-def subscribe(
-    connection: libvirt.virConnect, host: str, callback: Callable[[VmEvent], None]
-) -> Callable[[], None]:
-    """Pass events on to ``callback``, in the event loop's thread; returns how to end it."""
+class Events:
+    """Passes the events of one connection on to subscribers, in the event loop's thread.
 
-    def on_event(kinds: dict[int, VmEventKind], vm: libvirt.virDomain, event: int) -> None:
-        if event in kinds:
-            callback(VmEvent(kinds[event], host, vm.name()))
+    libvirt takes one callback a kind of event from a connection, hence the list here.
+    """
 
-    def on_lifecycle(
-        _: libvirt.virConnect, vm: libvirt.virDomain, event: int, _detail: int, _opaque: object
-    ) -> None:
-        on_event(_LIFECYCLE, vm, event)
-
-    def on_agent(
-        _: libvirt.virConnect, vm: libvirt.virDomain, event: int, _reason: int, _opaque: object
-    ) -> None:
-        on_event(_AGENT, vm, event)
-
-    with errors.translated(host):
-        registrations = [
-            connection.domainEventRegisterAny(None, event, function, None)
-            for event, function in (
-                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_lifecycle),
-                (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, on_agent),
-            )
-        ]
-
-    def end() -> None:
+    def __init__(self, connection: libvirt.virConnect, host: str) -> None:
+        self._host = host
+        self._subscribers: dict[object, Callable[[VmEvent], None]] = {}
         with errors.translated(host):
-            while registrations:
-                connection.domainEventDeregisterAny(registrations.pop())
+            for event, function in (
+                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+                (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent),
+            ):
+                connection.domainEventRegisterAny(None, event, function, None)
 
-    return end
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        """Call ``callback`` on every event; returns how to end it, which may be called twice."""
+        subscription = object()
+        self._subscribers[subscription] = callback
+
+        def end() -> None:
+            self._subscribers.pop(subscription, None)
+
+        return end
+
+    def _on_lifecycle(self, _: object, vm: libvirt.virDomain, event: int, *_detail: object) -> None:
+        self._pass_on(_LIFECYCLE.get(event), vm.name())
+
+    def _on_agent(self, _: object, vm: libvirt.virDomain, state: int, *_detail: object) -> None:
+        self._pass_on(_AGENT.get(state), vm.name())
+
+    def _pass_on(self, kind: VmEventKind | None, vm: str) -> None:
+        if kind is None:
+            return
+        for callback in list(self._subscribers.values()):
+            try:
+                callback(VmEvent(kind, self._host, vm))
+            except Exception:  # noqa: BLE001 - a subscriber's fault may not reach the others
+                _log.exception("subscriber failed", extra={"vm": vm, "event": kind})
 
 
 @functools.cache

@@ -63,7 +63,7 @@ def render_domain(spec: VmSpec, wiring: Wiring) -> str:
 
 def render_ownership(ownership: Ownership) -> str:
     """The element for virDomainSetMetadata, which adds the namespace itself."""
-    return _text(_ownership(ownership))
+    return _text(etree.Element("desktop", _ownership_attributes(ownership)))
 
 
 def parse_vm(xml: str, host: str, state: VmState) -> VmInfo:
@@ -86,16 +86,17 @@ def parse_vm(xml: str, host: str, state: VmState) -> VmInfo:
 
 
 def _ownership(ownership: Ownership) -> etree._Element:
-    return etree.Element(
-        etree.QName(NAMESPACE, "desktop"),
-        {
-            "collection": ownership.collection,
-            "job": ownership.job,
-            "image": ownership.image,
-            "adopted": "yes" if ownership.adopted else "no",
-        },
-        {PREFIX: NAMESPACE},
-    )
+    name = etree.QName(NAMESPACE, "desktop")
+    return etree.Element(name, _ownership_attributes(ownership), {PREFIX: NAMESPACE})
+
+
+def _ownership_attributes(ownership: Ownership) -> dict[str, str]:
+    return {
+        "collection": ownership.collection,
+        "job": ownership.job,
+        "image": ownership.image,
+        "adopted": "yes" if ownership.adopted else "no",
+    }
 
 
 def _parse_ownership(element: etree._Element | None) -> Ownership | None:

@@ -114,11 +114,11 @@ class LibvirtHost:
         self._account = account
         self._reaper = reaper
         self._storage = storage.Storage(places.desktops, account)
-        self._reachable_directories: set[Path] = set()
         self._changing: dict[str, threading.Lock] = {}
         self._calling_agent: dict[str, threading.Lock] = {}
         with errors.translated(uri.libvirt):
             self._name = uri.name or link.getHostname()
+        self._events = connection.Events(link, self._name)
 
     @property
     def name(self) -> str:
@@ -129,14 +129,14 @@ class LibvirtHost:
         """See ports.Host; the capacity is how many of the smallest desktops fill its memory."""
         try:
             with errors.translated(self._name):
-                memory_mib = self._link.getInfo()[1]
+                memory_kib = self._link.getMemoryStats(-1)["total"]
         except HostUnavailable:
-            memory_mib = None
+            memory_kib = 0
         return HostInfo(
             name=self._name,
-            reachable=memory_mib is not None,
+            reachable=memory_kib > 0,
             accelerator=self._domain_type,
-            capacity=(memory_mib or 0) * 1024 // _SMALLEST_DESKTOP_KIB,
+            capacity=memory_kib // _SMALLEST_DESKTOP_KIB,
             free_bytes=self._storage.free_bytes(),
             os_version=platform.freedesktop_os_release()["PRETTY_NAME"],
         )
@@ -162,7 +162,11 @@ class LibvirtHost:
         self._storage.create_disk(spec)
 
     def delete_disk(self, vm: str, generation: int) -> None:
-        """See ports.Host."""
+        """See ports.Host. InvalidOperation while the VM runs on it."""
+        info = self.find_vm(vm)
+        path = self._storage.disk_path(vm, generation)
+        if info and info.state is not VmState.STOPPED and str(path) in info.disks:
+            raise InvalidOperation(f"{vm} is running on {path}")
         self._storage.delete_disk(vm, generation)
 
     def define(self, spec: VmSpec) -> None:
@@ -280,7 +284,7 @@ class LibvirtHost:
 
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """See ports.Host."""
-        return connection.subscribe(self._link, self._name, callback)
+        return self._events.subscribe(callback)
 
     def list_leftovers(self) -> list[Leftover]:
         """See ports.Host."""
@@ -351,10 +355,9 @@ class LibvirtHost:
             return None
 
     def _let_qemu_reach(self, image: ImageVersion) -> None:
-        for file in (image.disk, image.kernel, image.initrd):
-            if self._account and file and file.parent not in self._reachable_directories:
-                let_pass(self._account, file.parent)
-                self._reachable_directories.add(file.parent)
+        for file in (self._places.desktops, image.disk, image.kernel, image.initrd):
+            if self._account and file:
+                let_pass(self._account, file)
 
     def _attended(self) -> AbstractContextManager[None]:
         """Around calls in which libvirt may start a QEMU."""

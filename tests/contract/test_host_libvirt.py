@@ -1,0 +1,133 @@
+"""libvirt's embedded driver with real QEMUs keeps what every host promises, and more."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from contract.host_suite import EventLog, HostSuite, get_vm, make_vm, remove_vm
+from openrdms.adapters.libvirt.host import LibvirtHost, connect
+from openrdms.model.errors import InvalidOperation, OperationFailed
+from openrdms.model.host import VmEventKind, VmInfo, VmSpec, VmState
+from openrdms.model.image import Firmware, ImageVersion
+from openrdms.runtime_dir import make_runtime_dir
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(400)]
+
+STRANGER = """<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64'>hvm</type></os><devices><disk type='file' device='disk'>
+<source file='{disk}'/><target dev='vda' bus='virtio'/></disk></devices></domain>"""
+
+
+class TestLibvirtHost(HostSuite):
+    boot_timeout = 300  # emulated, beside whatever else the machine does
+    stop_timeout = 90
+    event_timeout = 15
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def state_dir(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """With a path of 120 characters, below directories that are this account's alone."""
+        parent = tmp_path_factory.mktemp("libvirt")
+        state_dir = parent / ("d" * (119 - len(str(parent))))
+        state_dir.mkdir()
+        return state_dir
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def host(cls, state_dir: Path) -> Iterator[LibvirtHost]:
+        host = connect("qemu:///embed?name=suite", state_dir, make_runtime_dir(state_dir))
+        yield host
+        for vm in host.list_vms():
+            if vm.ownership:
+                host.destroy(vm.name)
+        host.close()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def image(cls, tiny_image: ImageVersion) -> ImageVersion:
+        return tiny_image
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def add_stranger(cls, host: LibvirtHost, state_dir: Path) -> Callable[[str], None]:
+        def add(name: str) -> None:
+            link = libvirt.open(f"qemu:///embed?root={make_runtime_dir(state_dir)}/libvirt")
+            link.defineXML(STRANGER.format(name=name, disk=state_dir / f"{name}.img"))
+            link.close()
+
+        return add
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def break_disk(cls, state_dir: Path) -> Callable[[VmSpec], None]:
+        def leave_part(spec: VmSpec) -> None:
+            name = f"{spec.name}.{spec.generation}.qcow2.part"
+            (state_dir / "desktops" / name).write_bytes(b"QFI\xfb")
+
+        return leave_part
+
+    def test_qemu_never_runs_as_root(
+        self, host: LibvirtHost, booted: VmSpec, state_dir: Path
+    ) -> None:
+        processes = [left for left in host.list_leftovers() if left.kind == "process"]
+        assert [process.vm for process in processes] == [booted.name]
+        uid = Path("/proc", processes[0].name).stat().st_uid
+        expected = pwd.getpwnam("libvirt-qemu").pw_uid if os.geteuid() == 0 else os.geteuid()
+        assert uid == expected != 0
+        assert Path(get_vm(host, booted.name).disks[0]).stat().st_uid == expected
+
+    def test_destroy_does_not_wait_for_process_1(self, host: LibvirtHost, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        begun = time.monotonic()
+        host.destroy(spec.name)
+        assert time.monotonic() - begun < 1
+
+    def test_qemu_that_cannot_start_is_reported_and_reaped(
+        self, host: LibvirtHost, spec: VmSpec, tmp_path: Path
+    ) -> None:
+        image = replace(spec.image, firmware=Firmware.KERNEL, kernel=tmp_path, initrd=tmp_path)
+        make_vm(host, replace(spec, image=image))
+        begun = time.monotonic()
+        with pytest.raises(OperationFailed, match=spec.name):
+            host.start(spec.name)
+        assert time.monotonic() - begun < 5
+        assert get_vm(host, spec.name).state == VmState.STOPPED
+
+    def test_uefi_variables_go_with_the_vm(self, host: LibvirtHost, spec: VmSpec) -> None:
+        make_vm(host, replace(spec, image=replace(spec.image, firmware=Firmware.UEFI)))
+        host.start(spec.name)
+        assert "nvram" in {left.kind for left in host.list_leftovers() if left.vm == spec.name}
+        remove_vm(host, spec.name)
+        assert [left for left in host.list_leftovers() if left.vm == spec.name] == []
+
+    def test_disk_in_use_is_not_deleted(self, host: LibvirtHost, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        with pytest.raises(InvalidOperation, match=spec.name):
+            host.delete_disk(spec.name, 1)
+
+    def test_stranger_is_never_stopped_or_removed(
+        self, host: LibvirtHost, stranger: VmInfo
+    ) -> None:
+        for forbidden in (host.destroy, host.undefine):
+            with pytest.raises(InvalidOperation, match=stranger.name):
+                forbidden(stranger.name)
+        assert get_vm(host, stranger.name) == stranger
+
+    def test_failing_subscriber_does_not_silence_others(
+        self, host: LibvirtHost, spec: VmSpec, events: EventLog
+    ) -> None:
+        end = host.subscribe(lambda event: 1 / 0)
+        make_vm(host, spec)
+        host.start(spec.name)
+        events.wait(spec.name, VmEventKind.STARTED, self.event_timeout)
+        end()
