@@ -126,6 +126,10 @@ def read_report(wire: Wire, guid: str) -> Report:
     )
 
 
+BOOT_S = 400
+"""Within this a job on real virtual machines must have ended; alone on two cores 20 s do."""
+
+
 def follow(wire: Wire, guid: str, seconds: float = 60) -> Report:
     """The report of the job when it has ended."""
 
@@ -133,7 +137,7 @@ def follow(wire: Wire, guid: str, seconds: float = 60) -> Report:
         report = read_report(wire, guid)
         return report if report.state in ENDED else None
 
-    return until(f"job {guid} ends", ended, seconds)
+    return until(f"job {guid} ends", ended, seconds, pause=seconds / 1000)
 
 
 def remove_all(wire: Wire, alias: str, seconds: float = 60) -> None:

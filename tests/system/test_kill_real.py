@@ -13,13 +13,12 @@ import requests
 
 from conftest import ServiceFactory
 from live.crashing import crashing_after
-from live.rollout import COLLECTION, begin_create, cancel, follow, list_sessions, remove_all
+from live.rollout import BOOT_S, COLLECTION, begin_create, cancel, follow, list_sessions, remove_all
 from live.service import Service, rdms, until
 
-BOOT_S = 180
 UNDO = ("destroy", "undefine", "delete_disk")
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

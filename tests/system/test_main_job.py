@@ -10,6 +10,7 @@ import pytest
 from conftest import ServiceFactory
 from live.inside import Inside, look_inside
 from live.rollout import (
+    BOOT_S,
     COLLECTION,
     DESKTOP,
     SESSION,
@@ -27,9 +28,8 @@ from live.service import Service, rdms, until
 from live.wire import Wire
 
 PATH_LENGTH = 120
-BOOT_S = 180
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,8 @@ import pytest
 
 import openrdms
 from conftest import ServiceFactory
-from live.rollout import begin_create, follow, list_sessions, remove_all
+from live.rollout import BOOT_S, begin_create, follow, list_sessions, remove_all
 from live.service import find_qemus, until
-
-BOOT_S = 240
 
 pytestmark = [
     pytest.mark.libvirt,
