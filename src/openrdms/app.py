@@ -83,7 +83,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _held(state_dir):
-        store = sql.open_store(f"sqlite:///{state_dir}/records.sqlite")
+        store = sql.open_store(f"sqlite:///{_own_file(state_dir / 'records.sqlite')}")
         hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
         images = Images(store, DebianImageTools(), state_dir / "images", now)
         images.register(image for host in hosts.all() for image in host.images())
@@ -114,6 +114,12 @@ def _connect(uri: str, state_dir: Path) -> list[ports.Host]:
     from openrdms.adapters.libvirt import host as libvirt
 
     return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir))]
+
+
+def _own_file(database: Path) -> Path:
+    """The file, which nobody else may read: QEMU's account can pass through its directory."""
+    database.touch(mode=0o600)
+    return database
 
 
 @contextmanager
@@ -148,7 +154,7 @@ class Service:
     def __init__(self, core: Core, settings: config.ServeConfig) -> None:
         """Build all parts. OperationFailed when an address cannot be bound."""
         self._settings = settings
-        engine = JobEngine(core.state_dir / "jobs.sqlite")
+        engine = JobEngine(_own_file(core.state_dir / "jobs.sqlite"))
         self._provisioning = Provisioning(
             core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
         )
