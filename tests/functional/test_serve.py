@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import stat
 import subprocess
@@ -16,6 +15,9 @@ import pytest
 
 from live.service import PASSWORD, RDMS, Service, rdms
 from openrdms.cli.rdms_client import Login, RdmsClient
+from openrdms.model.host import DiskKind
+from openrdms.model.job import JobAction
+from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 from openrdms.model.report import Report, parse_report
 
 ServiceFactory = Callable[..., Service]
@@ -23,9 +25,19 @@ ServiceFactory = Callable[..., Service]
 COLLECTION = "Win32_RDMSVirtualDesktopCollection"
 
 
+SPEED = "hosts=2&clone_ms=50&start_ms=1&boot_ms=50&agent_ms=1"
+
+
 @pytest.fixture
 def simulator(tmp_path: Path) -> str:
-    return f"simulator://{tmp_path}/cluster?hosts=2&clone_ms=50&start_ms=1&boot_ms=50&agent_ms=1"
+    return f"simulator://{tmp_path}/cluster?{SPEED}"
+
+
+@pytest.fixture(scope="module")
+def served(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """A service that tests only look at."""
+    place = tmp_path_factory.mktemp("served")
+    return running_service(place / "state", f"simulator://{place}/cluster?{SPEED}")
 
 
 def connect(service: Service) -> RdmsClient:
@@ -34,10 +46,6 @@ def connect(service: Service) -> RdmsClient:
 
 
 def start_job(client: RdmsClient, count: int) -> str:
-    from openrdms.model.host import DiskKind
-    from openrdms.model.job import JobAction
-    from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
-
     client.create(COLLECTION, {"Alias": "pool", "Name": "Pool", "Type": 1, "IsManaged": True})
     document = JobDocument(
         action=JobAction.CREATE,
@@ -70,16 +78,34 @@ def serve_once(state_dir: Path, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_when_the_ready_file_is_there_every_listener_accepts(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
-) -> None:
-    service = running_service(tmp_path / "state", simulator)
-    assert set(service.ready) >= {"pid", "wsman_http", "wsman_https"}
+def test_when_the_ready_file_is_there_every_listener_accepts(served: Service) -> None:
+    assert set(served.ready) >= {"pid", "wsman_http", "wsman_https"}
     for scheme in ("http", "https"):
-        url = urlsplit(service.ready[f"wsman_{scheme}"])
+        url = urlsplit(served.ready[f"wsman_{scheme}"])
         assert (url.scheme, url.path) == (scheme, "/wsman")
         socket.create_connection((url.hostname, url.port), 2).close()
-    assert len(rdms("host", "list", "--state-dir", service.state_dir)) == 2
+    assert len(rdms("host", "list", "--state-dir", served.state_dir)) == 2
+
+
+def test_a_second_service_is_refused_and_told_who_has_the_directory(served: Service) -> None:
+    second = serve_once(served.state_dir)
+    assert second.returncode == 1
+    assert f"in use by process {served.ready['pid']}" in second.stderr
+
+
+def test_what_is_kept_is_the_accounts_own_and_has_no_secret(served: Service) -> None:
+    with connect(served) as client:
+        assert list(client.enumerate(COLLECTION)) == []
+    for name in ("service.json", "records.sqlite", "jobs.sqlite", "tls/key.pem", "admin.sock"):
+        assert stat.S_IMODE((served.state_dir / name).stat().st_mode) == 0o600, name
+    written = [file for file in served.state_dir.rglob("*") if file.is_file()]
+    holders = [file.name for file in written if PASSWORD.encode() in file.read_bytes()]
+    assert holders == ["admin-password"]
+
+
+def test_log_lines_are_json_where_nobody_looks(served: Service) -> None:
+    events = [json.loads(line)["event"] for line in served.read_log().splitlines()]
+    assert "ready" in events
 
 
 def test_a_job_goes_on_after_sigterm_and_after_kill(
@@ -100,45 +126,16 @@ def test_a_job_goes_on_after_sigterm_and_after_kill(
     assert service.find_orphans() == []
 
 
-def test_sigterm_takes_the_ready_file_away(
+def test_after_sigterm_commands_use_what_the_service_used(
     running_service: ServiceFactory, tmp_path: Path, simulator: str
 ) -> None:
     service = running_service(tmp_path / "state", simulator)
     service.stop()
     assert not (service.state_dir / "ready.json").exists()
-
-
-def test_a_second_service_is_refused_and_told_who_has_the_directory(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
-) -> None:
-    service = running_service(tmp_path / "state", simulator)
-    second = serve_once(service.state_dir, "--hypervisor", simulator)
-    assert second.returncode == 1
-    assert f"in use by process {service.ready['pid']}" in second.stderr
-
-
-def test_what_is_kept_is_the_accounts_own_and_has_no_secret(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
-) -> None:
-    service = running_service(tmp_path / "state", simulator)
-    with connect(service) as client:
-        assert list(client.enumerate(COLLECTION)) == []
-    service.stop()
-    for name in ("service.json", "records.sqlite", "jobs.sqlite", "tls/key.pem"):
-        assert stat.S_IMODE((service.state_dir / name).stat().st_mode) == 0o600, name
-    remembered = json.loads((service.state_dir / "service.json").read_text())
-    assert remembered == {"hypervisors": [simulator]}
-    written = [file for file in service.state_dir.rglob("*") if file.is_file()]
-    holders = [file.name for file in written if PASSWORD.encode() in file.read_bytes()]
-    assert holders == ["admin-password"]
-
-
-def test_log_lines_are_json_where_nobody_looks(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
-) -> None:
-    service = running_service(tmp_path / "state", simulator)
-    events = [json.loads(line)["event"] for line in service.read_log().splitlines()]
-    assert "ready" in events
+    hosts = rdms("host", "list", "--state-dir", service.state_dir)
+    assert [host["name"] for host in hosts] == ["host1.sim.local", "host2.sim.local"]
+    images = rdms("image", "list", "--state-dir", service.state_dir)
+    assert [image["name"] for image in images] == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -169,17 +166,3 @@ def test_an_empty_password_is_refused(tmp_path: Path, simulator: str) -> None:
     )
     assert refused.returncode == 1
     assert "password" in refused.stderr
-
-
-def test_commands_without_a_service_use_what_the_last_one_used(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
-) -> None:
-    service = running_service(tmp_path / "state", simulator)
-    service.stop()
-    hosts = rdms("host", "list", "--state-dir", service.state_dir)
-    assert [host["name"] for host in hosts] == ["host1.sim.local", "host2.sim.local"]
-    assert [image["name"] for image in rdms("image", "list", "--state-dir", service.state_dir)] == [
-        "tiny"
-    ]
-    service.start()
-    assert service.ready["pid"] != os.getpid()
