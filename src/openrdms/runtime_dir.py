@@ -35,12 +35,16 @@ def make_runtime_dir(state_dir: Path) -> Path:
 
 def _parent() -> Path:
     """The directory of all links of this account, checked."""
-    if os.geteuid() == 0:
+    if _for_root():
         return _own_directory(Path("/run/openrdms"), 0o755)  # QEMU's account passes through
     session = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     if os.access(session, os.W_OK) and len(session) + len("/openrdms") <= _LONGEST_PARENT:
         return _own_directory(Path(session, "openrdms"), 0o700)
     return _own_directory(Path(f"/tmp/openrdms-{os.geteuid()}"), 0o700)  # noqa: S108 - checked
+
+
+def _for_root() -> bool:
+    return os.geteuid() == 0
 
 
 def _own_directory(directory: Path, mode: int) -> Path:

@@ -85,6 +85,17 @@ def parse_vm(xml: str, host: str, state: VmState) -> VmInfo:
     )
 
 
+def parse_system_disk(xml: str) -> tuple[Path, str] | None:
+    """File or device of the first disk and its format; None when it is on the network."""
+    disk = etree.fromstring(xml.encode()).find("devices/disk[@device='disk']")
+    source = None if disk is None else disk.find("source")
+    path = None if source is None else source.get("file") or source.get("dev")
+    if disk is None or path is None:
+        return None
+    driver = disk.find("driver")
+    return Path(path), "raw" if driver is None else driver.get("type", "raw")
+
+
 def _ownership(ownership: Ownership) -> etree._Element:
     name = etree.QName(NAMESPACE, "desktop")
     return etree.Element(name, _ownership_attributes(ownership), {PREFIX: NAMESPACE})

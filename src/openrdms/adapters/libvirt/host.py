@@ -30,6 +30,7 @@ from openrdms.model.errors import (
     HostUnavailable,
     InvalidOperation,
     NotFound,
+    NotSupported,
     OperationFailed,
 )
 from openrdms.model.host import (
@@ -258,12 +259,14 @@ class LibvirtHost:
 
     def export_disk(self, vm: str, target: Path) -> int:
         """See ports.Host."""
-        info = self._find_info(self._get_domain(vm))
-        if info is None or not info.disks:
-            raise NotFound(f"{vm} has no disk in a file")
-        if info.state is not VmState.STOPPED:
-            raise InvalidOperation(f"{vm} is running")
-        return storage.export(Path(info.disks[0]), target)
+        domain = self._get_domain(vm)
+        with errors.translated(vm):
+            if domain.isActive():
+                raise InvalidOperation(f"{vm} is running")
+            disk = domain_xml.parse_system_disk(domain.XMLDesc())
+        if disk is None:
+            raise NotSupported(f"{vm} has its disk neither in a file nor on a device")
+        return storage.export(*disk, target)
 
     def screenshot(self, vm: str) -> bytes:
         """See ports.Host."""

@@ -58,31 +58,35 @@ class Storage:
 
         A file that we cannot have made comes with VM "" and generation None.
         """
-        return [(file, *_owner_of(file)) for file in sorted(self._directory.iterdir())]
+        with _translated(self._directory):
+            return [(file, *_owner_of(file)) for file in sorted(self._directory.iterdir())]
 
     def free_bytes(self) -> int:
         """Room for an account without privileges."""
-        return _free_bytes(self._directory)
+        with _translated(self._directory):
+            return _free_bytes(self._directory)
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ports.Host."""
         path = self.disk_path(spec.name, spec.generation)
-        with self._locks.setdefault(path, threading.Lock()):
+        with self._locks.setdefault(path, threading.Lock()), _translated(path):
             if path.exists():
                 return
             part = _part_of(path)
             part.unlink(missing_ok=True)
-            self._write(spec, part)
-            if self._account:
-                os.chown(part, self._account.uid, self._account.gid)
-            _make_durable(part)
-            part.rename(path)
-            _make_durable(self._directory)
+            try:
+                self._write(spec, part)
+                if self._account:
+                    os.chown(part, self._account.uid, self._account.gid)
+                _put_in_place(part, path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ports.Host."""
         path = self.disk_path(vm, generation)
-        with self._locks.setdefault(path, threading.Lock()):
+        with self._locks.setdefault(path, threading.Lock()), _translated(path):
             path.unlink(missing_ok=True)
             _part_of(path).unlink(missing_ok=True)
 
@@ -160,22 +164,33 @@ def copy_sparse(source: Path, target: Path) -> None:
             _copy_data(reading.fileno(), writing.fileno())
 
 
-def export(source: Path, target: Path) -> int:
+def export(source: Path, form: str, target: Path) -> int:
     """Write ``source`` with all it is based on to a new qcow2 file; returns virtual bytes.
 
-    Raises OutOfSpace before writing.
+    ``form`` is its format: what a raw disk holds is the guest's and must not be taken for ours.
+    Raises OutOfSpace before writing. A failure leaves nothing.
     """
-    need = int(_qemu_img_json("measure", source)["required"])
-    if need > _free_bytes(target.parent):
-        raise OutOfSpace(
-            f"{target.parent}: {need} bytes are needed, {_free_bytes(target.parent)} are free"
-        )
     part = _part_of(target)
-    processes.run(["qemu-img", "convert", "-O", "qcow2", str(source), str(part)])
-    size = int(_qemu_img_json("info", part)["virtual-size"])
-    _make_durable(part)
-    part.rename(target)
+    with _translated(target):
+        measured = _ask_qemu_img("measure", "-O", "qcow2", "-f", form, str(source))
+        free = _free_bytes(target.parent)
+        if measured["required"] > free:
+            raise OutOfSpace(f"{target}: {measured['required']} bytes are needed, {free} are free")
+        try:
+            processes.run(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(part)])
+            size = _ask_qemu_img("info", "-f", "qcow2", str(part))["virtual-size"]
+            _put_in_place(part, target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     return size
+
+
+def _ask_qemu_img(command: str, *arguments: str) -> dict[str, int]:
+    lines: list[str] = []
+    processes.run(["qemu-img", command, "--output=json", *arguments], on_line=lines.append)
+    facts: dict[str, int] = json.loads("".join(lines))
+    return facts
 
 
 def _free_bytes(directory: Path) -> int:
@@ -226,6 +241,22 @@ def _part_of(path: Path) -> Path:
 def _owner_of(file: Path) -> tuple[str, int | None]:
     match = _DISK_FILE.fullmatch(file.name)
     return (match["vm"], int(match["generation"])) if match else ("", None)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """What the file system refuses, in our terms."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise (OutOfSpace if full else OperationFailed)(f"{path}: {error}") from error
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    _make_durable(part)
+    part.rename(path)
+    _make_durable(path.parent)
 
 
 def _make_durable(path: Path) -> None:

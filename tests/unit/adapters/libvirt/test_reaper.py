@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openrdms.adapters.libvirt.reaper import reaper_of
+
+DAEMON = "reaped-daemon"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Callable[[float], int]:
+    """Starts a daemon of that name, as libvirt does: double fork, own session; gives its pid."""
+    program = tmp_path / DAEMON
+    shutil.copy("/bin/sleep", program)
+
+    def start(seconds: float) -> int:
+        script = 'setsid "$0" "$1" >/dev/null 2>&1 & echo $!'
+        command = ["bash", "-c", script, program, str(seconds)]
+        pid = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        wait_until(lambda: not is_program_still_to_come(pid))
+        return pid
+
+    return start
+
+
+def is_program_still_to_come(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() != DAEMON
+    except OSError:
+        return False  # it has been reaped already
+
+
+def wait_until_reaped(pid: int) -> None:
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_daemon_that_ends_within_the_call_is_reaped(daemon: Callable[[float], int]) -> None:
+    with reaper_of(DAEMON).attended():
+        wait_until_reaped(daemon(0.05))
+
+
+def test_daemon_that_ends_later_is_reaped(daemon: Callable[[float], int]) -> None:
+    with reaper_of(DAEMON).attended():
+        pid = daemon(60)
+    time.sleep(0.2)
+    os.kill(pid, 9)
+    wait_until_reaped(pid)
+
+
+def test_children_of_others_are_left_to_them(tmp_path: Path) -> None:
+    program = tmp_path / DAEMON
+    shutil.copy("/bin/false", program)
+    with reaper_of(DAEMON).attended():
+        child = subprocess.Popen([program])
+        time.sleep(0.2)
+        assert child.wait() == 1

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openrdms.adapters.libvirt.uri import HostUri, Network, parse_uri
+from openrdms.model.errors import InvalidParameter
+
+ROOT = Path("/run/openrdms/0123abcd/libvirt")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("qemu:///embed", HostUri(f"qemu:///embed?root={ROOT}", ROOT)),
+        ("qemu:///embed?root=/srv/lv", HostUri("qemu:///embed?root=/srv/lv", Path("/srv/lv"))),
+        ("qemu:///system", HostUri("qemu:///system", None)),
+        (
+            "qemu+ssh://root@h1.example.org/system?name=H1&keyfile=/k&accel=kvm",
+            HostUri(
+                "qemu+ssh://root@h1.example.org/system?keyfile=/k",
+                None,
+                name="H1",
+                acceleration="kvm",
+            ),
+        ),
+        (
+            "qemu:///session?network=bridge:br0",
+            HostUri("qemu:///session", None, network=Network("bridge", "br0")),
+        ),
+        (
+            "qemu:///session?network=libvirt:default",
+            HostUri("qemu:///session", None, network=Network("network", "default")),
+        ),
+    ],
+)
+def test_our_parameters_are_taken_out(text: str, expected: HostUri) -> None:
+    assert parse_uri(text, ROOT) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("accel=xen", "accel=xen"),
+        ("network=tap", "network=tap"),
+        ("network=bridge:", "network=bridge:"),
+        ("network=user:x", "network=user:x"),
+    ],
+)
+def test_wrong_parameter_is_named(query: str, named: str) -> None:
+    with pytest.raises(InvalidParameter, match=named):
+        parse_uri(f"qemu:///embed?{query}", ROOT)
+
+
+@given(root=st.text(min_size=1).map(lambda text: f"/{text}"))
+def test_any_root_comes_back_from_what_libvirt_gets(root: str) -> None:
+    first = parse_uri("qemu:///embed", Path(root))
+    assert parse_uri(first.libvirt, ROOT).root == first.root == Path(root)
