@@ -1,0 +1,112 @@
+"""A real Linux guest with the stock agent keeps what every guest promises."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from contract.guest_suite import GuestSuite
+from contract.host_suite import EventLog, make_spec, make_vm
+from openrdms.adapters.libvirt.agent import LibvirtAgent
+from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
+from openrdms.adapters.libvirt.host import LibvirtHost, connect
+from openrdms.model.host import GuestIdentity, VmEventKind
+from openrdms.model.image import ImageVersion
+from openrdms.ports import Guest
+from openrdms.runtime_dir import make_runtime_dir
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(400)]
+
+BOOT_SECONDS = 300
+IDENTITY = "cat /etc/hostname /etc/machine-id /sys/class/net/eth0/address"
+
+
+class TestLibvirtGuest(GuestSuite):
+    timeout = 60.0  # emulated, beside whatever else the machine does
+    disconnects = False
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def state_dir(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("guests")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def host(cls, state_dir: Path) -> Iterator[LibvirtHost]:
+        host = connect("qemu:///embed?name=guests", state_dir, make_runtime_dir(state_dir))
+        yield host
+        for vm in host.list_vms():
+            host.destroy(vm.name)
+        host.close()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def guest(cls, host: LibvirtHost, tiny_image: ImageVersion) -> Guest:
+        log = EventLog()
+        unsubscribe = host.subscribe(log)
+        make_vm(host, make_spec(tiny_image, "desk"))
+        host.start("desk")
+        log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=BOOT_SECONDS)
+        unsubscribe()
+        guest = host.guest("desk")
+        deadline = Deadline(BOOT_SECONDS)  # the agent answers before alice is logged on
+        while not guest.list_sessions(cls.timeout):
+            deadline.pause(0.5)
+        return guest
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def off_guest(cls, host: LibvirtHost, tiny_image: ImageVersion) -> Guest:
+        make_vm(host, make_spec(tiny_image, "off"))
+        return host.guest("off")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def silent_guest(cls, host: LibvirtHost, tiny_image: ImageVersion) -> Guest:
+        """Stays in its initrd's shell, where there is no agent."""
+        stuck = replace(tiny_image, cmdline=f"{tiny_image.cmdline} break=top")
+        make_vm(host, make_spec(stuck, "silent"))
+        host.start("silent")
+        return host.guest("silent")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def run(cls, guest: Guest, state_dir: Path) -> Iterator[Callable[[str], bytes]]:
+        """Runs a shell command in the guest, past the port."""
+        link = libvirt.open(f"qemu:///embed?root={make_runtime_dir(state_dir)}/libvirt")
+        commands = GuestCommands(LibvirtAgent("desk", link.lookupByName, threading.Lock()))
+
+        def run(script: str) -> bytes:
+            output = commands.run(["/bin/sh", "-c", script], Deadline(cls.timeout))
+            return output.check(script).out
+
+        yield run
+        link.close()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def seen(cls, run: Callable[[str], bytes]) -> Callable[[], list[str]]:
+        return lambda: [read_screen(run("head -c 2 /dev/vcsa1; cat /dev/vcsu1"))]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def identity(cls, run: Callable[[str], bytes]) -> Callable[[], GuestIdentity]:
+        def read() -> GuestIdentity:
+            hostname, *machine_id, mac = run(IDENTITY).decode().split()
+            return GuestIdentity(hostname, "".join(machine_id), mac)
+
+        return read
+
+
+def read_screen(memory: bytes) -> str:
+    """A console's rows: its size in two bytes, then UTF-32, wide characters over two cells."""
+    rows, columns = memory[0], memory[1]
+    cells = memory[2:].decode("utf-32")
+    lines = (cells[row * columns : (row + 1) * columns].rstrip() for row in range(rows))
+    return re.sub(r"([\u2e80-\uffdc])\s", r"\1", "\n".join(lines))
