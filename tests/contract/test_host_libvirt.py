@@ -12,7 +12,7 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from contract.host_suite import EventLog, HostSuite, get_vm, make_vm, remove_vm
+from contract.host_suite import EventLog, HostSuite, get_vm, leftovers_of, make_vm, remove_vm
 from openrdms.adapters.libvirt.host import LibvirtHost, connect
 from openrdms.model.errors import InvalidOperation, OperationFailed
 from openrdms.model.host import VmEventKind, VmInfo, VmSpec, VmState
@@ -74,15 +74,13 @@ class TestLibvirtHost(HostSuite):
 
         return leave_part
 
-    def test_qemu_never_runs_as_root(
-        self, host: LibvirtHost, booted: VmSpec, state_dir: Path
-    ) -> None:
-        processes = [left for left in host.list_leftovers() if left.kind == "process"]
-        assert [process.vm for process in processes] == [booted.name]
-        uid = Path("/proc", processes[0].name).stat().st_uid
+    def test_qemu_never_runs_as_root(self, host: LibvirtHost, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        (process,) = (left for left in leftovers_of(host, spec.name) if left.kind == "process")
         expected = pwd.getpwnam("libvirt-qemu").pw_uid if os.geteuid() == 0 else os.geteuid()
-        assert uid == expected != 0
-        assert Path(get_vm(host, booted.name).disks[0]).stat().st_uid == expected
+        assert Path("/proc", process.name).stat().st_uid == expected != 0
+        assert Path(get_vm(host, spec.name).disks[0]).stat().st_uid == expected
 
     def test_destroy_does_not_wait_for_process_1(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, spec)
@@ -105,9 +103,9 @@ class TestLibvirtHost(HostSuite):
     def test_uefi_variables_go_with_the_vm(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, replace(spec, image=replace(spec.image, firmware=Firmware.UEFI)))
         host.start(spec.name)
-        assert "nvram" in {left.kind for left in host.list_leftovers() if left.vm == spec.name}
+        assert "nvram" in {left.kind for left in leftovers_of(host, spec.name)}
         remove_vm(host, spec.name)
-        assert [left for left in host.list_leftovers() if left.vm == spec.name] == []
+        assert leftovers_of(host, spec.name) == []
 
     def test_disk_in_use_is_not_deleted(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, spec)

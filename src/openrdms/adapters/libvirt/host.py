@@ -335,6 +335,11 @@ class LibvirtHost:
     def _find_domain(self, name: str) -> libvirt.virDomain | None:
         """libvirt's own lookup minds case; Windows names do not."""
         with errors.translated(name):
+            try:
+                return self._link.lookupByName(name)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
             for domain in self._link.listAllDomains():
                 if domain.name().casefold() == name.casefold():
                     return domain
