@@ -150,6 +150,15 @@ def test_desktops_can_be_left_off(rdms: Rdms) -> None:
     assert rdms.run("collection", "delete", "Off", "--desktops").exit_code == 0
 
 
+def test_an_image_is_made_of_a_desktop(rdms: Rdms, pool: str) -> None:
+    made = rdms.read("job", "prepare", "host1", "d-1", "/exports/golden", "--wait")
+    assert (made["Action"], made["State"]) == ("Prep", "JOB_COMPLETED")
+    sources = [str(image["source"]) for image in rdms.read("image", "list")]
+    assert any("/exports/golden" in source for source in sources)
+    again = rdms.read("collection", "recreate", pool, "--image", "/exports/golden", "--wait")
+    assert again["TotalSucceeded"] == 2
+
+
 def test_a_saved_document_is_submitted_as_it_is(rdms: Rdms, tmp_path: Path) -> None:
     document = tmp_path / "job.xml"
     document.write_text('<?xml version="1.0" encoding="utf-16"?><Nonsense/>', encoding="utf-16")

@@ -13,7 +13,7 @@ from openrdms.cli import output
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Document, Listing, Result, Row
-from openrdms.cli.rdms_client import RdmsClient
+from openrdms.cli.rdms_client import RdmsClient, Values
 from openrdms.model import report
 from openrdms.model.collection import IDLE_STATES, CollectionState
 from openrdms.model.errors import OperationFailed
@@ -92,9 +92,40 @@ def submit_file(
     return submit(rdms, file.read_bytes().decode(_encoding(file)), wait=wait)
 
 
+@command(group, "prepare", opens=open_rdms)
+def prepare(
+    rdms: RdmsClient,
+    host: Annotated[str, typer.Argument(help="Hypervisor host of the VM.")],
+    vm: Annotated[str, typer.Argument(help="The VM to make an image of; it stays as it is.")],
+    location: Annotated[str, typer.Argument(help="What collections call the image: a path.")],
+    generalise: Annotated[
+        bool, typer.Option(help="Remove from the copy what must not be cloned.")
+    ] = True,
+    wait: Wait = False,
+) -> Result:
+    """Make a golden image of a VM's disk."""
+    outputs = rdms.invoke(
+        CLASS,
+        "ProvisioningPrepJob",
+        CollectionAlias="",
+        VMHostName=host,
+        VMName=vm,
+        ExportToLocation=location,
+        bSysPrep=generalise,
+        MachineName="",
+        UserName="",
+        Password="",  # the guest agent needs no account
+    )
+    return _accepted(rdms, outputs, wait=wait)
+
+
 def submit(rdms: RdmsClient, document: str, *, wait: bool) -> Row:
     """Start a job; returns its JobGuid, or what its report says at the end."""
     outputs = rdms.invoke(CLASS, "ProvisioningJobExecute", JobInputXml=document)
+    return _accepted(rdms, outputs, wait=wait)
+
+
+def _accepted(rdms: RdmsClient, outputs: Values, *, wait: bool) -> Row:
     guid = str(outputs["JobGuid"])
     return wait_for(rdms, guid) if wait else {"JobGuid": guid}
 
