@@ -148,7 +148,7 @@ def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Pa
                 "collection": rig.state().name,
                 "cancelled": cancelled.exists(),
                 "desktops": {d.name: d.status for d in report.desktops},
-                "vms": {vm: disks for vm, disks in rig.vms().items()},
+                "vms": rig.vms(),
                 "files": rig.files(),
                 "records": {d.name: d.generation for d in rig.store.list_desktops()},
                 "orphans": [str(orphan) for orphan in rig.orphans()],

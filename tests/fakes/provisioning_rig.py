@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from typing import Any
+
+from lxml import etree
 
 from openrdms.adapters import simulator, sql
 from openrdms.adapters.images.tools import DebianImageTools
@@ -30,6 +34,10 @@ FAST = "hosts=3&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&destroy_ms=1
 """A cluster that takes next to no time."""
 
 POOL = "Pool"
+
+_SCHEMA = etree.XMLSchema(
+    etree.fromstring((resources.files("openrdms.model") / "report.xsd").read_bytes())
+)
 
 
 def now() -> datetime:
@@ -78,7 +86,11 @@ class Rig:
         self.store.close()
 
     def add_collection(
-        self, alias: str = POOL, kind: CollectionType = CollectionType.POOLED, *, managed: bool = True
+        self,
+        alias: str = POOL,
+        kind: CollectionType = CollectionType.POOLED,
+        *,
+        managed: bool = True,
     ) -> None:
         self.store.create_collection(Collection(alias, f"The {alias}", kind, is_managed=managed))
 
@@ -96,7 +108,10 @@ class Rig:
         return collection.state
 
     def report(self, guid: str) -> Report:
-        return parse_report(self.provisioning.report(guid))
+        """The report, which must be valid whenever it is asked for."""
+        text = self.provisioning.report(guid)
+        _SCHEMA.assertValid(etree.fromstring(text))
+        return parse_report(text)
 
     def wait(self, guid: str, timeout: float = 30.0) -> Report:
         """The report of the ended job."""
@@ -131,6 +146,7 @@ class Rig:
 def create(
     hosts: Iterable[tuple[str, int]] = (("host1.sim.local", 2),), **fields: Any
 ) -> JobDocument:
+    """A Create of the pool; ``hosts`` are pairs of name and count."""
     document = JobDocument(
         action=JobAction.CREATE,
         on_error=OnError.STOP,
@@ -140,17 +156,51 @@ def create(
         name_prefix="pool-",
         hosts=tuple(HostAllocation(host, count) for host, count in hosts),
     )
-    return document if not fields else _replace(document, fields)
+    return replace(document, **fields)
 
 
 def later(action: JobAction, *selected: str, **fields: Any) -> JobDocument:
     """A Delete, Patch or Update of the pool."""
     on_error = OnError.CONTINUE if action is JobAction.DELETE else OnError.STOP
     given = {"action": action, "on_error": on_error, "selected": selected} | fields
-    return _replace(create(()), given)
+    return replace(create(()), **given)
 
 
-def _replace(document: JobDocument, fields: dict[str, Any]) -> JobDocument:
-    from dataclasses import replace
+class Meddled:
+    """A host in between: ``meddle`` sees each call's name and VM first, and may raise."""
 
-    return replace(document, **fields)
+    def __init__(self, host: Any, meddle: Callable[[str, str], None], vm: str = "") -> None:
+        self._host = host
+        self._meddle = meddle
+        self._vm = vm
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._host, name)
+        if name == "guest":
+            return lambda vm: Meddled(value(vm), self._meddle, vm)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            of = self._vm or (getattr(args[0], "name", args[0]) if args else "")
+            self._meddle(name, str(of))
+            return value(*args, **kwargs)
+
+        return call
+
+
+class Faults:
+    """Raises what is in ``plan`` for (call, VM), and remembers every call."""
+
+    def __init__(self, plan: dict[tuple[str, str], Exception] | None = None) -> None:
+        self.plan = plan or {}
+        self.calls: list[tuple[str, str]] = []
+
+    def __call__(self, call: str, vm: str) -> None:
+        self.calls.append((call, vm))
+        if (call, vm) in self.plan:
+            raise self.plan[call, vm]
+
+    def wrap(self, host: Host) -> Host:
+        meddled: Any = Meddled(host, self)
+        return meddled
