@@ -23,7 +23,8 @@ class AgentChannel(Protocol):
     ) -> Any:
         """Run one agent command and give its ``return`` value.
 
-        ``timeout`` is in seconds and rounded down to whole ones, at least 1. Raises
+        ``timeout`` is in seconds and rounded down to whole ones, at least 1; an agent that falls
+        silent right after it was found alive can make it twice that. Raises
         GuestUnreachable when the agent does not answer in time, VmNotRunning when the VM is off
         or gone, OperationFailed with the agent's words when it refuses the command.
         """
@@ -63,7 +64,7 @@ class LibvirtAgent:
 
     def _send(self, request: str, seconds: int) -> str:
         with errors.agent_translated(self._vm):
-            reply: str = libvirt_qemu.qemuAgentCommand(
-                self._find_domain(self._vm), request, seconds, 0
-            )
+            domain = self._find_domain(self._vm)
+            domain.agentSetResponseTimeout(seconds)  # else libvirt waits 5 s before it sends it
+            reply: str = libvirt_qemu.qemuAgentCommand(domain, request, seconds, 0)
             return reply

@@ -177,7 +177,8 @@ def export(source: Path, form: str, target: Path) -> int:
         if measured["required"] > free:
             raise OutOfSpace(f"{target}: {measured['required']} bytes are needed, {free} are free")
         try:
-            processes.run(["qemu-img", "convert", "-f", form, "-O", "qcow2", str(source), str(part)])
+            arguments = ["-f", form, "-O", "qcow2", str(source), str(part)]
+            processes.run(["qemu-img", "convert", *arguments])
             size = _ask_qemu_img("info", "-f", "qcow2", str(part))["virtual-size"]
             _put_in_place(part, target)
         except BaseException:
