@@ -53,6 +53,8 @@ def agent_translated(vm: str) -> Iterator[None]:
     """The same for a call to a guest agent, where a VM that is off or gone is VmNotRunning."""
     try:
         yield
+    except NotFound as error:
+        raise VmNotRunning(str(error)) from error
     except libvirt.libvirtError as error:
         code = error.get_error_code()
         if code in _AGENT_SILENT | _HOST_LOST:
