@@ -336,6 +336,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.simulate:
         say("Simulated: no virtual machine is started")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     directory = Path(tempfile.mkdtemp(prefix="openrdms-demo-"))
     place = find_place(directory, simulate=options.simulate, keep=options.keep)
     found = Findings(simulated=options.simulate)

@@ -5,7 +5,6 @@ hand them to a thread. They raise only members of ``model.errors``. Every method
 something is safe to repeat: asked for what is already so, it succeeds and changes nothing.
 One contract suite per port (tests/contract) is run against every adapter.
 """
-# HELPERS: binding decisions after the design review are in /tmp/brief/review.md: read them now.
 
 from __future__ import annotations
 
@@ -34,7 +33,6 @@ from openrdms.model.host import (
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
 from openrdms.model.session import SessionKey
-
 
 
 class Guest(Protocol):
@@ -290,4 +288,3 @@ class Store(Protocol):
 
 Clock = Callable[[], datetime]
 """Now, in UTC, time zone aware."""
-
