@@ -14,7 +14,7 @@ DEFAULT_WIDTH = 8
 """Calls at a time on one host; more only queue up behind its disk."""
 
 
-class Halted(Exception):  # noqa: N818  it is a signal, no error
+class Halted(Exception):
     """The job was told to begin nothing more before this call had begun."""
 
 

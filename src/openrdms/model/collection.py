@@ -15,7 +15,7 @@ class CollectionType(IntEnum):
 
 
 class CollectionState(IntEnum):
-    """CollectionState key (facts c.4). 9 is unused; 6 and 13 are never stored by this service yet."""
+    """CollectionState key (facts c.4). 9 is unused; 6 and 13 are never stored yet."""
 
     UNKNOWN = 0
     POOL_CREATED = 1
