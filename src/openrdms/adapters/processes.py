@@ -1,14 +1,15 @@
 """Programs run for us, none of which outlives us.
 
 The kernel kills a child when the *thread* that forked it ends (PR_SET_PDEATHSIG, prctl(2)), so one
-thread that lives as long as the process starts them all. That signal reaches the child alone; as
+thread that lives as long as the process starts them all. That signal reaches the child alone. As
 root the program also gets a PID and a mount namespace of its own, so that its children and its
-mounts go with it.
+mounts go with it; otherwise a shell that leads a process group kills the whole group.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ def run(
                 if on_line:
                     on_line(tail[-1])
         except BaseException:
-            process.kill()
+            process.send_signal(_last_signal())
             raise
     if process.returncode != success:
         raise OperationFailed(f"{argv[0]} ended with {process.returncode}: " + " / ".join(tail))
@@ -72,7 +73,12 @@ def _start(
 
 
 def _leash() -> list[str]:
-    leash = ["setpriv", "--pdeathsig", "KILL"]
+    leash = ["setpriv", "--pdeathsig", _last_signal().name.removeprefix("SIG")]
     if os.geteuid() == 0:
-        leash += ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return leash
+        return [*leash, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    return [*leash, "setsid", "sh", "-c", 'trap "kill -KILL 0" TERM; "$@" & wait $!', "leash"]
+
+
+def _last_signal() -> signal.Signals:
+    """What ends the program with its children: unshare(1) passes on only what kills it."""
+    return signal.SIGKILL if os.geteuid() == 0 else signal.SIGTERM
