@@ -53,8 +53,8 @@ from openrdms.services.sessions import Sessions
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
 
-_STOP_SECONDS = 4.0
-"""What requests under way may take to end before the process does."""
+_STOP_SECONDS = 2.0
+"""What requests under way may take to end before the process does: well below the 5 s promised."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,21 +77,19 @@ class Core:
 
 @contextmanager
 def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
-    """Take a state directory, made at first, and open what it holds.
+    """Open what a state directory holds, which must be held, and its hypervisors.
 
-    InvalidOperation when another process has it; InvalidParameter for a wrong hypervisor URI.
+    InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
     """
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _held(state_dir):
-        store = sql.open_store(f"sqlite:///{_own_file(state_dir / 'records.sqlite')}")
-        hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
-        images = Images(store, DebianImageTools(), state_dir / "images", now)
-        images.register(image for host in hosts.all() for image in host.images())
-        try:
-            yield Core(state_dir, store, hosts, images, Audit(store, hosts))
-        finally:
-            hosts.close()
-            store.close()
+    store = sql.open_store(f"sqlite:///{_own_file(state_dir / 'records.sqlite')}")
+    hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
+    images = Images(store, DebianImageTools(), state_dir / "images", now)
+    images.register(image for host in hosts.all() for image in host.images())
+    try:
+        yield Core(state_dir, store, hosts, images, Audit(store, hosts))
+    finally:
+        hosts.close()
+        store.close()
 
 
 @contextmanager
@@ -101,7 +99,7 @@ def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
         hypervisors = config.recall_hypervisors(state_dir)
     except ValueError as error:
         raise errors.OperationFailed(str(error)) from error
-    with open_core(state_dir, hypervisors) as core:
+    with hold(state_dir), open_core(state_dir, hypervisors) as core:
         yield LocalAdmin(core)
 
 
@@ -123,8 +121,12 @@ def _own_file(database: Path) -> Path:
 
 
 @contextmanager
-def _held(state_dir: Path) -> Iterator[None]:
-    """Keep every other process out of the state directory; the kernel lets go with ours."""
+def hold(state_dir: Path) -> Iterator[None]:
+    """Keep every other process out of a state directory, made at first.
+
+    The kernel lets go of it with this process. InvalidOperation when another one has it.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state_dir / "lock").open("a+") as lock:
         deadline = time.monotonic() + _LOCK_SECONDS
         while not _try_lock(lock.fileno()):
@@ -214,21 +216,32 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     RdmsError when it cannot start.
     """
     _log_to_stderr()
-    asked_to_end: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: asked_to_end.put(received))
-    if settings.ready_file:
-        settings.ready_file.unlink(missing_ok=True)  # of a service that was killed
-    with open_core(settings.state_dir, settings.hypervisors) as core:
-        config.remember_hypervisors(settings.state_dir, settings.hypervisors)
-        service = Service(core, settings)
-        service.start()
-        _log.info("ready", hosts=len(core.hosts.all()))
-        asked_to_end.get()
-        _log.info("ending; jobs go on at the next start")
-        threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
-        service.stop()
-        os._exit(0)
+    with hold(settings.state_dir):
+        if settings.ready_file:
+            _make_way(settings.ready_file)
+        with open_core(settings.state_dir, settings.hypervisors) as core:
+            config.remember_hypervisors(settings.state_dir, settings.hypervisors)
+            _run_until_asked_to_end(Service(core, settings))
+            os._exit(0)
+
+
+def _run_until_asked_to_end(service: Service) -> None:
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):  # until here they just kill
+        signal.signal(number, lambda received, _: asked.put(received))
+    service.start()
+    _log.info("ready")
+    asked.get()
+    _log.info("ending; jobs go on at the next start")
+    threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
+    service.stop()
+
+
+def _make_way(ready_file: Path) -> None:
+    """Remove the ready file of a service that was killed. InvalidParameter: no such directory."""
+    if not ready_file.parent.is_dir():
+        raise errors.InvalidParameter("--ready-file", f"{ready_file.parent} is no directory")
+    ready_file.unlink(missing_ok=True)
 
 
 def _log_to_stderr() -> None:

@@ -62,6 +62,8 @@ def recall_hypervisors(state_dir: Path) -> tuple[str, ...]:
         remembered = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return (EMBEDDED_LIBVIRT,)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     match remembered:
         case {"hypervisors": [*uris]} if uris and all(isinstance(uri, str) for uri in uris):
             return tuple(uris)

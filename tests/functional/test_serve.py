@@ -88,8 +88,10 @@ def test_when_the_ready_file_is_there_every_listener_accepts(served: Service) ->
 
 
 def test_a_second_service_is_refused_and_told_who_has_the_directory(served: Service) -> None:
-    second = serve_once(served.state_dir)
+    ready = served.state_dir / "ready.json"
+    second = serve_once(served.state_dir, "--ready-file", str(ready))
     assert second.returncode == 1
+    assert ready.exists()
     assert f"in use by process {served.ready['pid']}" in second.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -28,10 +29,10 @@ def main() -> None:
     # Only the group that is asked for is imported: a starting service must not wait for the
     # client's libraries, nor the client for the service's.
     asked = [group for group in GROUPS if sys.argv[1:2] == [group]]
-    build(asked or GROUPS)()
+    build(asked or GROUPS)(prog_name="rdms")
 
 
-def build(groups: list[str] | tuple[str, ...] = GROUPS) -> typer.Typer:
+def build(groups: Sequence[str] = GROUPS) -> typer.Typer:
     """The command with these groups."""
     app = typer.Typer(
         name="rdms",
