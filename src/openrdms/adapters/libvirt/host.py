@@ -222,10 +222,9 @@ class LibvirtHost:
         end = self.subscribe(on_event)
         try:
             with errors.translated(vm):
-                if not domain.isActive():
-                    return
-                domain.shutdownFlags(0)
-            if not off.wait(timeout):
+                _stop(domain, domain.shutdown)
+                running = _is_active(domain)
+            if running and not off.wait(timeout):
                 raise OperationFailed(f"{vm} did not shut down within {timeout:g} s")
         finally:
             end()
@@ -237,8 +236,7 @@ class LibvirtHost:
         if domain and info:
             _check_ours(info)
             with errors.translated(vm):
-                if domain.isActive():
-                    domain.destroy()
+                _stop(domain, domain.destroy)
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ports.Host."""
@@ -375,6 +373,26 @@ class LibvirtHost:
     def _changed(self, vm: str) -> Iterator[None]:
         with self._changing.setdefault(vm.casefold(), threading.Lock()):
             yield
+
+
+def _stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
+    """Stop a VM in that way; one that is off, ends by itself meanwhile or is gone is fine."""
+    try:
+        if _is_active(domain):
+            how()
+    except libvirt.libvirtError:
+        if _is_active(domain):
+            raise
+
+
+def _is_active(domain: libvirt.virDomain) -> bool:
+    """False also when the VM is no longer defined."""
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise
 
 
 def _check_ours(vm: VmInfo) -> None:

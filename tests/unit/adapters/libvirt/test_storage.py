@@ -198,6 +198,7 @@ def test_raw_disk_that_looks_like_an_overlay_is_not_followed(tmp_path: Path) -> 
     subprocess.run(overlay, check=True)
     storage.export(disk, "raw", target)
     exported = ["qemu-io", "-c", "read -P 115 0 4096", target]
-    assert "Pattern verification failed" in subprocess.run(
-        exported, capture_output=True, text=True, check=False
-    ).stdout
+    assert (
+        "Pattern verification failed"
+        in subprocess.run(exported, capture_output=True, text=True, check=False).stdout
+    )
