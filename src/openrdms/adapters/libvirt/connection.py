@@ -46,14 +46,23 @@ class Events:
     """
 
     def __init__(self, connection: libvirt.virConnect, host: str) -> None:
+        self._connection = connection
         self._host = host
         self._subscribers: dict[object, Callable[[VmEvent], None]] = {}
         with errors.translated(host):
-            for event, function in (
-                (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
-                (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent),
-            ):
+            self._registrations = [
                 connection.domainEventRegisterAny(None, event, function, None)
+                for event, function in (
+                    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+                    (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent),
+                )
+            ]
+
+    def close(self) -> None:
+        """Take no more events; a connection that has registrations stays open."""
+        with errors.translated(self._host):
+            while self._registrations:
+                self._connection.domainEventDeregisterAny(self._registrations.pop())
 
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """Call ``callback`` on every event; returns how to end it, which may be called twice."""

@@ -35,7 +35,6 @@ class Wiring:
     network: Network
     disk: Path
     nvram: Path
-    serial_log: Path
     vnc_socket: Path
     agent_socket: Path
 
@@ -185,12 +184,7 @@ def _devices(spec: VmSpec, wiring: Wiring) -> etree._Element:
             type="file",
             device="disk",
         ),
-        _tag(
-            "serial",
-            _tag("source", path=str(wiring.serial_log)),
-            _tag("target", port="0"),
-            type="file",
-        ),
+        _tag("serial", type="pty"),  # not a file: the guest could fill the disk with it
         _tag(
             "channel",
             _tag("source", mode="bind", path=str(wiring.agent_socket)),

@@ -301,6 +301,7 @@ class LibvirtHost:
 
     def close(self) -> None:
         """See ports.Host."""
+        self._events.close()
         with errors.translated(self._name):
             self._link.close()
 
@@ -327,8 +328,9 @@ class LibvirtHost:
             yield "process", str(pid), vm
 
     def _state_of(self, vm: str) -> VmState:
-        info = self.find_vm(vm)
-        return info.state if info else VmState.STOPPED
+        domain = self._find_domain(vm)
+        with errors.translated(vm):
+            return _state(domain) if domain else VmState.STOPPED
 
     def _find_domain(self, name: str) -> libvirt.virDomain | None:
         """libvirt's own lookup minds case; Windows names do not."""
@@ -353,10 +355,7 @@ class LibvirtHost:
         """None when the VM has gone since it was found."""
         try:
             with errors.translated(domain.name()):
-                state = _STATES.get(domain.state()[0], VmState.UNKNOWN)
-                if state is VmState.STOPPED and domain.hasManagedSaveImage():
-                    state = VmState.SAVED
-                return domain_xml.parse_vm(domain.XMLDesc(), self._name, state)
+                return domain_xml.parse_vm(domain.XMLDesc(), self._name, _state(domain))
         except NotFound:
             return None
 
@@ -393,6 +392,12 @@ def _is_active(domain: libvirt.virDomain) -> bool:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return False
         raise
+
+
+def _state(domain: libvirt.virDomain) -> VmState:
+    state = _STATES.get(domain.state()[0], VmState.UNKNOWN)
+    saved = state is VmState.STOPPED and domain.hasManagedSaveImage()
+    return VmState.SAVED if saved else state
 
 
 def _check_ours(vm: VmInfo) -> None:

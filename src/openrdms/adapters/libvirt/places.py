@@ -42,10 +42,6 @@ class Places:
         return self.state_dir / "libvirt/nvram"
 
     @property
-    def _serial(self) -> Path:
-        return self.state_dir / "libvirt/serial"
-
-    @property
     def _vnc(self) -> Path:
         return self.runtime_dir / "vnc"
 
@@ -59,7 +55,7 @@ class Places:
         OperationFailed names a directory on the way there that it cannot pass through.
         """
         self.desktops.mkdir(mode=0o711, parents=True, exist_ok=True)
-        for directory in (self._nvram, self._serial, self._vnc, self._agent):
+        for directory in (self._nvram, self._vnc, self._agent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if account:
                 os.chown(directory, account.uid, account.gid)
@@ -74,7 +70,6 @@ class Places:
             network=network,
             disk=disk,
             nvram=self._nvram / f"{vm}.fd",
-            serial_log=self._serial / f"{vm}.log",
             vnc_socket=self._vnc / vm,
             agent_socket=self._agent / vm,
         )
@@ -89,8 +84,6 @@ class Places:
 
     def remove_files(self, vm: str) -> None:
         """Remove what a VM that is no longer defined may have left beside its disk."""
-        logs = [self._serial / f"{vm}.log"]
-        if self.root:
-            logs.append(self.root / "log/qemu" / f"{vm}.log")
+        logs = [self.root / "log/qemu" / f"{vm}.log"] if self.root else []
         for file in (self._nvram / f"{vm}.fd", self._vnc / vm, self._agent / vm, *logs):
             file.unlink(missing_ok=True)

@@ -167,6 +167,8 @@ def copy_sparse(source: Path, target: Path) -> None:
 def export(source: Path, form: str, target: Path) -> int:
     """Write ``source`` with all it is based on to a new qcow2 file; returns virtual bytes.
 
+    Everybody may read the file, as with images: QEMU's account is another than ours. What guards
+    it is its directory.
     ``form`` is its format: what a raw disk holds is the guest's and must not be taken for ours.
     Raises OutOfSpace before writing. A failure leaves nothing.
     """
@@ -180,6 +182,7 @@ def export(source: Path, form: str, target: Path) -> int:
             arguments = ["-f", form, "-O", "qcow2", str(source), str(part)]
             processes.run(["qemu-img", "convert", *arguments])
             size = _ask_qemu_img("info", "-f", "qcow2", str(part))["virtual-size"]
+            part.chmod(0o644)
             _put_in_place(part, target)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -51,7 +51,6 @@ WIRING = Wiring(
     network=Network(),
     disk=Path("/state/desktops/desk-1.2.qcow2"),
     nvram=Path("/state/nvram/desk-1.fd"),
-    serial_log=Path("/state/serial/desk-1.log"),
     vnc_socket=Path("/run/vnc/desk-1"),
     agent_socket=Path("/run/agent/desk-1"),
 )
