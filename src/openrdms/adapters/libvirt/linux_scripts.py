@@ -24,10 +24,10 @@ esac
 
 ENVIRONMENT = """
 user=$1 uid=$2 scope=$3
-pattern='^(DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS|XDG_SEAT_PATH)='
+names='DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|HOME|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS|XDG_SEAT_PATH'
 slice=user.slice/user-$uid.slice/$scope/cgroup.procs
 for pid in $(cat "/sys/fs/cgroup/$slice" "/sys/fs/cgroup/systemd/$slice" 2>/dev/null); do
-    found=$(tr '\\0' '\\n' < "/proc/$pid/environ" | grep -E "$pattern")
+    found=$(tr '\\0' '\\n' < "/proc/$pid/environ" | grep -E "^($names)=")
     case $found in *DISPLAY=*DBUS_SESSION_BUS* | *DBUS_SESSION_BUS*DISPLAY=*) break ;; esac
 done
 [ -n "$found" ] || exit 0
@@ -82,7 +82,7 @@ case $cards in
         ;;
 esac
 key=/etc/ssl/private/ssl-cert-snakeoil.key
-if [ -d /etc/ssl/private ] && getent group ssl-cert > /dev/null &&
+if command -v openssl > /dev/null && getent group ssl-cert > /dev/null &&
     { [ ! -e $key ] || [ "${renamed:-}" ]; }; then
     (umask 077; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
         -subj "/CN=$hostname" -keyout $key -out /etc/ssl/certs/ssl-cert-snakeoil.pem 2> /dev/null)
