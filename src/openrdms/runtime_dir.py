@@ -24,6 +24,7 @@ def make_runtime_dir(state_dir: Path) -> Path:
     """
     target = state_dir.resolve(strict=True)
     parent = _parent()
+    _forget_removed(parent)
     link = parent / hashlib.sha256(os.fsencode(target)).hexdigest()[:8]
     if not link.is_symlink() or link.readlink() != target:
         fresh = parent / f".{link.name}.{os.getpid()}"
@@ -31,6 +32,13 @@ def make_runtime_dir(state_dir: Path) -> Path:
         fresh.symlink_to(target)
         fresh.replace(link)
     return link
+
+
+def _forget_removed(parent: Path) -> None:
+    """Remove links to state directories that are gone."""
+    for link in parent.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink(missing_ok=True)
 
 
 def _parent() -> Path:

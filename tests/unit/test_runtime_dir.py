@@ -76,3 +76,13 @@ def test_long_or_missing_session_directory_is_not_used(
     link = make_runtime_dir(state_dir)
     assert link.parent == Path(f"/tmp/openrdms-{os.geteuid()}")
     link.unlink()
+
+
+def test_links_to_removed_state_directories_go(state_dir: Path, tmp_path: Path) -> None:
+    removed = tmp_path / "removed"
+    removed.mkdir()
+    stale = make_runtime_dir(removed)
+    removed.rmdir()
+    kept = make_runtime_dir(state_dir)
+    assert kept.is_symlink()
+    assert not stale.is_symlink()
