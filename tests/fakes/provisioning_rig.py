@@ -1,7 +1,6 @@
 """Provisioning over the simulator in one directory, without front ends.
 
-A rig is one life of the service: open it again on the same directory for the next one. Several
-lives in one process are possible because ``close`` abandons workflows as a crash would.
+A rig is one life of the service: open it again on the same directory for the next one.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ class JobEngine:
             run.wake()
 
     def close(self) -> None:
-        """Abandon all workflows where they are, as a crash would. For tests of several services
-        in one process; a service that ends just exits.
+        """End all workflows where they are. For tests of several services in one process: DBOS
+        then takes them for failed, and ``start`` begins them anew. A service just exits.
         """
         DBOS.destroy(destroy_registry=True)
 

@@ -101,7 +101,7 @@ async def await_agent(work: Work, row: JobDesktop) -> None:
     guest = work.host(row).guest(row.name)
     with work.tools.agents.watch(row.host, row.name) as heard:
         while clock() < deadline:
-            await work.wait(heard, RECHECK)
+            await work.wait(heard, min(RECHECK, deadline - clock()))
             timeout = AGENT_TIMEOUT if heard.is_set() else RECHECK_TIMEOUT
             heard.clear()
             try:

@@ -1,0 +1,290 @@
+"""Desktops that fail, hosts that go away, cancels at awkward moments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.provisioning_rig import FAST, POOL, Faults, Meddled, Rig, create, later
+from openrdms.adapters import simulator
+from openrdms.model import errors
+from openrdms.model.collection import CollectionState
+from openrdms.model.job import JobAction, VmStatus
+from openrdms.model.provisioning import OnError
+
+THREE = [("host1.sim.local", 2), ("host2.sim.local", 1)]
+BROKEN = errors.OperationFailed("the disk is full of holes")
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, faults: Faults) -> Iterator[Rig]:
+    rig = Rig(tmp_path, wrap_host=faults.wrap).resume()
+    rig.add_collection()
+    yield rig
+    rig.close()
+
+
+PHASES = ["create_disk", "define", "start", "ping", "set_identity"]
+
+
+@pytest.mark.parametrize("call", PHASES)
+def test_on_error_stop_takes_back_what_is_not_finished(rig: Rig, faults: Faults, call: str) -> None:
+    faults.plan[call, "pool-2"] = BROKEN
+    report = rig.run(create(THREE))
+    assert report.state is CollectionState.JOB_ABORTED is rig.state()
+    assert report.failed == 1
+    failed = report.desktops[1]
+    assert (failed.status, failed.error) == (VmStatus.FAILED, str(BROKEN))
+    assert failed.undone[-1] == "disk"
+    kept = [d.name for d in report.desktops if d.status is VmStatus.COMPLETE]
+    stopped = [d for d in report.desktops if d.status is VmStatus.CANCELLED]
+    assert all("stopped at an error" in d.error for d in stopped)
+    assert len(kept) + len(stopped) == 2
+    assert sorted(rig.vms()) == kept == [d.name for d in rig.store.list_desktops()]
+    assert rig.orphans() == []
+
+
+@pytest.mark.parametrize("call", PHASES)
+def test_on_error_continue_finishes_the_others(rig: Rig, faults: Faults, call: str) -> None:
+    faults.plan[call, "pool-2"] = BROKEN
+    report = rig.run(create(THREE, on_error=OnError.CONTINUE))
+    assert report.state is CollectionState.JOB_COMPLETED
+    assert (report.requested, report.succeeded, report.failed) == (3, 2, 1)
+    assert sorted(rig.vms()) == ["pool-1", "pool-3"]
+    assert rig.orphans() == []
+
+
+def test_a_defect_fails_the_desktop_and_ends_the_job(rig: Rig, faults: Faults) -> None:
+    faults.plan["define", "pool-2"] = ZeroDivisionError("a defect")
+    report = rig.run(create(THREE))
+    assert report.state is CollectionState.JOB_ABORTED
+    assert "a defect" in report.desktops[1].error
+
+
+def test_name_taken_by_a_stranger_meanwhile_leaves_the_stranger(rig: Rig, faults: Faults) -> None:
+    def meddle(call: str, vm: str) -> None:
+        if (call, vm) == ("define", "pool-1") and not rig.vms():
+            simulator.add_stranger(rig.simulator, "host1.sim.local", "pool-1")
+
+    faults.__class__.__call__, original = lambda self, call, vm: meddle(call, vm), Faults.__call__
+    try:
+        report = rig.run(create([("host1", 1)]))
+    finally:
+        faults.__class__.__call__ = original
+    assert report.state is CollectionState.JOB_ABORTED
+    assert list(rig.vms()) == ["pool-1"]
+    vm = rig.hosts.get("host1").find_vm("pool-1")
+    assert vm is not None
+    assert vm.ownership is None
+
+
+def test_temporary_trouble_is_waited_out(tmp_path: Path) -> None:
+    left = {"host1.sim.local": 2}
+
+    def meddle(call: str, vm: str) -> None:
+        if call == "start" and left["host1.sim.local"]:
+            left["host1.sim.local"] -= 1
+            raise errors.HostUnavailable("not now")
+
+    def wrap(host: Any) -> Any:
+        return Meddled(host, meddle)
+
+    rig = Rig(tmp_path, wrap_host=wrap).resume()
+    rig.add_collection()
+    assert rig.run(create()).succeeded == 2
+    rig.close()
+
+
+def test_agent_that_never_answers_fails_the_desktop(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FAST.replace("boot_ms=10", "boot_ms=600000"), boot_deadline=0.5).resume()
+    rig.add_collection()
+    report = rig.wait(rig.execute(create([("host1", 1)])), 40)
+    assert "agent did not answer" in report.desktops[0].error
+    assert rig.files() == []
+    rig.close()
+
+
+def test_patch_that_fails_goes_back_to_the_old_disk(rig: Rig, faults: Faults) -> None:
+    rig.run(create(THREE))
+    before = rig.store.list_desktops()
+    faults.plan["set_identity", "pool-2"] = BROKEN
+    report = rig.run(later(JobAction.PATCH))
+    assert report.state is CollectionState.UPDATE_FAILED is rig.state()
+    new = {d.name for d in report.desktops if d.status is VmStatus.COMPLETE}
+    assert "pool-2" not in new
+    expected = [replace(d, generation=2) if d.name in new else d for d in before]
+    assert rig.store.list_desktops() == expected
+    assert rig.vms() == {d.name: [f"{d.name}.{d.generation}.qcow2"] for d in expected}
+    assert len(rig.files()) == 3
+    assert rig.hosts.get("host1").find_vm("pool-2").state.name == "RUNNING"  # type: ignore[union-attr]
+    assert rig.orphans() == []
+
+
+def test_delete_goes_on_after_a_failure_and_may_be_repeated(rig: Rig, faults: Faults) -> None:
+    rig.run(create(THREE))
+    faults.plan["undefine", "pool-2"] = BROKEN
+    report = rig.run(later(JobAction.DELETE))
+    assert (report.state, report.failed) == (CollectionState.JOB_COMPLETED, 1)
+    assert [d.name for d in rig.store.list_desktops()] == ["pool-2"]
+    faults.plan.clear()
+    assert rig.run(later(JobAction.DELETE)).succeeded == 1
+    assert rig.files() == []
+
+
+# cancel
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[Rig]:
+    """Guests that never come up: jobs stay where agents are awaited."""
+    rig = Rig(tmp_path, FAST.replace("boot_ms=10", "boot_ms=600000"), boot_deadline=600).resume()
+    rig.add_collection()
+    yield rig
+    rig.close()
+
+
+def begin(rig: Rig) -> str:
+    guid = rig.execute(create(THREE))
+    rig.wait_until(lambda: len(rig.vms()) == 3)
+    return guid
+
+
+def test_cancel_interrupts_waits_and_leaves_nothing(slow: Rig) -> None:
+    guid = begin(slow)
+    begun = time.monotonic()
+    slow.provisioning.cancel(guid.strip("{}").lower())
+    assert slow.report(guid).state in (
+        CollectionState.CANCEL_INPROGRESS,
+        CollectionState.JOB_ABORTED,
+    )
+    report = slow.wait(guid)
+    assert time.monotonic() - begun < 5
+    assert report.state is CollectionState.JOB_ABORTED is slow.state()
+    assert (report.succeeded, report.failed, report.percent) == (0, 0, 100)
+    assert {d.status for d in report.desktops} == {VmStatus.CANCELLED}
+    assert {d.undone[-2:] for d in report.desktops} == {("define", "disk")}
+    assert (slow.vms(), slow.files(), slow.store.list_desktops()) == ({}, [], [])
+    assert slow.orphans() == []
+
+
+def test_cancelling_twice_is_harmless(slow: Rig) -> None:
+    guid = begin(slow)
+    slow.provisioning.cancel(guid)
+    slow.provisioning.cancel(guid)
+    slow.wait(guid)
+    slow.provisioning.cancel(guid)
+    assert slow.state() is CollectionState.JOB_ABORTED
+
+
+def test_collection_takes_a_new_job_after_a_cancel(slow: Rig) -> None:
+    guid = begin(slow)
+    with pytest.raises(errors.InvalidOperation, match="CREATE_VIRTUAL_DESKTOP_INPROGRESS"):
+        slow.execute(create())
+    slow.provisioning.cancel(guid)
+    slow.wait(guid)
+    assert slow.run(create(start=False)).succeeded == 2
+
+
+def test_finished_job_is_not_cancelled(rig: Rig) -> None:
+    guid = rig.execute(create())
+    rig.wait(guid)
+    with pytest.raises(errors.InvalidOperation, match="ended"):
+        rig.provisioning.cancel(guid)
+    assert rig.state() is CollectionState.JOB_COMPLETED
+
+
+def test_running_delete_is_not_cancelled(rig: Rig, faults: Faults) -> None:
+    rig.run(create())
+    faults.plan["destroy", "pool-1"] = errors.HostUnavailable("not now")
+    guid = rig.execute(later(JobAction.DELETE))
+    with pytest.raises(errors.InvalidOperation, match="Delete"):
+        rig.provisioning.cancel(guid)
+    faults.plan.clear()
+    assert rig.wait(guid).succeeded == 2
+
+
+def test_cancel_in_the_last_moment_still_takes_everything_back(tmp_path: Path) -> None:
+    """Every desktop is finished and the end is about to be written when the cancel comes."""
+    rig: Rig
+
+    def at_the_end(call: str, vm: str) -> None:
+        if call == "end_job":
+            rig.provisioning.cancel(rig.provisioning.list_guids(running=True)[0])
+
+    def wrap(store: Any) -> Any:
+        return Meddled(store, at_the_end)
+
+    rig = Rig(tmp_path, wrap_store=wrap).resume()
+    rig.add_collection()
+    report = rig.wait(rig.execute(create(THREE)))
+    assert report.state is CollectionState.JOB_ABORTED
+    assert {d.undone for d in report.desktops} == {("identity", "start", "define", "disk")}
+    assert (rig.vms(), rig.files(), rig.store.list_desktops()) == ({}, [], [])
+    rig.close()
+
+
+def test_cancelled_patch_keeps_finished_desktops(rig: Rig, faults: Faults) -> None:
+    """host2 is finished while host1 still waits for its host to come back."""
+    rig.run(create(THREE))
+    before = rig.store.list_desktops()
+    for name in ("pool-1", "pool-2"):
+        faults.plan["set_identity", name] = errors.HostUnavailable("not now")
+    guid = rig.execute(later(JobAction.PATCH, on_error=OnError.CONTINUE))
+    rig.wait_until(lambda: rig.report(guid).succeeded == 1)
+    rig.provisioning.cancel(guid)
+    report = rig.wait(guid)
+    assert report.state is CollectionState.UPDATE_CANCELLED is rig.state()
+    assert [d.status for d in report.desktops] == [
+        VmStatus.CANCELLED,
+        VmStatus.CANCELLED,
+        VmStatus.COMPLETE,
+    ]
+    assert [bool(d.undone) for d in report.desktops] == [True, True, False]
+    assert rig.files() == ["pool-1.1.qcow2", "pool-2.1.qcow2", "pool-3.2.qcow2"]
+    assert rig.store.list_desktops() == [*before[:2], replace(before[2], generation=2)]
+    assert rig.orphans() == []
+
+
+def test_undo_is_tried_until_the_host_is_back(slow: Rig) -> None:
+    guid = begin(slow)
+    simulator.set_fault(slow.simulator, "host1.sim.local", fault="down")
+    slow.provisioning.cancel(guid)
+    slow.wait_until(lambda: "host1" in slow.report(guid).desktops[0].error)
+    assert slow.report(guid).state is CollectionState.CANCEL_INPROGRESS
+    simulator.set_fault(slow.simulator, "host1.sim.local")
+    assert slow.wait(guid).state is CollectionState.JOB_ABORTED
+    assert (slow.files(), slow.orphans()) == ([], [])
+
+
+def test_cancel_before_the_plan_makes_nothing(tmp_path: Path) -> None:
+    """The service dies right after it accepted the job; the next one finds it cancelled."""
+    from fakes.provisioning_rig import now
+    from openrdms.model.provisioning import parse_job, render_job
+    from openrdms.services.provisioning.acceptance import Acceptance
+
+    rig = Rig(tmp_path)
+    rig.add_collection()
+    text = render_job(create())
+    rules = Acceptance(rig.store, rig.hosts, rig.images)
+    job, settings = rules.make_job(parse_job(text), text, now())
+    rig.store.accept_job(job, settings)
+    rig.store.request_cancel(job.guid, now())
+    rig.resume()
+    report = rig.wait(job.guid)
+    assert (report.state, report.requested, report.desktops) == (
+        CollectionState.JOB_ABORTED,
+        2,
+        (),
+    )
+    assert rig.store.find_provisioning(POOL) is not None
+    rig.close()

@@ -1,0 +1,136 @@
+"""ProvisioningPrepJob: an image from a VM that stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.provisioning_rig import FAST, Faults, Rig, create
+from openrdms.adapters import simulator
+from openrdms.model import errors
+from openrdms.model.collection import CollectionState
+from openrdms.model.image import GuestOs
+
+SECRET = "correct horse battery staple"
+EXPORT = "\\\\files\\exports\\IMGS\\__1"
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def rig(tmp_path: Path, faults: Faults) -> Iterator[Rig]:
+    """With two desktops of Pool, and the calls on hosts until then forgotten."""
+    rig = Rig(tmp_path, wrap_host=faults.wrap).resume()
+    rig.add_collection()
+    rig.run(create())
+    faults.calls.clear()
+    yield rig
+    rig.close()
+
+
+def prepare(rig: Rig, vm: str = "Pool-1", *, sysprep: bool = True) -> str:
+    return rig.provisioning.prepare(
+        collection="nobody",
+        host="HOST1",
+        vm=vm,
+        export_to=EXPORT,
+        sysprep=sysprep,
+        machine="machine",
+        user="administrator",
+        password=SECRET,
+    )
+
+
+def assert_vm_is_as_before(rig: Rig, vm: str, state: str) -> None:
+    found = {vm["name"]: vm["state"] for host in rig.truth()["hosts"] for vm in host["vms"]}
+    assert found == {"pool-1": "running", "pool-2": "running"} | {vm: state}
+    assert rig.vms()["pool-1"] == ["pool-1.1.qcow2"]
+    assert rig.orphans() == []
+    assert list((rig.simulator.parent / "state" / "prep").glob("*")) == []
+
+
+@pytest.mark.parametrize("sysprep", [True, False])
+def test_image_is_sealed_and_found_by_its_location(
+    rig: Rig, faults: Faults, *, sysprep: bool
+) -> None:
+    report = rig.wait(prepare(rig, sysprep=sysprep))
+    assert (report.state, report.collection) == (CollectionState.JOB_COMPLETED, "nobody")
+    assert [(d.name, d.host) for d in report.desktops] == [("pool-1", "host1.sim.local")]
+    image = rig.images.resolve(EXPORT)
+    assert (image.name, image.parent, image.generalised) == ("prep-pool-1", "tiny@1", sysprep)
+    assert image.disk.exists()
+    assert any(call == "generalise" for call, _ in faults.calls) == sysprep
+    assert ("generalise", "pool-1") not in faults.calls
+    assert rig.state() is CollectionState.JOB_COMPLETED
+    assert_vm_is_as_before(rig, "pool-1", "running")
+
+
+def test_desktops_are_made_from_what_was_prepared(rig: Rig) -> None:
+    rig.wait(prepare(rig))
+    rig.add_collection("New")
+    document = create(collection="New", name_prefix="new-", base_vm_location=EXPORT)
+    assert rig.run(document).succeeded == 2
+    assert {d.image for d in rig.store.list_desktops("New")} == {"prep-pool-1@1"}
+
+
+def test_vm_that_was_off_stays_off(rig: Rig) -> None:
+    rig.hosts.get("host1").destroy("pool-1")
+    rig.wait(prepare(rig))
+    assert_vm_is_as_before(rig, "pool-1", "stopped")
+
+
+def test_stranger_is_copied_as_its_definition_says(rig: Rig) -> None:
+    simulator.add_stranger(rig.simulator, "host1.sim.local", "master", running=False)
+    rig.wait(prepare(rig, "master"))
+    image = rig.images.resolve(EXPORT)
+    assert (image.name, image.parent, image.os) == ("prep-master", "", GuestOs.LINUX)
+    assert_vm_is_as_before(rig, "master", "stopped")
+
+
+@pytest.mark.parametrize("call", ["export_disk", "define", "generalise"])
+def test_failure_drops_the_copy_and_leaves_the_vm(rig: Rig, faults: Faults, call: str) -> None:
+    class Everyone(dict[tuple[str, str], Exception]):
+        """The copy's name is not known before; the call alone decides."""
+
+        def __contains__(self, key: object) -> bool:
+            return isinstance(key, tuple) and key[0] == call
+
+        def __missing__(self, key: object) -> Exception:
+            return errors.OperationFailed("no such luck")
+
+    faults.plan = Everyone()
+    report = rig.wait(prepare(rig))
+    assert (report.state, report.failed) == (CollectionState.JOB_ABORTED, 1)
+    assert "no such luck" in report.desktops[0].error
+    assert_vm_is_as_before(rig, "pool-1", "running")
+    with pytest.raises(errors.InvalidParameter):
+        rig.images.resolve(EXPORT)
+
+
+def test_cancel_drops_the_copy_and_starts_the_vm_again(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, FAST.replace("boot_ms=10", "boot_ms=1200")).resume()
+    rig.add_collection()
+    rig.run(create())
+    guid = prepare(rig)
+    rig.wait_until(lambda: any(vm.startswith("prep-") for vm in rig.vms()))
+    with pytest.raises(errors.InvalidOperation, match="in work"):
+        prepare(rig)
+    rig.provisioning.cancel(guid)
+    report = rig.wait(guid)
+    assert report.state is CollectionState.JOB_ABORTED
+    assert report.desktops[0].undone[-1] == "shut down"
+    assert_vm_is_as_before(rig, "pool-1", "running")
+    assert [image.name for image in rig.images.list()] == ["tiny"]
+    rig.close()
+
+
+def test_password_is_nowhere(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.wait(prepare(rig))
+    for file in rig.simulator.parent.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+    assert SECRET not in caplog.text

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from openrdms.jobs.engine import JobEngine, Run, Step, Workflow
+
+GUID = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3A}"
+Launch = Callable[[Workflow], JobEngine]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Opens the engine on the same database each time, abandoning the one before."""
+    engines: list[JobEngine] = []
+
+    def open_one(workflow: Workflow) -> JobEngine:
+        if engines:
+            engines.pop().close()
+        engine = JobEngine(tmp_path / "jobs.sqlite")
+        engines.append(engine)
+        engine.launch(workflow)
+        return engine
+
+    yield open_one
+    engines.pop().close()
+
+
+class Trace:
+    """Steps as they were run, and a moment to wait for."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.reached = threading.Event()
+
+    def step(self, run: Run, name: str) -> Step[str]:
+        async def body() -> str:
+            self.steps.append(name)
+            return name
+
+        return run.reserve(name, body)
+
+
+def test_steps_are_run_once_whatever_order_they_end_in(launch: Launch) -> None:
+    trace = Trace()
+
+    async def workflow(run: Run) -> None:
+        steps = [trace.step(run, f"step {n}") for n in range(5)]
+        assert await asyncio.gather(*(s() for s in reversed(steps))) == [
+            f"step {n}" for n in (4, 3, 2, 1, 0)
+        ]
+        trace.reached.set()
+
+    launch(workflow).start(GUID)
+    assert trace.reached.wait(10)
+    assert sorted(trace.steps) == [f"step {n}" for n in range(5)]
+
+
+KILLED = """
+import asyncio, os, sys, threading
+from pathlib import Path
+from openrdms.jobs.engine import JobEngine
+
+async def workflow(run):
+    one, two = run.reserve("one", lambda: asyncio.sleep(0)), run.reserve("two", die)
+    await one()
+    await two()
+
+async def die():
+    os.kill(os.getpid(), 9)
+
+engine = JobEngine(Path(sys.argv[1]))
+engine.launch(workflow)
+engine.start(sys.argv[2])
+threading.Event().wait(20)
+"""
+
+
+def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: Launch) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "jobs.sqlite"), GUID]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    trace = Trace()
+
+    async def workflow(run: Run) -> None:
+        one, two = trace.step(run, "one"), trace.step(run, "two")
+        await one()
+        await two()
+        trace.reached.set()
+
+    launch(workflow)
+    assert trace.reached.wait(15)
+    assert trace.steps == ["two"]
+
+
+def test_a_workflow_that_is_under_way_is_not_started_again(launch: Launch) -> None:
+    runs: list[str] = []
+    release = threading.Event()
+
+    async def workflow(run: Run) -> None:
+        runs.append(run.guid)
+        await asyncio.to_thread(release.wait, 10)
+
+    engine = launch(workflow)
+    engine.start(GUID)
+    engine.start(GUID)
+    release.set()
+    assert runs in ([], [GUID])
+
+
+def test_a_failed_workflow_is_started_anew(launch: Launch) -> None:
+    ends: list[str] = []
+    again = threading.Event()
+
+    async def failing(run: Run) -> None:
+        ends.append("failed")
+        raise ZeroDivisionError
+
+    async def working(run: Run) -> None:
+        assert run.guid == GUID
+        again.set()
+
+    engine = launch(failing)
+    engine.start(GUID)
+    for _ in range(200):
+        if ends:
+            break
+        threading.Event().wait(0.05)
+    threading.Event().wait(0.5)
+    engine = launch(working)
+    engine.start(GUID)
+    assert again.wait(10)
+
+
+def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
+    started, halted = threading.Event(), threading.Event()
+
+    async def workflow(run: Run) -> None:
+        started.set()
+        await run.halt.wait()
+        halted.set()
+
+    engine = launch(workflow)
+    engine.wake(GUID)
+    engine.start(GUID)
+    assert started.wait(10)
+    engine.wake("{another}")
+    assert not halted.wait(0.1)
+    engine.wake(GUID)
+    assert halted.wait(5)
+
+
+def test_starting_before_launch_is_a_defect(tmp_path: Path) -> None:
+    engine = JobEngine(tmp_path / "jobs.sqlite")
+    with pytest.raises(RuntimeError):
+        engine.start(GUID)
+    engine.close()
