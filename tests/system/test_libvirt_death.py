@@ -25,10 +25,8 @@ from openrdms.runtime_dir import make_runtime_dir
 state_dir, spec = pickle.load(sys.stdin.buffer)
 host = connect("qemu:///embed", state_dir, make_runtime_dir(state_dir))
 """
-START_AND_DIE = """
-host.create_disk(spec); host.define(spec); host.start(spec.name)
-os.kill(os.getpid(), 9)
-"""
+START = "host.create_disk(spec); host.define(spec); host.start(spec.name)\n"
+START_AND_DIE = START + "os.kill(os.getpid(), 9)\n"
 FIND = "pickle.dump((host.find_vm(spec.name), host.list_leftovers()), sys.stdout.buffer)"
 REMOVE = """
 host.destroy(spec.name); host.undefine(spec.name); host.delete_disk(spec.name, 1)
@@ -55,9 +53,11 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
     destroy_qemus(tmp_path)
 
 
-def run(script: str, state_dir: Path, spec: VmSpec) -> subprocess.CompletedProcess[bytes]:
+def run(
+    script: str, state_dir: Path, spec: VmSpec, before: str = ""
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", OPEN + script],
+        [sys.executable, "-c", "import os\n" + before + OPEN + script],
         input=pickle.dumps((state_dir, spec)),
         stdout=subprocess.PIPE,
         env={"OPEN": OPEN},
@@ -74,6 +74,14 @@ def test_vm_goes_on_and_is_found_again(state_dir: Path, spec: VmSpec) -> None:
     assert {left.kind for left in leftovers} == {"vm", "disk", "socket", "process"}
     assert {left.vm for left in leftovers} == {spec.name}
     assert pickle.loads(run(REMOVE, state_dir, spec).stdout) == []
+
+
+def test_vm_runs_where_new_files_are_private(state_dir: Path, spec: VmSpec) -> None:
+    """QEMU's account gets through although the service's umask closes all it makes to others."""
+    closed = "os.umask(0o077)\n"
+    assert run(START, state_dir, spec, before=closed).returncode == 0
+    vm, _ = pickle.loads(run(FIND, state_dir, spec).stdout)
+    assert vm.state == VmState.RUNNING
 
 
 def test_second_process_is_told_why_it_cannot_open(state_dir: Path, spec: VmSpec) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openrdms.adapters.libvirt.account import Account, let_use_kvm
+from openrdms.adapters.libvirt.account import Account, let_pass, let_use_kvm
 
 _SETTINGS = {
     "dynamic_ownership": 0,  # we give disks their owner; images stay as they are
@@ -26,9 +26,11 @@ def prepare(root: Path, account: Account | None) -> None:
     if account:
         let_use_kvm(account)
         settings |= {"user": account.name, "group": account.group}
-    directory = root / "etc"
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "qemu.conf").write_text(
+    for directory in ("etc", "lib"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    if account:
+        let_pass(account, root / "lib")  # there libvirt makes directories for QEMU
+    (root / "etc" / "qemu.conf").write_text(
         "".join(f"{key} = {_literal(value)}\n" for key, value in settings.items())
     )
 
