@@ -1,11 +1,12 @@
 """Kills a service at a chosen boundary of a job, opens it again and tells what came of it.
 
-    python crash_driver.py DIRECTORY --scenario create --kill 1 2 3 ...
-    python crash_driver.py DIRECTORY --scenario cancel --cancel-at 40 --kill 41 42 ...
+    python crash_driver.py DIRECTORY --scenario create                        at every boundary
+    python crash_driver.py DIRECTORY --scenario create --cancel-at 40 --kill 41 45
 
 A boundary is the moment before or after a call that changes something: on a host, in a guest, in
 the records. Boundaries are numbered as they come; ``--kill 0`` kills nowhere and so counts them.
-Each life is a forked process that ends by SIGKILL from itself. One line of JSON per kill.
+Each life is a forked process that ends by SIGKILL from itself. One line of JSON per kill; its
+``wrong`` is empty when all is well.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes import provisioning_rig as rigs
 from openrdms.model.collection import CollectionState
+from openrdms.model.host import VmSpec, VmState
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import JobDocument
+from openrdms.ports import Host
 
 CHANGING = frozenset(
     {
@@ -43,26 +46,52 @@ EXPORT = "C:\\Exports\\master"
 
 
 class Watched:
-    """A port in between, which tells of every changing call before and after it."""
+    """A port in between: tells of changing calls before and after them, notes what they make."""
 
-    def __init__(self, port: Any, tell: Callable[[str], None]) -> None:
+    def __init__(self, port: Any, tell: Callable[[str], None], note: Callable[[str], None]) -> None:
         self._port = port
         self._tell = tell
+        self._note = note
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._port, name)
         if name == "guest":
-            return lambda vm: Watched(value(vm), self._tell)
+            return lambda vm: Watched(value(vm), self._tell, self._note)
         if name not in CHANGING:
             return value
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self._tell(f"before {name}")
+            made = IS_NEW[name](self._port, *args) if name in IS_NEW else ""
             result = value(*args, **kwargs)
+            if made:
+                self._note(f"{name} {made}")
             self._tell(f"after {name}")
             return result
 
         return call
+
+
+def _new_disk(host: Host, spec: VmSpec) -> str:
+    name = f"{spec.name}.{spec.generation}.qcow2"
+    return "" if any(left.name == name for left in host.list_leftovers()) else name
+
+
+def _new_vm(host: Host, spec: VmSpec) -> str:
+    return "" if host.find_vm(spec.name) else spec.name
+
+
+def _new_start(host: Host, name: str) -> str:
+    vm = host.find_vm(name)
+    return name if vm and vm.state is not VmState.RUNNING else ""
+
+
+IS_NEW: dict[str, Callable[..., str]] = {
+    "create_disk": _new_disk,
+    "define": _new_vm,
+    "start": _new_start,
+}
+"""Names what the call is about to make, "" when it is there already."""
 
 
 class Boundaries:
@@ -112,12 +141,11 @@ SCENARIOS = {
 
 def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Path) -> None:
     """One life of the service: go on with what there is, or begin the job; then look around."""
-    rig = rigs.Rig(
-        directory,
-        PARAMETERS,
-        wrap_host=lambda host: Watched(host, boundaries),
-        wrap_store=lambda store: Watched(store, boundaries),
-    )
+
+    def watch(port: Any) -> Any:
+        return Watched(port, boundaries, lambda made: _append(directory / "made", made))
+
+    rig = rigs.Rig(directory, PARAMETERS, wrap_host=watch, wrap_store=watch)
     begun, cancelled = directory / "begun", directory / "cancelled"
     if not begun.exists():
         rig.add_collection()
@@ -155,9 +183,15 @@ def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Pa
                 "images": [image.reference for image in rig.images.list()],
                 "staging": [str(p) for p in (directory / "state" / "prep").glob("*")],
                 "boundaries": boundaries.names,
+                "made": (directory / "made").read_text().splitlines(),
             }
         )
     )
+
+
+def _append(file: Path, line: str) -> None:
+    with file.open("a") as lines:
+        lines.write(line + "\n")
 
 
 def _jobs(rig: rigs.Rig) -> list[str]:
@@ -206,6 +240,7 @@ def crash(directory: Path, name: str, kill_at: int, cancel_at: int = 0) -> dict[
 def judge(name: str, found: dict[str, Any]) -> list[str]:
     """What is wrong with how the job ended; nothing if all is well."""
     wrong = [f"orphan: {orphan}" for orphan in found["orphans"]]
+    made = found["made"]
     if found["staging"]:
         wrong.append(f"staging left: {found['staging']}")
     if found["cancelled"] and found["state"] == CollectionState.JOB_COMPLETED.name:
@@ -218,6 +253,9 @@ def judge(name: str, found: dict[str, Any]) -> list[str]:
         wrong.append(f"files {found['files']}, not {expected}")
     if set(found["vms"]) != set(found["records"]):
         wrong.append(f"VMs {sorted(found['vms'])}, records {sorted(found['records'])}")
+    # a Patch and a Prep stop what they start again
+    if name not in ("patch", "prep") and (twice := {m for m in made if made.count(m) > 1}):
+        wrong.append(f"done twice: {sorted(twice)}")
     prepared = any(image.startswith("prep-") for image in found["images"])
     if prepared != (name == "prep" and found["state"] == "JOB_COMPLETED"):
         wrong.append(f"images {found['images']}")
@@ -245,13 +283,19 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--scenario", choices=SCENARIOS, default="create")
     parser.add_argument("--cancel-at", type=int, default=0)
-    parser.add_argument("--kill", type=int, nargs="+", default=[0])
+    parser.add_argument("--kill", type=int, nargs="+", help="default: at every boundary")
     options = parser.parse_args()
-    for kill_at in options.kill:
-        found = crash(
-            options.directory / str(kill_at), options.scenario, kill_at, options.cancel_at
-        )
+
+    def run(kill_at: int) -> dict[str, Any]:
+        directory = options.directory / str(kill_at)
+        found = crash(directory, options.scenario, kill_at, options.cancel_at)
+        shutil.rmtree(directory)
         print(json.dumps(found | {"wrong": judge(options.scenario, found)}), flush=True)
+        return found
+
+    every = options.kill or range(max(1, options.cancel_at), len(run(0)["boundaries"]) + 1)
+    for kill_at in every:
+        run(kill_at)
 
 
 if __name__ == "__main__":
