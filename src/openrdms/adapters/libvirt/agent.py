@@ -15,6 +15,10 @@ from openrdms.adapters.libvirt import errors
 from openrdms.model.errors import GuestUnreachable
 
 
+_SLACK_SECONDS = 0.1
+"""What getting here takes of a whole number of seconds without costing the last one."""
+
+
 class AgentChannel(Protocol):
     """The agent of one VM."""
 
@@ -57,7 +61,7 @@ class LibvirtAgent:
         if not self._lock.acquire(timeout=timeout):
             raise GuestUnreachable(f"{self._vm}: the guest agent is busy")
         try:
-            seconds = max(1, int(deadline - time.monotonic()))
+            seconds = max(1, int(deadline - time.monotonic() + _SLACK_SECONDS))
             return json.loads(self._send(json.dumps(request), seconds))["return"]
         finally:
             self._lock.release()
