@@ -14,7 +14,6 @@ import libvirt_qemu
 from openrdms.adapters.libvirt import errors
 from openrdms.model.errors import GuestUnreachable
 
-
 _SLACK_SECONDS = 0.1
 """What getting here takes of a whole number of seconds without costing the last one."""
 

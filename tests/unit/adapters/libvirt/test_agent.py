@@ -93,7 +93,6 @@ def test_busy_agent_holds_a_caller_no_longer_than_its_timeout(
 ) -> None:
     begun = time.monotonic()
     with lock, pytest.raises(GuestUnreachable, match="desk"):
-        channel.call("guest-ping", timeout=2)
-    channel.call("guest-ping", timeout=0.2)
+        channel.call("guest-ping", timeout=0.2)
     assert time.monotonic() - begun < 1
     assert guest.requests == []
