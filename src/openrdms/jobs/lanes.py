@@ -10,8 +10,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_WIDTH = 8
-"""Calls at a time on one host; more only queue up behind its disk."""
+DEFAULT_WIDTH = 4
+"""Calls at a time on one host. More would queue up inside it, where a cancel cannot reach them."""
 
 
 class Halted(Exception):

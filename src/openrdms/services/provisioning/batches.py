@@ -139,7 +139,7 @@ async def _until_done(work: Work, act: Act, row: JobDesktop) -> None:
         try:
             return await act(work, row)
         except Exception as error:  # noqa: BLE001  giving up would leave an orphan behind
-            pause = min(_LONGEST_PAUSE, 0.1 * 2**attempt)
+            pause = min(_LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 10))
             _log.warning(
                 "cannot take back or clean up yet",
                 job=work.job.guid,

@@ -43,7 +43,7 @@ class Stage:
 
 async def make_disk(work: Work, row: JobDesktop) -> None:
     """The disk of the row's generation."""
-    await work.on_host(row, work.host(row).create_disk, work.spec(row))
+    await work.on_host(row, lambda: work.host(row).create_disk(work.spec(row)))
 
 
 async def delete_disk(work: Work, row: JobDesktop) -> None:
@@ -53,7 +53,7 @@ async def delete_disk(work: Work, row: JobDesktop) -> None:
 
 async def define(work: Work, row: JobDesktop) -> None:
     """The VM over its disk."""
-    await work.on_host(row, work.host(row).define, work.spec(row))
+    await work.on_host(row, lambda: work.host(row).define(work.spec(row)))
 
 
 async def undefine(work: Work, row: JobDesktop) -> None:
@@ -62,14 +62,14 @@ async def undefine(work: Work, row: JobDesktop) -> None:
 
 
 def _undefine(host: ports.Host, row: JobDesktop) -> None:
-    if _is_there(host, row):
+    if not _is_anothers(host, row):
         host.undefine(row.name)
 
 
-def _is_there(host: ports.Host, row: JobDesktop) -> bool:
-    """True when the VM of that name is the row's, not a stranger's that came before or after."""
+def _is_anothers(host: ports.Host, row: JobDesktop) -> bool:
+    """True when the VM of that name is not the row's: a stranger's that came before or after."""
     vm = host.find_vm(row.name)
-    return vm is not None and vm.uuid == row.uuid
+    return vm is not None and vm.uuid != row.uuid
 
 
 async def start(work: Work, row: JobDesktop) -> None:
@@ -89,7 +89,7 @@ async def destroy(work: Work, row: JobDesktop) -> None:
 
 
 def _destroy(host: ports.Host, row: JobDesktop) -> None:
-    if _is_there(host, row):
+    if not _is_anothers(host, row):
         host.destroy(row.name)
 
 
@@ -127,10 +127,12 @@ async def nothing(work: Work, row: JobDesktop) -> None:
 
 async def exchange_disk(work: Work, row: JobDesktop) -> None:
     """Patch: put the new disk under a stopped desktop."""
-    await work.on_host(row, _exchange, work.host(row), work.spec(row))
+    await work.on_host(row, lambda: _exchange(work.host(row), row, work.spec(row)))
 
 
-def _exchange(host: ports.Host, spec: VmSpec) -> None:
+def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
+    if _is_anothers(host, row):
+        raise errors.OperationFailed(f"{row.name} on {host.name} is another VM than on record")
     # no orderly shutdown: a pooled desktop's disk is thrown away with the exchange
     host.destroy(spec.name)
     host.define(spec)
@@ -138,17 +140,17 @@ def _exchange(host: ports.Host, spec: VmSpec) -> None:
 
 async def restore_disk(work: Work, row: JobDesktop) -> None:
     """Patch: back to the old disk, running again if it ran."""
-    if row.previous is None:
+    await work.on_host(row, lambda: _restore(work, row))
+
+
+def _restore(work: Work, row: JobDesktop) -> None:
+    host = work.host(row)
+    if row.previous is None or _is_anothers(host, row):
         return
-    spec = work.spec_of(row, row.previous, row.previous_image)
-    await work.on_host(row, _restore, work.host(row), spec, running=row.was_running)
-
-
-def _restore(host: ports.Host, spec: VmSpec, *, running: bool) -> None:
-    host.destroy(spec.name)
-    host.define(spec)
-    if running:
-        _start(host, spec.name)
+    host.destroy(row.name)
+    host.define(work.spec_of(row, row.previous, row.previous_image))
+    if row.was_running:
+        _start(host, row.name)
 
 
 async def start_again(work: Work, row: JobDesktop) -> None:

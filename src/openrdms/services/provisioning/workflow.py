@@ -68,6 +68,9 @@ async def _plan(work: Work) -> str:
             if pause is None or not isinstance(error, errors.HostUnavailable):
                 return str(error)
             await asyncio.sleep(pause)
+        except Exception as error:  # noqa: BLE001  a defect of ours must not leave a job without end
+            _log.exception("plan failed for a defect", job=work.job.guid)
+            return f"internal error: {error!r}"
     return ""
 
 
