@@ -42,7 +42,7 @@ def test_create_killed_in_every_step(service: Service) -> None:
     assert (report.state, report.statuses) == ("JOB_COMPLETED", {"made-1": "Complete"})
     assert service.find_orphans() == []
     assert len(service.find_qemus()) == 1
-    until("its user is logged on", lambda: list_sessions(wire, "made"), BOOT_S, 0.5)
+    until("its user is logged on", lambda: list_sessions(wire, "made"), BOOT_S, 2)
     remove_all(wire, "made")
     assert_empty(service)
     service.stop()

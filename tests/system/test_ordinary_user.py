@@ -92,7 +92,7 @@ def test_the_main_job_as_an_ordinary_user(user: User, services: ServiceFactory) 
         report = follow(wire, begin_create(wire, "mine", 1), BOOT_S)
         assert report.state == "JOB_COMPLETED"
         assert set(find_qemus(state_dir).values()) == {user.entry.pw_uid}
-        until("its user is logged on", lambda: list_sessions(wire, "mine"), BOOT_S, 0.5)
+        until("its user is logged on", lambda: list_sessions(wire, "mine"), BOOT_S, 2)
         remove_all(wire, "mine")
         assert find_qemus(state_dir) == {}
         assert service.find_orphans() == []
