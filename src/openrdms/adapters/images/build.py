@@ -77,7 +77,8 @@ def _install(
         str(work / "root"),
         *sources,
     ]
-    processes.run(argv, env=namespace.tools_env(), on_line=InstallProgress(report))
+    env = {**namespace.tools_env(), "TMPDIR": str(work)}  # what mmdebstrap leaves goes with it
+    processes.run(argv, env=env, on_line=InstallProgress(report))
 
 
 def _collect(recipe: Recipe, rights: Namespace, work: Path, target: Path, report: Report) -> None:
