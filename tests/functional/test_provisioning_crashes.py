@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import fakes.crash_driver
+from fakes.provisioning_rig import Rig, create
 
 DRIVER = Path(fakes.crash_driver.__file__)
 
@@ -62,3 +63,52 @@ def test_cancelled_and_killed_at_every_boundary(
 ) -> None:
     runs = drive(tmp_path, "--scenario", scenario, "--cancel-at", cancel_at)
     assert_all_well(runs)
+
+
+class Interrupted:
+    """A store whose n-th write of a batch fails once, before anything is written."""
+
+    def __init__(self, store: Any, failing_write: int) -> None:
+        self._store = store
+        self._left = failing_write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put_job_desktops(self, *args: Any, **kwargs: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise OSError("no space left on device")
+        self._store.put_job_desktops(*args, **kwargs)
+
+    @property
+    def was_interrupted(self) -> bool:
+        return self._left <= 0
+
+
+@pytest.mark.parametrize("failing_write", range(1, 11))
+def test_interrupted_batch_repeats_without_doing_any_desktop_twice(
+    tmp_path: Path, failing_write: int
+) -> None:
+    """Ten writes: intent and result of five phases."""
+    made: list[str] = []
+
+    def watch(host: Any) -> Any:
+        return fakes.crash_driver.Watched(host, lambda _name: None, made.append)
+
+    def interrupt(store: Any) -> Any:
+        return Interrupted(store, failing_write)
+
+    rig = Rig(tmp_path, wrap_host=watch, wrap_store=interrupt).resume()
+    rig.add_collection()
+    report = rig.run(create([("host1", 2)]))
+    store: Any = rig.store
+    assert store.was_interrupted
+    assert report.succeeded == 2
+    assert sorted(made) == [
+        *(f"create_disk pool-{n}.1.qcow2" for n in (1, 2)),
+        *(f"define pool-{n}" for n in (1, 2)),
+        *(f"start pool-{n}" for n in (1, 2)),
+    ]
+    assert rig.orphans() == []
+    rig.close()
