@@ -19,6 +19,9 @@ _SCOPE = re.compile(r"/(session-[^/\s]+\.scope)")
 _SETTLE = 0.3
 """Seconds between two looks at whether something has happened."""
 
+_LAST_TRY = 8.0
+"""Seconds that one more try at showing a message may take in a guest without KVM."""
+
 _ZENITY_PROOF = 1.0
 """Seconds a dialog must have stayed open to count as shown: it ends at once without a display."""
 
@@ -99,13 +102,21 @@ class LinuxGuest:
             deadline.pause(_SETTLE)
 
     def _show(self, session: GuestSession, title: str, text: str, deadline: Deadline) -> None:
+        """By notification or dialog; a session that is just starting has neither at first."""
+        while not self._try_to_show(session, title, text, deadline):
+            if deadline.left() < _LAST_TRY:
+                raise OperationFailed(
+                    f"{session.user}'s session shows neither notifications nor zenity dialogs"
+                )
+            deadline.pause(_SETTLE)
+
+    def _try_to_show(
+        self, session: GuestSession, title: str, text: str, deadline: Deadline
+    ) -> bool:
         environment, ours = self._look(session, deadline)
         if ours and self._notify(session.user, environment, title, text, deadline):
-            return
-        if not self._open_dialog(session.user, environment, title, text, deadline):
-            raise OperationFailed(
-                f"{session.user}'s session shows neither notifications nor zenity dialogs"
-            )
+            return True
+        return self._open_dialog(session.user, environment, title, text, deadline)
 
     def _look(self, session: GuestSession, deadline: Deadline) -> tuple[dict[str, str], bool]:
         """The session's environment, and whether its bus's notifications appear in it.
