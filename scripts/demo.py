@@ -189,10 +189,15 @@ def send_message(
     vm = str(session["VMName"])
     client.invoke(SESSION, "SendMessage", session_keys(session), Title=TITLE, Message=TEXT)
     picture = place.state_dir.parent / "message.png"
-    rdms("host", "screenshot", vm, str(picture), "--state-dir", str(place.state_dir))
+
+    def is_seen() -> bool:
+        rdms("host", "screenshot", vm, str(picture), "--state-dir", str(place.state_dir))
+        return read_message(place, vm) if place.simulated else read_screen(picture)
+
+    # A guest without KVM may take a moment to paint a session that has just begun.
+    found.message_in_guest = until("the message is on the screen", 60, is_seen)
     found.screenshot = str(picture)
-    found.message_in_guest = read_message(place, vm) if place.simulated else read_screen(picture)
-    say(f"  {session['UserName']} on {vm} sees it: {found.message_in_guest}; screen in {picture}")
+    say(f"  {session['UserName']} on {vm} sees it; the screen is in {picture}")
 
 
 def read_message(place: Place, vm: str) -> bool:
