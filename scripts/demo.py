@@ -348,17 +348,23 @@ def main() -> None:
     try:
         run(place, found)
     finally:
-        if not (place.keep or place.simulated):
+        if not place.keep:
             for pid in find_qemu(place):
                 os.kill(pid, signal.SIGKILL)
-    findings = {
-        name: value for name, value in asdict(found).items() if name != "ready_file" or value
-    }
-    if options.report:
-        options.report.write_text(json.dumps(findings, indent=1) + "\n")
-    print(json.dumps(findings, indent=1))
-    if not options.keep:
+        tell(found, options.report)
+    if not place.keep:
         shutil.rmtree(place.state_dir)
+
+
+def tell(found: Findings, file: Path | None) -> None:
+    """Print the findings, also those of a demonstration that failed, and write them to a file."""
+    findings = asdict(found)
+    if not found.ready_file:
+        del findings["ready_file"]
+    text = json.dumps(findings, indent=1)
+    print(text)
+    if file:
+        file.write_text(text + "\n")
 
 
 if __name__ == "__main__":
