@@ -57,7 +57,7 @@ def test_cancel_killed_in_every_step(service: Service) -> None:
         service.start(crashing_after(call))
         service.wait_for_death()
 
-    assert_aborted(service, "gone", guid)
+    assert_aborted(service, "gone", guid, "start, define, disk")
 
 
 def test_cancel_killed_while_the_identity_is_taken_back(service: Service) -> None:
@@ -68,7 +68,7 @@ def test_cancel_killed_while_the_identity_is_taken_back(service: Service) -> Non
     guid = guid or current_job(service, "late")
     cancel_and_die(service, guid)
 
-    assert_aborted(service, "late", guid)
+    assert_aborted(service, "late", guid, "identity, start, define, disk")
 
 
 def begin(service: Service, alias: str, seconds: float = 60) -> str:
@@ -95,12 +95,12 @@ def cancel_and_die(service: Service, guid: str) -> None:
     service.wait_for_death()
 
 
-def assert_aborted(service: Service, alias: str, guid: str) -> None:
+def assert_aborted(service: Service, alias: str, guid: str, undone: str) -> None:
     """Started once more, the service ends the job; nothing is left of it."""
     service.start()
     report = follow(service.wire(), guid)
     assert (report.state, report.statuses) == ("JOB_ABORTED", {f"{alias}-1": "Cancelled"})
-    assert "disk" in report.undone[f"{alias}-1"]
+    assert report.undone == {f"{alias}-1": undone}
     assert_empty(service)
     service.stop()
 
