@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -69,10 +70,10 @@ def slow(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFacto
 
 
 @pytest.fixture
-def running(slow: Service, request: pytest.FixtureRequest) -> Iterator[tuple[Wire, str]]:
+def running(slow: Service) -> Iterator[tuple[Wire, str]]:
     """A job that runs until the test has ended, on a collection of its own."""
     wire = slow.wire()
-    alias = f"r{abs(hash(request.node.name)) % 10_000}"
+    alias = f"r{uuid4().hex[:8]}"
     guid = begin_create(wire, alias, 2)
     yield wire, alias
     cancel(wire, guid)
@@ -288,9 +289,7 @@ def test_a_former_member_can_be_removed_again(wire: Wire, finished: str) -> None
     assert stranger.return_value == NOT_FOUND
 
 
-def test_session_methods_do_what_they_return(
-    service: Service, wire: Wire, finished: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_session_methods_do_what_they_return(service: Service, wire: Wire, finished: str) -> None:
     session = list_sessions(wire, "done")[0]
     message = {"Title": "Fire & flood", "Message": "Leave $(now); <please>\n\u00fcber \u2603"}
 
