@@ -73,11 +73,10 @@ class AgentGuest:
     def _choose(self, deadline: Deadline) -> _Driver:
         self._require_running()
         if self._driver is None:
-            system = self._channel.call("guest-get-osinfo", timeout=deadline.left()).get("id")
             commands = GuestCommands(self._channel)
             self._driver = (
                 WindowsGuest(commands, self._state)
-                if system == "mswindows"
+                if commands.identify(deadline) == "mswindows"
                 else LinuxGuest(commands)
             )
         return self._driver

@@ -71,9 +71,13 @@ class GuestCommands:
         *,
         stdin: str = "",
         env: Mapping[str, str] | None = None,
+        repeatable: bool = False,
     ) -> Output:
-        """Run to the end. OperationFailed when it cannot be started, GuestUnreachable in time."""
-        process = self.start(argv, deadline, stdin=stdin, env=env)
+        """Run to the end. OperationFailed when it cannot be started, GuestUnreachable in time.
+
+        Only what is ``repeatable`` is started again when it is unknown whether it was started.
+        """
+        process = self.start(argv, deadline, stdin=stdin, env=env, repeatable=repeatable)
         pause = _FIRST_PAUSE
         while (output := self.poll(process, deadline)) is None:
             deadline.pause(pause)
@@ -87,6 +91,7 @@ class GuestCommands:
         *,
         stdin: str = "",
         env: Mapping[str, str] | None = None,
+        repeatable: bool = False,
     ) -> int:
         """Start and return the guest's process id. With ``env``, it has only those variables."""
         request: dict[str, Any] = {
@@ -98,15 +103,31 @@ class GuestCommands:
             request["input-data"] = base64.b64encode(stdin.encode()).decode()
         if env is not None:
             request["env"] = [f"{name}={value}" for name, value in env.items()]
-        return int(self._channel.call("guest-exec", request, deadline.left())["pid"])
+        call = self._insist if repeatable else self._call
+        return int(call("guest-exec", request, deadline)["pid"])
 
     def poll(self, process: int, deadline: Deadline) -> Output | None:
         """What it left, None while it runs. An end is told once: the agent forgets it then."""
-        status = self._channel.call("guest-exec-status", {"pid": process}, deadline.left())
+        status = self._insist("guest-exec-status", {"pid": process}, deadline)
         if not status["exited"]:
             return None
         code = status.get("exitcode", -status.get("signal", 1))
         return Output(code, _decode(status, "out-data"), _decode(status, "err-data"))
+
+    def identify(self, deadline: Deadline) -> str:
+        """The ``id`` of guest-get-osinfo: a distribution's, or ``mswindows``."""
+        return str(self._insist("guest-get-osinfo", {}, deadline).get("id", ""))
+
+    def _call(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> Any:
+        return self._channel.call(command, arguments, deadline.left())
+
+    def _insist(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> Any:
+        """Ask until the deadline: libvirt itself waits 5 s for a busy guest's agent to wake."""
+        while True:
+            try:
+                return self._call(command, arguments, deadline)
+            except GuestUnreachable:
+                deadline.pause(_LONGEST_PAUSE)
 
 
 def _decode(status: dict[str, Any], name: str) -> bytes:

@@ -84,7 +84,8 @@ class LinuxGuest:
             raise OperationFailed("the guest still has a machine-id")
 
     def _script(self, script: str, deadline: Deadline, *arguments: str) -> Output:
-        return self._commands.run(["/bin/sh", "-c", script, "openrdms", *arguments], deadline)
+        argv = ["/bin/sh", "-c", script, "openrdms", *arguments]
+        return self._commands.run(argv, deadline, repeatable=True)
 
     def _get(self, session: GuestSession, deadline: Deadline) -> GuestSession:
         """The session as it is now. SessionGone when the id means another one, or none."""

@@ -58,6 +58,28 @@ def test_failed_command_tells_its_words() -> None:
         output.check("log off")
 
 
+class DrowsyAgent(FakeAgent):
+    """Does not answer in time, the first ``times`` times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        self.times -= 1
+        if self.times >= 0:
+            raise GuestUnreachable("not available for now")
+        return super().call(command, arguments, timeout)
+
+
+def test_busy_guest_is_asked_again_but_nothing_is_done_twice() -> None:
+    assert GuestCommands(DrowsyAgent(2)).run(["x"], Deadline(5), repeatable=True).code == 0
+    with pytest.raises(GuestUnreachable, match="not available"):
+        GuestCommands(DrowsyAgent(1)).run(["x"], Deadline(5))
+
+
 def test_guest_of_a_vm_that_is_off_is_not_asked() -> None:
     guest = open_guest(FakeAgent(), lambda: VmState.STOPPED)
     with pytest.raises(VmNotRunning):
