@@ -17,6 +17,8 @@ from openrdms.model.errors import GuestUnreachable, OperationFailed
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 _MOST_OUTPUT = 1 << 20
+_AT_ONCE = 0.5
+"""Seconds that a call to an agent which is connected, but does not answer, takes at least."""
 
 
 class Deadline:
@@ -122,12 +124,17 @@ class GuestCommands:
         return self._channel.call(command, arguments, deadline.left())
 
     def _insist(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> Any:
-        """Ask until the deadline: libvirt itself waits 5 s for a busy guest's agent to wake."""
+        """Ask a busy guest until the deadline: libvirt itself waits 5 s for its agent to wake.
+
+        One that fails at once is not connected, and it is no use to ask it again.
+        """
         while True:
+            begun = time.monotonic()
             try:
                 return self._call(command, arguments, deadline)
             except GuestUnreachable:
-                deadline.pause(_LONGEST_PAUSE)
+                if time.monotonic() - begun < _AT_ONCE:
+                    raise
 
 
 def _decode(status: dict[str, Any], name: str) -> bytes:

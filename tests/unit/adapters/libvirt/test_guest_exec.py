@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -59,25 +60,32 @@ def test_failed_command_tells_its_words() -> None:
 
 
 class DrowsyAgent(FakeAgent):
-    """Does not answer in time, the first ``times`` times."""
+    """Does not answer the first time, after so many seconds."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.times = times
+        self.seconds = seconds
+        self.asleep = True
 
     def call(
         self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
     ) -> Any:
-        self.times -= 1
-        if self.times >= 0:
-            raise GuestUnreachable("not available for now")
+        if self.asleep:
+            self.asleep = False
+            time.sleep(self.seconds)
+            raise GuestUnreachable("not available")
         return super().call(command, arguments, timeout)
 
 
 def test_busy_guest_is_asked_again_but_nothing_is_done_twice() -> None:
-    assert GuestCommands(DrowsyAgent(2)).run(["x"], Deadline(5), repeatable=True).code == 0
+    assert GuestCommands(DrowsyAgent(0.6)).run(["x"], Deadline(5), repeatable=True).code == 0
     with pytest.raises(GuestUnreachable, match="not available"):
-        GuestCommands(DrowsyAgent(1)).run(["x"], Deadline(5))
+        GuestCommands(DrowsyAgent(0.6)).run(["x"], Deadline(5))
+
+
+def test_guest_that_is_not_connected_is_not_asked_again() -> None:
+    with pytest.raises(GuestUnreachable, match="not available"):
+        GuestCommands(DrowsyAgent(0)).run(["x"], Deadline(5), repeatable=True)
 
 
 def test_guest_of_a_vm_that_is_off_is_not_asked() -> None:
