@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -12,11 +13,13 @@ from openrdms.cli.job import Wait, submit, wait_for
 from openrdms.cli.output import Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model.collection import CollectionState, CollectionType
+from openrdms.model.errors import WbemCode
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
+DESKTOP = "Win32_RDMSVirtualDesktop"
 PROPERTIES = "Win32_RDMSCollectionProperties"
 COLUMNS = ("Alias", "Name", "Type", "IsManaged", "CollectionDescription")
 _TYPES = {
@@ -56,7 +59,7 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
     instance = rdms.get(CLASS, {"Alias": alias})
     state = rdms.invoke(CLASS, "GetInt32Property", {"Alias": alias}, Key="CollectionState")
     job = rdms.invoke(CLASS, "GetStringProperty", {"Alias": alias}, Key="ProvisioningJobId")
-    made = rdms.invoke(PROPERTIES, "GetProvisioningProperties", {"Alias": alias})
+    made = _find_provisioning(rdms, alias)
     name = CollectionState(int(str(state["Value"]))).name
     return {**instance, "CollectionState": name, "ProvisioningJobId": job["Value"], **made}
 
@@ -69,7 +72,7 @@ def create(
     count: Count = 0,
     host: OnHosts = None,
     alias: Annotated[str, typer.Option(help="Alias; the name when not given.")] = "",
-    prefix: Annotated[str, typer.Option(help="Prefix of desktop names; 'ALIAS-' by itself.")] = "",
+    prefix: Annotated[str, typer.Option(help="Prefix of desktop names; made of the alias.")] = "",
     kind: Annotated[str, typer.Option("--type", help=", ".join(_TYPES))] = "pooled",
     description: Annotated[str, typer.Option(help="For administrators.")] = "",
     domain: Annotated[str, typer.Option(help="Domain that desktops are meant for.")] = "",
@@ -88,7 +91,7 @@ def create(
         collection=alias,
         disk_kind=DiskKind.LINKED if pooled else DiskKind.FULL,
         base_vm_location=image,
-        name_prefix=prefix or f"{alias}-",
+        name_prefix=prefix or _derive_prefix(alias),
         domain=domain,
         hosts=_allocate(count, host or []),
         start=start,
@@ -155,6 +158,7 @@ def delete(
     """Delete a collection; a managed one only when it has no desktops."""
     if desktops:
         _submit_delete(rdms, alias, (), wait=True)
+        _let_go(rdms, alias)
     rdms.delete(CLASS, {"Alias": alias})
     return None
 
@@ -171,6 +175,28 @@ def remove_desktop(rdms: RdmsClient, alias: Alias, vm: str) -> Result:
     """Take a desktop out of a collection; the VM stays."""
     rdms.invoke(CLASS, "RemoveVirtualDesktop", {"Alias": alias}, VMName=vm)
     return None
+
+
+def _find_provisioning(rdms: RdmsClient, alias: str) -> Row:
+    """How the collection's desktops are made; nothing before its first Create job."""
+    try:
+        return rdms.invoke(PROPERTIES, "GetProvisioningProperties", {"Alias": alias})
+    except Refused as refusal:
+        if refusal.return_value != WbemCode.NOT_FOUND:
+            raise
+        return {}
+
+
+def _derive_prefix(alias: str) -> str:
+    """The alias as far as the names of hosts may have it, and a hyphen."""
+    return f"{'-'.join(re.findall('[A-Za-z0-9]+', alias))}-"
+
+
+def _let_go(rdms: RdmsClient, alias: str) -> None:
+    """Take membership from what no job deletes: adopted VMs."""
+    for desktop in list(rdms.enumerate(DESKTOP)):
+        if str(desktop["CollectionAlias"]).casefold() == alias.casefold():
+            rdms.invoke(CLASS, "RemoveVirtualDesktop", {"Alias": alias}, VMName=desktop["Name"])
 
 
 def _create(rdms: RdmsClient, instance: Values, document: JobDocument, *, wait: bool) -> Row:
