@@ -216,11 +216,20 @@ def read_message(place: Place, vm: str) -> bool:
 
 
 def read_screen(picture: Path) -> bool:
-    """Read the words off the screenshot."""
-    words = subprocess.run(
-        ["tesseract", str(picture), "-", "--psm", "11"], check=True, capture_output=True, text=True
-    ).stdout.split()
-    return set(TEXT.split()) <= set(words)
+    """Read the words off the screenshot, as bright writing on a dark ground."""
+    image = picture.read_bytes()
+    for program in (
+        ["pngtopam"],
+        ["ppmtopgm"],
+        ["pamscale", "2"],
+        ["pamthreshold", "-simple", "-threshold", "0.7"],
+        ["pamtopnm"],
+        ["pnminvert"],
+        ["tesseract", "-", "-", "--psm", "11"],
+    ):
+        image = subprocess.run(program, input=image, check=True, capture_output=True).stdout
+    words = image.decode(errors="replace").split()
+    return set(TITLE.split() + TEXT.split()) <= set(words)
 
 
 def log_off(client: RdmsClient, session: dict[str, object], alias: str) -> bool:
