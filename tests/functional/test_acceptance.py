@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from conftest import ServiceFactory
-from live.rollout import COLLECTION, create_collection
+from live.rollout import create_collection
 from live.service import Service
 from live.service import rdms as run_rdms
 from openrdms import cli
@@ -86,18 +86,3 @@ def test_delete_with_desktops_lets_adopted_ones_go(service: Service, cluster: Pa
     [stranger] = rdms(service, "desktop", "list")
     assert (stranger["Name"], stranger["CollectionAlias"]) == ("Stranger", "")
     assert service.find_orphans() == []
-
-
-def test_no_export_is_in_progress_before_a_client_says_so(service: Service) -> None:
-    """Stock clients read it of every idle collection before they submit a job."""
-    wire = service.wire()
-    create_collection(wire, "Idle")
-    key = {"Key": "exportinprogress"}
-
-    unset = wire.invoke(COLLECTION, "GetStringProperty", {"Alias": "Idle"}, **key)
-    wire.invoke(COLLECTION, "SetStringProperty", {"Alias": "Idle"}, Value="Golden", **key)
-    written = wire.invoke(COLLECTION, "GetStringProperty", {"Alias": "Idle"}, **key)
-
-    assert (unset.return_value, unset.outputs["Value"]) == (0, "")
-    assert (written.return_value, written.outputs["Value"]) == (0, "Golden")
-    wire.delete(COLLECTION, Alias="Idle")

@@ -26,9 +26,6 @@ _ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
 }
 """Properties that are read from the collection itself (facts b.1) and never written."""
 
-_DEFAULTS = {"exportinprogress": ""}
-"""Properties that clients write, and read before they have: a fault would end their work."""
-
 
 class Collections:
     """Rules of Win32_RDMSVirtualDesktopCollection. Names are compared ignoring case."""
@@ -116,13 +113,10 @@ class Collections:
                 self._refuse_removal(collection, record, vm)
 
     def find_property(self, alias: str, key: str) -> int | str | None:
-        """The value of a property key, None when it was never set and has no default."""
+        """The value of a property key, None when it was never set."""
         collection = self.get(alias)
         read = _ROW_KEYS.get(_checked_key(key).casefold())
-        if read:
-            return read(collection)
-        value = self._store.get_property(alias, key)
-        return _DEFAULTS.get(key.casefold()) if value is None else value
+        return read(collection) if read else self._store.get_property(alias, key)
 
     def set_property(self, alias: str, key: str, value: int | str) -> None:
         """InvalidOperation for keys that this service writes itself."""
