@@ -58,7 +58,7 @@ class Service(Protocol):
         """Answer somebody without a name."""
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not an error
+class _Refused(Exception):
     """Answer with this status and headers, and no body."""
 
     def __init__(self, status: int, *headers: tuple[bytes, bytes]) -> None:

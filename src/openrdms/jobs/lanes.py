@@ -10,21 +10,18 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT_WIDTH = 4
-"""Calls at a time on one host. More would queue up inside it, where a cancel cannot reach them."""
-
 
 class Halted(Exception):
     """The job was told to begin nothing more before this call had begun."""
 
 
 class Lanes:
-    """One lane per name: at most ``width`` blocking calls at a time, in threads of its own.
+    """One lane per name: at most ``width(name)`` blocking calls at a time, in threads of its own.
 
     A slow host so holds up nobody but itself. Lanes belong to one event loop.
     """
 
-    def __init__(self, width: int = DEFAULT_WIDTH) -> None:
+    def __init__(self, width: Callable[[str], int]) -> None:
         self._width = width
         self._lanes: dict[str, tuple[asyncio.Semaphore, ThreadPoolExecutor]] = {}
 
@@ -49,8 +46,9 @@ class Lanes:
 
     def _lane(self, name: str) -> tuple[asyncio.Semaphore, ThreadPoolExecutor]:
         if name not in self._lanes:
-            threads = ThreadPoolExecutor(self._width, thread_name_prefix=f"lane-{name}")
-            self._lanes[name] = (asyncio.Semaphore(self._width), threads)
+            width = self._width(name)
+            threads = ThreadPoolExecutor(width, thread_name_prefix=f"lane-{name}")
+            self._lanes[name] = (asyncio.Semaphore(width), threads)
         return self._lanes[name]
 
     def close(self) -> None:

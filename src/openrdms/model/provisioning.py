@@ -48,7 +48,7 @@ _VM_ELEMENTS = (
     "UnattendXml",
 )
 _DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
-_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _DN_PART = re.compile(r"\s*(?:OU|CN|DC|O|C|L|ST)\s*=\s*(?:\\.|[^\\,=+<>#;\"])+", re.IGNORECASE)
 
@@ -354,7 +354,7 @@ def _check_names(document: JobDocument) -> None:
         _required("NamingPrefix", document.name_prefix)
     prefix = document.name_prefix
     if prefix and (not _PREFIX.fullmatch(prefix) or len(prefix) > MAX_NAME):
-        raise InvalidParameter("NamingPrefix", "only letters, digits and, not first, hyphens")
+        raise InvalidParameter("NamingPrefix", "only letters, digits and, not first, - and _")
 
 
 def _check_domain(document: JobDocument) -> None:

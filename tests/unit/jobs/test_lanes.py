@@ -20,7 +20,7 @@ def test_a_lane_does_no_more_than_its_width_at_once() -> None:
             busy -= 1
 
     async def run() -> None:
-        lanes = Lanes(3)
+        lanes = Lanes(lambda _: 3)
         await asyncio.gather(*(lanes.call("host", None, work) for _ in range(12)))
         lanes.close()
 
@@ -30,7 +30,7 @@ def test_a_lane_does_no_more_than_its_width_at_once() -> None:
 
 def test_a_slow_host_holds_up_nobody_else() -> None:
     async def run() -> None:
-        lanes, gate = Lanes(1), threading.Event()
+        lanes, gate = Lanes(lambda _: 1), threading.Event()
         slow = asyncio.create_task(lanes.call("slow", None, gate.wait, 5))
         assert await asyncio.wait_for(lanes.call("quick", None, lambda: 7), 1) == 7
         assert not slow.done()
@@ -43,7 +43,12 @@ def test_a_slow_host_holds_up_nobody_else() -> None:
 
 def test_nothing_begins_once_halted_and_what_began_ends() -> None:
     async def run() -> None:
-        lanes, halt, gate, begun = Lanes(1), asyncio.Event(), threading.Event(), threading.Event()
+        lanes, halt, gate, begun = (
+            Lanes(lambda _: 1),
+            asyncio.Event(),
+            threading.Event(),
+            threading.Event(),
+        )
 
         def first() -> str:
             begun.set()
@@ -68,7 +73,7 @@ def test_errors_come_through() -> None:
         raise KeyError("x")
 
     async def run() -> None:
-        lanes = Lanes()
+        lanes = Lanes(lambda _: 1)
         with pytest.raises(KeyError):
             await lanes.call("host", None, fail)
         lanes.close()

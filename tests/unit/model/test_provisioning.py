@@ -119,7 +119,7 @@ def test_missing_element_is_named(element: str) -> None:
         (">image:tiny<", f">{'x' * 5000}<", "BaseVmLocation"),
         (">image:tiny<", "><b/><", "BaseVmLocation"),
         (">sales-<", "><", "NamingPrefix"),
-        (">sales-<", ">sales_<", "NamingPrefix"),
+        (">sales-<", ">sales!<", "NamingPrefix"),
         (">sales-<", ">../x<", "NamingPrefix"),
         (">1</rdvp:NamingStartIndex", ">-1</rdvp:NamingStartIndex", "NamingStartIndex"),
         (">1</rdvp:NamingStartIndex", ">99999999999</rdvp:NamingStartIndex", "NamingStartIndex"),

@@ -101,7 +101,7 @@ async def define(work: Work, row: JobDesktop) -> None:
 async def generalise(work: Work, row: JobDesktop) -> None:
     """Take out what must not be cloned."""
     guest = work.host(row).guest(row.name)
-    await work.on_host(row, guest.generalise, GENERALISE_TIMEOUT)
+    await work.in_guest(row, guest.generalise, GENERALISE_TIMEOUT)
 
 
 async def capture(work: Work, row: JobDesktop) -> None:

@@ -17,7 +17,7 @@ from openrdms.services.images import Images
 from openrdms.services.provisioning import workflow
 from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
-from openrdms.services.provisioning.work import Tools
+from openrdms.services.provisioning.work import Tools, lane_width
 
 BOOT_DEADLINE = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
@@ -48,7 +48,8 @@ class Provisioning:
         self._accepting = threading.Lock()
         agents = AgentEvents(hosts)
         self._agents = agents
-        self._tools = Tools(store, hosts, images, agents, Lanes(), clock, staging, boot_deadline)
+        lanes = Lanes(lambda lane: lane_width(hosts, lane))
+        self._tools = Tools(store, hosts, images, agents, lanes, clock, staging, boot_deadline)
 
     def resume(self) -> None:
         """Begin to work, with the jobs that an earlier process left. Call it once."""

@@ -105,7 +105,7 @@ async def await_agent(work: Work, row: JobDesktop) -> None:
             timeout = AGENT_TIMEOUT if heard.is_set() else RECHECK_TIMEOUT
             heard.clear()
             try:
-                await work.on_host(row, guest.ping, timeout)
+                await work.in_guest(row, guest.ping, timeout)
             except (errors.GuestUnreachable, errors.HostUnavailable):
                 continue
             return
@@ -118,7 +118,7 @@ async def set_identity(work: Work, row: JobDesktop) -> None:
         return
     identity = GuestIdentity(row.name, row.uuid.hex, row.mac)
     guest = work.host(row).guest(row.name)
-    await work.on_host(row, guest.set_identity, identity, IDENTITY_TIMEOUT)
+    await work.in_guest(row, guest.set_identity, identity, IDENTITY_TIMEOUT)
 
 
 async def nothing(work: Work, row: JobDesktop) -> None:

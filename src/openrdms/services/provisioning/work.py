@@ -25,6 +25,9 @@ R = TypeVar("R")
 _RECORDS = "records"
 """Lane of the store: one transaction must not hold up the event loop either."""
 
+_WIDTH = 8
+"""Calls at a time on the store, and in the guests of one host, which is none of its slots."""
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -38,6 +41,12 @@ class Tools:
     clock: ports.Clock
     staging: Path
     boot_deadline: float
+
+
+def lane_width(hosts: Hosts, lane: str) -> int:
+    """A host's lane has its slots: more would queue up inside it, where no cancel reaches them."""
+    host = hosts.find(lane)
+    return host.slots if host else _WIDTH
 
 
 class Work:
@@ -116,6 +125,13 @@ class Work:
     ) -> R:
         """Work on the row's host, in its lane. Raises Halted instead of beginning it too late."""
         return await self.tools.lanes.call(row.host, self.gate, function, *args, **kwargs)
+
+    async def in_guest(
+        self, row: JobDesktop, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Like ``on_host``, for calls on the guest's agent."""
+        lane = f"guests of {row.host}"
+        return await self.tools.lanes.call(lane, self.gate, function, *args, **kwargs)
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
         """Return when ``event`` is set or time is up. Raises Halted as soon as the job halts."""

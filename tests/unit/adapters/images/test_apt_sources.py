@@ -17,7 +17,8 @@ from openrdms.model.errors import OperationFailed
 ONE_LINE = """
 # deb http://off.example/debian bookworm main
 deb-src http://mirror.example/debian bookworm main
-deb [arch=amd64 signed-by=/usr/share/keyrings/d.gpg] http://mirror.example/debian bookworm main non-free
+deb [arch=amd64 signed-by=/usr/share/keyrings/d.gpg] http://mirror.example/debian bookworm \
+main non-free
 deb http://mirror.example/security bookworm-security main
 deb http://other.example/apt stable contrib
 """
