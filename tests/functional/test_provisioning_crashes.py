@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,15 @@ def assert_all_well(runs: list[dict[str, Any]]) -> None:
     assert {run["kill_at"]: run["wrong"] for run in runs if run["wrong"]} == {}
 
 
+def tell(scenario: str, cancel_at: int, runs: list[dict[str, Any]]) -> None:
+    """One line for docs/proofs."""
+    killed = [run for run in runs if run["killed"]]
+    ends = dict(Counter(run["state"] for run in killed))
+    orphans = sum(len(run["orphans"]) for run in runs)
+    cancelled = f" cancelled at boundary {cancel_at}," if cancel_at else ""
+    print(f"{scenario}:{cancelled} {len(killed)} kills, ended {ends}, {orphans} orphans")
+
+
 @pytest.mark.parametrize("kill_at", [2, 9, 20, 33, 47, 60])
 def test_create_goes_on(tmp_path: Path, kill_at: int) -> None:
     runs = drive(tmp_path, "--scenario", "create", "--kill", kill_at)
@@ -50,6 +60,7 @@ def test_cancel_goes_on(tmp_path: Path, cancel_at: int, kill_at: int) -> None:
 @pytest.mark.parametrize("scenario", fakes.crash_driver.SCENARIOS)
 def test_killed_at_every_boundary(tmp_path: Path, scenario: str) -> None:
     runs = drive(tmp_path, "--scenario", scenario)
+    tell(scenario, 0, runs)
     assert sum(run["killed"] for run in runs) > 30
     assert_all_well(runs)
 
@@ -62,6 +73,7 @@ def test_cancelled_and_killed_at_every_boundary(
     tmp_path: Path, scenario: str, cancel_at: int
 ) -> None:
     runs = drive(tmp_path, "--scenario", scenario, "--cancel-at", cancel_at)
+    tell(scenario, cancel_at, runs)
     assert_all_well(runs)
 
 
