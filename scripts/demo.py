@@ -86,13 +86,15 @@ def rdms(*arguments: str) -> str:
     return subprocess.run([*RDMS, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def until(what: str, seconds: float, check: Callable[[], Found | None]) -> Found:
+def until(
+    what: str, seconds: float, check: Callable[[], Found | None], every: float = 0.2
+) -> Found:
     """Ask again until ``check`` gives something true; a stock client has no other way to wait."""
     end = time.monotonic() + seconds
     while not (found := check()):
         if time.monotonic() > end:
             raise SystemExit(f"gave up after {seconds:.0f} s: {what}")
-        time.sleep(0.2)
+        time.sleep(every)
     return found
 
 
@@ -174,8 +176,9 @@ def follow(client: RdmsClient, guid: str, seconds: float) -> tuple[report.Report
 
 
 def find_sessions(client: RdmsClient, alias: str) -> list[dict[str, object]]:
-    """Users logged on in a collection's desktops."""
-    return [dict(row) for row in client.enumerate(SESSION, f"CollectionId = '{alias}'")]
+    """Users at work in a collection's desktops (ConnectState 0)."""
+    where = f"CollectionId = '{alias}' and ConnectState = 0"
+    return [dict(row) for row in client.enumerate(SESSION, where)]
 
 
 def session_keys(session: dict[str, object]) -> dict[str, str | int]:
@@ -315,7 +318,7 @@ def run(place: Place, found: Findings) -> None:
             for desktop in final.desktops
         ]
         say("Waiting for a user to be logged on")
-        sessions = until("a session", 300, lambda: find_sessions(client, "first"))
+        sessions = until("a session", 300, lambda: find_sessions(client, "first"), every=1)
         found.session_found = True
         say("Sending a message")
         send_message(client, sessions[0], place, found)

@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 from openrdms.adapters.libvirt import linux_scripts
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands, Output
-from openrdms.adapters.libvirt.linux_sessions import DISCONNECTED, parse_properties, parse_sessions
+from openrdms.adapters.libvirt.linux_sessions import (
+    CONNECTED,
+    DISCONNECTED,
+    parse_properties,
+    parse_sessions,
+)
 from openrdms.model.errors import OperationFailed, SessionDenied, SessionGone
 from openrdms.model.host import GuestIdentity, GuestSession
 
@@ -40,7 +45,7 @@ class LinuxGuest:
         self, session: GuestSession, title: str, text: str, deadline: Deadline
     ) -> None:
         """On the user's own screen: notification or dialog, or written to a text terminal."""
-        session = self._get(session, deadline)
+        session = self._get_open(session, deadline)
         title = title or _DEFAULT_TITLE
         if session.details["display"] or session.details["type"] == "wayland":
             self._show(session, title, text, deadline)
@@ -93,6 +98,12 @@ class LinuxGuest:
             if found.key == session.key:
                 return found
         raise SessionGone(f"session {session.guest_id} of {session.user} has ended")
+
+    def _get_open(self, session: GuestSession, deadline: Deadline) -> GuestSession:
+        """The session once it has opened: before, its screen takes a message without drawing it."""
+        while (found := self._get(session, deadline)).state == CONNECTED:
+            deadline.pause(_SETTLE)
+        return found
 
     def _state(self, session: GuestSession, deadline: Deadline) -> int | None:
         found = (s.state for s in self.list_sessions(deadline) if s.key == session.key)

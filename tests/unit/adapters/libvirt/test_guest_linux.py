@@ -1,0 +1,49 @@
+"""What the Linux driver asks of a guest, and when."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
+from openrdms.adapters.libvirt.guest_linux import LinuxGuest
+from openrdms.adapters.libvirt.linux_sessions import parse_sessions
+
+SESSION = """3d1c07ad-8d2f-4a5c-9d55-3a1f6ce1b5a7
+Id=1
+Name=alice
+User=1000
+Type=tty
+Class=user
+State={state}
+Seat=seat0
+TTY=pts/0
+Display=
+Service=login
+Scope=session-1.scope
+RemoteHost=
+"""
+
+
+class Opening:
+    """An agent of a guest whose session opens at the third look; notes what is started."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        if command == "guest-exec":
+            self.started.append((arguments or {})["path"])
+            return {"pid": len(self.started)}
+        state = "opening" if self.started.count("/bin/sh") < 3 else "active"
+        out = base64.b64encode(SESSION.format(state=state).encode())
+        return {"exited": True, "exitcode": 0, "out-data": out}
+
+
+def test_a_message_waits_for_the_session_to_open() -> None:
+    agent = Opening()
+    [session] = parse_sessions(SESSION.format(state="opening"))
+    LinuxGuest(GuestCommands(agent)).send_message(session, "Title", "Text", Deadline(5))
+    assert agent.started == ["/bin/sh", "/bin/sh", "/bin/sh", "tee"]
