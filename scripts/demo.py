@@ -175,9 +175,8 @@ def follow(client: RdmsClient, guid: str, seconds: float) -> tuple[report.Report
     return final, complete
 
 
-def find_sessions(client: RdmsClient, alias: str) -> list[dict[str, object]]:
-    """Users at work in a collection's desktops (ConnectState 0)."""
-    where = f"CollectionId = '{alias}' and ConnectState = 0"
+def find_sessions(client: RdmsClient, where: str) -> list[dict[str, object]]:
+    """Users logged on, as a WQL condition selects them."""
     return [dict(row) for row in client.enumerate(SESSION, where)]
 
 
@@ -238,7 +237,8 @@ def read_screen(picture: Path) -> bool:
 def log_off(client: RdmsClient, session: dict[str, object], alias: str) -> bool:
     """Log the user off and see the session gone."""
     client.invoke(SESSION, "Logoff", session_keys(session))
-    return session_keys(session) not in [session_keys(row) for row in find_sessions(client, alias)]
+    left = find_sessions(client, f"CollectionId = '{alias}'")
+    return session_keys(session) not in map(session_keys, left)
 
 
 def cancel_halfway(client: RdmsClient, place: Place, found: Findings) -> None:
@@ -318,7 +318,11 @@ def run(place: Place, found: Findings) -> None:
             for desktop in final.desktops
         ]
         say("Waiting for a user to be logged on")
-        sessions = until("a session", 300, lambda: find_sessions(client, "first"), every=1)
+
+        def at_work() -> list[dict[str, object]]:
+            return find_sessions(client, "CollectionId = 'first' and ConnectState = 0")
+
+        sessions = until("a session", 300, at_work, every=1)
         found.session_found = True
         say("Sending a message")
         send_message(client, sessions[0], place, found)
