@@ -158,7 +158,8 @@ def read_report(client: RdmsClient, guid: str) -> report.Report:
 
 def follow(client: RdmsClient, guid: str, seconds: float) -> tuple[report.Report, dict[str, float]]:
     """Watch a job to its end; returns its report and when each desktop was complete."""
-    began, complete, shown = time.monotonic(), {}, -1
+    complete: dict[str, float] = {}
+    began, shown = time.monotonic(), -1
 
     def ended() -> report.Report | None:
         nonlocal shown
