@@ -12,10 +12,10 @@ import libvirt
 import pytest
 
 from contract.guest_suite import GuestSuite
-from contract.host_suite import EventLog, make_spec, make_vm
+from contract.host_suite import EventLog, make_spec, make_vm, remove_vm
 from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
-from openrdms.adapters.libvirt.host import LibvirtHost, connect
+from openrdms.adapters.libvirt.host import LibvirtHost
 from openrdms.model.host import GuestIdentity, VmEventKind
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
@@ -33,17 +33,15 @@ class TestLibvirtGuest(GuestSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def state_dir(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return tmp_path_factory.mktemp("guests")
+    def state_dir(cls, embedded_state_dir: Path) -> Path:
+        return embedded_state_dir
 
     @pytest.fixture(scope="class")
     @classmethod
-    def host(cls, state_dir: Path) -> Iterator[LibvirtHost]:
-        host = connect("qemu:///embed?name=guests", state_dir, make_runtime_dir(state_dir))
-        yield host
-        for vm in host.list_vms():
-            host.destroy(vm.name)
-        host.close()
+    def host(cls, embedded_host: LibvirtHost) -> Iterator[LibvirtHost]:
+        yield embedded_host
+        for vm in embedded_host.list_vms():
+            remove_vm(embedded_host, vm.name)
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -13,7 +13,7 @@ import libvirt
 import pytest
 
 from contract.host_suite import EventLog, HostSuite, get_vm, leftovers_of, make_vm, remove_vm
-from openrdms.adapters.libvirt.host import LibvirtHost, connect
+from openrdms.adapters.libvirt.host import LibvirtHost
 from openrdms.model.errors import InvalidOperation, OperationFailed
 from openrdms.model.host import VmEventKind, VmInfo, VmSpec, VmState
 from openrdms.model.image import Firmware, ImageVersion
@@ -33,22 +33,16 @@ class TestLibvirtHost(HostSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
-    def state_dir(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """With a path of 120 characters, below directories that are this account's alone."""
-        parent = tmp_path_factory.mktemp("libvirt")
-        state_dir = parent / ("d" * (119 - len(str(parent))))
-        state_dir.mkdir()
-        return state_dir
+    def state_dir(cls, embedded_state_dir: Path) -> Path:
+        return embedded_state_dir
 
     @pytest.fixture(scope="class")
     @classmethod
-    def host(cls, state_dir: Path) -> Iterator[LibvirtHost]:
-        host = connect("qemu:///embed?name=suite", state_dir, make_runtime_dir(state_dir))
-        yield host
-        for vm in host.list_vms():
+    def host(cls, embedded_host: LibvirtHost) -> Iterator[LibvirtHost]:
+        yield embedded_host
+        for vm in embedded_host.list_vms():
             if vm.ownership:
-                host.destroy(vm.name)
-        host.close()
+                embedded_host.destroy(vm.name)
 
     @pytest.fixture(scope="class")
     @classmethod
