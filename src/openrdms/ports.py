@@ -259,7 +259,9 @@ class Store(Protocol):
     ) -> None:
         """Write a batch's intent or result and the job's ``modified``, in one transaction.
 
-        With it ``records`` are put and the desktops named by ``dropped`` are deleted.
+        With it the desktops named by ``dropped`` are deleted and ``records`` are written: where
+        a record of the same name and uuid exists, only image, generation, identity_set and
+        status of it change, since membership and user may have changed while the job ran.
         """
 
     # images

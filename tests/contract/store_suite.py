@@ -616,6 +616,27 @@ class StoreSuite:
         assert found is not None
         assert found.modified == LATER
 
+    def test_a_record_written_by_a_job_keeps_what_callers_changed_meanwhile(
+        self, store: Store, farm: Collection
+    ) -> None:
+        job = make_job(action=JobAction.PATCH)
+        store.accept_job(job)
+        plan = store.add_job_desktops(make_plan(job, "vd-1"), None)
+        taken_out = make_desktop("vd-1", collection="", user="ann", user_domain="lab")
+        store.put_desktops([taken_out])
+        made = make_desktop("vd-1", image="tiny@2", generation=2, identity_set=False)
+        store.put_job_desktops(plan, LATER, records=[made])
+        kept = {"collection": "", "user": "ann", "user_domain": "lab"}
+        assert store.list_desktops() == [replace(made, **kept)]  # type: ignore[arg-type]
+
+    def test_a_record_of_another_vm_is_replaced(self, store: Store, farm: Collection) -> None:
+        job = make_job()
+        store.accept_job(job)
+        plan = store.add_job_desktops(make_plan(job, "vd-1"), None)
+        store.put_desktops([make_desktop("vd-1", uuid=uuid4(), host="host2")])
+        store.put_job_desktops(plan, LATER, records=[make_desktop("vd-1")])
+        assert store.list_desktops() == [make_desktop("vd-1")]
+
     def test_a_batch_of_which_a_part_is_refused_writes_nothing(
         self, store: Store, farm: Collection
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -72,6 +73,24 @@ def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None
     keys = [column.name for column in schema.memberships.columns]
     joined = [{key: row[key] for key in keys} for row in new if row["collection"]]
     rows.put_rows(connection, schema.memberships, joined)
+
+
+def merge_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None:
+    """As ports.Store.put_job_desktops has it."""
+    put_desktops(connection, [_merge(connection, desktop) for desktop in desktops])
+
+
+def _merge(connection: sa.Connection, new: Desktop) -> Desktop:
+    old = _find(connection, new.name)
+    if old is None or old.uuid != new.uuid:
+        return new
+    return replace(
+        old,
+        image=new.image,
+        generation=new.generation,
+        identity_set=new.identity_set,
+        status=new.status,
+    )
 
 
 def delete_desktops(connection: sa.Connection, names: Iterable[str]) -> None:

@@ -118,7 +118,7 @@ class JobRecords:
                 .where(_jobs.c.guid.in_({one.job for one in desktops}))
                 .values(modified=now)
             )
-            desktop_records.put_desktops(connection, records)
+            desktop_records.merge_desktops(connection, records)
             desktop_records.delete_desktops(connection, dropped)
 
 

@@ -108,7 +108,7 @@ async def _write_results(
     rows = [finished.get(row.ordinal, row) for row in results]
     records: list[Desktop] = []
     if work.job.action not in (JobAction.DELETE, JobAction.PREP):
-        records = await work.with_store(lambda: [stages.make_record(work, row) for row in done])
+        records = [stages.make_record(work, row) for row in done]
     dropped = [row.name for row in done] if work.job.action is JobAction.DELETE else []
     await work.write(rows, records=records, dropped=dropped)
 

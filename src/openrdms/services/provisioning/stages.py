@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from openrdms import ports
 from openrdms.model import errors
@@ -179,9 +179,8 @@ def starts(work: Work, row: JobDesktop) -> bool:
 
 
 def make_record(work: Work, row: JobDesktop) -> Desktop:
-    """The desktop as the job leaves it; a Patch keeps membership and user."""
-    old = work.tools.store.find_desktop(row.name)
-    made = Desktop(
+    """The desktop as the job leaves it."""
+    return Desktop(
         name=row.name,
         host=row.host,
         uuid=row.uuid,
@@ -193,9 +192,4 @@ def make_record(work: Work, row: JobDesktop) -> Desktop:
         generation=row.generation,
         status=DesktopStatus.SUCCESS,
         identity_set=starts(work, row),
-    )
-    if old is None:
-        return made
-    return replace(
-        old, image=made.image, generation=made.generation, identity_set=made.identity_set
     )
