@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from openrdms.adapters.libvirt.agent import AgentChannel
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.guest_linux import LinuxGuest
 from openrdms.adapters.libvirt.guest_windows import WindowsGuest
-from openrdms.model.errors import VmNotRunning
+from openrdms.model.errors import OperationFailed, VmNotRunning
 from openrdms.model.host import GuestIdentity, GuestSession, VmState
 from openrdms.ports import Guest
 
@@ -27,6 +28,18 @@ class _Driver(Protocol):
     def generalise(self, deadline: Deadline) -> None: ...
 
 
+@contextmanager
+def _distrust() -> Iterator[None]:
+    """Around all that reads a guest's words: what they break is that guest's failure alone.
+
+    Whoever rules in a guest rules its agent, which may answer anything.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise OperationFailed(f"the guest's agent answered nonsense: {error!r}") from error
+
+
 class AgentGuest:
     """Implements ``ports.Guest``. The driver is chosen by guest-get-osinfo at the first use."""
 
@@ -35,36 +48,43 @@ class AgentGuest:
         self._state = state
         self._driver: _Driver | None = None
 
+    @_distrust()
     def ping(self, timeout: float) -> None:
         """See ``ports.Guest``."""
         self._require_running()
         self._channel.call("guest-ping", timeout=timeout)
 
+    @_distrust()
     def list_sessions(self, timeout: float) -> list[GuestSession]:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         return self._choose(deadline).list_sessions(deadline)
 
+    @_distrust()
     def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).send_message(session, title, text, deadline)
 
+    @_distrust()
     def disconnect(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).disconnect(session, deadline)
 
+    @_distrust()
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).log_off(session, deadline)
 
+    @_distrust()
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).set_identity(identity, deadline)
 
+    @_distrust()
     def generalise(self, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)

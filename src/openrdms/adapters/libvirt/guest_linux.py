@@ -58,7 +58,8 @@ class LinuxGuest:
         if session.state == DISCONNECTED:
             return
         if process := session.details.get("connection"):
-            self._commands.run(["kill", process], deadline).check("end the connection")
+            output = self._commands.run(_sh(linux_scripts.END_CONNECTION, process), deadline)
+            output.check("end the connection")
         elif session.details["display"] and session.details["seat"]:
             self._switch_to_greeter(session, deadline)
         else:
@@ -89,8 +90,7 @@ class LinuxGuest:
             raise OperationFailed("the guest still has a machine-id")
 
     def _script(self, script: str, deadline: Deadline, *arguments: str) -> Output:
-        argv = ["/bin/sh", "-c", script, "openrdms", *arguments]
-        return self._commands.run(argv, deadline, repeatable=True)
+        return self._commands.run(_sh(script, *arguments), deadline, repeatable=True)
 
     def _get(self, session: GuestSession, deadline: Deadline) -> GuestSession:
         """The session as it is now. SessionGone when the id means another one, or none."""
@@ -204,6 +204,10 @@ def _squeeze(text: str) -> str:
 def _printable(text: str) -> str:
     """Without control characters: a message must not steer a terminal."""
     return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def _sh(script: str, *arguments: str) -> list[str]:
+    return ["/bin/sh", "-c", script, "openrdms", *arguments]
 
 
 def _as_user(user: str, argv: list[str]) -> list[str]:

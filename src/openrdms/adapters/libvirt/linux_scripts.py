@@ -22,6 +22,13 @@ esac
 """
 """Boot id, the properties of all sessions and, with xrdp, the sockets of its connections."""
 
+END_CONNECTION = """
+read -r name < "/proc/$1/comm" && [ "$name" = xrdp ] && kill "$1" && exit
+echo "process $1 is no xrdp connection" >&2
+exit 1
+"""
+"""Kills a process only if it is xrdp's: users of the guest can forge the list it comes from."""
+
 ENVIRONMENT = """
 user=$1 uid=$2 scope=$3
 names='DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|HOME|XDG_RUNTIME_DIR|DBUS_SESSION_BUS_ADDRESS|XDG_SEAT_PATH'

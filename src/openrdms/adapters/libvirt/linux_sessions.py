@@ -15,6 +15,7 @@ _STATES = {"active": ACTIVE, "opening": CONNECTED, "online": DISCONNECTED}
 """logind's states (sd_session_get_state(3)); ``closing`` is not a session any more."""
 
 _PROCESS = re.compile(r'"xrdp",pid=(\d+)')
+_TCP_CLIENT = re.compile(r"tcp(?:\s+\S+){4}\s+(\S+)")
 _UNIX_SOCKET = re.compile(r"u_str\s+ESTAB\s+\d+\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -42,15 +43,16 @@ def parse_xrdp_clients(sockets: str) -> dict[str, tuple[str, str]]:
 
     Each connection has a process of its own, which holds the client's TCP socket and one end of a
     unix socket whose other end is the session's X server, at .../xrdp_display_N. A session stays
-    active in logind when its client leaves: only this tells.
+    active in logind when its client leaves: only this tells. A name of a unix socket may hold line
+    ends, so a user of the guest can forge lines here: what is killed is looked at first.
     """
     owners: dict[str, str] = {}
     displays: dict[str, str] = {}
     addresses: dict[str, str] = {}
     for line in sockets.splitlines():
         process = _PROCESS.search(line)
-        if line.startswith("tcp") and process:
-            addresses[process[1]] = _address(line.split()[5])
+        if process and (client := _TCP_CLIENT.match(line)):
+            addresses[process[1]] = _address(client[1])
         elif unix := _UNIX_SOCKET.match(line):
             path, inode, peer = unix.groups()
             if process:

@@ -94,3 +94,41 @@ def test_guest_of_a_vm_that_is_off_is_not_asked() -> None:
         guest.ping(1)
     with pytest.raises(VmNotRunning):
         guest.list_sessions(1)
+
+
+ANONYMOUS = base64.b64encode(b"boot\nClass=user\nTTY=tty1\nState=active\n").decode()
+
+
+class LyingAgent:
+    """Answers a command as told, the rest as an agent should."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {
+            "guest_get_osinfo": {"id": "debian"},
+            "guest_exec": {"pid": 7},
+            "guest_exec_status": {"exited": True, "exitcode": 0},
+        } | answers
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        return self.answers[command.replace("-", "_")]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"guest_get_osinfo": ["debian"]},
+        {"guest_exec": None},
+        {"guest_exec": {}},
+        {"guest_exec": {"pid": "seven"}},
+        {"guest_exec_status": {}},
+        {"guest_exec_status": {"exited": True, "out-data": "A"}},
+        {"guest_exec_status": {"exited": True, "out-data": 1}},
+        {"guest_exec_status": {"exited": True, "exitcode": 0, "out-data": ANONYMOUS}},
+    ],
+)
+def test_nonsense_of_a_guest_is_its_own_failure(answers: dict[str, Any]) -> None:
+    guest = open_guest(LyingAgent(**answers), lambda: VmState.RUNNING)
+    with pytest.raises(OperationFailed, match="nonsense"):
+        guest.list_sessions(1)

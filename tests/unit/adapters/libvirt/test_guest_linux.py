@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import signal
+import subprocess
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from openrdms.adapters.libvirt import linux_scripts
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.guest_linux import LinuxGuest
 from openrdms.adapters.libvirt.linux_sessions import parse_sessions
@@ -47,3 +54,19 @@ def test_a_message_waits_for_the_session_to_open() -> None:
     [session] = parse_sessions(SESSION.format(state="opening"))
     LinuxGuest(GuestCommands(agent)).send_message(session, "Title", "Text", Deadline(5))
     assert agent.started == ["/bin/sh", "/bin/sh", "/bin/sh", "tee"]
+
+
+@pytest.mark.parametrize(("name", "ended"), [("xrdp", True), ("xrdp-sesman", False)])
+def test_only_a_process_of_xrdp_is_killed(tmp_path: Path, name: str, ended: bool) -> None:
+    program = shutil.copy("/bin/sleep", tmp_path / name)
+    with subprocess.Popen([program, "60"]) as process:
+        try:
+            script = ["/bin/sh", "-c", linux_scripts.END_CONNECTION, "openrdms", str(process.pid)]
+            done = subprocess.run(script, capture_output=True, text=True, check=False)
+            assert (done.returncode == 0) is ended
+            assert ("no xrdp connection" in done.stderr) is not ended
+            if ended:
+                assert process.wait(5) == -signal.SIGTERM
+            assert (process.poll() is None) is not ended
+        finally:
+            process.kill()

@@ -43,6 +43,10 @@ def test_sockets_of_no_xrdp_are_no_clients() -> None:
     assert parse_xrdp_clients(read("disconnected").partition("%sockets\n")[2]) == {}
 
 
+def test_lines_that_a_user_of_the_guest_forged_break_nothing() -> None:
+    assert parse_xrdp_clients('tcp "xrdp",pid=1\nu_str "xrdp",pid=1\n') == {}
+
+
 def test_states_of_logind() -> None:
     assert [s.state for s in parse_sessions(logind())] == [0]
     assert [s.state for s in parse_sessions(logind(State="opening"))] == [1]
