@@ -35,7 +35,8 @@ BODY_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 120
 STOP_SECONDS = 3
 WRONG_PASSWORD_SECONDS = 0.5
-THREADS = 32
+THREADS = 128
+"""Requests at once. Most wait for guests: they must leave room for a Cancel."""
 CONNECTIONS = 1000
 
 PATHS = ("/wsman", "/wsman/")

@@ -6,11 +6,14 @@ as a desktop, but what goes on inside is its owner's affair.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+
+import structlog
 
 from openrdms import ports
 from openrdms.model import errors
@@ -23,9 +26,17 @@ _LIST_SECONDS = 2.0
 """What one guest, or host, gets to answer an enumeration."""
 
 _CALL_SECONDS = 20.0
-"""What a guest gets to show a message, disconnect or log off."""
+"""What a guest gets to find a session and then show a message, disconnect it or log it off.
+
+Stock clients wait 30 s for the answer.
+"""
+
+_MOST_SESSIONS = 256
+"""Of one guest: more than people share a desktop, and a guest may answer what it likes."""
 
 _ASKED_AT_ONCE = 256
+
+_log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,24 +80,33 @@ class Sessions:
     def send_message(self, host: str, session_id: int, title: str, text: str) -> None:
         """Show a message in a session; returns when it was seen to be shown.
 
-        Raises SessionGone, VmNotRunning, GuestUnreachable or SessionDenied.
+        Title or text may be empty. Raises SessionGone, VmNotRunning, GuestUnreachable or
+        SessionDenied.
         """
-        with self._open(host, session_id) as (guest, session):
-            guest.send_message(session, title, text, _CALL_SECONDS)
+        with self._open(host, session_id) as (guest, session, seconds):
+            if not title and not text:
+                raise errors.SessionDenied("Title and Message are both empty")
+            guest.send_message(session, title, text, seconds)
 
     def disconnect(self, host: str, session_id: int) -> None:
         """Part a session from its client; it runs on. Raises as ``send_message``."""
-        with self._open(host, session_id) as (guest, session):
-            guest.disconnect(session, _CALL_SECONDS)
+        with self._open(host, session_id) as (guest, session, seconds):
+            guest.disconnect(session, seconds)
 
     def log_off(self, host: str, session_id: int) -> None:
         """End a session; returns when it is gone. Raises as ``send_message``."""
-        with self._open(host, session_id) as (guest, session):
-            guest.log_off(session, _CALL_SECONDS)
+        with self._open(host, session_id) as (guest, session, seconds):
+            guest.log_off(session, seconds)
 
     @contextmanager
-    def _open(self, host_name: str, session_id: int) -> Iterator[tuple[ports.Guest, GuestSession]]:
-        """The guest of a session and the session in it; what fails is told as a SessionError."""
+    def _open(
+        self, host_name: str, session_id: int
+    ) -> Iterator[tuple[ports.Guest, GuestSession, float]]:
+        """The guest of a session, the session in it and the seconds that are left to act.
+
+        What fails is told as a SessionError.
+        """
+        end = time.monotonic() + _CALL_SECONDS
         try:
             host = self._hosts.find(host_name)
             key = self._store.find_session(host.name, session_id) if host else None
@@ -95,12 +115,16 @@ class Sessions:
             guest = self._find_guest(host, key)
             for session in guest.list_sessions(_CALL_SECONDS):
                 if session.key == key.guest_key:
-                    yield guest, session
+                    yield guest, session, end - time.monotonic()
                     return
             raise errors.SessionGone(f"session {session_id} of {key.vm} has ended")
+        except errors.SessionError:
+            raise
         except errors.HostUnavailable as error:
             raise errors.GuestUnreachable(str(error)) from error
-        except errors.OperationFailed as error:
+        except errors.NotFound as error:
+            raise errors.SessionGone(str(error)) from error
+        except errors.RdmsError as error:
             raise errors.SessionDenied(str(error)) from error
 
     def _find_guest(self, host: ports.Host, key: SessionKey) -> ports.Guest:
@@ -136,14 +160,15 @@ class Sessions:
 
 
 def _list_guest(place: _Place) -> list[GuestSession]:
-    return place.host.guest(place.vm.name).list_sessions(_LIST_SECONDS)
+    found = place.host.guest(place.vm.name).list_sessions(_LIST_SECONDS)
+    return found[:_MOST_SESSIONS]
 
 
 def _failed(future: Future[R]) -> bool:
-    """True for an error of a guest or host; an error of ours is raised."""
+    """True for an error. One of ours is logged: it may not cost the others their answer."""
     error = future.exception()
     if error is not None and not isinstance(error, errors.RdmsError):
-        raise error
+        _log.error("defect", exc_info=error)
     return error is not None
 
 

@@ -472,10 +472,13 @@ def test_session_methods(service: Service) -> None:
     keys: dict[str, CimValue] = {"VMHostName": HOST1, "SessionId": 7}
     message = service.invoke(SESSION, "SendMessage", keys, Title=None, Message="Lunch")
     assert message.return_value == 0
+    bare = service.invoke(SESSION, "SendMessage", keys, Title="Lunch", Message=None)
+    assert bare.return_value == 0
     assert service.invoke(SESSION, "Disconnect", keys).return_value == 0
     assert service.invoke(SESSION, "Logoff", keys).return_value == 0
     assert service.sessions.calls == [
         ("message", HOST1, 7, "", "Lunch"),
+        ("message", HOST1, 7, "Lunch", ""),
         ("disconnect", HOST1, 7),
         ("log off", HOST1, 7),
     ]

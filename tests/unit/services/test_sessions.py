@@ -27,17 +27,24 @@ class FakeGuest:
     silent: threading.Event | None = None
     shown: list[tuple[str, str]] = field(default_factory=list)
     refusal: Exception | None = None
+    nonsense: Exception | None = None
+    granted: list[float] = field(default_factory=list)
+    thinks: float = 0.0
 
     def list_sessions(self, timeout: float) -> list[GuestSession]:
         if self.silent:
             self.silent.wait(timeout + 5)
             raise errors.GuestUnreachable("silent")
+        if self.nonsense:
+            raise self.nonsense
+        time.sleep(self.thinks)
         return self.sessions
 
     def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
         if self.refusal:
             raise self.refusal
         assert session in self.sessions
+        self.granted.append(timeout)
         self.shown.append((title, text))
 
     def log_off(self, session: GuestSession, timeout: float) -> None:
@@ -217,4 +224,53 @@ def test_refusal_of_the_guest_is_access_denied(sessions: Sessions, desk: FakeGue
     (found,) = sessions.list()
     desk.refusal = errors.OperationFailed("no way to show it there")
     with pytest.raises(errors.SessionDenied, match="no way to show it"):
+        sessions.send_message(HOST, found.session_id, "", "x")
+
+
+def test_guest_that_breaks_us_takes_only_its_own_sessions(
+    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest
+) -> None:
+    host.add("mad", FakeGuest(nonsense=IndexError("list index out of range")))
+    store.record(host, "mad")
+    assert [session.vm for session in sessions.list()] == ["desk-1"]
+
+
+def test_guest_cannot_flood_the_list(sessions: Sessions, desk: FakeGuest) -> None:
+    desk.sessions[:] = [replace(ALICE, key=f"boot/{number}") for number in range(1000)]
+    assert len(sessions.list()) == 256
+
+
+def test_finding_the_session_takes_from_the_time_to_act(
+    sessions: Sessions, desk: FakeGuest
+) -> None:
+    (found,) = sessions.list()
+    desk.thinks = 0.2
+    sessions.send_message(HOST, found.session_id, "", "x")
+    assert 19 < desk.granted[0] <= 19.8
+
+
+def test_title_alone_is_shown_and_nothing_at_all_is_refused(
+    sessions: Sessions, desk: FakeGuest
+) -> None:
+    (found,) = sessions.list()
+    sessions.send_message(HOST, found.session_id, "Lunch", "")
+    assert desk.shown == [("Lunch", "")]
+    with pytest.raises(errors.SessionDenied, match="both empty"):
+        sessions.send_message(HOST, found.session_id, "", "")
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (errors.NotFound("the VM has gone"), errors.SessionGone),
+        (errors.InvalidOperation("not now"), errors.SessionDenied),
+        (errors.VmNotRunning("off"), errors.VmNotRunning),
+    ],
+)
+def test_every_refusal_has_a_win32_code(
+    sessions: Sessions, desk: FakeGuest, raised: Exception, expected: type[Exception]
+) -> None:
+    (found,) = sessions.list()
+    desk.refusal = raised
+    with pytest.raises(expected, match=str(raised)):
         sessions.send_message(HOST, found.session_id, "", "x")

@@ -39,7 +39,7 @@ class VirtualDesktopSession(ServiceProvider):
 
     def _send_message(self, call: Call) -> None:
         title = find_text(call.parameters, "Title")
-        text = get_text(call.parameters, "Message")
+        text = find_text(call.parameters, "Message")
         self._sessions.send_message(*_parse_keys(call.keys), title, text)
 
     def _disconnect(self, call: Call) -> None:
