@@ -194,9 +194,11 @@ class Faults:
     def __init__(self, plan: dict[tuple[str, str], Exception] | None = None) -> None:
         self.plan = plan or {}
         self.calls: list[tuple[str, str]] = []
+        self.before: Callable[[str, str], None] = lambda call, vm: None
 
     def __call__(self, call: str, vm: str) -> None:
         self.calls.append((call, vm))
+        self.before(call, vm)
         if (call, vm) in self.plan:
             raise self.plan[call, vm]
 

@@ -130,6 +130,49 @@ def test_patch_that_fails_goes_back_to_the_old_disk(rig: Rig, faults: Faults) ->
     assert rig.orphans() == []
 
 
+def test_patch_ends_although_a_desktop_does_not_start_any_more(rig: Rig, faults: Faults) -> None:
+    rig.run(create())
+    faults.plan["start", "pool-1"] = BROKEN
+    report = rig.run(later(JobAction.PATCH))
+    assert report.state is CollectionState.UPDATE_FAILED is rig.state()
+    assert "did not start again" in report.desktops[0].error
+    assert report.desktops[0].undone == ("define", "disk")
+    assert rig.vms()["pool-1"] == ["pool-1.1.qcow2"]
+    assert rig.orphans() == []
+
+
+def test_what_cannot_be_taken_back_is_left_for_a_delete(rig: Rig, faults: Faults) -> None:
+    faults.plan["set_identity", "pool-2"] = BROKEN
+    faults.plan["destroy", "pool-2"] = errors.OperationFailed("it does not let go")
+    report = rig.run(create())
+    assert report.state is CollectionState.JOB_ABORTED
+    failed = report.desktops[1]
+    assert (failed.status, failed.undone) == (VmStatus.FAILED, ("identity",))
+    assert "it does not let go" in failed.error
+    record = rig.store.find_desktop("pool-2")
+    assert record is not None
+    assert (record.home, record.collection, record.status.name) == (POOL, "", "FAILED")
+    assert rig.orphans() == []
+    faults.plan.clear()
+    assert rig.run(later(JobAction.DELETE, "pool-2")).succeeded == 1
+    assert "pool-2" not in rig.vms()
+
+
+def test_patch_that_cannot_go_back_keeps_the_disk_in_use(rig: Rig, faults: Faults) -> None:
+    rig.run(create())
+    faults.plan["set_identity", "pool-1"] = BROKEN
+
+    def refuse(call: str, vm: str) -> None:
+        if (call, vm) == ("set_identity", "pool-1"):
+            faults.plan["define", "pool-1"] = BROKEN
+
+    faults.before = refuse
+    report = rig.run(later(JobAction.PATCH))
+    assert report.state is CollectionState.UPDATE_FAILED
+    assert (report.desktops[0].status, report.desktops[0].undone) == (VmStatus.FAILED, ())
+    assert "pool-1.2.qcow2" in rig.files()
+
+
 def test_delete_goes_on_after_a_failure_and_may_be_repeated(rig: Rig, faults: Faults) -> None:
     rig.run(create(THREE))
     faults.plan["undefine", "pool-2"] = BROKEN

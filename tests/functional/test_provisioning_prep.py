@@ -134,3 +134,35 @@ def test_password_is_nowhere(rig: Rig, caplog: pytest.LogCaptureFixture) -> None
     for file in rig.simulator.parent.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
     assert SECRET not in caplog.text
+
+
+def test_cancel_after_the_guest_was_asked_to_shut_down_starts_it_again(
+    rig: Rig, faults: Faults
+) -> None:
+    """The first request is not heeded in time; the cancel comes before the second."""
+    guids: list[str] = []
+
+    def cancel(call: str, vm: str) -> None:
+        if (call, vm) == ("shut_down", "pool-1") and not guids:
+            guids.extend(rig.provisioning.list_guids(running=True))
+            rig.provisioning.cancel(guids[0])
+            raise errors.OperationFailed("the guest takes its time")
+
+    faults.before = cancel
+    report = rig.wait(prepare(rig))
+    assert report.state is CollectionState.JOB_ABORTED
+    assert report.desktops[0].undone == ("shut down",)
+    assert faults.calls.count(("shut_down", "pool-1")) == 2
+    assert_vm_is_as_before(rig, "pool-1", "running")
+
+
+def test_prep_ends_although_its_vm_is_gone(rig: Rig, faults: Faults) -> None:
+    def lose(call: str, vm: str) -> None:
+        if (call, vm) == ("export_disk", "pool-1"):
+            rig.hosts.get("host1").undefine("pool-1")
+            raise errors.OperationFailed("lost")
+
+    faults.before = lose
+    report = rig.wait(prepare(rig))
+    assert (report.state, report.failed) == (CollectionState.JOB_ABORTED, 1)
+    assert list((rig.simulator.parent / "state" / "prep").glob("*")) == []

@@ -14,6 +14,9 @@ R = TypeVar("R")
 class Halted(Exception):
     """The job was told to begin nothing more before this call had begun."""
 
+    begun = False
+    """Set by who had begun something earlier, in a call before the one that was refused."""
+
 
 class Lanes:
     """One lane per name: at most ``width(name)`` blocking calls at a time, in threads of its own.

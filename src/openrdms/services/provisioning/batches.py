@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
 
 from openrdms.jobs.lanes import Halted
 from openrdms.model import errors
-from openrdms.model.desktop import Desktop
+from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.job import JobAction, JobDesktop, Phase, VmStatus
 from openrdms.services.provisioning import stages
 from openrdms.services.provisioning.stages import Act, Stage
@@ -25,6 +25,9 @@ BATCH_SIZE = 50
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while a host or guest is only temporarily out of reach."""
+
+MAX_REFUSALS = 5
+"""How often an undo is asked for of a host that refuses it; then the desktop has failed."""
 
 _LONGEST_PAUSE = 30.0
 _TEMPORARY = (errors.HostUnavailable, errors.GuestUnreachable)
@@ -79,8 +82,8 @@ async def _attempt(work: Work, stage: Stage, row: JobDesktop, before: JobDesktop
                     return _fail(work, row, str(error))
                 begun = True
                 await work.wait(asyncio.Event(), pause)
-    except Halted:
-        return row if begun else before
+    except Halted as halted:
+        return row if begun or halted.begun else before
     except errors.RdmsError as error:
         return _fail(work, row, str(error))
     except Exception as error:  # noqa: BLE001  a defect of ours must not leave a job without end
@@ -113,48 +116,71 @@ async def _write_results(
     await work.write(rows, records=records, dropped=dropped)
 
 
-async def take_back(work: Work, stage: Stage, ordinals: Sequence[int]) -> None:
-    """Undo one phase of desktops that had begun it; tried until it succeeds."""
+async def take_back(
+    work: Work, stage: Stage, ordinals: Sequence[int], after: Mapping[int, Sequence[Phase]]
+) -> None:
+    """Undo one phase of desktops that had begun it.
+
+    ``after`` has by ordinal the phases whose undo comes first: where one of them could not be
+    undone nothing more is, since a disk must not go while a VM may use it.
+    """
     if stage.undo is None:
         return
     rows = [work.rows[ordinal] for ordinal in ordinals]
-    rows = [row for row in rows if str(stage.phase) not in row.undone]
+    rows = [
+        row
+        for row in rows
+        if str(stage.phase) not in row.undone and set(after[row.ordinal]) <= set(row.undone)
+    ]
     if not rows:
         return
-    await persist(work, stage.undo, rows)
-    undone = [
-        replace(work.rows[row.ordinal], undone=(*row.undone, str(stage.phase))) for row in rows
-    ]
-    gone = stage.phase is Phase.IDENTITY
-    await work.write(undone, dropped=[row.name for row in rows] if gone else [])
+    succeeded = {row.ordinal for row in await persist(work, stage.undo, rows)}
+    undone = [work.rows[row.ordinal] for row in rows if row.ordinal in succeeded]
+    stuck = [work.rows[row.ordinal] for row in rows if row.ordinal not in succeeded]
+    making = work.job.action in (JobAction.CREATE, JobAction.UPDATE)
+    await work.write(
+        [
+            *(replace(row, undone=(*row.undone, str(stage.phase))) for row in undone),
+            *(replace(row, status=VmStatus.FAILED) for row in stuck),
+        ],
+        records=[_make_remnant(work, row) for row in stuck] if making else [],
+        dropped=[row.name for row in undone] if making else [],
+    )
 
 
-async def persist(work: Work, act: Act, rows: Iterable[JobDesktop]) -> None:
-    """Do it for all rows, again and again for those where it fails: nothing may be left over."""
-    await asyncio.gather(*(_until_done(work, act, row) for row in rows))
+def _make_remnant(work: Work, row: JobDesktop) -> Desktop:
+    """The record of a desktop that could not be taken back, for a Delete to find."""
+    record = stages.make_record(work, row)
+    return replace(record, collection="", status=DesktopStatus.FAILED)
 
 
-async def _until_done(work: Work, act: Act, row: JobDesktop) -> None:
+async def persist(work: Work, act: Act, rows: Sequence[JobDesktop]) -> list[JobDesktop]:
+    """Do it for all rows, with patience; returns those where it succeeded."""
+    done = await asyncio.gather(*(_until_done(work, act, row) for row in rows))
+    return [row for row, succeeded in zip(rows, done, strict=True) if succeeded]
+
+
+async def _until_done(work: Work, act: Act, row: JobDesktop) -> bool:
+    """Wait for hosts and guests that are away as long as it takes; what refuses is asked again
+    a few times only. What was in the way is in the row's error.
+    """
+    refusals = 0
     for attempt in itertools.count():
         try:
-            return await act(work, row)
-        except Exception as error:  # noqa: BLE001  giving up would leave an orphan behind
+            await act(work, row)
+            return True
+        except Exception as error:  # noqa: BLE001  undo meets everything that can go wrong
+            refusals += not isinstance(error, _TEMPORARY)
             pause = min(_LONGEST_PAUSE, 0.1 * 2 ** min(attempt, 10))
             _log.warning(
                 "cannot take back or clean up yet",
                 job=work.job.guid,
                 desktop=row.name,
                 reason=repr(error),
-                next_attempt_s=pause,
+                refusals=refusals,
             )
-            await _say_why(work, row, str(error))
-            await asyncio.sleep(pause)
+            await work.note(row, str(error) or repr(error))
+        if refusals == MAX_REFUSALS:
+            return False
+        await asyncio.sleep(pause)
     raise AssertionError("itertools.count ends")
-
-
-async def _say_why(work: Work, row: JobDesktop, words: str) -> None:
-    """Let the report show what the job waits for; once per reason."""
-    current = work.rows[row.ordinal]
-    if words not in current.error:
-        said = "; ".join(text for text in (current.error, words) if text)
-        await work.write([replace(current, error=said)])

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from openrdms import ports
+from openrdms.jobs.lanes import Halted
 from openrdms.model import errors
 from openrdms.model.host import Ownership, VmSpec
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
@@ -38,6 +39,12 @@ SHUT_DOWN_DEADLINE = 600.0
 _SHUT_DOWN_SLICE = 10.0
 """Seconds for one request to shut down: between two a cancel is seen."""
 
+_SHUT_DOWN_PAUSE = 0.2
+"""Seconds until the next request: a host may refuse one at once."""
+
+_GOING_DOWN = 60.0
+"""Seconds for a guest that was asked to shut down before the job was taken back."""
+
 GENERALISE_TIMEOUT = 1800.0
 """Sysprep takes minutes."""
 
@@ -51,20 +58,41 @@ async def shut_down(work: Work, row: JobDesktop) -> None:
 async def _shut_down(work: Work, row: JobDesktop, name: str) -> None:
     clock = asyncio.get_running_loop().time
     deadline = clock() + SHUT_DOWN_DEADLINE
+    asked = False
     while True:
         try:
             await work.on_host(row, work.host(row).shut_down, name, _SHUT_DOWN_SLICE)
+            return
         except errors.OperationFailed:
             if clock() > deadline:
                 raise
-        else:
-            return
+        except Halted as halted:
+            halted.begun = asked
+            raise
+        asked = True
+        await asyncio.sleep(_SHUT_DOWN_PAUSE)
 
 
 async def start_again(work: Work, row: JobDesktop) -> None:
     """Start the VM if it ran before."""
     if row.was_running:
         await work.on_host(row, work.host(row).start, _vm(work))
+
+
+async def bring_back(work: Work, row: JobDesktop) -> None:
+    """Undo of shut_down. A guest that was asked may be on its way down still: that comes first,
+    or it would go off after the start that found it running.
+    """
+    if not row.was_running:
+        return
+    try:
+        if row.done is None:
+            await work.on_host(row, work.host(row).shut_down, _vm(work), _GOING_DOWN)
+    except errors.OperationFailed:
+        pass  # it stays on, then
+    except errors.NotFound:
+        return
+    await stages.start_or_note(work, row, _vm(work))
 
 
 async def export(work: Work, row: JobDesktop) -> None:
@@ -197,7 +225,7 @@ def _virtual_bytes(disk: Path) -> int:
 
 
 STAGES = (
-    Stage(Phase.SHUT_DOWN, shut_down, start_again),
+    Stage(Phase.SHUT_DOWN, shut_down, bring_back),
     Stage(Phase.EXPORT, export, drop_files),
     Stage(Phase.RESTART, start_again),
     Stage(Phase.DISK, make_overlay, stages.delete_disk),

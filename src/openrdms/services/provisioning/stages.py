@@ -140,17 +140,30 @@ def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
 
 async def restore_disk(work: Work, row: JobDesktop) -> None:
     """Patch: back to the old disk, running again if it ran."""
-    await work.on_host(row, lambda: _restore(work, row))
+    restored = await work.on_host(row, lambda: _restore(work, row))
+    if restored and row.was_running:
+        await start_or_note(work, row, row.name)
 
 
-def _restore(work: Work, row: JobDesktop) -> None:
+def _restore(work: Work, row: JobDesktop) -> bool:
     host = work.host(row)
     if row.previous is None or _is_anothers(host, row):
-        return
+        return False
     host.destroy(row.name)
     host.define(work.spec_of(row, row.previous, row.previous_image))
-    if row.was_running:
-        _start(host, row.name)
+    return True
+
+
+async def start_or_note(work: Work, row: JobDesktop, name: str) -> None:
+    """Start a VM again after an undo. One that will not start is taken back all the same."""
+    try:
+        await work.on_host(row, _start, work.host(row), name)
+    except errors.NotFound:
+        return
+    except errors.HostUnavailable:
+        raise
+    except errors.RdmsError as error:
+        await work.note(row, f"{name} did not start again: {error}")
 
 
 async def start_again(work: Work, row: JobDesktop) -> None:

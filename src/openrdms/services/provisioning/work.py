@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -115,6 +115,13 @@ class Work:
             dropped=list(dropped),
         )
         self.rows.update({row.ordinal: row for row in changed})
+
+    async def note(self, row: JobDesktop, words: str) -> None:
+        """Let the report say what went wrong besides; once per reason."""
+        current = self.rows[row.ordinal]
+        if words not in current.error:
+            said = "; ".join(text for text in (current.error, words) if text)
+            await self.write([replace(current, error=said)])
 
     async def with_store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """One transaction, in a thread."""

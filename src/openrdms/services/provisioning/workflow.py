@@ -7,7 +7,7 @@ once, and what steps returned. Everything else is looked at inside the steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import structlog
 
 from openrdms.jobs.engine import Run, Step
 from openrdms.model import errors
-from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, VmStatus
+from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, Phase, VmStatus
 from openrdms.services.provisioning import batches, planning, recipes
 from openrdms.services.provisioning.stages import Act, Stage
 from openrdms.services.provisioning.work import Tools, Work
@@ -157,11 +157,24 @@ async def _take_back(work: Work, stages: Stages, verdict: Verdict) -> None:
     for at, stage in reversed(list(enumerate(stages))):
         concerned = [work.rows[o] for o, phase in begun.items() if names.index(phase) >= at]
         if stage.undo is not None:
-            await _in_steps(work, f"undo {stage.phase}", concerned, _undoing(work, stage))
+            after = {
+                row.ordinal: _undone_before(stages[at + 1 :], begun[row.ordinal])
+                for row in concerned
+            }
+            await _in_steps(work, f"undo {stage.phase}", concerned, _undoing(work, stage, after))
 
 
-def _undoing(work: Work, stage: Stage) -> Callable[[Sequence[int]], Step[None]]:
-    return lambda ordinals: lambda: batches.take_back(work, stage, ordinals)
+def _undone_before(later: Stages, begun: str) -> list[Phase]:
+    """Of the stages after one, up to the last that had begun, those with an undo."""
+    names = [str(stage.phase) for stage in later]
+    count = names.index(begun) + 1 if begun in names else 0
+    return [stage.phase for stage in later[:count] if stage.undo]
+
+
+def _undoing(
+    work: Work, stage: Stage, after: Mapping[int, Sequence[Phase]]
+) -> Callable[[Sequence[int]], Step[None]]:
+    return lambda ordinals: lambda: batches.take_back(work, stage, ordinals, after)
 
 
 async def _clean_up(work: Work, verdict: Verdict) -> None:
@@ -171,7 +184,10 @@ async def _clean_up(work: Work, verdict: Verdict) -> None:
 
 
 def _cleaning(work: Work, act: Act) -> Callable[[Sequence[int]], Step[None]]:
-    return lambda ordinals: lambda: batches.persist(work, act, [work.rows[o] for o in ordinals])
+    async def clean(ordinals: Sequence[int]) -> None:
+        await batches.persist(work, act, [work.rows[ordinal] for ordinal in ordinals])
+
+    return lambda ordinals: lambda: clean(ordinals)
 
 
 async def _in_steps(
