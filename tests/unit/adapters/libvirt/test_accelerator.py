@@ -1,17 +1,29 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from openrdms.adapters.libvirt import accelerator
+from openrdms.adapters.libvirt.account import let_pass, qemu_account
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_probe_sees_a_guest_run() -> None:
     assert accelerator.probe(["-accel", "tcg"])
+
+
+def test_probe_does_not_run_qemu_as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text('#!/bin/sh\n[ "$(id -u)" -ne 0 ] && [ "$(id -g)" -ne 0 ] && exit 99\n')
+    qemu.chmod(0o755)
+    if account := qemu_account():
+        let_pass(account, tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert accelerator.probe([])
 
 
 @pytest.mark.parametrize(
