@@ -7,6 +7,7 @@ make, never root; it must be able to pass through every directory above what it 
 from __future__ import annotations
 
 import grp
+import logging
 import os
 import pwd
 import stat
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from openrdms.adapters import processes
 from openrdms.model.errors import OperationFailed
+
+_log = logging.getLogger(__name__)
 
 _NAME = "libvirt-qemu"
 _KVM = Path("/dev/kvm")
@@ -76,13 +79,17 @@ def let_use_kvm(account: Account) -> None:
     """Give the account /dev/kvm where no udev rule gave it to its group.
 
     libvirt asks QEMU what it can do with the right to open any device, then finds that the
-    account may not open this one, and asks again in every call, for seconds.
+    account may not open this one, and asks again in every call, for seconds. Where the right
+    cannot be given that is all that happens: desktops go without KVM.
     """
     if _KVM.exists():
         status = _KVM.stat()
         for_group = status.st_gid == account.gid and status.st_mode & 0o060 == 0o060
         if not for_group and status.st_mode & 0o006 != 0o006:
-            processes.run(["setfacl", "-m", f"u:{account.name}:rw", str(_KVM)])
+            try:
+                processes.run(["setfacl", "-m", f"u:{account.name}:rw", str(_KVM)])
+            except OperationFailed as error:
+                _log.warning("%s may not use %s: %s", account.name, _KVM, error)
 
 
 def _add_search_entry(account: Account, directory: Path) -> None:

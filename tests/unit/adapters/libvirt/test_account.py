@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
+from openrdms.adapters.libvirt import account as accounts
+from openrdms.adapters.libvirt.account import Account, let_pass, let_use_kvm, qemu_account
 from openrdms.model.errors import OperationFailed
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root alone runs QEMU as another account")
@@ -63,3 +64,13 @@ def test_directory_that_cannot_be_opened_is_named(directory: Path) -> None:
     stranger = Account("no-such-account", 4242, "nobody", 4242)
     with pytest.raises(OperationFailed, match=r"closed.*no-such-account"):
         let_pass(stranger, directory)
+
+
+def test_service_goes_on_where_the_right_to_kvm_cannot_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = tmp_path / "kvm"
+    device.touch(mode=0o600)
+    monkeypatch.setattr(accounts, "_KVM", device)
+    let_use_kvm(Account("no-such-account", 4242, "nobody", 4242))
+    assert "no-such-account may not use" in caplog.text
