@@ -12,9 +12,6 @@ import os
 import stat
 from pathlib import Path
 
-_LONGEST_PARENT = 32
-"""Bytes that leave room below for the sockets of libvirt's embedded driver."""
-
 
 def make_runtime_dir(state_dir: Path) -> Path:
     """The link to ``state_dir`` (which must exist), made or made right.
@@ -43,16 +40,14 @@ def _forget_removed(parent: Path) -> None:
 
 def _parent() -> Path:
     """The directory of all links of this account, checked."""
-    if _for_root():
-        return _own_directory(Path("/run/openrdms"), 0o755)  # QEMU's account passes through
-    session = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    if os.access(session, os.W_OK) and len(session) + len("/openrdms") <= _LONGEST_PARENT:
-        return _own_directory(Path(session, "openrdms"), 0o700)
-    return _own_directory(Path(f"/tmp/openrdms-{os.geteuid()}"), 0o700)  # noqa: S108 - checked
+    return _own_directory(*_place())
 
 
-def _for_root() -> bool:
-    return os.geteuid() == 0
+def _place() -> tuple[Path, int]:
+    """That directory and its mode: the same in a login session, from cron and in a unit."""
+    if os.geteuid() == 0:
+        return Path("/run/openrdms"), 0o755  # QEMU's account passes through
+    return Path(f"/tmp/openrdms-{os.geteuid()}"), 0o700  # noqa: S108 - checked
 
 
 def _own_directory(directory: Path, mode: int) -> Path:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,16 +8,15 @@ import pytest
 from openrdms import runtime_dir
 from openrdms.runtime_dir import make_runtime_dir
 
+PLACE = runtime_dir._place
+
 
 @pytest.fixture(autouse=True)
 def as_a_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Links go below tmp_path, as for an account whose session directory that is."""
-    session = tmp_path / "session"
-    session.mkdir()
-    monkeypatch.setattr(runtime_dir, "_LONGEST_PARENT", 200)
-    monkeypatch.setattr(runtime_dir, "_for_root", lambda: False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(session))
-    return session / "openrdms"
+    """Links go below tmp_path."""
+    parent = tmp_path / "openrdms"
+    monkeypatch.setattr(runtime_dir, "_place", lambda: (parent, 0o700))
+    return parent
 
 
 @pytest.fixture
@@ -70,15 +68,17 @@ def test_link_in_the_directorys_place_is_refused(
         make_runtime_dir(state_dir)
 
 
-def test_long_or_missing_session_directory_is_not_used(
-    state_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("session", ["", "/run/user/1000"])
+@pytest.mark.parametrize(
+    ("uid", "place"), [(0, ("/run/openrdms", 0o755)), (1000, ("/tmp/openrdms-1000", 0o700))]
+)
+def test_place_does_not_depend_on_the_login_session(
+    monkeypatch: pytest.MonkeyPatch, session: str, uid: int, place: tuple[str, int]
 ) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
-    link = make_runtime_dir(state_dir)
-    assert link.parent == Path(f"/tmp/openrdms-{os.geteuid()}")
-    link.unlink()
-    with suppress(OSError):  # it holds links of this account's services
-        link.parent.rmdir()
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", session)
+    path, mode = PLACE()
+    assert (str(path), mode) == place
 
 
 def test_links_to_removed_state_directories_go(state_dir: Path, tmp_path: Path) -> None:
