@@ -82,11 +82,18 @@ def _set_signature(run: Any, parameters: list[inspect.Parameter]) -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
+    """Tell an error in one line. A pipe whose reader has gone is for Typer to end quietly."""
     try:
         yield
     except errors.RdmsError as error:
         output.complain(str(error))
         raise typer.Exit(_exit_code(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        output.complain(f"{place}{error.strerror or error}")
+        raise typer.Exit(EXIT_REFUSED) from error
 
 
 def _exit_code(error: errors.RdmsError) -> int:

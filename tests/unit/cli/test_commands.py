@@ -39,6 +39,8 @@ def make_app() -> typer.Typer:
             "refused": errors.NotFound("no such thing"),
             "silent": commands.Unreachable("no answer"),
             "login": commands.LoginRefused("who are you?"),
+            "file": PermissionError(13, "Permission denied", "/srv/rdms/lock"),
+            "socket": TimeoutError("timed out"),
         }[kind]
 
     return app
@@ -66,6 +68,16 @@ def test_exit_codes_tell_failures_apart(kind: str, code: int) -> None:
     assert result.exit_code == code
     assert result.stdout == ""
     assert result.stderr.startswith("rdms: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("file", "/srv/rdms/lock: Permission denied"), ("socket", "timed out")],
+)
+def test_what_the_system_refuses_is_told_in_one_line(kind: str, words: str) -> None:
+    result = run("fail", kind)
+    assert result.exit_code == 1
+    assert result.stderr == f"rdms: {words}\n"
 
 
 def test_wrong_usage_exits_with_2() -> None:

@@ -152,3 +152,14 @@ def test_unknown_commands_and_arguments_are_named(
 
 def _interrupt(_done: float, _words: str) -> None:
     raise KeyboardInterrupt
+
+
+def test_directory_that_is_not_ours_is_named(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(client.runtime_dir, "make_runtime_dir", refuse)
+    with pytest.raises(errors.AccessDenied, match="long-.*denied"), client.connect(state_dir):
+        pass

@@ -43,11 +43,13 @@ class RemoteAdmin:
 
 @contextmanager
 def connect(state_dir: Path) -> Iterator[RemoteAdmin | None]:
-    """The service of that state directory, None when none runs."""
+    """The service of that state directory, None when none runs. AccessDenied."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(str(runtime_dir.make_runtime_dir(state_dir) / SOCKET))
         except (FileNotFoundError, ConnectionRefusedError):
             yield None
+        except PermissionError as error:
+            raise errors.AccessDenied(f"{state_dir}: {error}") from error
         else:
             yield RemoteAdmin(connection)
