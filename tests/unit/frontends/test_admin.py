@@ -161,5 +161,5 @@ def test_directory_that_is_not_ours_is_named(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(client.runtime_dir, "make_runtime_dir", refuse)
-    with pytest.raises(errors.AccessDenied, match="long-.*denied"), client.connect(state_dir):
+    with pytest.raises(errors.AccessDenied, match=r"long-.*denied"), client.connect(state_dir):
         pass
