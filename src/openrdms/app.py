@@ -170,7 +170,7 @@ class Service:
         try:
             self._listeners = http.Listeners(
                 application,
-                certificate.ensure(core.state_dir / "tls"),
+                certificate.ensure(core.state_dir / "tls", listen=settings.listen),
                 host=settings.listen,
                 http_port=settings.wsman_http_port,
                 https_port=settings.wsman_https_port,
