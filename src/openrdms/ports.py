@@ -243,7 +243,8 @@ class Store(Protocol):
         """Record a job's plan unless it has one; returns the plan on record.
 
         ``next_index`` advances the collection's NameStartIndex. AlreadyExists when a name means
-        another VM on record or is in work by another running job.
+        another VM on record or is in work by another running job, be it as the VM that a Prep
+        job copies (options ``host`` and ``vm``); nor may this job copy one in work.
         """
 
     def list_job_desktops(self, guid: str) -> list[JobDesktop]:
@@ -265,9 +266,15 @@ class Store(Protocol):
         """
 
     # images
-    def list_images(self) -> list[ImageVersion]: ...
-    def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
-        """That version, or the newest one."""
+    def list_images(self, *, settled: bool = False) -> list[ImageVersion]:
+        """All, or only the ``settled``: an image goes if the job that made it is cancelled, so
+        those of running jobs are left out.
+        """
+
+    def find_image(
+        self, name: str, version: int | None = None, *, settled: bool = False
+    ) -> ImageVersion | None:
+        """That version, or the newest one; ``settled`` as for ``list_images``."""
 
     def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
         """Record it under the next free version number, which the returned value carries.

@@ -102,6 +102,10 @@ def make_job(collection: str = "farm", action: JobAction = JobAction.CREATE) -> 
     )
 
 
+def make_copying(vm: str) -> Job:
+    return replace(make_job("", JobAction.PREP), options={"vm": vm, "host": "HOST1"})
+
+
 def make_plan(job: Job, *names: str) -> list[JobDesktop]:
     return [
         JobDesktop(
@@ -585,6 +589,27 @@ class StoreSuite:
         store.end_job(job.guid, CollectionState.JOB_COMPLETED, "", LATER)
         store.add_job_desktops(make_plan(other, "VD-2"), None)
 
+    def test_a_vm_that_is_copied_is_in_no_other_plan(self, store: Store, farm: Collection) -> None:
+        copying, deleting = make_copying("VD-1"), make_job(action=JobAction.DELETE)
+        store.accept_job(copying)
+        store.accept_job(deleting)
+        with pytest.raises(errors.AlreadyExists, match="vd-1"):
+            store.add_job_desktops(make_plan(deleting, "vd-1"), None)
+        elsewhere = [replace(row, host="host2") for row in make_plan(deleting, "vd-1")]
+        assert store.add_job_desktops(elsewhere, None) == elsewhere
+
+    def test_a_vm_in_work_is_not_copied(self, store: Store, farm: Collection) -> None:
+        copying, deleting = make_copying("VD-1"), make_job(action=JobAction.DELETE)
+        store.accept_job(copying)
+        store.accept_job(deleting)
+        store.put_desktops([make_desktop("vd-1")])
+        store.end_job(copying.guid, CollectionState.JOB_ABORTED, "", LATER)
+        store.add_job_desktops(make_plan(deleting, "vd-1"), None)
+        again = make_copying("VD-1")
+        store.accept_job(again)
+        with pytest.raises(errors.AlreadyExists, match="vd-1"):
+            store.add_job_desktops(make_plan(again, "prep-1"), None)
+
     def test_a_plan_may_name_desktops_on_record(self, store: Store, farm: Collection) -> None:
         store.put_desktops([make_desktop("vd-1")])
         job = make_job(action=JobAction.PATCH)
@@ -676,6 +701,18 @@ class StoreSuite:
         assert store.add_image(make_image("other"), job=guid) == first
         assert store.add_image(make_image()).version == 2
         assert store.add_image(make_image()).version == 3
+
+    def test_an_image_is_settled_when_its_job_has_ended(self, store: Store) -> None:
+        job = make_copying("vd-1")
+        store.accept_job(job)
+        first = store.add_image(make_image())
+        second = store.add_image(make_image(), job=job.guid)
+        assert store.list_images() == [first, second]
+        assert store.list_images(settled=True) == [first]
+        assert store.find_image("TINY", settled=True) == first
+        assert store.find_image("tiny", 2, settled=True) is None
+        store.end_job(job.guid, CollectionState.JOB_COMPLETED, "", LATER)
+        assert store.find_image("tiny", settled=True) == second
 
     # sessions
 

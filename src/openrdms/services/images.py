@@ -141,7 +141,7 @@ class Images:
         """
         if match := _REFERENCE.fullmatch(location.strip()):
             version = int(match["version"]) if match["version"] else None
-            found = self._store.find_image(match["name"], version)
+            found = self._store.find_image(match["name"], version, settled=True)
             if found is None:
                 raise NotFound(f"BaseVmLocation: there is no image {location.strip()[6:]}")
             return found
@@ -151,7 +151,7 @@ class Images:
         ending = f" to {location}"
         found = [
             image
-            for image in self._store.list_images()
+            for image in self._store.list_images(settled=True)
             if image.source.startswith("prep ") and image.source.endswith(ending)
         ]
         return max(found, key=lambda image: image.created, default=None)
@@ -162,7 +162,7 @@ class Images:
                 "BaseVmLocation",
                 f"{file} is no image:NAME, no disk file here and no export of a PrepJob",
             )
-        known = self._store.list_images()
+        known = self._store.list_images(settled=True)
         for image in known:
             if image.disk == file:
                 return image

@@ -15,7 +15,7 @@ from openrdms.adapters import simulator
 from openrdms.model import errors, farm_settings
 from openrdms.model.collection import Collection, CollectionState, CollectionType, ReferenceDesktop
 from openrdms.model.host import Ownership, VmInfo
-from openrdms.model.job import Job, JobAction
+from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.services.collections import Collections
 
 GUID = "{00000000-0000-0000-0000-00000000000A}"
@@ -145,6 +145,22 @@ def test_a_member_taken_out_is_found_by_home_and_comes_back(
         collections.delete("farm")
     collections.add_virtual_desktop("farm", "vd-1")
     assert place.store.find_desktop("vd-1") == replace(out, collection="farm")
+
+
+def test_a_former_member_in_work_by_a_job_does_not_join(
+    place: SmallDeployment, collections: Collections
+) -> None:
+    collections.create(make())
+    desktop = place.make_desktop("vd-1", "farm")
+    collections.remove_virtual_desktop("farm", "vd-1")
+    job = Job(GUID, "farm", JobAction.DELETE, CollectionState.UNKNOWN, "", {}, NOW, NOW)
+    place.store.accept_job(job)
+    row = JobDesktop(GUID, 0, "vd-1", HOST1, desktop.uuid, "", desktop.image, desktop.disk_kind, 1)
+    place.store.add_job_desktops([row], None)
+    with pytest.raises(errors.InvalidOperation, match="in work by job"):
+        collections.add_virtual_desktop("farm", "vd-1")
+    place.store.end_job(GUID, CollectionState.JOB_COMPLETED, "", NOW)
+    collections.add_virtual_desktop("farm", "vd-1")
 
 
 def test_removing_a_former_member_again_is_fine(

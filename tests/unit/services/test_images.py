@@ -23,10 +23,12 @@ class FakeStore:
     images: list[ImageVersion] = field(default_factory=list)
     jobs: dict[str, ImageVersion] = field(default_factory=dict)
 
-    def list_images(self) -> list[ImageVersion]:
+    def list_images(self, *, settled: bool = False) -> list[ImageVersion]:
         return list(self.images)
 
-    def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
+    def find_image(
+        self, name: str, version: int | None = None, *, settled: bool = False
+    ) -> ImageVersion | None:
         found = [i for i in self.images if i.name.casefold() == name.casefold()]
         return next((i for i in reversed(found) if version in (None, i.version)), None)
 

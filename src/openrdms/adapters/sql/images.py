@@ -18,13 +18,18 @@ class ImageRecords:
 
     _database: Database
 
-    def list_images(self) -> list[ImageVersion]:
+    def list_images(self, *, settled: bool = False) -> list[ImageVersion]:
+        where = [_settled()] if settled else []
         with self._database.read() as connection:
             order = [_images.c.name_key, _images.c.version]
-            return rows.select_records(connection, ImageVersion, _images, order=order)
+            return rows.select_records(connection, ImageVersion, _images, *where, order=order)
 
-    def find_image(self, name: str, version: int | None = None) -> ImageVersion | None:
-        where = [_images.c.name_key == name.casefold()]
+    def find_image(
+        self, name: str, version: int | None = None, *, settled: bool = False
+    ) -> ImageVersion | None:
+        where: list[sa.ColumnElement[bool]] = [_images.c.name_key == name.casefold()]
+        if settled:
+            where.append(_settled())
         if version is not None:
             where.append(_images.c.version == version)
         with self._database.read() as connection:
@@ -51,3 +56,9 @@ class ImageRecords:
             dropped = rows.find_record(connection, ImageVersion, _images, _images.c.job == job)
             connection.execute(sa.delete(_images).where(_images.c.job == job))
             return dropped
+
+
+def _settled() -> sa.ColumnElement[bool]:
+    """No running job made it."""
+    running = sa.select(schema.jobs.c.guid).where(schema.jobs.c.ended.is_(None))
+    return sa.or_(_images.c.job.is_(None), _images.c.job.not_in(running))

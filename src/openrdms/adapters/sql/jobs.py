@@ -149,19 +149,32 @@ def _put_desktops(connection: sa.Connection, desktops: Sequence[JobDesktop]) -> 
 
 
 def _check_names(connection: sa.Connection, planned: Sequence[JobDesktop]) -> None:
-    """No name may mean another VM on record, or a VM that another running job works on."""
+    """No name may mean another VM on record, and no VM be in work by another running job."""
     uuids = {one.name.casefold(): one.uuid for one in planned}
     recorded = schema.desktops.c
     records = connection.execute(sa.select(recorded.name_key, recorded.uuid))
     taken = {row.name_key for row in records if uuids.get(row.name_key, row.uuid) != row.uuid}
+    guid = planned[0].job
     others = connection.execute(
-        sa.select(_job_desktops.c.name_key)
+        sa.select(_job_desktops.c.name_key, _job_desktops.c.host)
         .join(_jobs, _jobs.c.guid == _job_desktops.c.job)
-        .where(_jobs.c.ended.is_(None), _jobs.c.guid != planned[0].job)
-    )
+        .where(_jobs.c.ended.is_(None), _jobs.c.guid != guid)
+    ).all()
     taken |= uuids.keys() & {row.name_key for row in others}
+    running = rows.select_records(connection, Job, _jobs, _jobs.c.ended.is_(None))
+    copied = {_copied_vm(job) for job in running if job.guid != guid}
+    copying = {_copied_vm(job) for job in running if job.guid == guid}
+    mine = {(one.host.casefold(), one.name.casefold()) for one in planned}
+    theirs = {(row.host.casefold(), row.name_key) for row in others}
+    taken |= {name for _, name in (mine & copied) | (copying & theirs)}
     if taken:
-        raise errors.AlreadyExists(f"desktop names are taken: {', '.join(sorted(taken))}")
+        names = ", ".join(sorted(taken))
+        raise errors.AlreadyExists(f"names are taken or in work by another job: {names}")
+
+
+def _copied_vm(job: Job) -> tuple[str, str]:
+    """Host and name of the VM that a Prep job copies, which is not its row's."""
+    return str(job.options.get("host", "")).casefold(), str(job.options.get("vm", "")).casefold()
 
 
 def _claim_collection(connection: sa.Connection, job: Job) -> None:
