@@ -197,7 +197,6 @@ class Store(Protocol):
         has another desktop in that collection.
         """
 
-    def delete_desktops(self, names: Iterable[str]) -> None: ...
     def was_member(self, alias: str, name: str) -> bool:
         """True when that desktop is or ever was a member of the collection that exists now."""
 

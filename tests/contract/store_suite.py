@@ -299,7 +299,8 @@ class StoreSuite:
         newer = make_desktop("VD-1", generation=2, identity_set=False)
         store.put_desktops([newer])
         assert store.find_desktop("vd-1") == newer
-        store.delete_desktops(["Vd-1", "never there"])
+        store.change_desktop("Vd-1", lambda _: None)
+        store.change_desktop("never there", lambda _: None)
         assert store.find_desktop("vd-1") is None
 
     def test_a_change_sees_the_record_and_replaces_it(self, store: Store) -> None:
@@ -336,7 +337,7 @@ class StoreSuite:
     ) -> None:
         assert not store.was_member("farm", "vd-1")
         store.put_desktops([make_desktop("vd-1")])
-        store.delete_desktops(["vd-1"])
+        store.change_desktop("vd-1", lambda _: None)
         assert store.was_member("Farm", "VD-1")
         assert not store.was_member("other", "vd-1")
         store.delete_collection("farm")

@@ -331,3 +331,62 @@ def test_cancel_before_the_plan_makes_nothing(tmp_path: Path) -> None:
     )
     assert rig.store.find_provisioning(POOL) is not None
     rig.close()
+
+
+def test_cancel_revives_a_job_whose_workflow_broke_down(tmp_path: Path) -> None:
+    left: list[Exception] = [ZeroDivisionError("a defect")]
+    rig = Rig(tmp_path, wrap_store=_raising("list_job_desktops", left)).resume()
+    rig.add_collection()
+    guid = rig.execute(create())
+    rig.wait_until(lambda: not left)
+
+    def cancelled() -> bool:
+        rig.provisioning.cancel(guid)
+        return rig.job(guid).ended is not None
+
+    rig.wait_until(cancelled)
+    assert rig.state() is CollectionState.JOB_ABORTED
+    assert rig.vms() == {}
+    rig.close()
+
+
+def test_records_out_of_reach_at_the_beginning_are_waited_for(tmp_path: Path) -> None:
+    left: list[Exception] = [errors.OperationFailed("records: locked")] * 2
+    rig = Rig(tmp_path, wrap_store=_raising("list_job_desktops", left)).resume()
+    rig.add_collection()
+    assert rig.run(create()).succeeded == 2
+    assert left == []
+    rig.close()
+
+
+def _raising(call: str, left: list[Exception]) -> Any:
+    def meddle(name: str, of: str) -> None:
+        if name == call and left:
+            raise left.pop()
+
+    return lambda store: Meddled(store, meddle)
+
+
+def test_patch_does_not_start_desktops_of_which_it_knows_nothing(tmp_path: Path) -> None:
+    """The host is away for a moment when the job is planned."""
+    left: list[Exception] = []
+    rig = Rig(tmp_path, wrap_host=_raising("list_vms", left)).resume()
+    rig.add_collection()
+    rig.run(create([("host1", 1)], start=False))
+    left.extend([errors.HostUnavailable("not now")] * 3)
+    assert rig.run(later(JobAction.PATCH)).succeeded == 1
+    vm = rig.hosts.get("host1").find_vm("pool-1")
+    assert vm is not None
+    assert vm.state.name == "STOPPED"
+    rig.close()
+
+
+def test_refused_job_imports_no_image(rig: Rig, tmp_path: Path) -> None:
+    disk = tmp_path / "gold.raw"
+    disk.write_bytes(bytes(4096))
+    before = rig.images.list()
+    with pytest.raises(errors.NotFound, match="nowhere"):
+        rig.execute(create([("nowhere", 1)], base_vm_location=str(disk)))
+    with pytest.raises(errors.InvalidParameter, match="NamingPrefix"):
+        rig.execute(create(base_vm_location=str(disk), name_prefix=63 * "p"))
+    assert rig.images.list() == before

@@ -77,8 +77,8 @@ class Collections:
         InvalidOperation when a job runs or a managed collection has desktops (those taken out
         but not deleted count too); NotFound.
         """
-        collection = self.get(alias)
         with self._membership:
+            collection = self.get(alias)
             if not collection.is_managed:
                 for member in self._store.list_desktops(alias):
                     self._forget(member)
@@ -90,8 +90,8 @@ class Collections:
         NotFound without the VM; AlreadyExists when it is a member here, InvalidOperation when
         it is elsewhere or in the hands of a job.
         """
-        collection = self.get(alias)
         with self._membership:
+            collection = self.get(alias)
             record = self._store.find_desktop(vm)
             if record is None:
                 self._adopt(collection, vm)
@@ -103,8 +103,8 @@ class Collections:
 
         A former member is fine. InvalidOperation when it never was one; NotFound without the VM.
         """
-        collection = self.get(alias)
         with self._membership:
+            collection = self.get(alias)
             record = self._store.find_desktop(vm)
             if record and desktops.is_member(record, collection.alias):
                 self._forget(record)

@@ -110,6 +110,8 @@ class Desktops:
             raise errors.InvalidOperation(f"desktop {record.name} has failed")
 
         def assign(present: Desktop | None) -> Desktop | None:
+            if present and not is_member(present, record.collection):
+                raise errors.InvalidOperation(f"desktop {name} has just left its collection")
             owner = present and _user(present)
             if owner and _folded(owner) != _folded((user, domain)):
                 raise errors.AlreadyExists(f"{name} is assigned to {owner[1]}\\{owner[0]}")

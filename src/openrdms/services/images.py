@@ -64,9 +64,11 @@ class Images:
         self._directory = directory
         self._clock = clock
         self._sealing = threading.Lock()
+        self._importing = threading.Lock()
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         for leftover in directory.glob(f"{_STAGING}*"):
             shutil.rmtree(leftover)
+        self._drop_unrecorded()
 
     def list(self) -> list[ImageVersion]:
         """All versions of all images."""
@@ -145,7 +147,16 @@ class Images:
             if found is None:
                 raise NotFound(f"BaseVmLocation: there is no image {location.strip()[6:]}")
             return found
-        return self._find_prepared(location) or self._find_file(Path(location))
+        prepared = self._find_prepared(location)
+        if prepared:
+            return prepared
+        try:
+            with self._importing:
+                return self._find_file(Path(location))
+        except OSError as error:
+            raise InvalidParameter(
+                "BaseVmLocation", f"{location}: {error.strerror or error}"
+            ) from error
 
     def _find_prepared(self, location: str) -> ImageVersion | None:
         ending = f" to {location}"
@@ -217,6 +228,19 @@ class Images:
         if home.exists():  # of a version that was never recorded
             shutil.rmtree(home)
         return place.rename(home)
+
+    def _drop_unrecorded(self) -> None:
+        """Versions that were about to be recorded, or just dropped, when the service died.
+
+        By number as well as by place: a state directory that was moved keeps its images.
+        """
+        recorded = self._store.list_images()
+        numbers = {(image.name.casefold(), str(image.version)) for image in recorded}
+        places = {image.disk.parent.resolve() for image in recorded}
+        for home in self._directory.glob("*/*"):
+            number = (home.parent.name.casefold(), home.name)
+            if home.is_dir() and number not in numbers and home.resolve() not in places:
+                shutil.rmtree(home)
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:

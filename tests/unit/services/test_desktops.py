@@ -74,7 +74,7 @@ def test_a_vm_that_a_job_is_making_belongs_to_its_collection(
     place: SmallDeployment, desktops: Desktops
 ) -> None:
     made = place.make_desktop("vd-1", "farm")
-    place.store.delete_desktops(["vd-1"])
+    place.store.change_desktop("vd-1", lambda _: None)
     place.make_collection("farm")
     state = CollectionState.CREATE_VIRTUAL_DESKTOP_INPROGRESS
     place.store.accept_job(Job("{A}", "farm", JobAction.CREATE, state, "", {}, NOW, NOW))

@@ -149,6 +149,18 @@ def test_what_an_interrupted_build_left_goes_at_the_next_start(
     assert built.disk.read_text() == "tiny disk.qcow2"
 
 
+def test_versions_on_record_stay_at_a_start_even_when_moved(
+    store: FakeStore, images: Images, directory: Path
+) -> None:
+    built, dropped = images.build("tiny", "tiny"), images.build("tiny", "tiny")
+    store.images.remove(dropped)
+    Images(store, FakeTools(), directory, lambda: NOW)
+    assert [home.name for home in directory.glob("*/*")] == ["1"]
+    moved = directory.rename(directory.with_name("moved"))
+    Images(store, FakeTools(), moved, lambda: NOW)
+    assert (moved / "tiny" / "1" / built.disk.name).exists()
+
+
 def test_location_by_name_and_version(images: Images) -> None:
     first, second = images.build("tiny", "tiny"), images.build("tiny", "tiny")
     assert images.resolve("image:tiny") == second
@@ -172,7 +184,9 @@ def test_location_that_is_a_disk_file_is_imported_once_for_its_content(
     assert images.resolve(str(disk)).reference == "gold-image@2"
 
 
-@pytest.mark.parametrize("location", ["", "nothing", "/nowhere/disk.vhdx", "C:\\gold"])
+@pytest.mark.parametrize(
+    "location", ["", "nothing", "/nowhere/disk.vhdx", "C:\\gold", "/" + 300 * "n"]
+)
 def test_location_that_means_nothing(images: Images, location: str) -> None:
     with pytest.raises(InvalidParameter, match="BaseVmLocation"):
         images.resolve(location)

@@ -62,10 +62,6 @@ class DesktopRecords:
         with self._database.read() as connection:
             return connection.execute(query).first() is not None
 
-    def delete_desktops(self, names: Iterable[str]) -> None:
-        with self._database.write() as connection:
-            delete_desktops(connection, names)
-
 
 def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None:
     new = [_render(desktop) for desktop in desktops]

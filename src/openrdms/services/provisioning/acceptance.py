@@ -75,10 +75,10 @@ class Acceptance:
         )
         if document.makes_desktops:
             return self._accept_making(job, document, collection)
+        job.options["requested"] = len(planning.select_desktops(self._store, document))
         if document.action is JobAction.PATCH:
             image = self._accept_patch(document, collection)
             job.options["image"] = image.reference
-        job.options["requested"] = len(planning.select_desktops(self._store, document))
         return job, None
 
     def _get_collection(self, document: JobDocument) -> Collection:
@@ -103,13 +103,13 @@ class Acceptance:
         if document.action is JobAction.UPDATE:
             stored = planning.get_settings(self._store, collection.alias)
         prefix = self._check_prefix(document, stored)
-        image = self._choose_image(document, stored)
         count = self._check_room(document)
         start = max(document.start_index, stored.name_start_index if stored else 0)
         longest = len(f"{prefix}{start + count - 1}")
-        if longest > _NAME_LENGTH[image.os]:
-            limit = f"names of {longest} characters, {image.os} takes {_NAME_LENGTH[image.os]}"
-            raise errors.InvalidParameter("NamingPrefix", limit)
+        # before the image, since choosing a file imports it, for Linux
+        _check_length(longest, GuestOs.LINUX)
+        image = self._choose_image(document, stored)
+        _check_length(longest, image.os)
         job.options.update(image=image.reference, requested=count)
         return job, None if stored else _first_settings(document, image)
 
@@ -199,6 +199,12 @@ class Acceptance:
             "memory_mib": vm.memory_mib,
             "vcpus": vm.vcpus,
         }
+
+
+def _check_length(longest: int, os: GuestOs) -> None:
+    if longest > _NAME_LENGTH[os]:
+        limit = f"names of {longest} characters, {os} takes {_NAME_LENGTH[os]}"
+        raise errors.InvalidParameter("NamingPrefix", limit)
 
 
 def _new_guid() -> str:

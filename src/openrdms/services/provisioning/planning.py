@@ -94,9 +94,11 @@ def _plan_patch(tools: Tools, job: Job, census: Census) -> _Plan:
 
 
 def _runs(census: Census, host: str, name: str) -> bool:
-    """A host that does not answer now is taken to have its desktops running, as is usual."""
+    """HostUnavailable for a host that cannot say: what is off must not be started."""
+    if host in census.silent:
+        raise errors.HostUnavailable(f"host {host} does not answer")
     vm = census.vms.get(host, {}).get(name.casefold())
-    return host in census.silent or (vm is not None and vm.state is VmState.RUNNING)
+    return vm is not None and vm.state is VmState.RUNNING
 
 
 def _plan_delete(tools: Tools, job: Job, census: Census) -> _Plan:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import structlog
+
 from openrdms import ports
 from openrdms.jobs.engine import JobEngine, Run
 from openrdms.jobs.lanes import Lanes
@@ -18,6 +20,8 @@ from openrdms.services.provisioning import workflow
 from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
 from openrdms.services.provisioning.work import Tools, lane_width
+
+_log = structlog.get_logger(__name__)
 
 BOOT_DEADLINE = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
@@ -45,7 +49,7 @@ class Provisioning:
         self._engine = engine
         self._clock = clock
         self._acceptance = Acceptance(store, hosts, images)
-        self._accepting = threading.Lock()
+        self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
         agents = AgentEvents(hosts)
         self._agents = agents
         lanes = Lanes(lambda lane: lane_width(hosts, lane))
@@ -67,10 +71,9 @@ class Provisioning:
         InvalidParameter names the element; NotFound, InvalidOperation, HostUnavailable.
         """
         parsed = parse_job(document)
-        with self._accepting:
-            job, settings = self._acceptance.make_job(parsed, document, self._clock())
-            self._store.accept_job(job, settings)
-        self._engine.start(job.guid)
+        job, settings = self._acceptance.make_job(parsed, document, self._clock())
+        self._store.accept_job(job, settings)
+        self._begin(job.guid)
         return job.guid
 
     def prepare(
@@ -94,7 +97,7 @@ class Provisioning:
         with self._accepting:
             job = self._acceptance.make_prep_job(request, self._clock())
             self._store.accept_job(job)
-        self._engine.start(job.guid)
+        self._begin(job.guid)
         return job.guid
 
     def cancel(self, guid: str) -> None:
@@ -104,7 +107,15 @@ class Provisioning:
         when the job has ended or is a Delete.
         """
         job = self._store.request_cancel(parse_guid(guid), self._clock())
+        if not job.ended:
+            self._begin(job.guid)  # it may have stopped at an error that no retry cured
         self._engine.wake(job.guid)
+
+    def _begin(self, guid: str) -> None:
+        try:
+            self._engine.start(guid)
+        except Exception:  # noqa: BLE001  what was accepted stays so: the next start goes on
+            _log.exception("workflow not started", job=guid)
 
     def report(self, guid: str) -> str:
         """The job's report (model.report) as XML. NotFound, InvalidParameter.

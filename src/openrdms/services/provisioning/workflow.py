@@ -7,9 +7,9 @@ once, and what steps returned. Everything else is looked at inside the steps.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -27,25 +27,36 @@ Verdict = dict[str, Any]
 """
 
 Stages = Sequence[Stage]
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
 
 async def run_job(tools: Tools, run: Run) -> None:
     """Carry out the job called ``run.guid``, from wherever an earlier process left it."""
-    job = await asyncio.to_thread(tools.store.find_job, run.guid)
+    job = await _patiently(lambda: asyncio.to_thread(tools.store.find_job, run.guid))
     if job is None or job.ended:
         return
     stages = recipes.stages_of(job)
     work = Work(tools, run, job, tuple(stage.phase for stage in stages))
-    await work.load()
+    await _patiently(work.load)
     work.defect = await run.step("plan", lambda: _plan(work))
-    await work.load()
+    await _patiently(work.load)
     await _go_forward(work, stages)
     work.gate = None
     ended = False
     while not ended:
         ended = await _finish(work, stages)
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Read records outside a step, where the engine repeats nothing."""
+    for pause in batches.PAUSES:
+        try:
+            return await read()
+        except errors.OperationFailed:
+            await asyncio.sleep(pause)
+    return await read()
 
 
 async def _finish(work: Work, stages: Stages) -> bool:
