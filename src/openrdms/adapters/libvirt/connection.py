@@ -6,10 +6,12 @@ import functools
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import libvirt
 
 from openrdms.adapters.libvirt import errors
+from openrdms.model.errors import HostUnavailable
 from openrdms.model.host import VmEvent, VmEventKind
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,52 @@ def open_connection(uri: str) -> libvirt.virConnect:
         return connection
 
 
+class Link:
+    """The connection to one host, opened again when it has broken (its daemon was restarted)."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._connection = open_connection(uri)
+        self._events: Events | None = None
+        self._opening = threading.Lock()
+        self._closed = False
+
+    def get(self) -> libvirt.virConnect:
+        """A connection that is alive as far as is known. HostUnavailable."""
+        if not self._is_alive():
+            self._reopen()
+        return self._connection
+
+    def watch(self, host: str) -> Events:
+        """The events of this host, whichever connection they come by."""
+        self._events = Events(self._connection, host)
+        return self._events
+
+    def close(self) -> None:
+        """Close it for good."""
+        self._closed = True
+        self._connection.close()
+
+    def _is_alive(self) -> bool:
+        with suppress(libvirt.libvirtError):
+            return bool(self._connection.isAlive())
+        return False
+
+    def _reopen(self) -> None:
+        """One caller tries, which may take long; the others soon hear that the host is away."""
+        if self._closed or not self._opening.acquire(timeout=_KEEPALIVE_SECONDS):
+            raise HostUnavailable(f"{self._uri} is not connected")
+        try:
+            if not self._is_alive():
+                connection = open_connection(self._uri)
+                if self._events:
+                    self._events.attach(connection)
+                self._connection = connection
+                _log.warning("connected again to %s", self._uri)
+        finally:
+            self._opening.release()
+
+
 class Events:
     """Passes the events of one connection on to subscribers, in the event loop's thread.
 
@@ -46,10 +94,14 @@ class Events:
     """
 
     def __init__(self, connection: libvirt.virConnect, host: str) -> None:
-        self._connection = connection
         self._host = host
         self._subscribers: dict[object, Callable[[VmEvent], None]] = {}
-        with errors.translated(host):
+        self.attach(connection)
+
+    def attach(self, connection: libvirt.virConnect) -> None:
+        """Take the events of that connection from now on; subscribers stay."""
+        self._connection = connection
+        with errors.translated(self._host):
             self._registrations = [
                 connection.domainEventRegisterAny(None, event, function, None)
                 for event, function in (

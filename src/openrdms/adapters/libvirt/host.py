@@ -83,7 +83,7 @@ def connect(uri: str, state_dir: Path, runtime_dir: Path) -> LibvirtHost:
     if parsed.root:
         embedded.prepare(parsed.root, account)
         reaper = reaper_of(_EMULATOR)
-    link = connection.open_connection(parsed.libvirt)
+    link = connection.Link(parsed.libvirt)
     domain_type = parsed.acceleration
     if domain_type == "auto":
         domain_type = accelerator.find_accelerator(places.accelerator_cache)
@@ -102,7 +102,7 @@ class LibvirtHost:
     def __init__(
         self,
         uri: HostUri,
-        link: libvirt.virConnect,
+        link: connection.Link,
         places: Places,
         domain_type: str,
         account: Account | None,
@@ -118,8 +118,8 @@ class LibvirtHost:
         self._changing: dict[str, threading.Lock] = {}
         self._calling_agent: dict[str, threading.Lock] = {}
         with errors.translated(uri.libvirt):
-            self._name = uri.name or link.getHostname()
-        self._events = connection.Events(link, self._name)
+            self._name = uri.name or link.get().getHostname()
+        self._events = link.watch(self._name)
 
     @property
     def name(self) -> str:
@@ -130,7 +130,7 @@ class LibvirtHost:
         """See ports.Host; the capacity is how many of the smallest desktops fill its memory."""
         try:
             with errors.translated(self._name):
-                memory_kib = self._link.getMemoryStats(-1)["total"]
+                memory_kib = self._link.get().getMemoryStats(-1)["total"]
         except HostUnavailable:
             memory_kib = 0
         return HostInfo(
@@ -145,7 +145,7 @@ class LibvirtHost:
     def list_vms(self) -> list[VmInfo]:
         """See ports.Host."""
         with errors.translated(self._name):
-            domains = self._link.listAllDomains()
+            domains = self._link.get().listAllDomains()
         return [vm for domain in domains if (vm := self._find_info(domain))]
 
     def find_vm(self, name: str) -> VmInfo | None:
@@ -184,7 +184,7 @@ class LibvirtHost:
                     return
             wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
             with errors.translated(spec.name), self._attended():
-                self._link.defineXML(domain_xml.render_domain(spec, wiring))
+                self._link.get().defineXML(domain_xml.render_domain(spec, wiring))
 
     def undefine(self, vm: str) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
@@ -269,7 +269,7 @@ class LibvirtHost:
     def screenshot(self, vm: str) -> bytes:
         """See ports.Host."""
         with errors.translated(vm):
-            stream = self._link.newStream()
+            stream = self._link.get().newStream()
             kind = self._get_domain(vm).screenshot(stream, 0)
             picture = b"".join(iter(lambda: stream.recv(_STREAM_CHUNK), b""))
             stream.finish()
@@ -336,11 +336,11 @@ class LibvirtHost:
         """libvirt's own lookup minds case; Windows names do not."""
         with errors.translated(name):
             try:
-                return self._link.lookupByName(name)
+                return self._link.get().lookupByName(name)
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
-            for domain in self._link.listAllDomains():
+            for domain in self._link.get().listAllDomains():
                 if domain.name().casefold() == name.casefold():
                     return domain
         return None

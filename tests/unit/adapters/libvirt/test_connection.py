@@ -1,0 +1,105 @@
+"""A connection that breaks is opened again, against libvirt's own test driver."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import libvirt
+import pytest
+
+from openrdms.adapters.libvirt import connection
+from openrdms.model.errors import HostUnavailable
+from openrdms.model.host import VmEvent, VmEventKind
+
+URI = "test:///default"
+
+
+class Wire:
+    """A connection of the test driver, which never breaks by itself and has no keep-alive."""
+
+    def __init__(self, real: libvirt.virConnect) -> None:
+        self._real = real
+        self.alive = True
+
+    def isAlive(self) -> bool:  # noqa: N802 - libvirt's name
+        return self.alive
+
+    def setKeepAlive(self, interval: int, count: int) -> None:  # noqa: N802 - libvirt's name
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Wire]:
+    """Every connection that was opened."""
+    wires: list[Wire] = []
+    really_open = libvirt.open
+
+    def open_wire(uri: str) -> Wire:
+        wires.append(Wire(really_open(uri)))
+        return wires[-1]
+
+    monkeypatch.setattr(libvirt, "open", open_wire)
+    return wires
+
+
+def test_broken_connection_is_opened_again_once(opened: list[Wire]) -> None:
+    link = connection.Link(URI)
+    opened[0].alive = False
+    callers = [threading.Thread(target=link.get) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert len(opened) == 2
+    assert link.get().lookupByName("test").isActive()
+
+
+def test_subscribers_stay_when_the_connection_changes(opened: list[Wire]) -> None:
+    link = connection.Link(URI)
+    heard: list[VmEvent] = []
+    stopped = threading.Event()
+
+    def listen(event: VmEvent) -> None:
+        heard.append(event)
+        if event.kind is VmEventKind.STOPPED:
+            stopped.set()
+
+    end = link.watch("host1").subscribe(listen)
+    opened[0].alive = False
+    domain = link.get().lookupByName("test")
+    domain.destroy()
+    try:
+        assert stopped.wait(5)
+        assert heard[-1] == VmEvent(VmEventKind.STOPPED, "host1", "test")
+    finally:
+        domain.create()
+        end()
+
+
+def test_host_is_unavailable_while_it_cannot_be_opened(
+    opened: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = connection.Link(URI)
+    opened[0].alive = False
+
+    def refuse(uri: str) -> Wire:
+        raise libvirt.libvirtError("connection refused")
+
+    with monkeypatch.context() as down:
+        down.setattr(libvirt, "open", refuse)
+        with pytest.raises(HostUnavailable, match="refused"):
+            link.get()
+    assert link.get().isAlive()
+
+
+def test_closed_link_stays_closed(opened: list[Wire]) -> None:
+    link = connection.Link(URI)
+    link.close()
+    opened[0].alive = False
+    with pytest.raises(HostUnavailable, match="not connected"):
+        link.get()
+    assert len(opened) == 1
