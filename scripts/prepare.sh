@@ -3,15 +3,16 @@
 
 missing_packages() {
   local wanted=()
-  mapfile -t wanted <"$top/scripts/packages.txt"
+  mapfile -t wanted < <(cat "$@")
   comm -23 <(printf '%s\n' "${wanted[@]}" | sort) \
     <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
       sed -n 's/^installed //p' | sort)
 }
 
+# The arguments are files that name one Debian package a line.
 prepare_packages() {
   local missing
-  missing=$(missing_packages | tr '\n' ' ')
+  missing=$(missing_packages "$@" | tr '\n' ' ')
   [ -z "${missing// /}" ] && return
   if [ "$(id -u)" -eq 0 ]; then
     echo "Installing Debian packages: $missing" >&2

@@ -39,6 +39,7 @@ from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
 from openrdms.providers import rdms, schema
 from openrdms.security import certificate
+from openrdms.security.guard import AdministratorsOnly
 from openrdms.security.identity import Administrator
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
@@ -207,7 +208,7 @@ class Service:
             Sessions(core.store, core.hosts),
             Deployment(core.hosts),
         )
-        return ObjectManager(schema.load_rdms(), providers)
+        return ObjectManager(schema.load_rdms(), providers, AdministratorsOnly())
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:

@@ -155,7 +155,44 @@ class ImageTools(Protocol):
         """Convert qcow2, VHDX, VMDK or raw to qcow2 in ``target``; returns file, virtual bytes."""
 
 
-class Store(Protocol):
+class AccountStore(Protocol):
+    """Accounts and groups (security.accounts)."""
+
+
+class AuditStore(Protocol):
+    """The audit log, append only."""
+
+
+class PublishingStore(Protocol):
+    """Published applications, file types and the feed made of them."""
+
+
+class SessionHostStore(Protocol):
+    """RDSH collections, their servers, desktop assignments."""
+
+
+class SettingStore(Protocol):
+    """Settings of the deployment (Win32_RDMSDeploymentSettings)."""
+
+
+class NodeStore(Protocol):
+    """Servers that were joined."""
+
+
+class PatchStore(Protocol):
+    """Patches scheduled for a collection."""
+
+
+class Store(
+    AccountStore,
+    AuditStore,
+    PublishingStore,
+    SessionHostStore,
+    SettingStore,
+    NodeStore,
+    PatchStore,
+    Protocol,
+):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""
 
     # collections

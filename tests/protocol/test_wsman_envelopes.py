@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from fakes.wsman_client import WIDGET, XSI
 from openrdms.cim.object_manager import ObjectManager
@@ -15,7 +16,7 @@ from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman.service import Service
 from openrdms.frontends.wsman.xmltext import escape
 
-CALLER = Caller("admin", "127.0.0.1")
+CALLER = Caller("admin", "127.0.0.1", "administrator")
 NS = {
     "s": "http://www.w3.org/2003/05/soap-envelope",
     "a": "http://schemas.xmlsoap.org/ws/2004/08/addressing",
@@ -52,7 +53,7 @@ def envelope(body: str = "", **headers: str) -> str:
 def service() -> Service:
     widgets = Widgets()
     widgets.add("one", 1, Text="here")
-    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}), "1.2.3")
+    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
 
 
 def send(service: Service, data: str | bytes) -> tuple[int, ET.Element]:

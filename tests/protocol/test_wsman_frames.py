@@ -7,6 +7,7 @@ import pytest
 from pypsrp.exceptions import WSManFaultError
 from pypsrp.wsman import NAMESPACES, WSManAction
 
+from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from fakes.wsman_client import (
     DMTF,
@@ -24,7 +25,7 @@ from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman.service import Service
 
-CALLER = Caller("admin", "127.0.0.1")
+CALLER = Caller("admin", "127.0.0.1", "administrator")
 KEYS = selectors(Name="one", Slot=1)
 WSEN, WSMAN, CIM = NAMESPACES["wsen"], NAMESPACES["wsman"], NAMESPACES["cim"]
 RELEASE = f"{WSEN}/Release"
@@ -39,7 +40,7 @@ def widgets() -> Widgets:
 
 @pytest.fixture
 def service(widgets: Widgets) -> Service:
-    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}), "1.2.3")
+    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
 
 
 @pytest.fixture
@@ -535,7 +536,9 @@ class TestEnumerate:
         many(widgets, 5)
         (reply,) = client.enumerate(WIDGET, enumerate_body())
         context = reply.findtext(f"{{{WSEN}}}EnumerationContext", "")
-        stranger = FrameClient(lambda data: service.handle(Caller("other", ""), data))
+        stranger = FrameClient(
+            lambda data: service.handle(Caller("other", "", "administrator"), data)
+        )
         with pytest.raises(WSManFaultError):
             stranger.pull(WIDGET, pull_body(context))
         client.pull(WIDGET, pull_body(context))

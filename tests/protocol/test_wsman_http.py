@@ -13,6 +13,7 @@ import pytest
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.wsman import NAMESPACES, WSMan
 
+from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from fakes.wsman_client import (
     WIDGET,
@@ -57,7 +58,7 @@ def widgets() -> Widgets:
 def listen(
     widgets: Widgets, tls: Certificate, *, allow_unencrypted: bool
 ) -> Iterator[frontend.Listeners]:
-    service = Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}), "1.2.3")
+    service = Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
     administrator = Administrator("admin", PASSWORD)
     application = frontend.Application(service, administrator, allow_unencrypted=allow_unencrypted)
     listeners = frontend.Listeners(application, tls, host="127.0.0.1", http_port=0, https_port=0)
@@ -393,7 +394,7 @@ def test_stop_waits_for_no_provider(widgets: Widgets, tls: Certificate) -> None:
 def test_a_port_in_use_is_an_os_error(
     listeners: frontend.Listeners, widgets: Widgets, tls: Certificate, tmp_path: Path
 ) -> None:
-    service = Service(ObjectManager(SCHEMA, {}), "1")
+    service = Service(ObjectManager(SCHEMA, {}, OpenGuard()), "1")
     application = frontend.Application(service, Administrator("a", "b"), allow_unencrypted=False)
     with pytest.raises(OSError, match="in use"):
         frontend.Listeners(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import MappingProxyType
 
+from openrdms.cim import guard
 from openrdms.cim.errors import CimError, CimStatus
+from openrdms.cim.guard import Guard, Operation, Outcome
 from openrdms.cim.provider import Caller, MethodResult, Provider
 from openrdms.cim.schema import (
     WBEM_E_ILLEGAL_NULL,
@@ -24,23 +28,30 @@ Values = Mapping[str, CimValue]
 class ObjectManager:
     """Dispatches to one provider per class; holds no state of its own, so any thread may call.
 
+    Every call is checked against the schema, then by the guard, then handed to the provider.
+
     Class, key, property, method and parameter names are taken in any case; providers see the
     schema's spelling. Every method raises CimError.
     """
 
-    def __init__(self, schema: Schema, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, schema: Schema, providers: Mapping[str, Provider], guard: Guard) -> None:
         """``providers`` are by class name; a class without one answers NOT_SUPPORTED."""
         self.schema = schema
+        self._guard = guard
         self._providers = {schema.get_class(name).name: item for name, item in providers.items()}
 
     def enumerate(self, caller: Caller, class_name: str) -> Iterator[CimInstance]:
         """All instances of a class."""
-        return self._provider(self.schema.get_class(class_name)).enumerate(caller)
+        cim_class = self.schema.get_class(class_name)
+        with self._watch(caller, cim_class, guard.ENUMERATE):
+            return self._provider(cim_class).enumerate(caller)
 
     def get(self, caller: Caller, class_name: str, keys: Values) -> CimInstance:
         """One instance."""
         cim_class = self.schema.get_class(class_name)
-        return self._provider(cim_class).get(caller, cim_class.check_keys(keys))
+        checked = cim_class.check_keys(keys)
+        with self._watch(caller, cim_class, guard.GET, checked):
+            return self._provider(cim_class).get(caller, checked)
 
     def create(self, caller: Caller, class_name: str, properties: Values) -> Values:
         """Make an instance; returns all its keys."""
@@ -50,7 +61,8 @@ class ObjectManager:
             item = cim_class.get_property(name)
             if not (item.writable or item.key):
                 raise _read_only(name)
-        keys = self._provider(cim_class).create(caller, values)
+        with self._watch(caller, cim_class, guard.CREATE, values=values):
+            keys = self._provider(cim_class).create(caller, values)
         return _check_created(cim_class, keys)
 
     def modify(self, caller: Caller, class_name: str, keys: Values, changes: Values) -> None:
@@ -64,18 +76,18 @@ class ObjectManager:
         values = _check_properties(cim_class, changes)
         fixed = {name: value for name, value in values.items() if _is_fixed(cim_class, name)}
         provider = self._provider(cim_class)
-        if fixed:
-            present = provider.get(caller, checked).properties
-            for name, value in fixed.items():
-                if not equal_ignoring_case(value, present.get(name)):
-                    raise _read_only(name)
         wanted = {name: value for name, value in values.items() if name not in fixed}
-        provider.modify(caller, checked, wanted)
+        with self._watch(caller, cim_class, guard.MODIFY, checked, wanted):
+            if fixed:
+                _check_unchanged(fixed, provider.get(caller, checked))
+            provider.modify(caller, checked, wanted)
 
     def delete(self, caller: Caller, class_name: str, keys: Values) -> None:
         """Remove an instance."""
         cim_class = self.schema.get_class(class_name)
-        self._provider(cim_class).delete(caller, cim_class.check_keys(keys))
+        checked = cim_class.check_keys(keys)
+        with self._watch(caller, cim_class, guard.DELETE, checked):
+            self._provider(cim_class).delete(caller, checked)
 
     def invoke(
         self, caller: Caller, class_name: str, method: str, keys: Values, parameters: Values
@@ -84,12 +96,28 @@ class ObjectManager:
         cim_class = self.schema.get_class(class_name)
         declared = cim_class.get_method(method)
         checked = _check_parameters(declared, parameters)
-        provider = self._provider(cim_class)
+        instance: dict[str, CimValue] | None = None
         if declared.is_static:
             for name in keys:
                 cim_class.get_key(name)
-            return provider.invoke(caller, declared.name, None, checked)
-        return provider.invoke(caller, declared.name, cim_class.check_keys(keys), checked)
+        else:
+            instance = cim_class.check_keys(keys)
+        with self._watch(caller, cim_class, declared.name, instance or {}, checked) as outcome:
+            result = self._provider(cim_class).invoke(caller, declared.name, instance, checked)
+            if result.return_value:
+                outcome.refused(result.return_value, result.reason)
+            return result
+
+    def _watch(
+        self,
+        caller: Caller,
+        cim_class: CimClass,
+        name: str,
+        keys: Values = MappingProxyType({}),
+        values: Values = MappingProxyType({}),
+    ) -> AbstractContextManager[Outcome]:
+        operation = Operation(self.schema.namespace, cim_class.name, name, keys, values)
+        return self._guard.watch(caller, operation)
 
     def _provider(self, cim_class: CimClass) -> Provider:
         found = self._providers.get(cim_class.name)
@@ -109,6 +137,12 @@ def equal_ignoring_case(left: CimValue, right: CimValue) -> bool:
 def _is_fixed(cim_class: CimClass, name: str) -> bool:
     item = cim_class.get_property(name)
     return item.key or not item.writable
+
+
+def _check_unchanged(fixed: Values, present: CimInstance) -> None:
+    for name, value in fixed.items():
+        if not equal_ignoring_case(value, present.properties.get(name)):
+            raise _read_only(name)
 
 
 def _check_properties(cim_class: CimClass, values: Values) -> dict[str, CimValue]:

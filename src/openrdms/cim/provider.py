@@ -11,10 +11,15 @@ from openrdms.cim.types import CimInstance, CimValue
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, decided by the front end after authentication, and from where."""
+    """Who asks, decided by the front end after authentication, and from where.
+
+    ``role`` is for the guard to understand. Nothing here has a default: whoever makes a caller
+    has authenticated one.
+    """
 
     name: str
     address: str
+    role: str
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Application:
             _log.warning("authentication failed from %s", address)
             await asyncio.sleep(WRONG_PASSWORD_SECONDS)
             raise _Refused(401, _CHALLENGE)
-        return Caller(name, address)
+        return Caller(name, address, "administrator")
 
     def _is_local(self, address: str) -> bool:
         try:

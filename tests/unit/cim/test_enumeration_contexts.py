@@ -6,7 +6,7 @@ from openrdms.cim.enumeration import Contexts
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.provider import Caller
 
-ALICE, BOB = Caller("alice", ""), Caller("bob", "")
+ALICE, BOB = Caller("alice", "", "auditor"), Caller("bob", "", "auditor")
 
 
 class Clock:

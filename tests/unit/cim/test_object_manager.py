@@ -2,13 +2,14 @@ from collections.abc import Mapping
 
 import pytest
 
+from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from openrdms.cim.errors import CimError, CimStatus, KeysError
 from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.cim.types import CimValue
 
-CALLER = Caller("admin", "127.0.0.1")
+CALLER = Caller("admin", "127.0.0.1", "administrator")
 KEYS: dict[str, CimValue] = {"NAME": "one", "slot": 1}
 
 
@@ -21,7 +22,7 @@ def widgets() -> Widgets:
 
 @pytest.fixture
 def manager(widgets: Widgets) -> ObjectManager:
-    return ObjectManager(SCHEMA, {"test_widget": widgets})
+    return ObjectManager(SCHEMA, {"test_widget": widgets}, OpenGuard())
 
 
 def test_names_of_classes_and_keys_are_found_in_any_case(manager: ObjectManager) -> None:
@@ -162,7 +163,7 @@ def test_create_must_give_every_key(manager: ObjectManager, widgets: Widgets) ->
         ) -> Mapping[str, CimValue]:
             return {"Name": "two"}
 
-    forgetful = ObjectManager(SCHEMA, {"Test_Widget": Forgetful()})
+    forgetful = ObjectManager(SCHEMA, {"Test_Widget": Forgetful()}, OpenGuard())
     with pytest.raises(CimError, match="gave no Slot"):
         forgetful.create(CALLER, "Test_Widget", {"Name": "two", "Slot": 2})
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from fakes.guards import OpenGuard
 from fakes.small_deployment import HOST1, HOST2, SmallDeployment, open_small_deployment
 from openrdms.adapters import simulator
 from openrdms.cim.errors import CimError, CimStatus
@@ -25,7 +26,7 @@ from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 
-CALLER = Caller("admin", "127.0.0.1")
+CALLER = Caller("admin", "127.0.0.1", "administrator")
 COLLECTION = "Win32_RDMSVirtualDesktopCollection"
 PROPERTIES = "Win32_RDMSCollectionProperties"
 DESKTOP = "Win32_RDMSVirtualDesktop"
@@ -139,7 +140,9 @@ def service(tmp_path: Path) -> Iterator[Service]:
             sessions,  # type: ignore[arg-type]
             Deployment(place.hosts),
         )
-        yield Service(place, ObjectManager(load_rdms(), providers), provisioning, sessions)
+        yield Service(
+            place, ObjectManager(load_rdms(), providers, OpenGuard()), provisioning, sessions
+        )
 
 
 # every class

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from openrdms import ports
+from openrdms.adapters.sql.accounts import AccountRecords
+from openrdms.adapters.sql.audit_log import AuditRecords
 from openrdms.adapters.sql.collections import CollectionRecords
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.desktops import DesktopRecords
 from openrdms.adapters.sql.images import ImageRecords
 from openrdms.adapters.sql.jobs import JobRecords
+from openrdms.adapters.sql.nodes import NodeRecords
+from openrdms.adapters.sql.patches import PatchRecords
+from openrdms.adapters.sql.publishing import PublishingRecords
+from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
+from openrdms.adapters.sql.settings import SettingRecords
 
 
-class SqlStore(CollectionRecords, DesktopRecords, JobRecords, ImageRecords, SessionRecords):
+class SqlStore(
+    CollectionRecords,
+    DesktopRecords,
+    JobRecords,
+    ImageRecords,
+    SessionRecords,
+    AccountRecords,
+    AuditRecords,
+    PublishingRecords,
+    SessionHostRecords,
+    SettingRecords,
+    NodeRecords,
+    PatchRecords,
+):
     """All parts over the same database; contracts are those of ports.Store."""
 
     def __init__(self, database: Database) -> None:

@@ -1,0 +1,10 @@
+"""Published applications, file types and the feed."""
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""

@@ -1,0 +1,49 @@
+"""One HTTP request and its reply, as protocol servers see them: no sockets, no authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from openrdms.cim.provider import Caller
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A POST whose body is whole and, where the connection encrypts messages, decrypted.
+
+    Names in ``headers`` are in lower case; a header that came twice has its values joined by ", ".
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class HttpReply:
+    """``headers`` besides Content-Type and Content-Length."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class ProtocolServer(Protocol):
+    """Answers the requests of one protocol. Blocking, from any thread; never raises."""
+
+    paths: tuple[str, ...]
+    """Where it answers POST; anything else is 404 or 405."""
+    realm: str
+    """Of Basic authentication."""
+
+    def handle(self, caller: Caller, request: HttpRequest) -> HttpReply:
+        """Answer an authenticated caller."""
+
+    def handle_anonymous(self, request: HttpRequest) -> HttpReply | None:
+        """Answer what needs no name, such as WS-Management's Identify; None for all else.
+
+        Asked only when the request carries no Authorization.
+        """
