@@ -30,7 +30,7 @@ from structlog.typing import Processor
 from openrdms import config, ports, runtime_dir
 from openrdms.adapters import sql
 from openrdms.adapters.images.tools import DebianImageTools
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer
@@ -164,7 +164,7 @@ class Service:
         self._first_start = FirstStart(core.store, core.hosts)
         administrator = Administrator.from_file(settings.admin_user, settings.admin_password_file)
         application = http.Application(
-            wsman.Service(self._object_manager(core), metadata.version("openrdms")),
+            wsman.Service(self._namespaces(core), metadata.version("openrdms")),
             administrator,
             allow_unencrypted=settings.allow_unencrypted,
         )
@@ -200,7 +200,7 @@ class Service:
             self._settings.ready_file.unlink(missing_ok=True)
         self._listeners.stop()
 
-    def _object_manager(self, core: Core) -> ObjectManager:
+    def _namespaces(self, core: Core) -> Namespaces:
         providers = rdms.make_providers(
             Collections(core.store, core.hosts),
             Desktops(core.store, core.hosts),
@@ -208,7 +208,7 @@ class Service:
             Sessions(core.store, core.hosts),
             Deployment(core.hosts),
         )
-        return ObjectManager(schema.load_rdms(), providers, AdministratorsOnly())
+        return Namespaces([ObjectManager(schema.load_rdms(), providers, AdministratorsOnly())])
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:

@@ -72,7 +72,7 @@ class Widgets(Provider):
         row |= {"Name": name, "Slot": slot, "Serial": 2**64 - 1}
         self._rows[_key(row)] = row
 
-    def enumerate(self, caller: Caller) -> Iterator[CimInstance]:
+    def enumerate(self, caller: Caller, where: Values) -> Iterator[CimInstance]:
         self.calls += 1
         return (CimInstance(self.cim_class, row) for row in list(self._rows.values()))
 

@@ -11,7 +11,7 @@ from lxml import etree
 from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from fakes.wsman_client import WIDGET, XSI
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman.service import Service
 from openrdms.frontends.wsman.xmltext import escape
@@ -53,7 +53,9 @@ def envelope(body: str = "", **headers: str) -> str:
 def service() -> Service:
     widgets = Widgets()
     widgets.add("one", 1, Text="here")
-    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
+    return Service(
+        Namespaces([ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())]), "1.2.3"
+    )
 
 
 def send(service: Service, data: str | bytes) -> tuple[int, ET.Element]:

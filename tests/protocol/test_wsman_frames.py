@@ -21,7 +21,7 @@ from fakes.wsman_client import (
     selectors,
     values_of,
 )
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman.service import Service
 
@@ -40,7 +40,9 @@ def widgets() -> Widgets:
 
 @pytest.fixture
 def service(widgets: Widgets) -> Service:
-    return Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
+    return Service(
+        Namespaces([ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())]), "1.2.3"
+    )
 
 
 @pytest.fixture

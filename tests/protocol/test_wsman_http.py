@@ -23,7 +23,7 @@ from fakes.wsman_client import (
     selectors,
     values_of,
 )
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.frontends import http as frontend
 from openrdms.frontends.wsman.service import Service
 from openrdms.security import certificate
@@ -58,7 +58,9 @@ def widgets() -> Widgets:
 def listen(
     widgets: Widgets, tls: Certificate, *, allow_unencrypted: bool
 ) -> Iterator[frontend.Listeners]:
-    service = Service(ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard()), "1.2.3")
+    service = Service(
+        Namespaces([ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())]), "1.2.3"
+    )
     administrator = Administrator("admin", PASSWORD)
     application = frontend.Application(service, administrator, allow_unencrypted=allow_unencrypted)
     listeners = frontend.Listeners(application, tls, host="127.0.0.1", http_port=0, https_port=0)
@@ -394,7 +396,7 @@ def test_stop_waits_for_no_provider(widgets: Widgets, tls: Certificate) -> None:
 def test_a_port_in_use_is_an_os_error(
     listeners: frontend.Listeners, widgets: Widgets, tls: Certificate, tmp_path: Path
 ) -> None:
-    service = Service(ObjectManager(SCHEMA, {}, OpenGuard()), "1")
+    service = Service(Namespaces([ObjectManager(SCHEMA, {}, OpenGuard())]), "1")
     application = frontend.Application(service, Administrator("a", "b"), allow_unencrypted=False)
     with pytest.raises(OSError, match="in use"):
         frontend.Listeners(

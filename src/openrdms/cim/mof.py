@@ -11,7 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from openrdms.cim.schema import CimClass, Method, Parameter, Property
+from openrdms.cim.schema import (
+    CimClass,
+    Flavor,
+    Method,
+    Parameter,
+    Property,
+    Qualifier,
+    QualifierDeclaration,
+    Schema,
+)
 from openrdms.cim.types import CimScalar, CimType, CimValue
 
 _TOKEN = re.compile(
@@ -22,7 +31,18 @@ _TOKEN = re.compile(
 )
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
-Qualifiers = dict[str, CimValue]
+_GUESSED = {bool: CimType.BOOLEAN, int: CimType.SINT32, str: CimType.STRING}
+"""Types of qualifiers that the text does not declare."""
+_FLAVORS = {
+    "enableoverride": {"overridable": True},
+    "disableoverride": {"overridable": False},
+    "tosubclass": {"to_subclass": True},
+    "restricted": {"to_subclass": False},
+    "translatable": {"translatable": True},
+}
+
+Qualifiers = dict[str, Qualifier]
+"""By name in lower case, in the order of the text."""
 
 
 class MofError(ValueError):
@@ -39,6 +59,13 @@ class _Token:
 def parse_classes(text: str) -> tuple[CimClass, ...]:
     """Every class declared in ``text``, in order; MofError when it cannot be read."""
     return tuple(_Reader(text).read_classes())
+
+
+def parse_schema(namespace: str, text: str) -> Schema:
+    """The classes and qualifier types of ``text`` as the schema of a namespace; MofError."""
+    reader = _Reader(text)
+    classes = tuple(reader.read_classes())
+    return Schema(namespace, classes, tuple(reader.declared.values()))
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -60,17 +87,18 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._rest = _tokens(text)
         self._next = next(self._rest)
+        self.declared: dict[str, QualifierDeclaration] = {}
 
     def read_classes(self) -> Iterator[CimClass]:
         while self._next.kind != "end":
-            self._qualifier_list()
+            qualifiers = self._qualifier_list()
             if self._skip("Qualifier"):
                 self._qualifier_declaration()
             else:
                 self._expect("class")
-                yield self._class()
+                yield self._class(qualifiers)
 
-    def _class(self) -> CimClass:
+    def _class(self, qualifiers: Qualifiers) -> CimClass:
         name = self._take("word")
         self._expect("{")
         properties: list[Property] = []
@@ -82,7 +110,7 @@ class _Reader:
             else:
                 methods.append(feature)
         self._expect(";")
-        return CimClass(name, tuple(properties), tuple(methods))
+        return CimClass(name, tuple(properties), tuple(methods), tuple(qualifiers.values()))
 
     def _feature(self) -> Property | Method:
         qualifiers = self._qualifier_list()
@@ -92,14 +120,15 @@ class _Reader:
         array = self._array_mark()
         default = self._value() if self._skip("=") else None
         self._expect(";")
-        max_length = qualifiers.get("maxlen")
+        max_length = _value_of(qualifiers, "maxlen")
         return Property(
             name,
             cim_type,
             array,
-            key="key" in qualifiers,
-            writable="write" in qualifiers,
-            optional="optional" in qualifiers,
+            qualifiers=tuple(qualifiers.values()),
+            key=_value_of(qualifiers, "key") is True,
+            writable=_value_of(qualifiers, "write") is True,
+            optional=_value_of(qualifiers, "optional") is True,
             max_length=max_length if isinstance(max_length, int) else None,
             default=default,
         )
@@ -113,22 +142,41 @@ class _Reader:
         self._expect(";")
         if [number for number, _ in parameters] != list(range(len(parameters))):
             raise MofError(f"{name}: the ID qualifiers do not count the parameters from 0")
-        return Method(name, returns, "static" in qualifiers, tuple(item for _, item in parameters))
+        return Method(
+            name,
+            returns,
+            _value_of(qualifiers, "static") is True,
+            tuple(item for _, item in parameters),
+            tuple(qualifiers.values()),
+        )
 
     def _parameter(self) -> tuple[CimValue, Parameter]:
         qualifiers = self._qualifier_list()
         cim_type, name = self._type(), self._take("word")
-        parameter = Parameter(name, cim_type, self._array_mark(), is_output="out" in qualifiers)
-        return qualifiers.get("id"), parameter
+        parameter = Parameter(
+            name,
+            cim_type,
+            self._array_mark(),
+            qualifiers=tuple(qualifiers.values()),
+            is_output=_value_of(qualifiers, "out") is True,
+        )
+        return _value_of(qualifiers, "id"), parameter
 
     def _qualifier_list(self) -> Qualifiers:
         qualifiers: Qualifiers = {}
         if self._skip("["):
             while not self._skip("]"):
-                name = self._take("word").lower()
-                qualifiers[name] = self._qualifier_value()
+                name = self._take("word")
+                qualifiers[name.lower()] = self._qualifier(name, self._qualifier_value())
                 self._skip(",")
         return qualifiers
+
+    def _qualifier(self, name: str, value: CimValue) -> Qualifier:
+        declared = self.declared.get(name.lower())
+        if declared is not None:
+            return Qualifier(declared.name, declared.type, value, declared.flavor)
+        first = next(iter(value), None) if isinstance(value, list) else value
+        return Qualifier(name, _GUESSED.get(type(first), CimType.STRING), value)
 
     def _qualifier_value(self) -> CimValue:
         if self._skip("("):
@@ -138,8 +186,36 @@ class _Reader:
         return self._value() if self._next.text == "{" else True
 
     def _qualifier_declaration(self) -> None:
-        while not self._skip(";"):
-            self._advance()
+        name = self._take("word")
+        self._expect(":")
+        cim_type, array = self._type(), self._array_mark()
+        default = self._value() if self._skip("=") else None
+        self._expect(",")
+        self._expect("scope")
+        scopes = tuple(self._words())
+        flavor = Flavor()
+        if self._skip(","):
+            self._expect("flavor")
+            flavor = self._flavor()
+        self._expect(";")
+        self.declared[name.lower()] = QualifierDeclaration(
+            name, cim_type, array, default, scopes, flavor
+        )
+
+    def _flavor(self) -> Flavor:
+        chosen: dict[str, bool] = {}
+        for word in self._words():
+            if word not in _FLAVORS:
+                raise MofError(f"line {self._next.line}: {word!r} is not a flavor")
+            chosen |= _FLAVORS[word]
+        return Flavor(**chosen)
+
+    def _words(self) -> Iterator[str]:
+        """Words in parentheses, in lower case."""
+        self._expect("(")
+        while not self._skip(")"):
+            yield self._take("word").lower()
+            self._skip(",")
 
     def _type(self) -> CimType:
         token = self._advance()
@@ -199,3 +275,8 @@ class _Reader:
             raise MofError(f"line {token.line}: the text ends too early")
         self._next = next(self._rest)
         return token
+
+
+def _value_of(qualifiers: Qualifiers, name: str) -> CimValue:
+    found = qualifiers.get(name)
+    return None if found is None else found.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import MappingProxyType
 
@@ -17,10 +17,13 @@ from openrdms.cim.schema import (
     Method,
     Schema,
 )
-from openrdms.cim.types import CimInstance, CimValue
+from openrdms.cim.types import CimInstance, CimScalar, CimValue
 
 WBEM_E_READ_ONLY = 0x80041023
 WBEM_E_PROVIDER_FAILURE = 0x80041004
+WBEM_E_INVALID_NAMESPACE = 0x8004100E
+
+_NO_VALUES: Mapping[str, CimScalar] = MappingProxyType({})
 
 Values = Mapping[str, CimValue]
 
@@ -40,11 +43,17 @@ class ObjectManager:
         self._guard = guard
         self._providers = {schema.get_class(name).name: item for name, item in providers.items()}
 
-    def enumerate(self, caller: Caller, class_name: str) -> Iterator[CimInstance]:
-        """All instances of a class."""
+    def enumerate(
+        self, caller: Caller, class_name: str, where: Mapping[str, CimScalar] = _NO_VALUES
+    ) -> Iterator[CimInstance]:
+        """Instances of a class, lazily: the iteration raises CimError too.
+
+        ``where`` (in the schema's spelling) may leave out instances that differ from it, and
+        need not: see ``Provider.enumerate``.
+        """
         cim_class = self.schema.get_class(class_name)
         with self._watch(caller, cim_class, guard.ENUMERATE):
-            return self._provider(cim_class).enumerate(caller)
+            return self._provider(cim_class).enumerate(caller, where)
 
     def get(self, caller: Caller, class_name: str, keys: Values) -> CimInstance:
         """One instance."""
@@ -113,8 +122,8 @@ class ObjectManager:
         caller: Caller,
         cim_class: CimClass,
         name: str,
-        keys: Values = MappingProxyType({}),
-        values: Values = MappingProxyType({}),
+        keys: Values = _NO_VALUES,
+        values: Values = _NO_VALUES,
     ) -> AbstractContextManager[Outcome]:
         operation = Operation(self.schema.namespace, cim_class.name, name, keys, values)
         return self._guard.watch(caller, operation)
@@ -125,6 +134,40 @@ class ObjectManager:
             found = Provider()
             found.cim_class = cim_class.name
         return found
+
+
+class Namespaces:
+    """The object managers of all namespaces, by name."""
+
+    def __init__(
+        self, managers: Iterable[ObjectManager], aliases: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """The first manager is for who names no namespace. ``aliases`` are other names of some."""
+        by_name = {item.schema.namespace: item for item in managers}
+        self.names = tuple(by_name)
+        self.default = by_name[self.names[0]]
+        self._managers = {
+            _fold_namespace(name): by_name[aliases.get(name, name)] for name in (*by_name, *aliases)
+        }
+
+    def find(self, name: str) -> ObjectManager | None:
+        """Ignoring case, with either slash, one at an end or not."""
+        return self._managers.get(_fold_namespace(name))
+
+    def get(self, name: str) -> ObjectManager:
+        """As ``find``; CimError INVALID_NAMESPACE when there is none."""
+        found = self.find(name)
+        if found is None:
+            raise CimError(
+                CimStatus.INVALID_NAMESPACE,
+                f"there is no namespace {name}",
+                wbem=WBEM_E_INVALID_NAMESPACE,
+            )
+        return found
+
+
+def _fold_namespace(name: str) -> str:
+    return name.strip().replace("\\", "/").strip("/").lower()
 
 
 def equal_ignoring_case(left: CimValue, right: CimValue) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from openrdms.cim.errors import CimError, CimStatus
-from openrdms.cim.types import CimInstance, CimValue
+from openrdms.cim.types import CimInstance, CimScalar, CimValue
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,13 @@ class Provider:
 
     cim_class: str
 
-    def enumerate(self, caller: Caller) -> Iterator[CimInstance]:
-        """Every instance, in a stable order."""
+    def enumerate(self, caller: Caller, where: Mapping[str, CimScalar]) -> Iterator[CimInstance]:
+        """Every instance, in a stable order, made while it is iterated over.
+
+        ``where`` are values that properties of the wanted instances have, by property; text
+        ignores case. Who asks tests its whole filter on what comes, so a provider may use them
+        to read less, and may ignore them. CimError comes from the iteration too.
+        """
         raise self._unsupported("enumeration")
 
     def get(self, caller: Caller, keys: Mapping[str, CimValue]) -> CimInstance:

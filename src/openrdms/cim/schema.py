@@ -34,12 +34,44 @@ def _by_name(items: Iterable[N]) -> dict[str, N]:
 
 
 @dataclass(frozen=True)
+class Flavor:
+    """How a qualifier passes on to subclasses (DSP0004 5.6.2.4), with the standard's defaults."""
+
+    overridable: bool = True
+    to_subclass: bool = True
+    translatable: bool = False
+
+
+@dataclass(frozen=True)
+class Qualifier:
+    """What a class, property, method or parameter says about itself beyond its type."""
+
+    name: str
+    type: CimType
+    value: CimValue
+    flavor: Flavor = Flavor()
+
+
+@dataclass(frozen=True)
+class QualifierDeclaration:
+    """A qualifier type; ``scopes`` are in lower case, as ``property`` or ``any``."""
+
+    name: str
+    type: CimType
+    array: bool
+    default: CimValue
+    scopes: tuple[str, ...]
+    flavor: Flavor = Flavor()
+
+
+@dataclass(frozen=True)
 class Element:
     """Something that holds a value: a property or a parameter."""
 
     name: str
     type: CimType
     array: bool = False
+    qualifiers: tuple[Qualifier, ...] = field(default=(), repr=False, kw_only=True)
 
     def check(self, value: CimValue) -> None:
         """Raise TYPE_MISMATCH, naming this element, unless the value is of its type or NULL."""
@@ -99,6 +131,7 @@ class Method:
     returns: CimType
     is_static: bool
     parameters: tuple[Parameter, ...]
+    qualifiers: tuple[Qualifier, ...] = field(default=(), repr=False)
     _inputs: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +169,7 @@ class CimClass:
     name: str
     properties: tuple[Property, ...]
     methods: tuple[Method, ...]
+    qualifiers: tuple[Qualifier, ...] = field(default=(), repr=False)
     _properties: Mapping[str, Property] = field(init=False, repr=False, compare=False)
     _methods: Mapping[str, Method] = field(init=False, repr=False, compare=False)
     keys: tuple[Property, ...] = field(init=False, repr=False, compare=False)
@@ -203,10 +237,11 @@ class CimClass:
 
 @dataclass(frozen=True)
 class Schema:
-    """The classes of one namespace."""
+    """The classes of one namespace, and the qualifiers that they may have."""
 
     namespace: str
     classes: tuple[CimClass, ...]
+    qualifiers: tuple[QualifierDeclaration, ...] = ()
     _classes: Mapping[str, CimClass] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openrdms.cim import like
 from openrdms.cim.errors import CimError, CimStatus
@@ -67,11 +67,15 @@ _KEYWORDS = frozenset(
 
 @dataclass(frozen=True)
 class Query:
-    """A query bound to its class. ``properties`` is None for ``*``."""
+    """A query bound to its class. ``properties`` is None for ``*``.
+
+    ``equalities`` are values that properties have in every instance that matches, by property.
+    """
 
     class_name: str
     properties: tuple[str, ...] | None
     condition: Condition | None = None
+    equalities: Mapping[str, CimScalar] = field(default_factory=dict)
 
     def matches(self, instance: CimInstance) -> bool:
         """True when the WHERE clause holds."""
@@ -90,6 +94,14 @@ class _Literal:
 
 
 _Operand = Property | _Literal
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A part of the condition, and the equalities that hold wherever it does."""
+
+    holds: Condition
+    equalities: Mapping[str, CimScalar] = field(default_factory=dict)
 
 
 def parse(text: str, get_class: Callable[[str], CimClass]) -> Query:
@@ -134,10 +146,12 @@ class _Parser:
         self._expect("from")
         self._class = self._get_class(self._name())
         properties = None if names is None else tuple(self._property(n).name for n in names)
-        condition = self._any() if self._skip("where") else None
+        term = self._any() if self._skip("where") else None
         if self._next.kind != "end":
             raise _invalid(f"{self._next.text!r} is too much")
-        return Query(self._class.name, properties, condition)
+        if term is None:
+            return Query(self._class.name, properties)
+        return Query(self._class.name, properties, term.holds, term.equalities)
 
     def _names(self) -> list[str] | None:
         if self._skip("*"):
@@ -147,43 +161,43 @@ class _Parser:
             names.append(self._name())
         return names
 
-    def _any(self) -> Condition:
+    def _any(self) -> _Term:
         terms = [self._all()]
         while self._skip("or"):
             terms.append(self._all())
         return _joined(terms, decisive=True)
 
-    def _all(self) -> Condition:
+    def _all(self) -> _Term:
         terms = [self._not()]
         while self._skip("and"):
             terms.append(self._not())
         return _joined(terms, decisive=False)
 
-    def _not(self) -> Condition:
+    def _not(self) -> _Term:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _invalid(f"it nests deeper than {MAX_DEPTH}")
         if self._skip("not"):
-            condition = _negate(self._not())
+            term = _Term(_negate(self._not().holds))
         elif self._skip("("):
-            condition = self._any()
+            term = self._any()
             self._expect(")")
         else:
-            condition = self._predicate()
+            term = self._predicate()
         self._depth -= 1
-        return condition
+        return term
 
-    def _predicate(self) -> Condition:
+    def _predicate(self) -> _Term:
         self._predicates += 1
         if self._predicates > MAX_PREDICATES:
             raise _invalid(f"it has more than {MAX_PREDICATES} conditions")
         left = self._operand()
         if isinstance(left, Property) and self._skip("like"):
-            return self._like(left)
+            return _Term(self._like(left))
         if isinstance(left, Property) and self._skip("is"):
             negated = self._skip("not")
             self._expect("null")
-            return _null_test(left.name, negated=negated)
+            return _Term(_null_test(left.name, negated=negated))
         sign = self._advance().text
         if sign not in _COMPARISONS:
             raise _invalid(f"{sign!r} where a comparison was expected")
@@ -249,20 +263,24 @@ def _unquote(text: str) -> str:
     return _ESCAPE.sub(r"\1", text[1:-1])
 
 
-def _joined(terms: list[Condition], *, decisive: bool) -> Condition:
+def _joined(terms: list[_Term], *, decisive: bool) -> _Term:
     """OR for True, AND for False: the decisive value wins, then unknown, then the other one."""
+    conditions = [term.holds for term in terms]
 
     def joined(values: Values) -> Truth:
         result: Truth = not decisive
-        for term in terms:
-            truth = term(values)
+        for condition in conditions:
+            truth = condition(values)
             if truth is decisive:
                 return decisive
             if truth is None:
                 result = None
         return result
 
-    return terms[0] if len(terms) == 1 else joined
+    if len(terms) == 1:
+        return terms[0]
+    certain = {} if decisive else {k: v for term in terms for k, v in term.equalities.items()}
+    return _Term(joined, certain)
 
 
 def _negate(term: Condition) -> Condition:
@@ -281,16 +299,27 @@ def _like_test(pattern: like.Pattern, value: CimValue) -> Truth:
     return like.matches(pattern, value) if isinstance(value, str) else None
 
 
-def _comparison(left: _Operand, sign: str, right: _Operand) -> Condition:
+def _comparison(left: _Operand, sign: str, right: _Operand) -> _Term:
     if isinstance(left, _Literal):
         if isinstance(right, _Literal):
             raise _invalid("a condition needs a property")
         return _comparison(right, _MIRRORED.get(sign, sign), left)
     if isinstance(right, _Literal):
         if right.value is None:
-            return _null_comparison(left.name, sign)
-        return _literal_comparison(left, sign, _convert(left, right.value))
-    return _property_comparison(left, sign, right)
+            return _Term(_null_comparison(left.name, sign))
+        literal = _convert(left, right.value)
+        condition = _literal_comparison(left, sign, _fold(literal))
+        return _Term(condition, _equality(left, literal) if sign == "=" else {})
+    return _Term(_property_comparison(left, sign, right))
+
+
+def _equality(item: Property, literal: CimScalar) -> Mapping[str, CimScalar]:
+    """None for a literal that no value of the property's type equals exactly, as 1.5 or -1."""
+    try:
+        item.check(literal)
+    except CimError:
+        return {}
+    return {item.name: literal}
 
 
 def _null_comparison(name: str, sign: str) -> Condition:
@@ -344,7 +373,7 @@ def _checked_comparison(item: Property, sign: str) -> _Comparison:
 def _convert(item: Property, literal: CimScalar) -> CimScalar:
     """The literal as the property's type, as WMI converts it: '1' = 1, 'TRUE' = TRUE."""
     if item.type in (CimType.STRING, CimType.CHAR16):
-        return str(literal).lower()
+        return str(literal)
     if isinstance(literal, (int, float)) and not isinstance(literal, bool):
         return _convert_number(item, literal)
     try:

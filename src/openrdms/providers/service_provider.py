@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from openrdms.cim.provider import Caller, MethodResult, Provider
-from openrdms.cim.types import CimInstance, CimValue
+from openrdms.cim.types import CimInstance, CimScalar, CimValue
 from openrdms.model import errors
 from openrdms.providers.errors import faults, refuse
 from openrdms.providers.values import Values
@@ -28,6 +28,9 @@ class Call:
     parameters: Values
 
 
+Where = Mapping[str, CimScalar]
+"""Values that wanted instances have, as ``Provider.enumerate`` gets them."""
+
 Method = Callable[[Call], Values | None]
 """Carries out a call and returns its out-parameters; raises RdmsError to refuse."""
 
@@ -41,8 +44,8 @@ class ServiceProvider(Provider):
 
     methods: Mapping[str, Method] = {}
 
-    def do_list(self) -> Iterable[Values]:
-        """Properties of every instance, in a stable order."""
+    def do_list(self, where: Where) -> Iterable[Values]:
+        """Properties of every instance, in a stable order; ``where`` may be used to read less."""
         raise self._not_supported("enumeration")
 
     def do_get(self, keys: Values) -> Values:
@@ -63,10 +66,10 @@ class ServiceProvider(Provider):
         """NotFound unless there is an instance to call a method on."""
         self.do_get(keys)
 
-    def enumerate(self, caller: Caller) -> Iterator[CimInstance]:
+    def enumerate(self, caller: Caller, where: Where) -> Iterator[CimInstance]:
         with faults():
-            instances = [CimInstance(self.cim_class, values) for values in self.do_list()]
-        return iter(instances)
+            for values in self.do_list(where):
+                yield CimInstance(self.cim_class, values)
 
     def get(self, caller: Caller, keys: Values) -> CimInstance:
         with faults():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from openrdms.cim import wql
 from openrdms.cim.enumeration import Contexts
-from openrdms.cim.object_manager import ObjectManager, equal_ignoring_case
+from openrdms.cim.object_manager import Namespaces, equal_ignoring_case
 from openrdms.cim.provider import Caller
 from openrdms.cim.schema import CimClass, Property
 from openrdms.cim.types import CimInstance, CimScalar
@@ -63,12 +63,12 @@ class _Cursor:
 class Enumeration:
     """Answers the three operations; raises Fault or CimError."""
 
-    def __init__(self, manager: ObjectManager, contexts: Contexts[_Cursor]) -> None:
-        self._manager = manager
+    def __init__(self, namespaces: Namespaces, contexts: Contexts[_Cursor]) -> None:
+        self._namespaces = namespaces
         self._contexts = contexts
 
     def enumerate(self, caller: Caller, request: Request) -> Reply:
-        target = resource.read(request, self._manager.schema)
+        target = resource.read(request, self._namespaces)
         body = _body(request, "Enumerate")
         cursor = _Cursor(self._items(caller, target, body))
         action = f"{names.ENUMERATION}/EnumerateResponse"
@@ -85,7 +85,7 @@ class Enumeration:
         return Reply(action, f"<n:EnumerateResponse>{content}</n:EnumerateResponse>", headers)
 
     def pull(self, caller: Caller, request: Request) -> Reply:
-        target = resource.read(request, self._manager.schema)
+        target = resource.read(request, self._namespaces)
         body = _body(request, "Pull")
         cursor = self._contexts.take(caller, target.namespace, _context(body))
         batch = _take(cursor, request, body)
@@ -99,7 +99,7 @@ class Enumeration:
         )
 
     def release(self, caller: Caller, request: Request) -> Reply:
-        target = resource.read(request, self._manager.schema)
+        target = resource.read(request, self._namespaces)
         self._contexts.take(caller, target.namespace, _context(_body(request, "Release")))
         return Reply(f"{names.ENUMERATION}/ReleaseResponse")
 
@@ -111,49 +111,52 @@ class Enumeration:
         _check_polymorphism(body)
         if target.selectors:
             raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
-        query = self._query(target, body)
-        cim_class = self._manager.schema.get_class(query.class_name)
+        query = _query(target, body)
+        cim_class = target.manager.schema.get_class(query.class_name)
         render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
-        instances = self._manager.enumerate(caller, cim_class.name)
+        instances = target.manager.enumerate(caller, cim_class.name, query.equalities)
         return (render(instance) for instance in instances if query.matches(instance))
-
-    def _query(self, target: Resource, body: Element) -> Query:
-        element = _filter(body)
-        if element is None:
-            if target.class_name == ALL_CLASSES:
-                raise Fault(faults.FILTERING_REQUIRED, "all classes can only be enumerated by WQL")
-            return Query(target.class_name, None)
-        dialect = (element.get("Dialect") or "").strip()
-        if dialect == names.DIALECT_WQL:
-            return self._wql(target, element)
-        if dialect == names.DIALECT_SELECTOR:
-            return self._selector_filter(target, element)
-        raise Fault(faults.DIALECT_UNAVAILABLE, "the filter dialects are WQL and SelectorFilter")
-
-    def _wql(self, target: Resource, element: Element) -> Query:
-        query = wql.parse(element.text or "", self._manager.schema.get_class)
-        if target.class_name.lower() not in (ALL_CLASSES, query.class_name.lower()):
-            raise Fault(faults.CANNOT_PROCESS_FILTER, f"the query is not about {target.class_name}")
-        return query
-
-    def _selector_filter(self, target: Resource, element: Element) -> Query:
-        cim_class = self._manager.schema.get_class(target.class_name)
-        wanted: dict[str, CimScalar] = {}
-        for name, text in (pair for child in element for pair in soap.read_selectors(child)):
-            if not isinstance(text, str):
-                raise Fault(faults.CANNOT_PROCESS_FILTER, f"{name} is not a reference")
-            item = cim_class.get_property(name)
-            wanted[item.name] = item.parse(text)
-        return Query(
-            cim_class.name,
-            None,
-            lambda present: all(equal_ignoring_case(present.get(n), v) for n, v in wanted.items()),
-        )
 
 
 def envelope_exceeded(needed: int) -> Fault:
     """The fault for a reply over the client's limit; its text says which size would do."""
     return Fault(faults.ENVELOPE_EXCEEDED, f"the reply needs a MaxEnvelopeSize of {needed} octets")
+
+
+def _query(target: Resource, body: Element) -> Query:
+    element = _filter(body)
+    if element is None:
+        if target.class_name == ALL_CLASSES:
+            raise Fault(faults.FILTERING_REQUIRED, "all classes can only be enumerated by WQL")
+        return Query(target.class_name, None)
+    dialect = (element.get("Dialect") or "").strip()
+    if dialect == names.DIALECT_WQL:
+        return _wql(target, element)
+    if dialect == names.DIALECT_SELECTOR:
+        return _selector_filter(target.get_class(), element)
+    raise Fault(faults.DIALECT_UNAVAILABLE, "the filter dialects are WQL and SelectorFilter")
+
+
+def _wql(target: Resource, element: Element) -> Query:
+    query = wql.parse(element.text or "", target.manager.schema.get_class)
+    if target.class_name.lower() not in (ALL_CLASSES, query.class_name.lower()):
+        raise Fault(faults.CANNOT_PROCESS_FILTER, f"the query is not about {target.class_name}")
+    return query
+
+
+def _selector_filter(cim_class: CimClass, element: Element) -> Query:
+    wanted: dict[str, CimScalar] = {}
+    for name, text in (pair for child in element for pair in soap.read_selectors(child)):
+        if not isinstance(text, str):
+            raise Fault(faults.CANNOT_PROCESS_FILTER, f"{name} is not a reference")
+        item = cim_class.get_property(name)
+        wanted[item.name] = item.parse(text)
+    return Query(
+        cim_class.name,
+        None,
+        lambda present: all(equal_ignoring_case(present.get(n), v) for n, v in wanted.items()),
+        wanted,
+    )
 
 
 def _take(cursor: _Cursor, request: Request, body: Element) -> _Batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.schema import CimClass, Method
 from openrdms.cim.types import CimValue
@@ -12,14 +12,14 @@ from openrdms.frontends.wsman.soap import Element, Reply, Request, local_name
 from openrdms.frontends.wsman.xmltext import escape
 
 
-def invoke(manager: ObjectManager, caller: Caller, request: Request) -> Reply:
+def invoke(namespaces: Namespaces, caller: Caller, request: Request) -> Reply:
     """Call the method that the action names; raises Fault or CimError."""
-    target = resource.read(request, manager.schema)
-    cim_class = manager.schema.get_class(target.class_name)
+    target = resource.read(request, namespaces)
+    cim_class = target.get_class()
     method = _method(request, cim_class)
     parameters = _read_input(request.body, method)
     keys = target.keys(cim_class)
-    result = manager.invoke(caller, cim_class.name, method.name, keys, parameters)
+    result = target.manager.invoke(caller, cim_class.name, method.name, keys, parameters)
     body = _render_output(method, target.uri_of(cim_class), result)
     return Reply(f"{request.action}Response", body, _render_reason(result.reason))
 

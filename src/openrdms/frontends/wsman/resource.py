@@ -1,15 +1,16 @@
 """What a request addresses: resource URI and selectors, in either family of URIs.
 
 Microsoft's URIs carry the namespace, DMTF's leave it to the selector ``__cimnamespace``; without
-that one they mean the namespace we serve.
+that one they mean the default namespace.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from openrdms.cim.errors import CimError, CimStatus, KeysError
-from openrdms.cim.schema import CimClass, Schema
+from openrdms.cim.errors import KeysError
+from openrdms.cim.object_manager import Namespaces, ObjectManager
+from openrdms.cim.schema import CimClass
 from openrdms.cim.types import CimValue
 from openrdms.frontends.wsman import faults, names
 from openrdms.frontends.wsman.faults import Fault
@@ -17,20 +18,27 @@ from openrdms.frontends.wsman.soap import Element, Request
 
 NAMESPACE_SELECTOR = "__cimnamespace"
 ALL_CLASSES = "*"
-WBEM_E_INVALID_NAMESPACE = 0x8004100E
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One class, or ``*`` for all, of the namespace we serve.
+    """One class, or ``*`` for all, of the namespace that ``manager`` answers for.
 
     ``uri`` is as the client wrote it: replies use it for their XML namespace.
     """
 
     uri: str
-    namespace: str
+    manager: ObjectManager
     class_name: str
     selectors: tuple[tuple[str, str | Element], ...] = ()
+
+    @property
+    def namespace(self) -> str:
+        return self.manager.schema.namespace
+
+    def get_class(self) -> CimClass:
+        """CimError INVALID_CLASS when the namespace has none of that name."""
+        return self.manager.schema.get_class(self.class_name)
 
     @property
     def is_microsoft(self) -> bool:
@@ -55,25 +63,21 @@ class Resource:
         return cim_class.parse_keys(pairs)
 
 
-def read(request: Request, schema: Schema) -> Resource:
+def read(request: Request, namespaces: Namespaces) -> Resource:
     """The resource of a request; raises Fault or CimError INVALID_NAMESPACE."""
     chosen = [str(v) for name, v in request.selectors if name.lower() == NAMESPACE_SELECTOR]
     if len(chosen) > 1:
         raise KeysError("Duplicate", f"{NAMESPACE_SELECTOR} is given twice", [NAMESPACE_SELECTOR])
     named, class_name = _split(request.resource_uri)
-    wanted = _namespace(chosen[0]) if chosen else named
-    if named and wanted != named:
+    manager = namespaces.get(named) if named else namespaces.default
+    if chosen and not named:
+        manager = namespaces.get(chosen[0])
+    elif chosen and namespaces.find(chosen[0]) is not manager:
         raise KeysError(
             "Unexpected", "__cimnamespace and the URI's namespace differ", [NAMESPACE_SELECTOR]
         )
-    if wanted and wanted != schema.namespace.lower():
-        raise CimError(
-            CimStatus.INVALID_NAMESPACE,
-            f"there is no namespace {wanted}",
-            wbem=WBEM_E_INVALID_NAMESPACE,
-        )
     keys = tuple(pair for pair in request.selectors if pair[0].lower() != NAMESPACE_SELECTOR)
-    return Resource(request.resource_uri, schema.namespace, class_name, keys)
+    return Resource(request.resource_uri, manager, class_name, keys)
 
 
 def class_name_of(uri: str) -> str:
@@ -87,7 +91,7 @@ def _split(uri: str) -> tuple[str, str]:
     if folded.startswith(names.MS_CLASSES):
         namespace, _, class_name = uri[len(names.MS_CLASSES) :].rpartition("/")
         if namespace and class_name:
-            return _namespace(namespace), class_name
+            return namespace, class_name
     elif folded == names.DMTF_ALL_CLASSES:
         return "", ALL_CLASSES
     elif folded.startswith(names.DMTF_CLASSES) and len(uri) > len(names.DMTF_CLASSES):
@@ -95,7 +99,3 @@ def _split(uri: str) -> tuple[str, str]:
     elif folded == names.CLASS_SCHEMA:
         raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema is not served over WS-Man")
     raise Fault(faults.INVALID_RESOURCE_URI, "the resource URI names no CIM class")
-
-
-def _namespace(text: str) -> str:
-    return text.strip().replace("\\", "/").strip("/").lower()

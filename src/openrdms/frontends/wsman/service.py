@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from openrdms.cim.enumeration import Contexts
 from openrdms.cim.errors import CimError
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman import enumeration, faults, identify, invoke, names, soap
 from openrdms.frontends.wsman.enumeration import Enumeration
@@ -26,12 +26,12 @@ class Service:
     ``handle`` and ``identify`` return the HTTP status and the reply's envelope, and never raise.
     """
 
-    def __init__(self, manager: ObjectManager, version: str) -> None:
+    def __init__(self, namespaces: Namespaces, version: str) -> None:
         """``version`` of the product is told to callers with a name."""
-        self._manager = manager
+        self._namespaces = namespaces
         self._version = version
-        transfer = Transfer(manager)
-        enumerating = Enumeration(manager, Contexts())
+        transfer = Transfer(namespaces)
+        enumerating = Enumeration(namespaces, Contexts())
         self._operations: dict[str, _Operation] = {
             f"{names.TRANSFER}/Get": transfer.get,
             f"{names.TRANSFER}/Put": transfer.put,
@@ -65,7 +65,7 @@ class Service:
             return operation(caller, request)
         if request.action.startswith((f"{names.TRANSFER}/", f"{names.ENUMERATION}/")):
             raise Fault(faults.ACTION_NOT_SUPPORTED, "the action is not supported")
-        return invoke.invoke(self._manager, caller, request)
+        return invoke.invoke(self._namespaces, caller, request)
 
 
 def _identify_hidden(message: Message) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openrdms.cim.errors import CimError
-from openrdms.cim.object_manager import ObjectManager
+from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller
 from openrdms.cim.schema import CimClass
 from openrdms.cim.types import CimValue
@@ -16,8 +16,8 @@ from openrdms.frontends.wsman.soap import Element, Reply, Request, local_name, n
 class Transfer:
     """Answers the four operations; raises Fault or CimError."""
 
-    def __init__(self, manager: ObjectManager) -> None:
-        self._manager = manager
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
 
     def get(self, caller: Caller, request: Request) -> Reply:
         target, cim_class, keys = self._target(request)
@@ -28,7 +28,7 @@ class Transfer:
         target, cim_class, keys = self._target(request)
         changes = _read_representation(request.body, cim_class)
         try:
-            self._manager.modify(caller, cim_class.name, keys, changes)
+            target.manager.modify(caller, cim_class.name, keys, changes)
         except CimError as error:
             raise _absent(error) from error
         body = self._render(caller, target, cim_class, keys)
@@ -37,7 +37,7 @@ class Transfer:
     def create(self, caller: Caller, request: Request) -> Reply:
         target, cim_class, _ = self._target(request)
         properties = _read_representation(request.body, cim_class)
-        keys = self._manager.create(caller, cim_class.name, properties)
+        keys = target.manager.create(caller, cim_class.name, properties)
         reference = values.render_reference(
             cim_class, target.uri_of(cim_class), target.namespace, keys
         )
@@ -47,23 +47,23 @@ class Transfer:
         )
 
     def delete(self, caller: Caller, request: Request) -> Reply:
-        _, cim_class, keys = self._target(request)
+        target, cim_class, keys = self._target(request)
         try:
-            self._manager.delete(caller, cim_class.name, keys)
+            target.manager.delete(caller, cim_class.name, keys)
         except CimError as error:
             raise _absent(error) from error
         return Reply(f"{names.TRANSFER}/DeleteResponse")
 
     def _target(self, request: Request) -> tuple[Resource, CimClass, dict[str, CimValue]]:
-        target = resource.read(request, self._manager.schema)
-        cim_class = self._manager.schema.get_class(target.class_name)
+        target = resource.read(request, self._namespaces)
+        cim_class = target.get_class()
         return target, cim_class, target.keys(cim_class)
 
     def _render(
         self, caller: Caller, target: Resource, cim_class: CimClass, keys: dict[str, CimValue]
     ) -> str:
         try:
-            instance = self._manager.get(caller, cim_class.name, keys)
+            instance = target.manager.get(caller, cim_class.name, keys)
         except CimError as error:
             raise _absent(error) from error
         uri = target.uri_of(cim_class)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from openrdms.model import errors
-from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, get_text
 from openrdms.services.collections import Collections
 
@@ -33,7 +33,7 @@ class CollectionProperties(ServiceProvider):
         self._collections = collections
         self.methods = {"GetProvisioningProperties": self._get_provisioning_properties}
 
-    def do_list(self) -> Iterable[Values]:
+    def do_list(self, where: Where) -> Iterable[Values]:
         return [self._render(one.alias) for one in self._collections.list_collections()]
 
     def do_get(self, keys: Values) -> Values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, get_number, get_text
 from openrdms.services.deployment import Deployment, Node, Role
 
@@ -18,7 +18,7 @@ class JoinedNode(ServiceProvider):
         self._deployment = deployment
         self.methods = {"GetJoinedNodeCount": self._count}
 
-    def do_list(self) -> Iterable[Values]:
+    def do_list(self, where: Where) -> Iterable[Values]:
         return map(_render, self._deployment.list_nodes())
 
     def do_get(self, keys: Values) -> Values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_number, get_text
 from openrdms.services.desktops import Desktops, VirtualDesktop
 
@@ -26,7 +26,7 @@ class VirtualDesktopProvider(ServiceProvider):
             "GetVirtualDesktopAssignedToUser": self._get_assigned,
         }
 
-    def do_list(self) -> Iterable[Values]:
+    def do_list(self, where: Where) -> Iterable[Values]:
         return map(_render, self._desktops.list_desktops())
 
     def do_get(self, keys: Values) -> Values:

@@ -10,7 +10,7 @@ from openrdms.cim.types import CimValue
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.errors import WbemCode
-from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_flag, get_number, get_text
 from openrdms.services.collections import Collections
 from openrdms.services.provisioning import Provisioning
@@ -65,7 +65,7 @@ class VirtualDesktopCollection(ServiceProvider):
             "ProvisioningEnumerateJobs": self._list_jobs,
         }
 
-    def do_list(self) -> Iterable[Values]:
+    def do_list(self, where: Where) -> Iterable[Values]:
         return map(_render, self._collections.list_collections())
 
     def do_get(self, keys: Values) -> Values:

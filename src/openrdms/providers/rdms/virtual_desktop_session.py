@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from openrdms.model import errors
 from openrdms.model.session import Session
-from openrdms.providers.service_provider import Call, ServiceProvider
+from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_number, get_text
 from openrdms.services.sessions import Sessions
 
@@ -24,7 +24,7 @@ class VirtualDesktopSession(ServiceProvider):
             "Logoff": self._log_off,
         }
 
-    def do_list(self) -> Iterable[Values]:
+    def do_list(self, where: Where) -> Iterable[Values]:
         return map(_render, self._sessions.list())
 
     def do_get(self, keys: Values) -> Values:

@@ -15,4 +15,4 @@ NAMESPACE = "root/cimv2/rdms"
 def load_rdms() -> Schema:
     """The schema of root/cimv2/rdms, compiled once per process."""
     text = resources.files(__name__).joinpath("rdms.mof").read_text(encoding="utf-8")
-    return Schema(NAMESPACE, mof.parse_classes(text))
+    return mof.parse_schema(NAMESPACE, text)
