@@ -71,7 +71,7 @@ class _FilePath(TypeDecorator[Path]):
         return None if value is None else Path(value)
 
 
-class _Texts(TypeDecorator[tuple[str, ...]]):
+class Texts(TypeDecorator[tuple[str, ...]]):
     """A tuple of strings, stored as JSON."""
 
     impl = sa.JSON(none_as_null=True)
@@ -81,23 +81,25 @@ class _Texts(TypeDecorator[tuple[str, ...]]):
         return None if value is None else tuple(value)
 
 
-def _text(name: str, *, null: bool = False, key: bool = False) -> sa.Column[str]:
+def text_column(name: str, *, null: bool = False, key: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=null, primary_key=key)
 
 
-def _number(name: str, *, null: bool = False, key: bool = False) -> sa.Column[int]:
+def number_column(name: str, *, null: bool = False, key: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=null, primary_key=key, autoincrement=False)
 
 
-def _flag(name: str) -> sa.Column[bool]:
+def flag_column(name: str) -> sa.Column[bool]:
     return sa.Column(name, sa.Boolean, nullable=False)
 
 
-def _time(name: str, *, null: bool = False) -> sa.Column[datetime]:
+def time_column(name: str, *, null: bool = False) -> sa.Column[datetime]:
     return sa.Column(name, _UtcTime, nullable=null)
 
 
-def _member(name: str, kind: type[IntEnum | StrEnum], *, null: bool = False) -> sa.Column[Any]:
+def member_column(
+    name: str, kind: type[IntEnum | StrEnum], *, null: bool = False
+) -> sa.Column[Any]:
     """A column that takes the values of ``kind`` only."""
     values = ", ".join(
         str(member.value) if isinstance(member, int) else f"'{member.value}'" for member in kind
@@ -128,23 +130,23 @@ metadata = sa.MetaData(
 collections = sa.Table(
     "collections",
     metadata,
-    _text("alias_key", key=True),
-    _text("name_key"),
-    _text("alias"),
-    _text("name"),
-    _member("type", CollectionType),
-    _flag("is_managed"),
-    _text("description", null=True),
-    _text("security_descriptor", null=True),
-    _text("vm_farm_settings", null=True),
-    _text("user_vhd_setting", null=True),
+    text_column("alias_key", key=True),
+    text_column("name_key"),
+    text_column("alias"),
+    text_column("name"),
+    member_column("type", CollectionType),
+    flag_column("is_managed"),
+    text_column("description", null=True),
+    text_column("security_descriptor", null=True),
+    text_column("vm_farm_settings", null=True),
+    text_column("user_vhd_setting", null=True),
     sa.Column("icon", sa.LargeBinary, nullable=True),
-    _flag("show_in_portal"),
-    _flag("is_ha"),
-    _flag("is_user_admin"),
-    _flag("rollback_enabled"),
-    _member("state", CollectionState),
-    _text("job_guid"),
+    flag_column("show_in_portal"),
+    flag_column("is_ha"),
+    flag_column("is_user_admin"),
+    flag_column("rollback_enabled"),
+    member_column("state", CollectionState),
+    text_column("job_guid"),
     sa.UniqueConstraint("name_key"),
 )
 
@@ -152,9 +154,9 @@ collection_values = sa.Table(
     "collection_values",
     metadata,
     _of_collection("collection_key"),
-    _text("key", key=True),
-    _number("number", null=True),
-    _text("text", null=True),
+    text_column("key", key=True),
+    number_column("number", null=True),
+    text_column("text", null=True),
     sa.CheckConstraint("(number IS NULL) <> (text IS NULL)", name="one_value"),
 )
 
@@ -162,20 +164,20 @@ provisioning_settings = sa.Table(
     "provisioning_settings",
     metadata,
     _of_collection("collection_key"),
-    _text("vhd_type"),
-    _text("base_vm_location"),
-    _text("image"),
-    _text("name_prefix"),
-    _text("name_prefix_key"),
-    _number("name_start_index"),
-    _text("local_vm_location"),
-    _text("local_gold_location"),
-    _flag("run_from_smb"),
-    _text("smb_location"),
-    _flag("smb_streaming"),
-    _text("domain"),
-    _text("ou"),
-    _text("unattend_xml"),
+    text_column("vhd_type"),
+    text_column("base_vm_location"),
+    text_column("image"),
+    text_column("name_prefix"),
+    text_column("name_prefix_key"),
+    number_column("name_start_index"),
+    text_column("local_vm_location"),
+    text_column("local_gold_location"),
+    flag_column("run_from_smb"),
+    text_column("smb_location"),
+    flag_column("smb_streaming"),
+    text_column("domain"),
+    text_column("ou"),
+    text_column("unattend_xml"),
     sa.UniqueConstraint("name_prefix_key"),
 )
 
@@ -183,37 +185,37 @@ reference_desktops = sa.Table(
     "reference_desktops",
     metadata,
     _of_collection("collection_key"),
-    _text("name", null=True),
-    _text("machine_name", null=True),
-    _text("host", null=True),
-    _text("guid", null=True),
-    _text("os_version", null=True),
-    _number("ram_mib", null=True),
-    _text("architecture", null=True),
-    _flag("remote_fx"),
-    sa.Column("adapters", _Texts, nullable=True),
+    text_column("name", null=True),
+    text_column("machine_name", null=True),
+    text_column("host", null=True),
+    text_column("guid", null=True),
+    text_column("os_version", null=True),
+    number_column("ram_mib", null=True),
+    text_column("architecture", null=True),
+    flag_column("remote_fx"),
+    sa.Column("adapters", Texts, nullable=True),
 )
 
 desktops = sa.Table(
     "desktops",
     metadata,
-    _text("name_key", key=True),
-    _text("collection_key"),
-    _text("home_key"),
-    _text("name"),
-    _text("host"),
+    text_column("name_key", key=True),
+    text_column("collection_key"),
+    text_column("home_key"),
+    text_column("name"),
+    text_column("host"),
     sa.Column("uuid", sa.Uuid, nullable=False),
-    _text("mac"),
-    _text("collection"),
-    _text("home"),
-    _text("image"),
-    _member("disk_kind", DiskKind),
-    _number("generation"),
-    _member("status", DesktopStatus),
-    _flag("identity_set"),
-    _text("user", null=True),
-    _text("user_domain", null=True),
-    _text("user_key", null=True),
+    text_column("mac"),
+    text_column("collection"),
+    text_column("home"),
+    text_column("image"),
+    member_column("disk_kind", DiskKind),
+    number_column("generation"),
+    member_column("status", DesktopStatus),
+    flag_column("identity_set"),
+    text_column("user", null=True),
+    text_column("user_domain", null=True),
+    text_column("user_key", null=True),
     sa.CheckConstraint("(user_key IS NULL) = (user_domain IS NULL)", name="assigned"),
     sa.Index("desktops_collection", "collection_key"),
     sa.Index("desktops_home", "home_key"),
@@ -223,8 +225,8 @@ desktops = sa.Table(
 memberships = sa.Table(
     "memberships",
     metadata,
-    _text("collection_key", key=True),
-    _text("name_key", key=True),
+    text_column("collection_key", key=True),
+    text_column("name_key", key=True),
 )
 """Which desktops ever were in a collection, until it is deleted."""
 
@@ -233,18 +235,18 @@ _ENDED = "state IN (7, 8, 10, 12)"
 jobs = sa.Table(
     "jobs",
     metadata,
-    _text("guid", key=True),
-    _text("collection_key"),
-    _text("collection"),
-    _member("action", JobAction),
-    _member("state", CollectionState),
-    _text("document"),
+    text_column("guid", key=True),
+    text_column("collection_key"),
+    text_column("collection"),
+    member_column("action", JobAction),
+    member_column("state", CollectionState),
+    text_column("document"),
     sa.Column("options", sa.JSON, nullable=False),
-    _time("started"),
-    _time("modified"),
-    _time("ended", null=True),
-    _time("cancel_requested", null=True),
-    _text("error"),
+    time_column("started"),
+    time_column("modified"),
+    time_column("ended", null=True),
+    time_column("cancel_requested", null=True),
+    text_column("error"),
     sa.CheckConstraint(f"(ended IS NOT NULL) = ({_ENDED})", name="ended"),
     sa.CheckConstraint("cancel_requested IS NULL OR state <> 10", name="never_completed"),
     sa.CheckConstraint("cancel_requested IS NOT NULL OR state <> 11", name="cancel_requested"),
@@ -263,59 +265,59 @@ job_desktops = sa.Table(
     "job_desktops",
     metadata,
     sa.Column("job", sa.Text, sa.ForeignKey("jobs.guid"), primary_key=True),
-    _number("ordinal", key=True),
-    _text("name_key"),
-    _text("name"),
-    _text("host"),
+    number_column("ordinal", key=True),
+    text_column("name_key"),
+    text_column("name"),
+    text_column("host"),
     sa.Column("uuid", sa.Uuid, nullable=False),
-    _text("mac"),
-    _text("image"),
-    _member("disk_kind", DiskKind),
-    _number("generation"),
-    _member("status", VmStatus),
+    text_column("mac"),
+    text_column("image"),
+    member_column("disk_kind", DiskKind),
+    number_column("generation"),
+    member_column("status", VmStatus),
     sa.Column("intended", _Member(Phase), nullable=True),
     sa.Column("done", _Member(Phase), nullable=True),
-    _text("error"),
-    sa.Column("undone", _Texts, nullable=False),
-    _text("notes"),
-    _number("previous", null=True),
-    _text("previous_image"),
-    _flag("was_running"),
+    text_column("error"),
+    sa.Column("undone", Texts, nullable=False),
+    text_column("notes"),
+    number_column("previous", null=True),
+    text_column("previous_image"),
+    flag_column("was_running"),
     sa.Index("job_desktops_name", "name_key"),
 )
 
 images = sa.Table(
     "images",
     metadata,
-    _text("name_key", key=True),
-    _number("version", key=True),
-    _text("name"),
+    text_column("name_key", key=True),
+    number_column("version", key=True),
+    text_column("name"),
     sa.Column("disk", _FilePath, nullable=False),
-    _number("virtual_bytes"),
-    _text("sha256"),
-    _member("os", GuestOs),
-    _member("firmware", Firmware),
-    _number("memory_mib"),
-    _number("vcpus"),
-    _member("disk_bus", DiskBus),
-    _time("created"),
-    _text("parent"),
-    _text("source"),
+    number_column("virtual_bytes"),
+    text_column("sha256"),
+    member_column("os", GuestOs),
+    member_column("firmware", Firmware),
+    number_column("memory_mib"),
+    number_column("vcpus"),
+    member_column("disk_bus", DiskBus),
+    time_column("created"),
+    text_column("parent"),
+    text_column("source"),
     sa.Column("kernel", _FilePath, nullable=True),
     sa.Column("initrd", _FilePath, nullable=True),
-    _text("cmdline"),
-    _flag("generalised"),
-    _text("job", null=True),
+    text_column("cmdline"),
+    flag_column("generalised"),
+    text_column("job", null=True),
     sa.UniqueConstraint("job"),
 )
 
 sessions = sa.Table(
     "sessions",
     metadata,
-    _text("host_key", key=True),
-    _number("session_id", key=True),
-    _text("vm"),
+    text_column("host_key", key=True),
+    number_column("session_id", key=True),
+    text_column("vm"),
     sa.Column("vm_uuid", sa.Uuid, nullable=False),
-    _text("guest_key"),
+    text_column("guest_key"),
     sa.UniqueConstraint("host_key", "vm_uuid", "guest_key"),
 )
