@@ -13,8 +13,8 @@ from fakes.widgets import SCHEMA, Widgets
 from fakes.wsman_client import WIDGET, XSI
 from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman.service import Service
-from openrdms.frontends.wsman.xmltext import escape
 
 CALLER = Caller("admin", "127.0.0.1", "administrator")
 NS = {

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openrdms.cim.errors import CimError, CimStatus, KeysError
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman import names
-from openrdms.frontends.wsman.xmltext import escape
 
 
 @dataclass(frozen=True)

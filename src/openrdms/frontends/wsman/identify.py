@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman import names
 from openrdms.frontends.wsman.soap import Element, Reply
-from openrdms.frontends.wsman.xmltext import escape
 
 _TAGS = frozenset(
     f"{{{namespace}}}Identify" for namespace in (names.IDENTITY, names.IDENTIFY_VARIANT)

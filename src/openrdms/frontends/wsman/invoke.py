@@ -6,10 +6,10 @@ from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.schema import CimClass, Method
 from openrdms.cim.types import CimValue
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman import faults, names, resource, values
 from openrdms.frontends.wsman.faults import Fault
 from openrdms.frontends.wsman.soap import Element, Reply, Request, local_name
-from openrdms.frontends.wsman.xmltext import escape
 
 
 def invoke(namespaces: Namespaces, caller: Caller, request: Request) -> Reply:

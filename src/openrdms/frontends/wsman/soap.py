@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman import faults, names
 from openrdms.frontends.wsman.faults import Fault
-from openrdms.frontends.wsman.xmltext import escape
 
 MAX_DEPTH = 64
 MAX_ATTRIBUTES = 64

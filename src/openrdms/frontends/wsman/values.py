@@ -14,10 +14,10 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.schema import WBEM_E_TYPE_MISMATCH, CimClass, Property
 from openrdms.cim.schema import Element as Declared
 from openrdms.cim.types import CimInstance, CimScalar, CimValue
+from openrdms.cim.xmltext import escape
 from openrdms.frontends.wsman import names
 from openrdms.frontends.wsman.resource import NAMESPACE_SELECTOR
 from openrdms.frontends.wsman.soap import Element, local_name
-from openrdms.frontends.wsman.xmltext import escape
 
 Values = Mapping[str, CimValue]
 
