@@ -1,10 +1,18 @@
-"""The VmFarmSettings document of a collection (facts b.1): root Farm, children Metadata."""
+"""VmFarmSettings and UserVHDSetting of a collection (facts b.1): save delay and profile disks.
+
+VmFarmSettings has a root Farm with Metadata elements, each with a Name and a Value. Names that
+are not known are left alone. UserVHDSetting is UVHDTemplateSetting/DiskSize.
+"""
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
 
 from lxml import etree
 
 from openrdms.model.errors import InvalidParameter
+from openrdms.model.xml_document import parse_xml
 
 DEFAULT = '<Farm><Metadata Name="SaveDelay" Value="1800000" /></Farm>'
 """What a collection has when its maker gave nothing.
@@ -13,23 +21,107 @@ Stock clients read SaveDelay, in milliseconds, and fail without it. Microsoft's 
 published; ours is half an hour.
 """
 
-_FIELD = "VmFarmSettings"
+MIN_DISK, MAX_DISK = 2**30, 9999 * 2**30
+"""Bytes of a profile disk: 1 to 9999 GB (facts d)."""
+
+_SETTINGS = "VmFarmSettings"
+_DISK = "UserVHDSetting"
+_MAX_DOCUMENT = 2**18
 _MAX_DELAY = 2**32 - 1
+_SHARE = re.compile(r"\\\\[^\\/]+(\\[^\\/]+)+\\?|(/[^/]+)+/?")
 
 
-def check_farm_settings(text: str) -> None:
+@dataclass(frozen=True)
+class ProfileDisks:
+    """Where profile disks are. ``share`` is "" when they are not used."""
+
+    share: str = ""
+
+    @property
+    def share_key(self) -> str:
+        """The share as shares are compared."""
+        return self.share.rstrip("\\/").casefold()
+
+
+def parse_settings(text: str) -> ProfileDisks:
     """InvalidParameter unless clients can read the document: well formed, with a SaveDelay."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+    farm = parse_xml(text, _SETTINGS, _MAX_DOCUMENT)
+    if farm.tag != "Farm":
+        raise InvalidParameter(_SETTINGS, "the root must be Farm")
+    values = _read_metadata(farm)
+    delay = values.get("SaveDelay", "")
+    if not re.fullmatch("[0-9]{1,10}", delay) or int(delay) > _MAX_DELAY:
+        raise InvalidParameter(_SETTINGS, f"SaveDelay {delay!r} is no number of milliseconds")
+    return _read_profile_disks(values)
+
+
+def check_profile_disks(settings: str, disk: str | None) -> None:
+    """InvalidParameter unless both documents are right and agree with each other."""
+    disks = parse_settings(settings)
+    if disk is not None:
+        _check_disk(disk)
+    elif disks.share:
+        raise InvalidParameter(_DISK, "is needed: VmFarmSettings turns profile disks on")
+
+
+def accept_share(value: str) -> str:
+    """A UNC path or, on Linux, an absolute one; "" is none. ValueError."""
+    if value and not _SHARE.fullmatch(value):
+        raise ValueError(f"{value!r} is neither a share (\\\\SERVER\\SHARE) nor a path")
+    return value
+
+
+def accept_policy(value: str) -> str:
+    """A UvhdRoamingPolicy document; "" is none. ValueError."""
+    if value:
+        try:
+            _check_policy(parse_xml(value, "policy", _MAX_DOCUMENT))
+        except InvalidParameter as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def _read_metadata(farm: etree._Element) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for item in farm:
+        name, value = item.get("Name"), item.get("Value")
+        if item.tag != "Metadata" or name is None or value is None:
+            raise InvalidParameter(_SETTINGS, "every child is a Metadata with a Name and a Value")
+        if name in values:
+            raise InvalidParameter(_SETTINGS, f"{name} is there twice")
+        values[name] = value
+    return values
+
+
+def _read_profile_disks(values: dict[str, str]) -> ProfileDisks:
+    enabled = values.get("UvhdProfRoamingEnabled", "false").lower()
+    share = values.get("UvhdShareUrl", "")
+    if enabled not in {"true", "false"}:
+        raise InvalidParameter(_SETTINGS, f"UvhdProfRoamingEnabled {enabled!r} is no boolean")
+    if enabled == "true" and not share:
+        raise InvalidParameter(_SETTINGS, "UvhdShareUrl is needed: profile disks are on")
     try:
-        farm = etree.fromstring(text.encode(), parser)
-    except (etree.XMLSyntaxError, UnicodeEncodeError) as error:
-        raise InvalidParameter(_FIELD, f"not well-formed XML: {error}") from error
-    delays = [
-        item.get("Value", "")
-        for item in farm.findall("Metadata")
-        if item.get("Name") == "SaveDelay"
-    ]
-    if farm.tag != "Farm" or len(delays) != 1:
-        raise InvalidParameter(_FIELD, "needs a root Farm with one Metadata called SaveDelay")
-    if not delays[0].isdecimal() or int(delays[0]) > _MAX_DELAY:
-        raise InvalidParameter(_FIELD, f"SaveDelay {delays[0]!r} is not a number of milliseconds")
+        accept_share(share)
+        accept_policy(values.get("UvhdProfRoamingPolicy", ""))
+    except ValueError as error:
+        raise InvalidParameter(_SETTINGS, str(error)) from error
+    return ProfileDisks(share if enabled == "true" else "")
+
+
+def _check_policy(root: etree._Element) -> None:
+    if root.tag != "UvhdRoamingPolicy":
+        raise InvalidParameter("policy", "the root must be UvhdRoamingPolicy")
+    for part in root:
+        if part.tag not in {"Include", "Exclude"}:
+            raise InvalidParameter("policy", f"{part.tag} is neither Include nor Exclude")
+        if any(place.tag not in {"Folder", "File"} for place in part):
+            raise InvalidParameter("policy", f"{part.tag} lists Folder and File only")
+
+
+def _check_disk(text: str) -> None:
+    root = parse_xml(text, _DISK, _MAX_DOCUMENT)
+    size = root.findtext("DiskSize", "").strip()
+    if root.tag != "UVHDTemplateSetting" or not re.fullmatch("[0-9]{1,20}", size):
+        raise InvalidParameter(_DISK, "needs a root UVHDTemplateSetting with a DiskSize in bytes")
+    if not MIN_DISK <= int(size) <= MAX_DISK:
+        raise InvalidParameter(_DISK, f"DiskSize {size} is not 1 to 9999 GB in bytes")

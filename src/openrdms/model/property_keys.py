@@ -6,15 +6,15 @@ takes values of its type and range only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from openrdms.model import farm_settings, host_name, sddl
 from openrdms.model.errors import InvalidOperation, InvalidParameter
 
-Check = Callable[[Any], str]
-"""Says why a value is refused; "" when it is not."""
+Accept = Callable[[Any], Any]
+"""A value as it is kept. ValueError says why it is refused."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PropertyKey:
 
     name: str
     kind: type[int] | type[str]
-    check: Check
+    accept: Accept
     read_only: bool = False
 
 
@@ -39,36 +39,49 @@ class PropertyKeys:
             raise InvalidParameter("Key", "is empty")
         return self._keys.get(key.casefold())
 
-    def check_change(self, key: str, value: int | str) -> None:
-        """InvalidParameter naming Key or Value; InvalidOperation when the key is read-only."""
+    def accept_change(self, key: str, value: int | str) -> int | str:
+        """The value to keep, which is the one given but for security descriptors (see sddl).
+
+        InvalidParameter naming Key or Value; InvalidOperation when the key is read-only.
+        """
         known = self.find(key)
         if known is None:
-            return
+            return value
         if known.read_only:
             raise InvalidOperation(f"Key: {known.name} is read-only")
         if not isinstance(value, known.kind):
             kind = "number" if known.kind is int else "string"
             raise InvalidParameter("Key", f"{known.name} takes a {kind}")
-        reason = known.check(value)
-        if reason:
-            raise InvalidParameter("Value", f"{known.name}: {reason}")
+        try:
+            return known.accept(value)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise InvalidParameter("Value", f"{known.name}: {error}") from error
 
 
 def _number(name: str, allowed: Container[int], *, read_only: bool = False) -> PropertyKey:
-    def check(value: int) -> str:
-        return "" if value in allowed else f"{value} is not in {_render(allowed)}"
+    def accept(value: int) -> int:
+        if value not in allowed:
+            raise ValueError(f"{value} is not {_render(allowed)}")
+        return value
 
-    return PropertyKey(name, int, check, read_only)
+    return PropertyKey(name, int, accept, read_only)
 
 
-def _text(name: str, check: Check = lambda _: "", *, read_only: bool = False) -> PropertyKey:
-    return PropertyKey(name, str, check, read_only)
+def _text(name: str, accept: Accept = str, *, read_only: bool = False) -> PropertyKey:
+    return PropertyKey(name, str, accept, read_only)
 
 
 def _render(allowed: Container[int]) -> str:
     if isinstance(allowed, range):
         return f"{allowed.start} to {allowed.stop - 1}"
-    return f"{allowed}"
+    return f"one of {allowed}"
+
+
+def _accept_host(value: str) -> str:
+    """Empty is fine: it is how clients say "none"."""
+    if value and not host_name.is_full_name(value):
+        raise ValueError(f"{value!r} is not a full host name")
+    return value
 
 
 _FLAG = range(2)
@@ -76,19 +89,7 @@ _NOT_NEGATIVE = range(2**31)
 _REDIRECTIONS = range(512)
 """Any of the flags of facts c.6."""
 _MONITORS = range(1, 17)
-_GIGABYTE_IN_MB = 1024
-_HOST_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_FQDN = re.compile(rf"(?=.{{3,254}}\Z){_HOST_LABEL}(\.{_HOST_LABEL})+")
-
-
-def _check_fqdn(value: str) -> str:
-    """Empty is fine: it is how clients say "none"."""
-    return "" if not value or _FQDN.fullmatch(value) else f"{value!r} is not a full host name"
-
-
-def _check_unc(value: str) -> str:
-    return "" if not value or re.match(r"\\\\[^\\]+\\[^\\]", value) else f"{value!r} is no share"
-
+_DISK_MB = range(farm_settings.MIN_DISK >> 20, (farm_settings.MAX_DISK >> 20) + 1)
 
 VIRTUAL_DESKTOP_COLLECTION = PropertyKeys(
     [
@@ -104,23 +105,23 @@ VIRTUAL_DESKTOP_COLLECTION = PropertyKeys(
 DEPLOYMENT = PropertyKeys(
     [
         _number("DeploymentGatewayUsage", range(4)),
-        _text("DeploymentGatewayName", _check_fqdn),
+        _text("DeploymentGatewayName", _accept_host),
         _number("DeploymentGatewayAuthMode", (0, 1, 4)),
         _number("DeploymentGatewayUseCachedCreds", _FLAG),
-        _text("DeploymentExternalGatewayName", _check_fqdn),
+        _text("DeploymentExternalGatewayName", _accept_host),
         _text("DatabaseConnectionString"),
         _text("DatabaseSecondaryConnectionString"),
-        _text("DeploymentRedirectorServer", _check_fqdn),
+        _text("DeploymentRedirectorServer", _accept_host),
     ]
 )
 
 SESSION_COLLECTION = PropertyKeys(
     [
-        _text("SecurityDescriptor"),
-        _text("UserPolicyXML"),
-        _text("UserVHDShare", _check_unc),
+        _text("SecurityDescriptor", sddl.normalise_groups),
+        _text("UserPolicyXML", farm_settings.accept_policy),
+        _text("UserVHDShare", farm_settings.accept_share),
         _number("IsUserVHDEnabled", _FLAG),
-        _number("DiskSizeInMB", range(_GIGABYTE_IN_MB, 9999 * _GIGABYTE_IN_MB + 1)),
+        _number("DiskSizeInMB", _DISK_MB),
         # milliseconds, 0 for none
         _number("DisconnectedSessionLimit", _NOT_NEGATIVE),
         _number("ActiveSessionLimit", _NOT_NEGATIVE),

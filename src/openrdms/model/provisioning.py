@@ -18,6 +18,7 @@ from lxml import etree
 from openrdms.model.errors import InvalidParameter
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
+from openrdms.model.xml_document import parse_xml
 
 NAMESPACE = "http://www.microsoft.com/rdv/2010/05/"
 EXTENSION_NAMESPACE = "urn:openrdms:job"
@@ -47,7 +48,6 @@ _VM_ELEMENTS = (
     "OU",
     "UnattendXml",
 )
-_DECLARATION = re.compile(r"\s*<\?xml[^>]*\?>")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _DN_PART = re.compile(r"\s*(?:OU|CN|DC|O|C|L|ST)\s*=\s*(?:\\.|[^\\,=+<>#;\"])+", re.IGNORECASE)
@@ -107,7 +107,7 @@ class JobDocument:
 
 def parse_job(text: str) -> JobDocument:
     """The job in ``text``. InvalidParameter names the element that is wrong."""
-    root = _parse_xml(text, "JobInputXml", MAX_DOCUMENT)
+    root = parse_xml(text, "JobInputXml", MAX_DOCUMENT)
     if root.tag != _q("RDVProvisioning"):
         raise InvalidParameter(_local(root), f"the root must be RDVProvisioning in {NAMESPACE}")
     request = _children(root, ("ProvisionPoolRequest",))["ProvisionPoolRequest"]
@@ -181,26 +181,6 @@ def _group(parent: etree._Element, name: str, values: Mapping[str, str]) -> etre
 
 
 # reading
-
-
-def _parse_xml(text: str, field: str, limit: int) -> etree._Element:
-    """The root of ``text``, whatever encoding it declares: a string has none any more."""
-    if len(text) > limit:
-        raise InvalidParameter(field, f"longer than {limit} characters")
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    try:
-        root = etree.fromstring(_DECLARATION.sub("", text, count=1).encode(), parser)
-    except (etree.XMLSyntaxError, UnicodeEncodeError) as error:
-        raise InvalidParameter(field, f"not well-formed XML: {error}") from error
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise InvalidParameter(field, "a document type declaration is not allowed")
-    return root
 
 
 def _q(name: str) -> str:
@@ -377,7 +357,7 @@ def _check_unattend(document: JobDocument) -> None:
     """The service names and joins computers; an unattend file that does so too is refused."""
     if not document.unattend_xml.strip():
         return
-    root = _parse_xml(document.unattend_xml, "UnattendXml", MAX_DOCUMENT)
+    root = parse_xml(document.unattend_xml, "UnattendXml", MAX_DOCUMENT)
     for element in root.iter(etree.Element):
         if _local(element) == "ComputerName":
             raise InvalidParameter("UnattendXml", "must not hold a ComputerName element")

@@ -219,4 +219,4 @@ def _check(collection: Collection) -> None:
         raise errors.InvalidParameter("IsUserAdmin", "is for personal collections only")
     if collection.vm_farm_settings is None:
         raise errors.InvalidParameter("VmFarmSettings", "cannot be removed")
-    farm_settings.check_farm_settings(collection.vm_farm_settings)
+    farm_settings.check_profile_disks(collection.vm_farm_settings, collection.user_vhd_setting)
