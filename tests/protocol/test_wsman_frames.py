@@ -143,10 +143,6 @@ class TestGet:
         assert fault(client) == ("a:DestinationUnreachable", "InvalidResourceURI")
         assert cim_status(client) == status
 
-    def test_the_class_schema_is_not_served(self, client: FrameClient) -> None:
-        with pytest.raises(WSManFaultError):
-            client.get("http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*")
-        assert fault(client)[0] == "w:UnsupportedFeature"
 
     def test_a_class_that_offers_nothing(self, client: FrameClient) -> None:
         with pytest.raises(WSManFaultError, match="Test_Silent: Get is not supported"):

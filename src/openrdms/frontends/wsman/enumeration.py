@@ -17,7 +17,7 @@ from openrdms.cim.provider import Caller
 from openrdms.cim.schema import CimClass, Property
 from openrdms.cim.types import CimInstance, CimScalar
 from openrdms.cim.wql import Query
-from openrdms.frontends.wsman import faults, names, resource, soap, values
+from openrdms.frontends.wsman import class_schema, faults, names, resource, soap, values
 from openrdms.frontends.wsman.faults import Fault
 from openrdms.frontends.wsman.resource import ALL_CLASSES, Resource
 from openrdms.frontends.wsman.soap import Element, Reply, Request
@@ -70,7 +70,7 @@ class Enumeration:
     def enumerate(self, caller: Caller, request: Request) -> Reply:
         target = resource.read(request, self._namespaces)
         body = _body(request, "Enumerate")
-        cursor = _Cursor(self._items(caller, target, body))
+        cursor = _Cursor(_items(caller, target, request, body))
         action = f"{names.ENUMERATION}/EnumerateResponse"
         headers = '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
         if _find(body, names.WSMAN, "OptimizeEnumeration") is None:
@@ -107,20 +107,25 @@ class Enumeration:
         identifier = self._contexts.open(caller, target.namespace, cursor)
         return f"<n:EnumerationContext>uuid:{identifier}</n:EnumerationContext>"
 
-    def _items(self, caller: Caller, target: Resource, body: Element) -> Iterator[str]:
-        _check_polymorphism(body)
-        if target.selectors:
-            raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
-        query = _query(target, body)
-        cim_class = target.manager.schema.get_class(query.class_name)
-        render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
-        instances = target.manager.enumerate(caller, cim_class.name, query.equalities)
-        return (render(instance) for instance in instances if query.matches(instance))
-
 
 def envelope_exceeded(needed: int) -> Fault:
     """The fault for a reply over the client's limit; its text says which size would do."""
     return Fault(faults.ENVELOPE_EXCEEDED, f"the reply needs a MaxEnvelopeSize of {needed} octets")
+
+
+def _items(caller: Caller, target: Resource, request: Request, body: Element) -> Iterator[str]:
+    if target.is_schema:
+        if _filter(body) is not None:
+            raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema takes no filter")
+        return class_schema.enumerate_classes(target, request)
+    _check_polymorphism(body)
+    if target.selectors:
+        raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
+    query = _query(target, body)
+    cim_class = target.manager.schema.get_class(query.class_name)
+    render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
+    instances = target.manager.enumerate(caller, cim_class.name, query.equalities)
+    return (render(instance) for instance in instances if query.matches(instance))
 
 
 def _query(target: Resource, body: Element) -> Query:

@@ -18,6 +18,8 @@ from openrdms.frontends.wsman.soap import Element, Request
 
 NAMESPACE_SELECTOR = "__cimnamespace"
 ALL_CLASSES = "*"
+_SCHEMA = "*schema"
+"""Stands for the class schema where a class is named: no class can have this name."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,17 @@ class Resource:
     manager: ObjectManager
     class_name: str
     selectors: tuple[tuple[str, str | Element], ...] = ()
+    is_schema: bool = False
+    """The declarations of classes are meant, not instances."""
 
     @property
     def namespace(self) -> str:
         return self.manager.schema.namespace
 
     def get_class(self) -> CimClass:
-        """CimError INVALID_CLASS when the namespace has none of that name."""
+        """The class of instances; CimError INVALID_CLASS when the namespace has none."""
+        if self.is_schema:
+            raise Fault(faults.ACTION_NOT_SUPPORTED, "the class schema can only be read")
         return self.manager.schema.get_class(self.class_name)
 
     @property
@@ -77,7 +83,19 @@ def read(request: Request, namespaces: Namespaces) -> Resource:
             "Unexpected", "__cimnamespace and the URI's namespace differ", [NAMESPACE_SELECTOR]
         )
     keys = tuple(pair for pair in request.selectors if pair[0].lower() != NAMESPACE_SELECTOR)
+    if class_name == _SCHEMA:
+        return Resource(request.resource_uri, manager, _schema_of(keys), is_schema=True)
     return Resource(request.resource_uri, manager, class_name, keys)
+
+
+def _schema_of(selectors: tuple[tuple[str, str | Element], ...]) -> str:
+    """The class whose declaration is meant: every one without a selector ClassName."""
+    chosen = ALL_CLASSES
+    for name, value in selectors:
+        if name.lower() != "classname" or not isinstance(value, str):
+            raise KeysError("Unexpected", f"the class schema has no selector {name}", [name])
+        chosen = value.strip() or ALL_CLASSES
+    return chosen
 
 
 def class_name_of(uri: str) -> str:
@@ -97,5 +115,5 @@ def _split(uri: str) -> tuple[str, str]:
     elif folded.startswith(names.DMTF_CLASSES) and len(uri) > len(names.DMTF_CLASSES):
         return "", uri[len(names.DMTF_CLASSES) :]
     elif folded == names.CLASS_SCHEMA:
-        raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema is not served over WS-Man")
+        return "", _SCHEMA
     raise Fault(faults.INVALID_RESOURCE_URI, "the resource URI names no CIM class")

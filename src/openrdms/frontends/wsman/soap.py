@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lxml import etree
@@ -60,6 +61,13 @@ _KNOWN_HEADERS = (
 )
 
 
+_OPTIONS = frozenset(
+    {"includequalifiers", "includeclassorigin"}
+    | {"includeinheritedelements", "includeinheritancehierarchy"}
+)
+"""Options that we heed (of the class schema), so that a client may insist on them."""
+
+
 @dataclass(frozen=True)
 class Echo:
     """What of a request comes back in its reply, were it a fault."""
@@ -72,13 +80,15 @@ class Echo:
 class Request:
     """A WS-Management request whose headers have been checked.
 
-    ``selectors`` are as sent, in order, an endpoint reference as its element. ``body`` is the
-    body's first child. ``max_envelope`` limits the octets of the reply.
+    ``selectors`` are as sent, in order, an endpoint reference as its element. ``options`` are
+    texts by name in lower case. ``body`` is the body's first child. ``max_envelope`` limits the
+    octets of the reply.
     """
 
     action: str
     resource_uri: str
     selectors: tuple[tuple[str, str | Element], ...]
+    options: Mapping[str, str]
     max_envelope: int
     wants_estimate: bool
     body: Element | None
@@ -110,18 +120,18 @@ class Message:
     def read(self) -> Request:
         """Check the headers; raises the Fault that DSP0226 wants for the first that is wrong."""
         for element in self._headers:
-            if _is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
+            if is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
                 _require_known(element)
         self._check_reply_to()
         if self._find(names.WSMAN, "FragmentTransfer") is not None:
             raise Fault(faults.FRAGMENT_ACCESS, "fragment-level access is not supported")
-        self._check_options()
         action = self._require(names.ADDRESSING, "Action").strip()
         self._require(names.ADDRESSING, "MessageID")
         return Request(
             action=action,
             resource_uri=self._require(names.WSMAN, "ResourceURI").strip(),
             selectors=self._selectors(),
+            options=self._options(),
             max_envelope=self._max_envelope(),
             wants_estimate=self._find(names.WSMAN, "RequestTotalItemsCountEstimate") is not None,
             body=self.body,
@@ -151,15 +161,19 @@ class Message:
             if element is not None and _address(element) != names.ANONYMOUS:
                 raise Fault(faults.ADDRESSING_MODE, f"{name} must be anonymous")
 
-    def _check_options(self) -> None:
+    def _options(self) -> Mapping[str, str]:
         element = self._find(names.WSMAN, "OptionSet")
-        options = [] if element is None else list(element)
-        if len(options) > MAX_OPTIONS:
+        if element is None:
+            return {}
+        if len(element) > MAX_OPTIONS:
             raise Fault(faults.OPTION_LIMIT, f"more than {MAX_OPTIONS} options")
-        for option in options:
-            if _is_true(option.get("MustComply")):
-                name = option.get("Name")
+        found: dict[str, str] = {}
+        for option in element:
+            name = option.get("Name") or ""
+            if is_true(option.get("MustComply")) and name.lower() not in _OPTIONS:
                 raise Fault(faults.INVALID_OPTIONS, f"the option {name} is not supported")
+            found[name.lower()] = option.text or ""
+        return found
 
     def _selectors(self) -> tuple[tuple[str, str | Element], ...]:
         element = self._find(names.WSMAN, "SelectorSet")
@@ -270,7 +284,7 @@ def _address(element: Element) -> str:
     return (element.findtext(f"{{{names.ADDRESSING}}}Address") or "").strip()
 
 
-def _is_true(text: str | None) -> bool:
+def is_true(text: str | None) -> bool:
     return (text or "").strip().lower() in ("true", "1")
 
 

@@ -7,7 +7,7 @@ from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller
 from openrdms.cim.schema import CimClass
 from openrdms.cim.types import CimValue
-from openrdms.frontends.wsman import faults, names, resource, values
+from openrdms.frontends.wsman import class_schema, faults, names, resource, values
 from openrdms.frontends.wsman.faults import Fault
 from openrdms.frontends.wsman.resource import Resource
 from openrdms.frontends.wsman.soap import Element, Reply, Request, local_name, namespace_of
@@ -20,8 +20,11 @@ class Transfer:
         self._namespaces = namespaces
 
     def get(self, caller: Caller, request: Request) -> Reply:
-        target, cim_class, keys = self._target(request)
-        body = self._render(caller, target, cim_class, keys)
+        target = resource.read(request, self._namespaces)
+        if target.is_schema:
+            return Reply(f"{names.TRANSFER}/GetResponse", class_schema.get(target, request))
+        cim_class = target.get_class()
+        body = self._render(caller, target, cim_class, target.keys(cim_class))
         return Reply(f"{names.TRANSFER}/GetResponse", body)
 
     def put(self, caller: Caller, request: Request) -> Reply:
