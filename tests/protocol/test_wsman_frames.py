@@ -143,7 +143,6 @@ class TestGet:
         assert fault(client) == ("a:DestinationUnreachable", "InvalidResourceURI")
         assert cim_status(client) == status
 
-
     def test_a_class_that_offers_nothing(self, client: FrameClient) -> None:
         with pytest.raises(WSManFaultError, match="Test_Silent: Get is not supported"):
             client.get(f"{MS}Test_Silent", selector_set=selectors(Name="x"))
