@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from openrdms.model.account import Account
+from openrdms.model.audit import AuditedCall, AuditQuery, AuditRecord
 from openrdms.model.collection import (
     Collection,
     CollectionState,
@@ -156,11 +158,41 @@ class ImageTools(Protocol):
 
 
 class AccountStore(Protocol):
-    """Accounts and groups (security.accounts)."""
+    """Accounts and groups (security.accounts). Names ignore case."""
+
+    def list_accounts(self) -> list[Account]:
+        """In order of name."""
+
+    def put_account(self, account: Account) -> None:
+        """Insert or replace, by name."""
+
+    def delete_account(self, name: str) -> None:
+        """Remove the account; its SID stays with the name. Absent is fine."""
+
+    def account_sid(self, name: str, *, built_in: bool = False) -> str:
+        """The SID of the account of that name, the same for ever, made at first.
+
+        ``built_in`` gives a name that has none the SID of the built-in administrator, unless
+        another name has that. AlreadyExists when the name is, or was, a group's.
+        """
+
+    def group_sid(self, name: str) -> str:
+        """The SID of the group of that name, made at first; AlreadyExists as above."""
 
 
 class AuditStore(Protocol):
     """The audit log, append only."""
+
+    def append_audit(self, records: Sequence[AuditRecord]) -> None:
+        """Add records, whose sequences must be new."""
+
+    def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+        """The first ``limit`` records whose sequence is above ``after``, in order."""
+
+    def last_audit(self) -> AuditRecord | None: ...
+
+    def list_audited_calls(self, query: AuditQuery) -> list[AuditedCall]:
+        """Calls that match, in order."""
 
 
 class PublishingStore(Protocol):

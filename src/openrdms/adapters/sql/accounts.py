@@ -1,11 +1,101 @@
-"""Accounts and groups."""
+"""Accounts, and the security identifiers of accounts and groups."""
 
 from __future__ import annotations
 
+import secrets
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
+from openrdms.model import errors
+from openrdms.model.account import ADMINISTRATOR_RID, FIRST_RID, Account, Role
+
+_accounts = sa.Table(
+    "accounts",
+    schema.metadata,
+    schema.text_column("name_key", key=True),
+    schema.text_column("name"),
+    schema.text_column("sid"),
+    schema.text_column("password_hash"),
+    schema.member_column("role", Role),
+    sa.Column("groups", schema.Texts, nullable=False),
+    schema.flag_column("ntlm"),
+    schema.flag_column("enabled"),
+    schema.time_column("created"),
+    schema.time_column("changed"),
+    sa.UniqueConstraint("sid"),
+)
+
+_security_ids = sa.Table(
+    "security_ids",
+    schema.metadata,
+    schema.text_column("name_key", key=True),
+    schema.text_column("name"),
+    schema.flag_column("is_group"),
+    schema.text_column("authority"),
+    schema.number_column("rid"),
+    sa.UniqueConstraint("rid"),
+)
+"""Never deleted, so a SID is never given twice. ``authority`` is the same in all of them."""
 
 
 class AccountRecords:
     """The part of ports.Store about accounts and groups."""
 
     _database: Database
+
+    def list_accounts(self) -> list[Account]:
+        with self._database.read() as connection:
+            order = [_accounts.c.name_key]
+            return rows.select_records(connection, Account, _accounts, order=order)
+
+    def put_account(self, account: Account) -> None:
+        row = rows.render_row(account, name_key=account.name.casefold())
+        with self._database.write() as connection:
+            rows.put_rows(connection, _accounts, [row])
+
+    def delete_account(self, name: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(sa.delete(_accounts).where(_accounts.c.name_key == name.casefold()))
+
+    def account_sid(self, name: str, *, built_in: bool = False) -> str:
+        with self._database.write() as connection:
+            return _give_sid(connection, name, is_group=False, built_in=built_in)
+
+    def group_sid(self, name: str) -> str:
+        with self._database.write() as connection:
+            return _give_sid(connection, name, is_group=True)
+
+
+def _give_sid(
+    connection: sa.Connection, name: str, *, is_group: bool, built_in: bool = False
+) -> str:
+    """The SID of a name, made when it has none."""
+    key = name.casefold()
+    known = connection.execute(
+        sa.select(_security_ids).where(_security_ids.c.name_key == key)
+    ).one_or_none()
+    if known is None:
+        authority, rid = _find_authority(connection), _next_rid(connection, built_in=built_in)
+        row = {"name_key": key, "name": name, "is_group": is_group}
+        connection.execute(sa.insert(_security_ids).values(**row, authority=authority, rid=rid))
+        return f"{authority}-{rid}"
+    if known.is_group != is_group:
+        kind = "a group" if known.is_group else "an account"
+        raise errors.AlreadyExists(f"{name!r} is, or was, the name of {kind}")
+    return f"{known.authority}-{known.rid}"
+
+
+def _find_authority(connection: sa.Connection) -> str:
+    """What all SIDs of this deployment begin with; at random for the first (MS-DTYP 2.4.2.4)."""
+    found = connection.execute(sa.select(_security_ids.c.authority).limit(1)).scalar()
+    return found or "-".join(["S-1-5-21", *(str(secrets.randbits(32)) for _ in range(3))])
+
+
+def _next_rid(connection: sa.Connection, *, built_in: bool) -> int:
+    newest = connection.execute(sa.select(sa.func.max(_security_ids.c.rid))).scalar() or 0
+    taken = sa.exists().where(_security_ids.c.rid == ADMINISTRATOR_RID)
+    if built_in and not connection.execute(sa.select(taken)).scalar():
+        return ADMINISTRATOR_RID
+    return max(newest + 1, FIRST_RID)

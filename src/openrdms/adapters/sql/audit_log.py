@@ -1,11 +1,85 @@
-"""The audit log."""
+"""The audit log. Rows are only ever added."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
+from openrdms.model.audit import AuditedCall, AuditQuery, AuditRecord
+
+_audit = sa.Table(
+    "audit_log",
+    schema.metadata,
+    schema.number_column("sequence", key=True),
+    schema.time_column("time"),
+    schema.text_column("who"),
+    schema.text_column("who_key"),
+    schema.text_column("address"),
+    schema.text_column("what"),
+    sa.Column("on", sa.JSON, nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    schema.text_column("result"),
+    schema.text_column("reason"),
+    schema.number_column("of", null=True),
+    schema.text_column("hash"),
+    sa.Index("audit_log_of", "of", unique=True),
+)
 
 
 class AuditRecords:
     """The part of ports.Store about the audit log."""
 
     _database: Database
+
+    def append_audit(self, records: Sequence[AuditRecord]) -> None:
+        new = [rows.render_row(record, who_key=record.who.casefold()) for record in records]
+        with self._database.write() as connection:
+            connection.execute(sa.insert(_audit), new)
+
+    def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+        with self._database.read() as connection:
+            order = [_audit.c.sequence]
+            wanted = _audit.c.sequence.in_(
+                sa.select(_audit.c.sequence)
+                .where(_audit.c.sequence > after)
+                .order_by(*order)
+                .limit(limit)
+            )
+            return rows.select_records(connection, AuditRecord, _audit, wanted, order=order)
+
+    def last_audit(self) -> AuditRecord | None:
+        newest = sa.select(sa.func.max(_audit.c.sequence)).scalar_subquery()
+        with self._database.read() as connection:
+            return rows.find_record(connection, AuditRecord, _audit, _audit.c.sequence == newest)
+
+    def list_audited_calls(self, query: AuditQuery) -> list[AuditedCall]:
+        newest = (
+            sa.select(_audit.c.sequence)
+            .where(*_conditions(query))
+            .order_by(_audit.c.sequence.desc())
+            .limit(query.limit)
+        )
+        asked = _audit.c.sequence.in_(newest)
+        answers = _audit.c.of.in_(newest)
+        with self._database.read() as connection:
+            order = [_audit.c.sequence]
+            found = rows.select_records(connection, AuditRecord, _audit, asked, order=order)
+            results = rows.select_records(connection, AuditRecord, _audit, answers)
+        by_call = {record.of: record for record in results}
+        return [AuditedCall(record, by_call.get(record.sequence)) for record in found]
+
+
+def _conditions(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
+    """What begins a call and is wanted."""
+    wanted: list[sa.ColumnElement[bool]] = [_audit.c.of.is_(None)]
+    if query.since:
+        wanted.append(_audit.c.time >= query.since)
+    if query.who is not None:
+        wanted.append(_audit.c.who_key == query.who.casefold())
+    if query.class_name is not None:
+        name = query.class_name.lower()
+        wanted.append(sa.func.lower(_audit.c.what).contains(f"/{name}/", autoescape=True))
+    return wanted

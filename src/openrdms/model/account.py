@@ -1,0 +1,71 @@
+"""Accounts of this deployment: their names, roles and security identifiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from openrdms.model.errors import InvalidParameter
+
+MAX_NAME = 127
+MIN_PASSWORD = 8
+"""Characters. The shortest password that ``rdms user`` takes."""
+
+ADMINISTRATOR_RID = 500
+FIRST_RID = 1000
+"""RIDs as Windows gives them: the built-in administrator, and the first that is made (MS-DTYP)."""
+
+EVERYONE = "S-1-1-0"
+AUTHENTICATED_USERS = "S-1-5-11"
+"""Well-known SIDs that every account of ours has (MS-DTYP 2.4.2.4)."""
+
+
+class Role(StrEnum):
+    """What an account may do; ``security.policy`` says what that is."""
+
+    ADMINISTRATOR = "administrator"
+    OPERATOR = "operator"
+    HELPDESK = "helpdesk"
+    AUDITOR = "auditor"
+    USER = "user"
+    """Uses desktops: no right here at all, but a SID that security descriptors may name."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody who may sign in, or use what is published.
+
+    ``password_hash`` is argon2id as its reference implementation writes it, "" for an account
+    that signs in without a password of ours, such as the Kerberos principal ``alice@REALM``.
+    With ``ntlm`` its NT hash is kept too, in a file.
+    """
+
+    name: str
+    sid: str
+    password_hash: str = field(repr=False)
+    role: Role
+    groups: tuple[str, ...]
+    ntlm: bool
+    enabled: bool
+    created: datetime
+    changed: datetime
+
+
+def check_name(name: str, field: str = "name") -> None:
+    """InvalidParameter for what cannot name an account or a group.
+
+    A backslash ends a domain; a colon ends a name in Basic credentials and in the file of NT
+    hashes, and so does every line separator, which are among what cannot be printed.
+    """
+    if not name.strip() or len(name) > MAX_NAME:
+        raise InvalidParameter(field, f"must have 1 to {MAX_NAME} characters")
+    wrong = [letter for letter in name if letter in "\\:" or not letter.isprintable()]
+    if wrong:
+        raise InvalidParameter(field, f"may not contain {wrong[0]!a}")
+
+
+def check_new_password(password: str) -> None:
+    """InvalidParameter for one that is too short."""
+    if len(password) < MIN_PASSWORD:
+        raise InvalidParameter("password", f"needs at least {MIN_PASSWORD} characters")

@@ -1,0 +1,97 @@
+"""Records of the audit log and the chain that holds them together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+
+ASKED = "asked"
+DENIED = "denied"
+DONE = "0"
+BROKEN = "broken"
+"""Results besides ReturnValues, names of CIM statuses and of errors."""
+
+JsonScalar = bool | int | float | str | None
+JsonValue = JsonScalar | list[JsonScalar]
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """One record, never changed.
+
+    A change has two: ``asked`` before it begins, then its result, whose ``of`` is the sequence
+    of the first. ``what`` is namespace/class/operation, a command of the admin socket, or a
+    scheme of authentication; ``on`` are the keys of the instance. ``hash`` is that of the record
+    before and of all other fields of this one.
+    """
+
+    sequence: int
+    time: datetime
+    who: str
+    address: str
+    what: str
+    on: Mapping[str, JsonValue]
+    parameters: Mapping[str, JsonValue]
+    result: str
+    reason: str
+    of: int | None
+    hash: str = ""
+
+
+@dataclass(frozen=True)
+class AuditHead:
+    """How many records there are and the hash of the last one."""
+
+    count: int = 0
+    hash: str = "0" * 64
+
+
+@dataclass(frozen=True)
+class AuditedCall:
+    """What was asked, or refused at once, and the result; None while there is none."""
+
+    asked: AuditRecord
+    answer: AuditRecord | None
+
+
+@dataclass(frozen=True)
+class AuditQuery:
+    """Which calls; names ignore case, None asks for all. The newest ``limit`` of them."""
+
+    since: datetime | None = None
+    who: str | None = None
+    class_name: str | None = None
+    limit: int = 100
+
+
+def chain(head: AuditHead, records: Iterable[AuditRecord]) -> list[AuditRecord]:
+    """The records with their sequences and hashes, following ``head``."""
+    chained = []
+    for record in records:
+        numbered = replace(record, sequence=head.count + 1)
+        chained.append(replace(numbered, hash=_hash(head.hash, numbered)))
+        head = AuditHead(chained[-1].sequence, chained[-1].hash)
+    return chained
+
+
+def follow(head: AuditHead, records: Iterable[AuditRecord]) -> tuple[AuditHead, str]:
+    """How far the records follow from ``head``, and what is wrong with the next; "" for nothing."""
+    for record in records:
+        if record.sequence != head.count + 1:
+            return head, f"record {head.count + 1} is missing, {record.sequence} follows"
+        if record.hash != _hash(head.hash, record):
+            return head, f"record {record.sequence} is not what was written after the one before"
+        head = AuditHead(record.sequence, record.hash)
+    return head, ""
+
+
+def _hash(previous: str, record: AuditRecord) -> str:
+    """SHA-256 of the hash before and the record as JSON, which one record has one form of."""
+    fields = asdict(record)
+    del fields["hash"]
+    fields["time"] = record.time.astimezone(UTC).isoformat(timespec="microseconds")
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
