@@ -8,12 +8,13 @@ One contract suite per port (tests/contract) is run against every adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from openrdms.model.account import Account
+from openrdms.model.assignment import Assignment, AssignmentFilter
 from openrdms.model.audit import AuditedCall, AuditQuery, AuditRecord
 from openrdms.model.collection import (
     Collection,
@@ -35,6 +36,8 @@ from openrdms.model.host import (
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
 from openrdms.model.session import SessionKey
+from openrdms.model.session_host import ServerState, SessionCollection, SessionHost
+from openrdms.model.setting import SettingValue
 
 
 class Guest(Protocol):
@@ -103,7 +106,8 @@ class Host(Protocol):
     def define(self, spec: VmSpec) -> None:
         """Define the VM over its disk; on a VM already defined (Patch) the disk is exchanged.
 
-        Same uuid and MAC always. The VM must be off. Never touches a VM without our metadata.
+        Same uuid and MAC always. The VM must be off; a saved one loses its saved state with its
+        disk. Never touches a VM without our metadata.
         """
 
     def undefine(self, vm: str) -> None:
@@ -113,13 +117,31 @@ class Host(Protocol):
         """
 
     def start(self, vm: str) -> None:
-        """Start it; running is fine."""
+        """Let it run: boot it, resume it when paused, restore it when saved; running is fine."""
+
+    def pause(self, vm: str) -> None:
+        """Stop its processors and keep its memory; paused is fine.
+
+        InvalidOperation when it is off or saved, or not ours.
+        """
+
+    def save(self, vm: str) -> None:
+        """Write its memory to disk and stop it; ``start`` goes on from there. Saved is fine.
+
+        InvalidOperation when it is off or not ours.
+        """
 
     def shut_down(self, vm: str, timeout: float) -> None:
-        """Ask the guest to shut down and wait for it; off is fine. OperationFailed on time-out."""
+        """Ask the guest, resumed if need be, to shut down and wait for it; off is fine.
+
+        OperationFailed on time-out; InvalidOperation when it is saved.
+        """
 
     def destroy(self, vm: str) -> None:
-        """Stop it at once; off or absent is fine. InvalidOperation for a VM that is not ours."""
+        """Stop it at once and drop its saved state; off or absent is fine.
+
+        InvalidOperation for a VM that is not ours.
+        """
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """Write or remove our metadata (adoption); the rest of the definition stays."""
@@ -137,7 +159,7 @@ class Host(Protocol):
         """Call ``callback`` from some thread on every event; returns how to end it."""
 
     def list_leftovers(self) -> list[Leftover]:
-        """Every VM, disk, snapshot, NVRAM file, socket and QEMU process of ours on the host."""
+        """Every VM, disk, snapshot, saved state, NVRAM file, socket and QEMU process of ours."""
 
     def close(self) -> None:
         """Let go of the host; VMs keep running."""
@@ -200,11 +222,105 @@ class PublishingStore(Protocol):
 
 
 class SessionHostStore(Protocol):
-    """RDSH collections, their servers, desktop assignments."""
+    """Session collections, their servers, desktop assignments.
+
+    What ``change`` functions get and give is one record, in one transaction; what they raise
+    leaves it as it was. They must be quick and may not use the store.
+    """
+
+    def list_session_collections(self) -> list[SessionCollection]:
+        """In order of alias."""
+
+    def find_session_collection(self, alias: str) -> SessionCollection | None: ...
+    def create_session_collection(self, collection: SessionCollection) -> None:
+        """AlreadyExists when any collection, of desktops too, has the alias or the name."""
+
+    def change_session_collection(
+        self, alias: str, change: Callable[[SessionCollection], SessionCollection]
+    ) -> None:
+        """The alias stays. NotFound; AlreadyExists as for ``create_session_collection``."""
+
+    def delete_session_collection(self, alias: str) -> None:
+        """All that belongs to it goes too. NotFound; InvalidOperation while it has servers."""
+
+    def find_session_collection_value(self, alias: str, key: str) -> int | str | None: ...
+    def set_session_collection_value(self, alias: str, key: str, value: int | str) -> None:
+        """Whatever kind of value it had. NotFound without the collection."""
+
+    def find_pair(self, alias: str, key: str) -> str | None:
+        """A collection's key/value pairs are apart from its property values."""
+
+    def compare_and_set_pair(
+        self, alias: str, key: str, comparand: str | None, value: str
+    ) -> str | None:
+        """Set the value when it equals ``comparand`` or there is none; returns what was before.
+
+        Of several callers with the same comparand one sets. NotFound without the collection.
+        """
+
+    def delete_pair(self, alias: str, key: str) -> None:
+        """NotFound."""
+
+    def list_session_hosts(self, collection: str | None = None) -> list[SessionHost]:
+        """In order of name; only members of ``collection``, of none for ""."""
+
+    def find_session_host(self, name: str) -> SessionHost | None: ...
+    def create_session_host(self, host: SessionHost) -> None:
+        """AlreadyExists; InvalidParameter when there is no collection of that alias."""
+
+    def change_session_host(self, name: str, change: Callable[[SessionHost], SessionHost]) -> None:
+        """Name and state stay. A server that leaves its collection is nobody's desktop.
+
+        NotFound; InvalidParameter when there is no collection of that alias.
+        """
+
+    def delete_session_host(self, name: str) -> None:
+        """With it go its values and its assignment. NotFound."""
+
+    def find_session_host_value(self, name: str, key: str) -> int | str | None: ...
+    def set_session_host_value(self, name: str, key: str, value: int | str) -> None:
+        """Whatever kind of value it had. NotFound without the server."""
+
+    def test_and_set_state(self, name: str, comparand: int, state: ServerState) -> ServerState:
+        """As ``StartQueue.test_and_set``; returns the state before. NotFound."""
+
+    def take_pending_starts(self, limit: int) -> list[str]:
+        """Names of at most ``limit`` servers that wait to be started, longest waiting first.
+
+        They wait no longer: no caller ever gets one that another got.
+        """
+
+    def list_assignments(self, wanted: AssignmentFilter) -> list[Assignment]:
+        """In order of collection and desktop."""
+
+    def add_assignment(self, assignment: Assignment) -> Assignment:
+        """Returns it with the names of collection and desktop as they are on record.
+
+        NotFound without the collection or the server; InvalidOperation when the collection is
+        not personal or the server not its own; AlreadyExists when the user has a desktop in the
+        collection, the same even, or the desktop has a user.
+        """
+
+    def remove_assignments(self, wanted: AssignmentFilter) -> int:
+        """How many went."""
 
 
 class SettingStore(Protocol):
-    """Settings of the deployment (Win32_RDMSDeploymentSettings)."""
+    """Settings of the deployment (Win32_RDMSDeploymentSettings). Keys are found ignoring case."""
+
+    def find_setting(self, key: str) -> SettingValue | None: ...
+    def change_setting(
+        self,
+        key: str,
+        value: SettingValue | None,
+        check: Callable[[Mapping[str, SettingValue]], None] = lambda _: None,
+    ) -> None:
+        """Set a key, whatever kind of value it had, or with None remove it. NotFound when unset.
+
+        ``check`` gets what all settings will be then, by case-folded key, in the same
+        transaction; what it raises leaves them as they were. It must be quick and may not use
+        the store.
+        """
 
 
 class NodeStore(Protocol):
@@ -231,10 +347,14 @@ class Store(
     def list_collections(self) -> list[Collection]: ...
     def find_collection(self, alias: str) -> Collection | None: ...
     def create_collection(self, collection: Collection) -> None:
-        """AlreadyExists when the alias or the name is taken."""
+        """AlreadyExists when a collection, of desktops or of sessions, has the alias or name."""
 
-    def update_collection(self, collection: Collection) -> None:
-        """Write the instance properties; ``state`` and ``job_guid`` are left alone. NotFound."""
+    def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
+        """Replace the instance properties by those of what ``change`` makes of the collection.
+
+        One transaction; ``change`` must be quick and may not use the store. Alias, ``state`` and
+        ``job_guid`` are left alone. NotFound; AlreadyExists when the name is taken.
+        """
 
     def delete_collection(self, alias: str) -> None:
         """InvalidOperation when managed and it has desktops or a running job; NotFound."""
@@ -244,7 +364,10 @@ class Store(
     def find_provisioning(self, alias: str) -> ProvisioningSettings | None: ...
     def set_provisioning(self, alias: str, settings: ProvisioningSettings) -> None: ...
     def find_reference(self, alias: str) -> ReferenceDesktop | None: ...
-    def set_reference(self, alias: str, reference: ReferenceDesktop) -> None: ...
+    def change_reference(
+        self, alias: str, change: Callable[[ReferenceDesktop], ReferenceDesktop]
+    ) -> None:
+        """Replace what ``change`` is given, in one transaction, as for ``change_collection``."""
 
     # desktops
     def list_desktops(

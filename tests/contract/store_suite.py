@@ -190,7 +190,7 @@ class StoreSuite:
     def test_an_update_leaves_job_and_state_alone(self, store: Store, farm: Collection) -> None:
         job = make_job()
         store.accept_job(job)
-        store.update_collection(replace(farm, description="new", name="Renamed"))
+        store.change_collection("FARM", lambda one: replace(one, description="new", name="Renamed"))
         found = store.find_collection("farm")
         assert found is not None
         assert (found.description, found.name) == ("new", "Renamed")
@@ -201,16 +201,16 @@ class StoreSuite:
     ) -> None:
         store.create_collection(make_collection("other"))
         with pytest.raises(errors.AlreadyExists):
-            store.update_collection(replace(farm, name="THE OTHER"))
+            store.change_collection("farm", lambda one: replace(one, name="THE OTHER"))
         with pytest.raises(errors.NotFound):
-            store.update_collection(make_collection("nobody"))
+            store.change_collection("nobody", lambda one: one)
 
     def test_deleting_takes_settings_and_properties_along(
         self, store: Store, farm: Collection
     ) -> None:
         store.set_property("farm", "MaxMonitors", 2)
         store.set_provisioning("farm", make_settings())
-        store.set_reference("farm", ReferenceDesktop(name="master"))
+        store.change_reference("farm", lambda one: replace(one, name="master"))
         store.delete_collection("FARM")
         store.create_collection(farm)
         assert store.get_property("farm", "MaxMonitors") is None
@@ -261,7 +261,7 @@ class StoreSuite:
         for write in (
             lambda: store.set_property("none", "Key", 1),
             lambda: store.set_provisioning("none", make_settings()),
-            lambda: store.set_reference("none", ReferenceDesktop()),
+            lambda: store.change_reference("none", lambda one: one),
         ):
             with pytest.raises(errors.NotFound):
                 write()
@@ -269,7 +269,7 @@ class StoreSuite:
     def test_settings_and_reference_are_kept(self, store: Store, farm: Collection) -> None:
         store.set_provisioning("farm", make_settings())
         reference = ReferenceDesktop(name="master", ram_mib=4096, adapters=("a", "b"))
-        store.set_reference("farm", reference)
+        store.change_reference("farm", lambda _: reference)
         assert store.find_provisioning("Farm") == make_settings()
         assert store.find_reference("Farm") == reference
 

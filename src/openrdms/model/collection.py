@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
+
+
+class CollectionKind(StrEnum):
+    """What a collection is made of: the class that it is an instance of."""
+
+    DESKTOPS = "desktops"
+    SESSIONS = "sessions"
 
 
 class CollectionType(IntEnum):

@@ -62,14 +62,13 @@ class Collections:
         The type may change between the personal ones only. InvalidParameter, NotFound,
         AlreadyExists.
         """
-        before = self.get(alias)
-        after = replace(before, **changes)
-        if before.is_managed != after.is_managed:
-            raise errors.InvalidParameter("IsManaged", "cannot be changed")
-        if before.type is not after.type and CollectionType.POOLED in (before.type, after.type):
-            raise errors.InvalidParameter("Type", "changes between 2 and 3 only")
-        _check(after)
-        self._store.update_collection(after)
+
+        def change(before: Collection) -> Collection:
+            after = replace(before, **changes)
+            _check_change(before, after)
+            return after
+
+        self._store.change_collection(alias, change)
 
     def delete(self, alias: str) -> None:
         """Remove the collection; members of an unmanaged one are let go.
@@ -136,7 +135,7 @@ class Collections:
 
     def modify_reference(self, alias: str, **changes: Any) -> None:
         """Change fields of model.collection.ReferenceDesktop by name."""
-        self._store.set_reference(alias, replace(self.get_reference(alias), **changes))
+        self._store.change_reference(alias, lambda before: replace(before, **changes))
 
     def _adopt(self, collection: Collection, name: str) -> None:
         found = desktops.locate_vm(self._hosts, name)
@@ -209,6 +208,14 @@ def _checked_key(key: str) -> str:
     if not key:
         raise errors.InvalidParameter("Key", "is empty")
     return key
+
+
+def _check_change(before: Collection, after: Collection) -> None:
+    if before.is_managed != after.is_managed:
+        raise errors.InvalidParameter("IsManaged", "cannot be changed")
+    if before.type is not after.type and CollectionType.POOLED in (before.type, after.type):
+        raise errors.InvalidParameter("Type", "changes between 2 and 3 only")
+    _check(after)
 
 
 def _check(collection: Collection) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.collection_names import claim_names, release_names, rename
 from openrdms.adapters.sql.database import Database
 from openrdms.model import errors
-from openrdms.model.collection import Collection, ProvisioningSettings, ReferenceDesktop
+from openrdms.model.collection import (
+    Collection,
+    CollectionKind,
+    ProvisioningSettings,
+    ReferenceDesktop,
+)
 
 _collections = schema.collections
 _settings = schema.provisioning_settings
@@ -33,32 +40,26 @@ class CollectionRecords:
 
     def create_collection(self, collection: Collection) -> None:
         with self._database.write() as connection:
-            if find_collection(connection, collection.alias):
-                raise errors.AlreadyExists(f"Alias: collection {collection.alias!r} exists")
-            _check_name(connection, collection)
+            claim_names(connection, CollectionKind.DESKTOPS, collection.alias, collection.name)
             connection.execute(sa.insert(_collections).values(_render(collection)))
 
-    def update_collection(self, collection: Collection) -> None:
+    def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
         kept = ("alias", "alias_key", "state", "job_guid")
-        values = {key: value for key, value in _render(collection).items() if key not in kept}
         with self._database.write() as connection:
-            _check_name(connection, collection)
-            result = connection.execute(
-                sa.update(_collections).where(_is(collection.alias)).values(values)
-            )
-            if result.rowcount == 0:
-                raise no_collection(collection.alias)
+            changed = change(get_collection(connection, alias))
+            rename(connection, alias, changed.name)
+            values = {key: value for key, value in _render(changed).items() if key not in kept}
+            connection.execute(sa.update(_collections).where(_is(alias)).values(values))
 
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:
-            collection = find_collection(connection, alias)
-            if collection is None:
-                raise no_collection(alias)
+            collection = get_collection(connection, alias)
             _check_idle(connection, alias)
             if collection.is_managed:
                 _check_empty(connection, alias)
             _release_members(connection, alias)
             connection.execute(sa.delete(_collections).where(_is(alias)))
+            release_names(connection, alias)
 
     def get_property(self, alias: str, key: str) -> int | str | None:
         values = schema.collection_values.c
@@ -79,7 +80,7 @@ class CollectionRecords:
             "text": value if isinstance(value, str) else None,
         }
         with self._database.write() as connection:
-            _require(connection, alias)
+            get_collection(connection, alias)
             rows.put_rows(connection, schema.collection_values, [row])
 
     def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
@@ -94,19 +95,31 @@ class CollectionRecords:
         with self._database.read() as connection:
             return _find_part(connection, ReferenceDesktop, schema.reference_desktops, alias)
 
-    def set_reference(self, alias: str, reference: ReferenceDesktop) -> None:
-        row = rows.render_row(reference, collection_key=alias.casefold())
+    def change_reference(
+        self, alias: str, change: Callable[[ReferenceDesktop], ReferenceDesktop]
+    ) -> None:
+        table = schema.reference_desktops
         with self._database.write() as connection:
-            _require(connection, alias)
-            rows.put_rows(connection, schema.reference_desktops, [row])
+            get_collection(connection, alias)
+            before = _find_part(connection, ReferenceDesktop, table, alias) or ReferenceDesktop()
+            row = rows.render_row(change(before), collection_key=alias.casefold())
+            rows.put_rows(connection, table, [row])
 
 
 def find_collection(connection: sa.Connection, alias: str) -> Collection | None:
     return rows.find_record(connection, Collection, _collections, _is(alias))
 
 
+def get_collection(connection: sa.Connection, alias: str) -> Collection:
+    """NotFound."""
+    found = find_collection(connection, alias)
+    if found is None:
+        raise no_collection(alias)
+    return found
+
+
 def set_provisioning(connection: sa.Connection, alias: str, settings: ProvisioningSettings) -> None:
-    _require(connection, alias)
+    get_collection(connection, alias)
     prefix = settings.name_prefix.casefold()
     taken = sa.select(_settings.c.collection_key).where(
         _settings.c.name_prefix_key == prefix, _settings.c.collection_key != alias.casefold()
@@ -139,23 +152,6 @@ def _render(collection: Collection) -> dict[str, object]:
         alias_key=collection.alias.casefold(),
         name_key=collection.name.casefold(),
     )
-
-
-def _require(connection: sa.Connection, alias: str) -> None:
-    if find_collection(connection, alias) is None:
-        raise no_collection(alias)
-
-
-def _check_name(connection: sa.Connection, collection: Collection) -> None:
-    namesake = rows.find_record(
-        connection,
-        Collection,
-        _collections,
-        _collections.c.name_key == collection.name.casefold(),
-        _collections.c.alias_key != collection.alias.casefold(),
-    )
-    if namesake:
-        raise errors.AlreadyExists(f"Name: collection {namesake.alias!r} has it already")
 
 
 def _check_idle(connection: sa.Connection, alias: str) -> None:

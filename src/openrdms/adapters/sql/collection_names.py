@@ -1,0 +1,59 @@
+"""Aliases and names of collections, of desktops and of sessions: unique over both kinds.
+
+Clients tell published farms of both kinds apart by alias alone (facts a.2, a.7), and refuse a
+name that either kind has. Rows that belong to a collection of whichever kind hang on these.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import schema
+from openrdms.model import errors
+from openrdms.model.collection import CollectionKind
+
+names = sa.Table(
+    "collection_names",
+    schema.metadata,
+    schema.text_column("alias_key", key=True),
+    schema.text_column("name_key"),
+    schema.text_column("alias"),
+    schema.member_column("kind", CollectionKind),
+    sa.UniqueConstraint("name_key"),
+)
+
+
+def claim_names(connection: sa.Connection, kind: CollectionKind, alias: str, name: str) -> None:
+    """Take alias and name for a new collection. AlreadyExists when any collection has one."""
+    if connection.execute(sa.select(names.c.alias).where(_is(alias))).first():
+        raise errors.AlreadyExists(f"Alias: collection {alias!r} exists")
+    _check_name(connection, alias, name)
+    row = {"alias_key": alias.casefold(), "name_key": name.casefold(), "alias": alias, "kind": kind}
+    connection.execute(sa.insert(names).values(row))
+
+
+def rename(connection: sa.Connection, alias: str, name: str) -> None:
+    """Exchange the name of that collection. AlreadyExists when another has it."""
+    _check_name(connection, alias, name)
+    connection.execute(sa.update(names).where(_is(alias)).values(name_key=name.casefold()))
+
+
+def release_names(connection: sa.Connection, alias: str) -> None:
+    """Give alias and name free; what hangs on the collection goes with them."""
+    connection.execute(sa.delete(names).where(_is(alias)))
+
+
+def find_kind(connection: sa.Connection, alias: str) -> CollectionKind | None:
+    """None when there is no such collection."""
+    return connection.execute(sa.select(names.c.kind).where(_is(alias))).scalar()
+
+
+def _is(alias: str) -> sa.ColumnElement[bool]:
+    return names.c.alias_key == alias.casefold()
+
+
+def _check_name(connection: sa.Connection, alias: str, name: str) -> None:
+    taken = sa.select(names.c.alias).where(names.c.name_key == name.casefold(), ~_is(alias))
+    namesake = connection.execute(taken).scalar()
+    if namesake is not None:
+        raise errors.AlreadyExists(f"Name: collection {namesake!r} has it already")
