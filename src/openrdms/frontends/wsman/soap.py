@@ -1,46 +1,27 @@
 """SOAP envelopes of WS-Management: bytes to a request, a reply to bytes. No I/O.
 
-Nothing here trusts the order, prefixes or indentation of what clients send. A document type or
-a processing instruction is refused, the first before any parser sees it.
+Nothing here trusts the order, prefixes or indentation of what clients send.
 """
 
 from __future__ import annotations
 
-import codecs
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lxml import etree
-
 from openrdms.cim.xmltext import escape
+from openrdms.frontends import xml_input
 from openrdms.frontends.wsman import faults, names
 from openrdms.frontends.wsman.faults import Fault
+from openrdms.frontends.xml_input import CharacterSetError, WrongXmlError
 
-MAX_DEPTH = 64
-MAX_ATTRIBUTES = 64
 MAX_SELECTORS = 100
 MAX_OPTIONS = 100
 MIN_ENVELOPE = 8192
 DEFAULT_ENVELOPE = 512_000
 """Octets of a reply when the client names no limit: what Windows uses now."""
 
-_DECLARATION = re.compile(r"\s*<\?xml\s[^<>]{0,200}\?>")
-_ROOT_BEGINS = re.compile(r"\s*<[^\W\d]")
-_TOO_MUCH = etree.XPath(
-    f"boolean({'/*' * (MAX_DEPTH + 1)} | //*[count(@*) > {MAX_ATTRIBUTES}]"
-    " | //processing-instruction())"
-)
-_PARSER = etree.XMLParser(
-    resolve_entities=False,
-    load_dtd=False,
-    no_network=True,
-    huge_tree=False,
-    remove_comments=True,
-)
-
-Element = etree._Element
+Element = xml_input.Element
 
 
 def _known(namespace: str, *local: str) -> frozenset[str]:
@@ -240,35 +221,15 @@ _ENVELOPE = (
 
 
 def _parse(data: bytes) -> Element:
-    text = _decode(data)
-    if declaration := _DECLARATION.match(text):
-        text = text[declaration.end() :]
-    if _ROOT_BEGINS.match(text) is None:
-        raise Fault(faults.INVALID_XML, "the body is not an XML element")
     try:
-        root = etree.fromstring(text.encode(), _PARSER)
-    except etree.XMLSyntaxError as error:
-        raise Fault(faults.INVALID_XML, "the body is not well-formed XML") from error
-    if _TOO_MUCH(root):
-        raise Fault(faults.INVALID_XML, "the body nests too deep or has too many attributes")
+        root = xml_input.parse(data)
+    except CharacterSetError as error:
+        raise Fault(faults.CHARACTER_SET, str(error)) from error
+    except WrongXmlError as error:
+        raise Fault(faults.INVALID_XML, str(error)) from error
     if local_name(root) != "Envelope" or namespace_of(root) != names.SOAP:
         raise Fault(faults.VERSION_MISMATCH, "the body is not a SOAP 1.2 envelope")
     return root
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode(_encoding(data)).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise Fault(faults.CHARACTER_SET, "only UTF-8 and UTF-16 are understood") from error
-
-
-def _encoding(data: bytes) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if data[1:2] == b"\0":
-        return "utf-16-le"
-    return "utf-16-be" if data[:1] == b"\0" else "utf-8"
 
 
 def _first_child(element: Element | None) -> Element | None:
