@@ -109,7 +109,7 @@ class VmEvent:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A thing of ours found on a host: ``kind`` is vm, disk, snapshot, nvram, socket or process.
+    """A thing of ours found on a host: ``kind`` is vm, disk, snapshot, saved, nvram, socket or process.
 
     ``vm`` is the VM it belongs to by its name or metadata, "" when that cannot be told.
     """
