@@ -16,6 +16,7 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.provider import Caller
 
 MAX_CONTEXTS = 256
+MAX_CONTEXTS_OF_ONE = 64
 IDLE_SECONDS = 240.0
 """What newer Windows builds use."""
 
@@ -33,17 +34,20 @@ class _Entry(Generic[T]):
 class Contexts(Generic[T]):
     """Open enumerations by id, bound to the caller's name and the namespace.
 
-    Beyond ``limit`` the one idle longest is dropped. Safe from any thread without a lock: single
-    dictionary operations are atomic, and whoever pops an entry owns it.
+    Beyond a limit the one idle longest is dropped, of the same caller if there is one. Safe from
+    any thread without a lock: single dictionary operations are atomic, and whoever pops an entry
+    owns it.
     """
 
     def __init__(
         self,
         limit: int = MAX_CONTEXTS,
+        limit_of_one: int = MAX_CONTEXTS_OF_ONE,
         idle_seconds: float = IDLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit
+        self._limit_of_one = limit_of_one
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._entries: dict[str, _Entry[T]] = {}
@@ -53,13 +57,16 @@ class Contexts(Generic[T]):
 
     def open(self, caller: Caller, namespace: str, content: T) -> str:
         """Keep ``content`` and return its id, made of 122 bits from the system's random source."""
-        now = self._clock()
-        self._make_room(now)
+        self._make_room(caller.name)
         identifier = str(uuid.uuid4()).upper()
-        self._entries[identifier] = _Entry(
-            caller.name, namespace.lower(), content, now + self._idle_seconds
-        )
+        self.restore(caller, namespace, identifier, content)
         return identifier
+
+    def restore(self, caller: Caller, namespace: str, identifier: str, content: T) -> None:
+        """Put back what ``take`` gave and nothing came of, under the id that the client has."""
+        self._entries[identifier] = _Entry(
+            caller.name, namespace.lower(), content, self._clock() + self._idle_seconds
+        )
 
     def take(self, caller: Caller, namespace: str, identifier: str) -> T:
         """Remove and return it; INVALID_ENUMERATION_CONTEXT when unknown, expired or another's."""
@@ -70,13 +77,16 @@ class Contexts(Generic[T]):
             raise _unknown()
         return entry.content
 
-    def _make_room(self, now: float) -> None:
-        entries = list(self._entries.items())  # oldest first: every use makes a new entry
-        surplus = len(entries) - self._limit + 1
-        for index, (identifier, entry) in enumerate(entries):
-            if index >= surplus and entry.expires >= now:
-                return
-            self._entries.pop(identifier, None)
+    def _make_room(self, owner: str) -> None:
+        live: dict[str, _Entry[T]] = {}
+        for identifier, entry in self._entries.copy().items():  # oldest first: a use makes it new
+            if entry.expires < self._clock():
+                self._entries.pop(identifier, None)
+            else:
+                live[identifier] = entry
+        own = [identifier for identifier, entry in live.items() if entry.owner == owner]
+        if len(own) >= self._limit_of_one or len(live) >= self._limit:
+            self._entries.pop((own or list(live))[0], None)
 
 
 def _unknown() -> CimError:

@@ -55,6 +55,11 @@ class ObjectManager:
         with self._watch(caller, cim_class, guard.ENUMERATE):
             return self._provider(cim_class).enumerate(caller, where)
 
+    def check_enumerate(self, caller: Caller, class_name: str) -> None:
+        """Ask the guard again, before more of an open enumeration is given. ACCESS_DENIED."""
+        with self._watch(caller, self.schema.get_class(class_name), guard.ENUMERATE):
+            pass
+
     def get(self, caller: Caller, class_name: str, keys: Values) -> CimInstance:
         """One instance."""
         cim_class = self.schema.get_class(class_name)

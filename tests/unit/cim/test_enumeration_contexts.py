@@ -67,3 +67,20 @@ def test_one_of_many_threads_gets_a_context() -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(take, range(64))) == 1
+
+
+def test_an_owner_with_many_pushes_out_his_own_only() -> None:
+    contexts: Contexts[str] = Contexts(limit=4, limit_of_one=3)
+    hers = contexts.open(ALICE, "root/x", "hers")
+    his = [contexts.open(BOB, "root/x", "his") for _ in range(10)]
+    assert len(contexts) == 4
+    assert contexts.take(ALICE, "root/x", hers) == "hers"
+    for identifier in his[-3:]:
+        contexts.take(BOB, "root/x", identifier)
+
+
+def test_what_is_put_back_has_its_id_again() -> None:
+    contexts: Contexts[str] = Contexts()
+    identifier = contexts.open(ALICE, "root/x", "content")
+    contexts.restore(ALICE, "root/x", identifier, contexts.take(ALICE, "root/x", identifier))
+    assert contexts.take(ALICE, "root/x", identifier) == "content"

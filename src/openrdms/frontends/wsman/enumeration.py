@@ -37,20 +37,31 @@ class _Batch:
     is_last: bool
 
 
+@dataclass(frozen=True)
+class _Room:
+    """``hard`` octets must not be exceeded, ``soft`` ones only by a first item."""
+
+    count: int
+    hard: int
+    soft: int
+
+
 class _Cursor:
     """Rendered items that have not been sent; one is taken ahead to know the last batch."""
 
-    def __init__(self, items: Iterator[str]) -> None:
+    def __init__(self, items: Iterator[str], class_name: str = "") -> None:
+        """``class_name`` is that of the instances, empty when the items are none."""
         self._items = items
         self._ahead = next(items, None)
+        self.class_name = class_name
 
-    def take(self, count: int, room: int, soft_room: int) -> _Batch:
-        """Up to ``count`` items in ``room`` octets; ``soft_room`` is exceeded by a first item."""
+    def take(self, room: _Room) -> _Batch:
+        """What fits. Nothing is lost when not even one item does."""
         batch: list[str] = []
         used = 0
-        while self._ahead is not None and len(batch) < count:
-            size = len(self._ahead.encode())
-            if used + size > (room if not batch else min(room, soft_room)):
+        while self._ahead is not None and len(batch) < room.count:
+            size = len(self._ahead) if self._ahead.isascii() else len(self._ahead.encode())
+            if used + size > (room.hard if not batch else room.soft):
                 break
             batch.append(self._ahead)
             used += size
@@ -70,13 +81,14 @@ class Enumeration:
     def enumerate(self, caller: Caller, request: Request) -> Reply:
         target = resource.read(request, self._namespaces)
         body = _body(request, "Enumerate")
-        cursor = _Cursor(_items(caller, target, request, body))
+        room = _room(request, body)
+        cursor = _cursor(caller, target, request, body)
         action = f"{names.ENUMERATION}/EnumerateResponse"
         headers = '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
         if _find(body, names.WSMAN, "OptimizeEnumeration") is None:
             context = self._open(caller, target, cursor)
             return Reply(action, f"<n:EnumerateResponse>{context}</n:EnumerateResponse>", headers)
-        batch = _take(cursor, request, body)
+        batch = cursor.take(room)
         context = "<n:EnumerationContext/>"
         end = "<w:EndOfSequence/>"
         if not batch.is_last:
@@ -87,8 +99,15 @@ class Enumeration:
     def pull(self, caller: Caller, request: Request) -> Reply:
         target = resource.read(request, self._namespaces)
         body = _body(request, "Pull")
-        cursor = self._contexts.take(caller, target.namespace, _context(body))
-        batch = _take(cursor, request, body)
+        room, identifier = _room(request, body), _context(body)
+        cursor = self._contexts.take(caller, target.namespace, identifier)
+        if cursor.class_name:  # rights may have gone since it was opened
+            target.manager.check_enumerate(caller, cursor.class_name)
+        try:
+            batch = cursor.take(room)
+        except Fault:  # the client may ask again, with more room
+            self._contexts.restore(caller, target.namespace, identifier, cursor)
+            raise
         content = f"<n:Items>{batch.items}</n:Items>"
         if batch.is_last:
             content += "<n:EndOfSequence/>"
@@ -113,11 +132,11 @@ def envelope_exceeded(needed: int) -> Fault:
     return Fault(faults.ENVELOPE_EXCEEDED, f"the reply needs a MaxEnvelopeSize of {needed} octets")
 
 
-def _items(caller: Caller, target: Resource, request: Request, body: Element) -> Iterator[str]:
+def _cursor(caller: Caller, target: Resource, request: Request, body: Element) -> _Cursor:
     if target.is_schema:
         if _filter(body) is not None:
             raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema takes no filter")
-        return class_schema.enumerate_classes(target, request)
+        return _Cursor(class_schema.enumerate_classes(target, request))
     _check_polymorphism(body)
     if target.selectors:
         raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
@@ -125,7 +144,8 @@ def _items(caller: Caller, target: Resource, request: Request, body: Element) ->
     cim_class = target.manager.schema.get_class(query.class_name)
     render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
     instances = target.manager.enumerate(caller, cim_class.name, query.equalities)
-    return (render(instance) for instance in instances if query.matches(instance))
+    items = (render(instance) for instance in instances if query.matches(instance))
+    return _Cursor(items, cim_class.name)
 
 
 def _query(target: Resource, body: Element) -> Query:
@@ -164,11 +184,11 @@ def _selector_filter(cim_class: CimClass, element: Element) -> Query:
     )
 
 
-def _take(cursor: _Cursor, request: Request, body: Element) -> _Batch:
-    count = _number(body, "MaxElements", 1)
-    room = request.max_envelope - HEAD_OCTETS
-    soft_room = min(BATCH_OCTETS, _number(body, "MaxCharacters", BATCH_OCTETS))
-    return cursor.take(count, room, soft_room)
+def _room(request: Request, body: Element) -> _Room:
+    echoed = 6 * len(request.echo.message_id + request.echo.operation_id)  # &quot; at worst
+    hard = request.max_envelope - HEAD_OCTETS - echoed
+    soft = min(BATCH_OCTETS, _number(body, "MaxCharacters", BATCH_OCTETS))
+    return _Room(_number(body, "MaxElements", 1), hard, min(hard, soft))
 
 
 def _renderer(
