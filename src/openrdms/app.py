@@ -39,8 +39,11 @@ from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
 from openrdms.providers import rdms, schema
 from openrdms.security import certificate
-from openrdms.security.guard import AdministratorsOnly
+from openrdms.security.accounts import Accounts
+from openrdms.security.audit_log import AuditLog
+from openrdms.security.guard import PolicyGuard
 from openrdms.security.identity import Administrator
+from openrdms.security.passwords import read_password_file
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
@@ -74,6 +77,8 @@ class Core:
     hosts: Hosts
     images: Images
     audit: Audit
+    accounts: Accounts
+    audit_log: AuditLog
 
 
 @contextmanager
@@ -86,8 +91,12 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
     images = Images(store, DebianImageTools(), state_dir / "images", now)
     images.register(image for host in hosts.all() for image in host.images())
+    security_dir = state_dir / "security"
+    security_dir.mkdir(mode=0o700, exist_ok=True)
+    accounts = Accounts(store, security_dir / "nt-hashes", now)
+    audit_log = AuditLog(store, security_dir / "audit-head", now)
     try:
-        yield Core(state_dir, store, hosts, images, Audit(store, hosts))
+        yield Core(state_dir, store, hosts, images, Audit(store, hosts), accounts, audit_log)
     finally:
         hosts.close()
         store.close()
@@ -163,6 +172,10 @@ class Service:
         )
         self._first_start = FirstStart(core.store, core.hosts)
         administrator = Administrator.from_file(settings.admin_user, settings.admin_password_file)
+        core.accounts.ensure_administrator(
+            settings.admin_user,
+            read_password_file("admin-password-file", settings.admin_password_file),
+        )
         application = http.Application(
             wsman.Service(self._namespaces(core), metadata.version("openrdms")),
             administrator,
@@ -208,7 +221,8 @@ class Service:
             Sessions(core.store, core.hosts),
             Deployment(core.hosts),
         )
-        return Namespaces([ObjectManager(schema.load_rdms(), providers, AdministratorsOnly())])
+        guard = PolicyGuard(core.audit_log)
+        return Namespaces([ObjectManager(schema.load_rdms(), providers, guard)])
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:

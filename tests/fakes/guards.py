@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from openrdms.cim.guard import Operation
-from openrdms.cim.provider import Caller
+from openrdms.cim.provider import Caller, MethodResult
 
 
 class OpenGuard:
@@ -21,5 +21,6 @@ class OpenGuard:
         self.seen.append((caller.name, operation))
         yield self
 
-    def refused(self, return_value: int, reason: str) -> None:
-        self.refusals.append(return_value)
+    def answered(self, result: MethodResult) -> None:
+        if result.return_value:
+            self.refusals.append(result.return_value)

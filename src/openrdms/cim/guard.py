@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from openrdms.cim.provider import Caller
+from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.types import CimValue
 
 ENUMERATE, GET, CREATE, MODIFY, DELETE = "Enumerate", "Get", "Create", "Put", "Delete"
@@ -32,8 +32,8 @@ class Operation:
 class Outcome(Protocol):
     """How an operation went, to be told by whoever carries it out."""
 
-    def refused(self, return_value: int, reason: str) -> None:
-        """A method answered with a ReturnValue other than 0."""
+    def answered(self, result: MethodResult) -> None:
+        """What a method returned, also when it refused."""
 
 
 class Guard(Protocol):

@@ -118,8 +118,7 @@ class ObjectManager:
             instance = cim_class.check_keys(keys)
         with self._watch(caller, cim_class, declared.name, instance or {}, checked) as outcome:
             result = self._provider(cim_class).invoke(caller, declared.name, instance, checked)
-            if result.return_value:
-                outcome.refused(result.return_value, result.reason)
+            outcome.answered(result)
             return result
 
     def _watch(

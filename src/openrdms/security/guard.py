@@ -1,28 +1,87 @@
-"""Who may do what, and the record of it (cim.guard.Guard)."""
+"""Stands before every provider: asks the policy, and writes the audit log (cim.guard.Guard)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from openrdms.cim.errors import CimError, CimStatus
-from openrdms.cim.guard import Operation
-from openrdms.cim.provider import Caller
+from openrdms.cim.guard import Operation, Outcome
+from openrdms.cim.provider import Caller, MethodResult
+from openrdms.model.audit import DENIED
+from openrdms.model.errors import RdmsError, WbemCode
+from openrdms.security import disclosure
+from openrdms.security.audit_log import AuditLog
+from openrdms.security.audited_change import AuditedChange
+from openrdms.security.policy import Right, decide
 
 
-class _Unrecorded:
-    def refused(self, return_value: int, reason: str) -> None:
-        """Nothing is kept."""
+class PolicyGuard:
+    """Lets reads through unrecorded; records changes, and whatever the policy refuses."""
 
+    def __init__(self, audit_log: AuditLog) -> None:
+        self._audit_log = audit_log
 
-class AdministratorsOnly:
-    """Lets administrators do everything and nobody else anything."""
+    def watch(self, caller: Caller, operation: Operation) -> AbstractContextManager[Outcome]:
+        """See cim.guard.Guard. CimError FAILED, before a change, when it cannot be recorded."""
+        right = decide(caller.role, operation.class_name, operation.name)
+        if right is Right.READ:
+            return _READ
+        if right is Right.DENIED:
+            raise self._deny(caller, operation)
+        return _Change(
+            self._audit_log,
+            caller.name,
+            caller.address,
+            _render(operation),
+            on=operation.keys,
+            values=operation.values,
+        )
 
-    @contextmanager
-    def watch(self, caller: Caller, operation: Operation) -> Iterator[_Unrecorded]:
-        """See cim.guard.Guard."""
-        if caller.role != "administrator":
-            raise CimError(
-                CimStatus.ACCESS_DENIED, f"{caller.name} may not {operation.name}", wbem=0x80041003
+    def _deny(self, caller: Caller, operation: Operation) -> CimError:
+        about = disclosure.disclose(operation.keys), disclosure.disclose(operation.values)
+        try:
+            self._audit_log.record(
+                caller.name, caller.address, _render(operation), *about, result=DENIED
             )
-        yield _Unrecorded()
+        except RdmsError as error:
+            return _unrecorded(error)
+        return CimError(
+            CimStatus.ACCESS_DENIED,
+            f"{operation.class_name}.{operation.name}: the role {caller.role} may not",
+            wbem=WbemCode.ACCESS_DENIED,
+        )
+
+
+class _Read:
+    """Nothing is kept of it, so one does for all."""
+
+    def __enter__(self) -> _Read:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def answered(self, result: MethodResult) -> None:
+        return None
+
+
+class _Change(AuditedChange):
+    """In the object manager, where only CimErrors may come from."""
+
+    def __enter__(self) -> _Change:
+        try:
+            super().__enter__()
+        except RdmsError as error:
+            raise _unrecorded(error) from error
+        return self
+
+
+_READ = _Read()
+
+
+def _render(operation: Operation) -> str:
+    return f"{operation.namespace}/{operation.class_name}/{operation.name}"
+
+
+def _unrecorded(error: RdmsError) -> CimError:
+    return CimError(CimStatus.FAILED, str(error), wbem=error.code)

@@ -1,0 +1,111 @@
+"""What of a call may be written down, in the audit log and in the service's log.
+
+Documents, messages, property values, passwords and connection strings may not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from openrdms.cim.types import CimValue
+from openrdms.model.audit import JsonScalar, JsonValue
+
+HIDDEN = "…"
+"""Stands for a value that was given and is not told."""
+
+_HARMLESS = frozenset(
+    {
+        # of the interface
+        *("Alias", "AppAlias", "ClientAccessName", "CollectionAlias", "Context", "DesktopName"),
+        *("DirectoryPath", "DomainName", "ExportToLocation", "ExtName", "ForceLogOffTime", "FQDN"),
+        *("JobGuid", "Key", "MachineName", "Name", "NodeFQDN", "NodeSID", "PoolName"),
+        *(
+            "ServerFQDNs",
+            "ServerName",
+            "StartTime",
+            "UserDomain",
+            "UserName",
+            "VMHostName",
+            "VMName",
+        ),
+        # of administration commands
+        *("add_groups", "file", "groups", "name", "remove_groups", "role", "variant"),
+    }
+)
+"""What a call was about. Numbers and booleans tell no secrets, whatever they are called."""
+
+_SECRET = re.compile("password|connectionstring", re.IGNORECASE)
+_PARTS = re.compile(r"[\s;=,'\"]+")
+_LONGEST = 500
+"""Characters kept of any text."""
+
+
+def disclose(values: Mapping[str, CimValue]) -> dict[str, JsonValue]:
+    """Every name, with its value where that is harmless."""
+    return {
+        name: _plain(value) if value is None or _is_harmless(name, value) else HIDDEN
+        for name, value in values.items()
+    }
+
+
+def disclose_known(values: Mapping[str, CimValue]) -> dict[str, JsonValue]:
+    """Only what is harmless."""
+    return {name: _plain(value) for name, value in values.items() if _is_harmless(name, value)}
+
+
+def censor(text: str, values: Mapping[str, CimValue]) -> str:
+    """The text without what it may quote of values that are not harmless.
+
+    Of passwords and connection strings it must not hold parts either.
+    """
+    for secret in sorted(_secrets(values), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return clean(text)
+
+
+def clean(text: str) -> str:
+    """One line of printable characters; what is not is escaped, what is too long is cut."""
+    printable = (
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text[:_LONGEST]
+    )
+    return "".join(printable) + (HIDDEN if len(text) > _LONGEST else "")
+
+
+def _is_harmless(name: str, value: CimValue) -> bool:
+    return name in _HARMLESS or isinstance(value, bool | int)
+
+
+def _secrets(values: Mapping[str, CimValue]) -> set[str]:
+    hidden = {name: value for name, value in values.items() if not _is_harmless(name, value)}
+    found = {form for value in hidden.values() for text in _texts(value) for form in _forms(text)}
+    for name, value in hidden.items():
+        if _SECRET.search(name):
+            found.update(part for text in _texts(value) for part in _PARTS.split(text))
+    return found - {""}
+
+
+def _texts(value: CimValue) -> Iterator[str]:
+    items: Iterable[object] = value if isinstance(value, list) else [value]
+    return (item for item in items if isinstance(item, str))
+
+
+def _forms(text: str) -> tuple[str, str]:
+    """As it is, and as messages quote it (!r)."""
+    return text, repr(text)[1:-1]
+
+
+def _plain(value: CimValue) -> JsonValue:
+    if isinstance(value, list):
+        return [_plain_scalar(item) for item in value]
+    return _plain_scalar(value)
+
+
+def _plain_scalar(value: object) -> JsonScalar:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return clean(str(value))

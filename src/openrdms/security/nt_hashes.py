@@ -1,0 +1,70 @@
+"""NT hashes of the accounts that may use NTLM, in the file that pyspnego reads.
+
+A line is that of Samba's smbpasswd(5), whose LM hash is all zeros. An NT hash is as good as the
+password to whoever reads it, so the file is the service's alone and holds nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from spnego._ntlm_raw.md4 import md4  # OpenSSL 3 has none, and who checks the hash has this one
+
+from openrdms import config
+
+_NO_LM_HASH = "0" * 32
+
+
+class NtHashes:
+    """Hashes by account, in memory and in ``file``, which is there while there are any."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.Lock()
+        self._hashes = _read(file)
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._hashes
+
+    def put(self, name: str, password: str) -> None:
+        """Keep the hash of an account's password."""
+        digest = md4(password.encode("utf-16-le", "surrogatepass")).hex().upper()  # MS-NLMP 3.3.1
+        with self._lock:
+            self._write({**self._hashes, name: digest})
+
+    def drop(self, name: str) -> None:
+        """Remove an account's hash, from the file too, before this returns."""
+        with self._lock:
+            if name in self._hashes:
+                self._write({other: item for other, item in self._hashes.items() if other != name})
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Remove the hashes of all other accounts."""
+        wanted = frozenset(names)
+        with self._lock:
+            kept = {name: item for name, item in self._hashes.items() if name in wanted}
+            if kept != self._hashes:
+                self._write(kept)
+
+    def _write(self, hashes: dict[str, str]) -> None:
+        lines = [f"{name}:0:{_NO_LM_HASH}:{item}:[U]:LCT-0\n" for name, item in hashes.items()]
+        if lines:
+            self.file.parent.mkdir(mode=0o700, exist_ok=True)
+            config.write_atomically(self.file, "".join(lines), 0o600)
+        else:
+            self.file.unlink(missing_ok=True)
+        self._hashes = hashes
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    fields = [line.split(":") for line in lines]
+    return {line[0]: line[3] for line in fields if len(line) == 6}

@@ -1,0 +1,91 @@
+"""The one table of who may do what.
+
+A role is matched with a class and an operation: Enumerate, Get, Create, Put, Delete or the name
+of a method. Roles are ``model.account.Role``; any other role, and ``user``, may do nothing.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import NamedTuple
+
+from openrdms.cim import guard
+from openrdms.model.account import Role
+
+_NOBODY: frozenset[Role] = frozenset()
+_ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
+_OPERATORS = _ADMINISTRATOR | {Role.OPERATOR}
+_SESSION_KEEPERS = _OPERATORS | {Role.HELPDESK}
+_READERS = _OPERATORS | {Role.AUDITOR}
+_STAFF = _READERS | {Role.HELPDESK}
+
+
+class Rule(NamedTuple):
+    """Who may use operations that only read, and those that change something."""
+
+    class_name: str
+    operation: str
+    reads: frozenset[Role]
+    changes: frozenset[Role]
+
+
+RULES = (
+    # What makes up the deployment is the administrator's. Connection strings hold passwords.
+    Rule("Win32_RDMSDeploymentSettings", "Get*ConnectionString", _ADMINISTRATOR, _NOBODY),
+    Rule("Win32_RDMSDeploymentSettings", "*", _READERS, _ADMINISTRATOR),
+    Rule("Win32_RDMSEnvironment", "GetActiveServer", _STAFF, _NOBODY),
+    Rule("Win32_RDMSEnvironment", "*", _READERS, _ADMINISTRATOR),
+    Rule("Win32_RDMSJoinedNode", "GetJoinedNodeCount", _STAFF, _NOBODY),
+    Rule("Win32_RDMSJoinedNode", "*", _READERS, _ADMINISTRATOR),
+    # The help desk has sessions, and what every client asks before anything else.
+    Rule("Win32_VirtualDesktopSession", "*", _STAFF, _SESSION_KEEPERS),
+    Rule("Win32_SessionDirectorySessionEx", "*", _STAFF, _SESSION_KEEPERS),
+    Rule("Win32_OperatingSystem", "*", _STAFF, _OPERATORS),
+    Rule("CIM_*", "*", _STAFF, _OPERATORS),
+    Rule("__Namespace", "*", _STAFF, _OPERATORS),
+    Rule("*", "*", _READERS, _OPERATORS),
+)
+"""The first one that matches decides."""
+
+READING_METHODS = (
+    "Get*",
+    "KeyValueGet",
+    "ProvisioningEnumerateJobs",
+    "ProvisioningJobGetReport",
+)
+"""Methods that change nothing, but for ``DRAINING_METHODS``."""
+
+DRAINING_METHODS = ("GetPendingStartServerList",)
+"""What these return is handed out once."""
+
+
+class Right(Enum):
+    """What the table says of one operation."""
+
+    DENIED = "denied"
+    READ = "read"
+    CHANGE = "change"
+
+
+def changes_something(operation: str) -> bool:
+    """False for what only reads."""
+    if operation in (guard.ENUMERATE, guard.GET):
+        return False
+    reads = any(fnmatchcase(operation, pattern) for pattern in READING_METHODS)
+    return operation in DRAINING_METHODS or not reads
+
+
+@cache  # classes and operations come from the schema, so there are a few hundred answers
+def decide(role: str, class_name: str, operation: str) -> Right:
+    """What ``role`` may do, given names in the schema's spelling."""
+    rule = next(
+        rule
+        for rule in RULES
+        if fnmatchcase(class_name, rule.class_name) and fnmatchcase(operation, rule.operation)
+    )
+    changes = changes_something(operation)
+    if role not in (rule.changes if changes else rule.reads):
+        return Right.DENIED
+    return Right.CHANGE if changes else Right.READ
