@@ -35,6 +35,7 @@ from openrdms.model.host import (
 )
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
+from openrdms.model.publishing import Application, FileType, Resource
 from openrdms.model.session import SessionKey
 from openrdms.model.session_host import ServerState, SessionCollection, SessionHost
 from openrdms.model.setting import SettingValue
@@ -218,7 +219,59 @@ class AuditStore(Protocol):
 
 
 class PublishingStore(Protocol):
-    """Published applications, file types and the feed made of them."""
+    """Published applications, file types and the feed made of them.
+
+    ``change`` functions are those of ``Store.change_collection``. All that belongs to a
+    collection, of desktops or of sessions, goes with it.
+    """
+
+    def list_applications(self, collection: str | None = None) -> list[Application]:
+        """In order of collection and alias."""
+
+    def find_application(self, collection: str, alias: str) -> Application | None: ...
+    def create_application(self, application: Application) -> None:
+        """AlreadyExists; InvalidParameter when there is no collection of that alias."""
+
+    def change_application(
+        self, collection: str, alias: str, change: Callable[[Application], Application]
+    ) -> None:
+        """Collection and alias stay. NotFound."""
+
+    def delete_application(self, collection: str, alias: str) -> None:
+        """With it go its file types. NotFound."""
+
+    def list_file_types(
+        self, collection: str | None = None, application: str | None = None
+    ) -> list[FileType]:
+        """In order of collection, application and extension."""
+
+    def find_file_type(
+        self, collection: str, application: str, extension: str
+    ) -> FileType | None: ...
+    def create_file_type(self, file_type: FileType) -> None:
+        """AlreadyExists; InvalidParameter when there is no such application."""
+
+    def change_file_type(
+        self,
+        collection: str,
+        application: str,
+        extension: str,
+        change: Callable[[FileType], FileType],
+    ) -> None:
+        """What names it stays. NotFound."""
+
+    def delete_file_type(self, collection: str, application: str, extension: str) -> None:
+        """NotFound."""
+
+    def rebuild_feed(self, collection: str | None = None) -> None:
+        """Make the feed anew from its sources, in one transaction. NotFound.
+
+        Every change of a source has done so for its collection.
+        """
+
+    def list_feed(self) -> list[Resource]:
+        """In order of collection and application, a collection's desktop first."""
+
 
 
 class SessionHostStore(Protocol):

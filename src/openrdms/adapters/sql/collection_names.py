@@ -43,9 +43,14 @@ def release_names(connection: sa.Connection, alias: str) -> None:
     connection.execute(sa.delete(names).where(_is(alias)))
 
 
-def find_kind(connection: sa.Connection, alias: str) -> CollectionKind | None:
-    """None when there is no such collection."""
-    return connection.execute(sa.select(names.c.kind).where(_is(alias))).scalar()
+def find_alias(connection: sa.Connection, alias: str) -> str | None:
+    """The alias as its collection has it; None when there is no such collection."""
+    return connection.execute(sa.select(names.c.alias).where(_is(alias))).scalar()
+
+
+def list_aliases(connection: sa.Connection) -> list[str]:
+    """Of all collections."""
+    return list(connection.execute(sa.select(names.c.alias)).scalars())
 
 
 def _is(alias: str) -> sa.ColumnElement[bool]:

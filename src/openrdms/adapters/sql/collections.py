@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.collection_names import claim_names, release_names, rename
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.feed import refresh_feed
+from openrdms.adapters.sql.publishing_tables import applications
 from openrdms.model import errors
 from openrdms.model.collection import (
     Collection,
@@ -42,14 +44,19 @@ class CollectionRecords:
         with self._database.write() as connection:
             claim_names(connection, CollectionKind.DESKTOPS, collection.alias, collection.name)
             connection.execute(sa.insert(_collections).values(_render(collection)))
+            refresh_feed(connection, collection.alias)
 
     def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
         kept = ("alias", "alias_key", "state", "job_guid")
         with self._database.write() as connection:
-            changed = change(get_collection(connection, alias))
+            before = get_collection(connection, alias)
+            changed = change(before)
+            if changed.show_in_portal and not before.show_in_portal:
+                _check_unpublished(connection, alias)
             rename(connection, alias, changed.name)
             values = {key: value for key, value in _render(changed).items() if key not in kept}
             connection.execute(sa.update(_collections).where(_is(alias)).values(values))
+            refresh_feed(connection, alias)
 
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:
@@ -162,6 +169,16 @@ def _check_idle(connection: sa.Connection, alias: str) -> None:
     guid = connection.execute(running).scalar()
     if guid:
         raise errors.InvalidOperation(f"job {guid} of collection {alias!r} is running")
+
+
+def _check_unpublished(connection: sa.Connection, alias: str) -> None:
+    """A collection publishes applications or its desktop (facts a.3, Set-RDRemoteDesktop)."""
+    query = sa.select(applications.c.alias).where(applications.c.collection_key == alias.casefold())
+    published = connection.execute(query).scalar()
+    if published is not None:
+        raise errors.InvalidOperation(
+            f"ShowInPortal: collection {alias!r} publishes applications, {published} for one"
+        )
 
 
 def _check_empty(connection: sa.Connection, alias: str) -> None:
