@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, session_tables
 from openrdms.adapters.sql.collection_names import claim_names, release_names, rename
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.feed import refresh_feed
 from openrdms.adapters.sql.values import drop_value, find_value, put_value
 from openrdms.model import errors
 from openrdms.model.collection import CollectionKind
@@ -38,6 +39,7 @@ class SessionCollectionRecords:
         with self._database.write() as connection:
             claim_names(connection, CollectionKind.SESSIONS, collection.alias, collection.name)
             connection.execute(sa.insert(_collections).values(_render(collection)))
+            refresh_feed(connection, collection.alias)
 
     def change_session_collection(
         self, alias: str, change: Callable[[SessionCollection], SessionCollection]
@@ -47,6 +49,7 @@ class SessionCollectionRecords:
             rename(connection, alias, changed.name)
             update = sa.update(_collections).where(_is(alias)).values(_render(changed))
             connection.execute(update)
+            refresh_feed(connection, alias)
 
     def delete_session_collection(self, alias: str) -> None:
         with self._database.write() as connection:
@@ -64,6 +67,7 @@ class SessionCollectionRecords:
         with self._database.write() as connection:
             get_session_collection(connection, alias)
             put_value(connection, _values, value, collection_key=alias, key=key)
+            refresh_feed(connection, alias)
 
     def find_pair(self, alias: str, key: str) -> str | None:
         with self._database.read() as connection:
