@@ -30,19 +30,24 @@ from structlog.typing import Processor
 from openrdms import config, ports, runtime_dir
 from openrdms.adapters import sql
 from openrdms.adapters.images.tools import DebianImageTools
-from openrdms.cim.object_manager import Namespaces, ObjectManager
+from openrdms.cim.object_manager import Namespaces
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer
 from openrdms.frontends.wsman import service as wsman
+from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
-from openrdms.providers import rdms, schema
+from openrdms.providers import rdms
+from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
+from openrdms.providers.interop import Server
+from openrdms.providers.namespaces import make_namespaces
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
 from openrdms.security.guard import PolicyGuard
-from openrdms.security.identity import Administrator
+from openrdms.security.lockout import Lockouts
+from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
@@ -53,6 +58,7 @@ from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.sessions import Sessions
+from openrdms.services.settings import Directory
 
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
@@ -171,23 +177,15 @@ class Service:
             core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
         )
         self._first_start = FirstStart(core.store, core.hosts)
-        administrator = Administrator.from_file(settings.admin_user, settings.admin_password_file)
         core.accounts.ensure_administrator(
             settings.admin_user,
             read_password_file("admin-password-file", settings.admin_password_file),
         )
-        application = http.Application(
-            wsman.Service(self._namespaces(core), metadata.version("openrdms")),
-            administrator,
-            allow_unencrypted=settings.allow_unencrypted,
-        )
         try:
             self._listeners = http.Listeners(
-                application,
+                self._endpoints(core),
+                self._authentication(core),
                 certificate.ensure(core.state_dir / "tls", listen=settings.listen),
-                host=settings.listen,
-                http_port=settings.wsman_http_port,
-                https_port=settings.wsman_https_port,
             )
         except OSError as error:
             raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
@@ -200,11 +198,11 @@ class Service:
         self._admin.start()
         self._listeners.start()
         if self._settings.ready_file:
-            ready = {
+            ready: dict[str, int | str] = {
                 "pid": os.getpid(),
-                "wsman_http": self._listeners.http_url,
-                "wsman_https": self._listeners.https_url,
             }
+            for name, urls in zip(("wsman",), self._listeners.urls, strict=True):
+                ready[f"{name}_http"], ready[f"{name}_https"] = urls
             config.write_atomically(self._settings.ready_file, json.dumps(ready), 0o644)
 
     def stop(self) -> None:
@@ -213,16 +211,54 @@ class Service:
             self._settings.ready_file.unlink(missing_ok=True)
         self._listeners.stop()
 
-    def _namespaces(self, core: Core) -> Namespaces:
-        providers = rdms.make_providers(
-            Collections(core.store, core.hosts),
-            Desktops(core.store, core.hosts),
-            self._provisioning,
-            Sessions(core.store, core.hosts),
-            Deployment(core.hosts),
+    def _endpoints(self, core: Core) -> list[http.Endpoint]:
+        settings = self._settings
+        service = wsman.Service(self._namespaces(core), metadata.version("openrdms"))
+        return [
+            http.Endpoint(
+                WsmanServer(service),
+                settings.listen,
+                settings.wsman_http_port,
+                settings.wsman_https_port,
+            )
+        ]
+
+    def _authentication(self, core: Core) -> http.Authentication:
+        settings = self._settings
+        return http.Authentication(
+            core.accounts,
+            Lockouts(),
+            Negotiator(core.accounts, settings.keytab, settings.channel_binding),
+            core.audit_log.record_refusal,
+            allow_unencrypted=settings.allow_unencrypted,
         )
-        guard = PolicyGuard(core.audit_log)
-        return Namespaces([ObjectManager(schema.load_rdms(), providers, guard)])
+
+    def _namespaces(self, core: Core) -> Namespaces:
+        collections = Collections(core.store, core.hosts)
+        sessions = Sessions(core.store, core.hosts)
+        deployment = Deployment(core.hosts)
+        return make_namespaces(
+            rdms.make_providers(
+                collections,
+                Desktops(core.store, core.hosts),
+                self._provisioning,
+                sessions,
+                deployment,
+            ),
+            [OperatingSystem(), SessionDirectory(sessions, collections)],
+            PolicyGuard(core.audit_log),
+            Server(deployment.active_server(), metadata.version("openrdms")),
+        )
+
+
+def _directories(state_dir: Path) -> dict[Directory, Path]:
+    """Where the service keeps things by itself."""
+    images = state_dir / "images"
+    return {
+        Directory.BASE: images,
+        Directory.DIFF: state_dir / "desktops",
+        Directory.EXPORT: images,
+    }
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:

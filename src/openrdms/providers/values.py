@@ -30,6 +30,12 @@ def find_text(values: Values, name: str) -> str:
     return "" if values[name] is None else _get(values, name, str)
 
 
+def wanted_text(where: Values, name: str) -> str | None:
+    """What a filter wants a property to be, None when it does not say."""
+    value = where.get(name)
+    return value if isinstance(value, str) else None
+
+
 def _get(values: Values, name: str, kind: type[_Kind]) -> _Kind:
     value = values[name]
     if not isinstance(value, kind):

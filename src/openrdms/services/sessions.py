@@ -62,13 +62,13 @@ class Sessions:
         self._hosts = hosts
         self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="guest")
 
-    def list(self) -> list[Session]:
-        """All sessions, all guests asked at once.
+    def list(self, *, collection: str | None = None, vm: str | None = None) -> list[Session]:
+        """All sessions, or those in desktops of a collection or in one VM; guests asked at once.
 
         A guest or host that does not answer within 2 s is left out and holds up nobody.
         """
         found: dict[ports.Host, dict[SessionKey, tuple[_Place, GuestSession]]] = {}
-        for place, sessions in self._ask(_list_guest, self._find_places()):
+        for place, sessions in self._ask(_list_guest, self._find_places(collection, vm)):
             here = found.setdefault(place.host, {})
             here.update({place.key(session): (place, session) for session in sessions})
         return [
@@ -136,8 +136,12 @@ class Sessions:
             raise errors.VmNotRunning(f"{key.vm} is not running")
         return host.guest(vm.name)
 
-    def _find_places(self) -> Sequence[_Place]:
-        records = {record.uuid: record for record in self._store.list_desktops()}
+    def _find_places(self, collection: str | None, vm_name: str | None) -> Sequence[_Place]:
+        records = {
+            record.uuid: record
+            for record in self._store.list_desktops(collection or None)
+            if _is(record.collection, collection) and _is(record.name, vm_name)
+        }
         listed = self._ask(lambda host: host.list_vms(), self._hosts.all())
         return [
             _Place(host, vm, records[vm.uuid])
@@ -157,6 +161,10 @@ class Sessions:
             for future in futures
             if future in answered and not _failed(future)
         ]
+
+
+def _is(name: str, wanted: str | None) -> bool:
+    return wanted is None or name.casefold() == wanted.casefold()
 
 
 def _list_guest(place: _Place) -> list[GuestSession]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from openrdms.model import errors
 from openrdms.model.session import Session
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, find_text, get_number, get_text
+from openrdms.providers.values import Values, find_text, get_number, get_text, wanted_text
 from openrdms.services.sessions import Sessions
 
 
@@ -25,7 +25,8 @@ class VirtualDesktopSession(ServiceProvider):
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
-        return map(_render, self._sessions.list())
+        collection, vm = wanted_text(where, "CollectionId"), wanted_text(where, "VMName")
+        return map(_render, self._sessions.list(collection=collection, vm=vm))
 
     def do_get(self, keys: Values) -> Values:
         host, session_id = _parse_keys(keys)
