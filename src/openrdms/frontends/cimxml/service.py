@@ -1,0 +1,96 @@
+"""The CIM-XML server: one HTTP request in, one reply out. No sockets here."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import quote
+
+from openrdms.cim.enumeration import Contexts
+from openrdms.cim.errors import CimError, CimStatus
+from openrdms.cim.object_manager import Namespaces
+from openrdms.cim.provider import Caller
+from openrdms.cim.xmltext import escape
+from openrdms.frontends.cimxml import (
+    associations,
+    declarations,
+    instances,
+    message,
+    methods,
+    queries,
+)
+from openrdms.frontends.cimxml.intrinsic import Arguments, Scope
+from openrdms.frontends.cimxml.message import Call, Refusal
+from openrdms.frontends.cimxml.pulling import Pulling
+from openrdms.frontends.exchange import HttpReply, HttpRequest
+
+CONTENT_TYPE = 'application/xml; charset="utf-8"'
+REASON = "OpenRDMS-Reason"
+"""Ours: a header that says in words, percent-encoded, why a method refused."""
+DETAIL = "PGErrorDetail"
+"""OpenPegasus' header, which clients print: what is wrong with a request, percent-encoded."""
+
+_REASON_LENGTH = 1000
+"""Characters, well below what clients take as one header."""
+_OPERATION = ("CIMOperation", "MethodResponse")
+_FAILED = CimError(CimStatus.FAILED, "the service failed; see its log")
+
+_log = logging.getLogger(__name__)
+
+
+class CimXmlServer:
+    """Answers POST of known callers. Any thread may call; nothing is raised."""
+
+    paths = ("/cimom", "/")
+    realm = "cimom"
+
+    def __init__(self, namespaces: Namespaces) -> None:
+        self._namespaces = namespaces
+        operations = {
+            **instances.OPERATIONS,
+            **declarations.OPERATIONS,
+            **queries.OPERATIONS,
+            **associations.OPERATIONS,
+            **Pulling(Contexts()).operations,
+        }
+        self._operations = {name.lower(): item for name, item in operations.items()}
+
+    def handle(self, caller: Caller, request: HttpRequest) -> HttpReply:
+        """A CIM error is a reply too; what is no CIM message gets 400 or 501."""
+        try:
+            call = message.read(request)
+        except Refusal as refusal:
+            words = (DETAIL, quote(str(refusal)))
+            return HttpReply(
+                refusal.status, CONTENT_TYPE, b"", (("CIMError", refusal.token), words)
+            )
+        content, reason = self._answer(caller, call, request.headers.get("host", "localhost"))
+        headers = [_OPERATION]
+        if reason:
+            headers.append((REASON, quote(reason[:_REASON_LENGTH])))
+        return HttpReply(200, CONTENT_TYPE, message.render_response(call, content), tuple(headers))
+
+    def handle_anonymous(self, request: HttpRequest) -> None:
+        """Nothing is answered without a name."""
+
+    def _answer(self, caller: Caller, call: Call, host: str) -> tuple[str, str]:
+        try:
+            return self._dispatch(caller, call, host)
+        except CimError as error:
+            return _render_error(error), ""
+        except Exception:  # noqa: BLE001 - the edge: a client gets an error, and the log the trace
+            _log.exception("a request failed unexpectedly")
+            return _render_error(_FAILED), ""
+
+    def _dispatch(self, caller: Caller, call: Call, host: str) -> tuple[str, str]:
+        manager = self._namespaces.get(call.namespace)
+        if call.target is not None:
+            return methods.invoke(manager, caller, call, call.target)
+        operation = self._operations.get(call.name.lower())
+        if operation is None:
+            raise CimError(CimStatus.NOT_SUPPORTED, f"{call.name} is not supported")
+        arguments = Arguments(operation.parameters, call.parameters)
+        return operation.answer(Scope(caller, manager, host), arguments), ""
+
+
+def _render_error(error: CimError) -> str:
+    return f'<ERROR CODE="{error.status}" DESCRIPTION="{escape(str(error))}"/>'
