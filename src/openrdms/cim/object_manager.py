@@ -71,12 +71,13 @@ class ObjectManager:
         """Make an instance; returns all its keys."""
         cim_class = self.schema.get_class(class_name)
         values = _check_properties(cim_class, properties)
+        provider = self._provider(cim_class)
         for name in values:
             item = cim_class.get_property(name)
-            if not (item.writable or item.key):
+            if not (item.writable or item.key or name in provider.set_by_create):
                 raise _read_only(name)
         with self._watch(caller, cim_class, guard.CREATE, values=values):
-            keys = self._provider(cim_class).create(caller, values)
+            keys = provider.create(caller, values)
         return _check_created(cim_class, keys)
 
     def modify(self, caller: Caller, class_name: str, keys: Values, changes: Values) -> None:

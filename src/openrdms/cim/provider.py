@@ -40,6 +40,8 @@ class Provider:
     """
 
     cim_class: str
+    set_by_create: frozenset[str] = frozenset()
+    """Read-only properties that whoever makes an instance may give it."""
 
     def enumerate(self, caller: Caller, where: Mapping[str, CimScalar]) -> Iterator[CimInstance]:
         """Every instance, in a stable order, made while it is iterated over.
