@@ -33,7 +33,7 @@ from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.cim.object_manager import Namespaces
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
-from openrdms.frontends.admin.server import AdminServer
+from openrdms.frontends.admin.server import AdminServer, local_name
 from openrdms.frontends.wsman import service as wsman
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
@@ -49,6 +49,7 @@ from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
+from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
@@ -56,9 +57,11 @@ from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.nodes import Nodes
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.sessions import Sessions
-from openrdms.services.settings import Directory
+from openrdms.services.settings import Directory, Settings
 
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
@@ -116,7 +119,7 @@ def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
     except ValueError as error:
         raise errors.OperationFailed(str(error)) from error
     with hold(state_dir), open_core(state_dir, hypervisors) as core:
-        yield LocalAdmin(core)
+        yield LocalAdmin(core, local_name(os.getuid()))
 
 
 def _connect(uri: str, state_dir: Path) -> list[ports.Host]:
@@ -189,7 +192,7 @@ class Service:
             )
         except OSError as error:
             raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
-        self._admin = AdminServer(core.state_dir, LocalAdmin(core))
+        self._admin = AdminServer(core.state_dir, lambda who: LocalAdmin(core, who))
 
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
@@ -236,15 +239,20 @@ class Service:
     def _namespaces(self, core: Core) -> Namespaces:
         collections = Collections(core.store, core.hosts)
         sessions = Sessions(core.store, core.hosts)
-        deployment = Deployment(core.hosts)
+        deployment = Deployment(core.store)
+        services = rdms.Services(
+            collections=collections,
+            desktops=Desktops(core.store, core.hosts),
+            provisioning=self._provisioning,
+            sessions=sessions,
+            deployment=deployment,
+            nodes=Nodes(deployment, core.hosts),
+            session_hosts=SessionHosts(core.store, deployment),
+            assignments=Assignments(core.store),
+            settings=Settings(core.store, _directories(core.state_dir)),
+        )
         return make_namespaces(
-            rdms.make_providers(
-                collections,
-                Desktops(core.store, core.hosts),
-                self._provisioning,
-                sessions,
-                deployment,
-            ),
+            rdms.make_providers(services),
             [OperatingSystem(), SessionDirectory(sessions, collections)],
             PolicyGuard(core.audit_log),
             Server(deployment.active_server(), metadata.version("openrdms")),

@@ -1,65 +1,37 @@
-"""The deployment: which servers take part, and in what role."""
+"""The deployment as a whole: the broker that manages it, and the name that clients use."""
 
 from __future__ import annotations
 
-import platform
 import socket
-from dataclasses import dataclass, replace
-from enum import IntFlag
 
-from openrdms.model import errors
-from openrdms.services.hosts import Hosts
-
-
-class Role(IntFlag):
-    """roleType of Win32_RDMSJoinedNode.GetJoinedNodeCount; 0 asks for all nodes."""
-
-    CONNECTION_BROKER = 1
-    SESSION_HOST = 2
-    VIRTUALIZATION_HOST = 4
-
-
-@dataclass(frozen=True)
-class Node:
-    """A server of the deployment."""
-
-    fqdn: str
-    os_version: str
-    roles: Role
+from openrdms import ports
+from openrdms.model.host_name import check_full_name
+from openrdms.model.setting import ACTIVE_SERVER, CLIENT_ACCESS_NAME
 
 
 class Deployment:
-    """This service's own machine, the connection broker, and the hypervisor hosts."""
+    """Rules of Win32_RDMSEnvironment. The only broker so far is this machine."""
 
-    def __init__(self, hosts: Hosts) -> None:
-        self._hosts = hosts
+    def __init__(self, store: ports.Store) -> None:
+        self._store = store
+        self._own_name = socket.getfqdn()  # once: a name server may be slow
 
     def active_server(self) -> str:
         """The broker that manages: this machine, by the name that clients compare with."""
-        return socket.getfqdn()
+        return self._own_name
 
-    def list_nodes(self) -> list[Node]:
-        """The broker first, then hosts. A machine that is both is one node."""
-        own = platform.freedesktop_os_release()["PRETTY_NAME"]
-        nodes = {
-            self.active_server().casefold(): Node(self.active_server(), own, Role.CONNECTION_BROKER)
-        }
-        for host in self._hosts.all():
-            node = Node(host.name, host.describe().os_version, Role.VIRTUALIZATION_HOST)
-            known = nodes.get(host.name.casefold(), node)
-            nodes[host.name.casefold()] = replace(known, roles=known.roles | node.roles)
-        return list(nodes.values())
+    def activate(self) -> None:
+        """Make this the managing broker. It is so already; that it was asked for is recorded."""
+        self._store.change_setting(ACTIVE_SERVER, self._own_name)
 
-    def get_node(self, fqdn: str) -> Node:
-        """NotFound."""
-        for node in self.list_nodes():
-            if node.fqdn.casefold() == fqdn.casefold():
-                return node
-        raise errors.NotFound(f"{fqdn!r} is no server of this deployment")
+    def client_access_name(self) -> str:
+        """The name that clients are to connect to: this machine's own until one is set.
 
-    def count_nodes(self, role_type: int) -> int:
-        """How many nodes have one of the roles in the bit field. InvalidParameter."""
-        if role_type & ~int(~Role(0)):
-            raise errors.InvalidParameter("roleType", f"{role_type} is not made of 1, 2 and 4")
-        wanted = Role(role_type or int(~Role(0)))
-        return sum(1 for node in self.list_nodes() if node.roles & wanted)
+        It is the value of the deployment's key DeploymentRedirectorServer (facts b.2).
+        """
+        return str(self._store.find_setting(CLIENT_ACCESS_NAME) or self._own_name)
+
+    def set_client_access_name(self, name: str) -> None:
+        """InvalidParameter."""
+        check_full_name("ClientAccessName", name)
+        self._store.change_setting(CLIENT_ACCESS_NAME, name)

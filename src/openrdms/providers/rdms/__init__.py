@@ -2,47 +2,66 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from openrdms.cim.provider import Provider
 from openrdms.providers.rdms.collection_properties import CollectionProperties
+from openrdms.providers.rdms.deployment_settings import DeploymentSettings
+from openrdms.providers.rdms.desktop_assignment import DesktopAssignment
 from openrdms.providers.rdms.environment import Environment
 from openrdms.providers.rdms.joined_node import JoinedNode
+from openrdms.providers.rdms.rdsh_collection import RdshCollection
+from openrdms.providers.rdms.rdsh_server import RdshServer
 from openrdms.providers.rdms.virtual_desktop import VirtualDesktopProvider
 from openrdms.providers.rdms.virtual_desktop_collection import VirtualDesktopCollection
 from openrdms.providers.rdms.virtual_desktop_session import VirtualDesktopSession
 from openrdms.providers.service_provider import ServiceProvider
+from openrdms.services.assignments import Assignments
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
+from openrdms.services.nodes import Nodes
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.sessions import Sessions
+from openrdms.services.settings import Settings
 
 NOT_OFFERED = (
-    "Win32_RDMSDeploymentSettings",
-    "Win32_RDMSDesktopAssignment",
     "Win32_RDMSFileTypeAssociation",
     "Win32_RDMSManagementData",
     "Win32_RDMSPublishedApplication",
-    "Win32_RDSHCollection",
-    "Win32_RDSHServer",
 )
 """Classes that are declared and answer "not supported" to everything."""
 
 
-def make_providers(
-    collections: Collections,
-    desktops: Desktops,
-    provisioning: Provisioning,
-    sessions: Sessions,
-    deployment: Deployment,
-) -> dict[str, Provider]:
+@dataclass(frozen=True)
+class Services:
+    """What the classes are bound to."""
+
+    collections: Collections
+    desktops: Desktops
+    provisioning: Provisioning
+    sessions: Sessions
+    deployment: Deployment
+    nodes: Nodes
+    session_hosts: SessionHosts
+    assignments: Assignments
+    settings: Settings
+
+
+def make_providers(services: Services) -> dict[str, Provider]:
     """A provider for each of the 13 classes, by class name."""
     offered = (
-        VirtualDesktopCollection(collections, provisioning),
-        CollectionProperties(collections),
-        VirtualDesktopProvider(desktops),
-        VirtualDesktopSession(sessions),
-        JoinedNode(deployment),
-        Environment(deployment),
+        VirtualDesktopCollection(services.collections, services.provisioning),
+        CollectionProperties(services.collections),
+        VirtualDesktopProvider(services.desktops),
+        VirtualDesktopSession(services.sessions),
+        JoinedNode(services.nodes),
+        Environment(services.deployment),
+        DeploymentSettings(services.settings),
+        DesktopAssignment(services.assignments),
+        RdshCollection(services.session_hosts),
+        RdshServer(services.session_hosts),
     )
     providers: dict[str, Provider] = {provider.cim_class: provider for provider in offered}
     for name in NOT_OFFERED:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, get_number, get_text
-from openrdms.services.deployment import Deployment, Node, Role
+from openrdms.services.nodes import Node, Nodes, Role
 
 
 class JoinedNode(ServiceProvider):
@@ -14,18 +14,18 @@ class JoinedNode(ServiceProvider):
 
     cim_class = "Win32_RDMSJoinedNode"
 
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
         self.methods = {"GetJoinedNodeCount": self._count}
 
     def do_list(self, where: Where) -> Iterable[Values]:
-        return map(_render, self._deployment.list_nodes())
+        return map(_render, self._nodes.list_nodes())
 
     def do_get(self, keys: Values) -> Values:
-        return _render(self._deployment.get_node(get_text(keys, "FQDN")))
+        return _render(self._nodes.get_node(get_text(keys, "FQDN")))
 
     def _count(self, call: Call) -> Values:
-        return {"Count": self._deployment.count_nodes(get_number(call.parameters, "roleType"))}
+        return {"Count": self._nodes.count_nodes(get_number(call.parameters, "roleType"))}
 
 
 def _render(node: Node) -> Values:
