@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 EMBEDDED_LIBVIRT = "qemu:///embed"
@@ -14,8 +15,20 @@ EMBEDDED_LIBVIRT = "qemu:///embed"
 WSMAN_HTTP_PORT = 5985
 WSMAN_HTTPS_PORT = 5986
 """WinRM's ports (MS-WSMV 2.1)."""
+CIMXML_HTTP_PORT = 5988
+CIMXML_HTTPS_PORT = 5989
+"""Those of CIM-XML (IANA wbem-http and wbem-https)."""
 
 _REMEMBERED = "service.json"
+
+
+class ChannelBinding(StrEnum):
+    """What binding to the TLS connection means, as WinRM's CbtHardeningLevel has it."""
+
+    NONE = "none"
+    RELAXED = "relaxed"
+    """A wrong binding is refused, a missing one is not."""
+    STRICT = "strict"
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,10 @@ class ServeConfig:
     admin_password_file: Path
     allow_unencrypted: bool = False
     ready_file: Path | None = None
+    cimxml_http_port: int = CIMXML_HTTP_PORT
+    cimxml_https_port: int = CIMXML_HTTPS_PORT
+    keytab: Path | None = None
+    channel_binding: ChannelBinding = ChannelBinding.RELAXED
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

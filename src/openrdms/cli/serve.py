@@ -9,6 +9,7 @@ import typer
 
 from openrdms import config
 from openrdms.cli.commands import exit_codes
+from openrdms.config import ChannelBinding
 
 StateDir = Annotated[
     Path, typer.Option(envvar="RDMS_STATE_DIR", help="Directory of all that the service keeps.")
@@ -37,9 +38,21 @@ def serve(
     wsman_https_port: Annotated[
         int, typer.Option(help="0: any free one.", min=0, max=65535)
     ] = config.WSMAN_HTTPS_PORT,
+    cimxml_http_port: Annotated[
+        int, typer.Option(help="0: any free one.", min=0, max=65535)
+    ] = config.CIMXML_HTTP_PORT,
+    cimxml_https_port: Annotated[
+        int, typer.Option(help="0: any free one.", min=0, max=65535)
+    ] = config.CIMXML_HTTPS_PORT,
     allow_unencrypted: Annotated[
         bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
     ] = False,
+    keytab: Annotated[
+        Path | None, typer.Option(help="Keys of HTTP/HOST and WSMAN/HOST; Kerberos needs them.")
+    ] = None,
+    channel_binding: Annotated[
+        ChannelBinding, typer.Option(help="Whether NTLM and Kerberos must be bound to TLS.")
+    ] = ChannelBinding.RELAXED,
     ready_file: Annotated[
         Path | None, typer.Option(help="Appears when all listeners accept: JSON with addresses.")
     ] = None,
@@ -56,6 +69,10 @@ def serve(
             admin_password_file=admin_password_file,
             allow_unencrypted=allow_unencrypted,
             ready_file=ready_file and ready_file.absolute(),
+            cimxml_http_port=cimxml_http_port,
+            cimxml_https_port=cimxml_https_port,
+            keytab=keytab and keytab.absolute(),
+            channel_binding=channel_binding,
         )
         from openrdms import app  # a usage error need not wait for all this
 

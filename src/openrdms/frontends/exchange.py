@@ -45,5 +45,5 @@ class ProtocolServer(Protocol):
     def handle_anonymous(self, request: HttpRequest) -> HttpReply | None:
         """Answer what needs no name, such as WS-Management's Identify; None for all else.
 
-        Asked only when the request carries no Authorization.
+        Asked only with the header WSMANIDENTIFY and a small body, on a connection that is nobody.
         """

@@ -1,0 +1,195 @@
+"""One client's connection: its socket, its half-read request, who it is, what it is still sent."""
+
+from __future__ import annotations
+
+import email.utils
+import http
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from openrdms.frontends.exchange import HttpReply
+from openrdms.frontends.http.authentication import Answer, Session
+from openrdms.frontends.http.parser import Received, Refused, RequestParser, Stage
+
+HEAD_SECONDS = 20.0
+BODY_SECONDS = 30.0
+REPLY_SECONDS = 30.0
+KEEP_ALIVE_SECONDS = 120.0
+"""How long a client may take over the head of a request, its body, taking a part of the reply,
+and for the time between requests."""
+
+_CHUNK = 65_536
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in http.HTTPStatus
+}
+
+Socket = socket.socket | ssl.SSLSocket
+
+
+class Connection:
+    """Touched by one thread at a time. Never blocks on its socket, only in protocol servers.
+
+    ``interest`` is what to wait for (epoll), ``deadline`` (monotonic seconds) when to call
+    ``expire``; ``closed`` tells that the socket is of no more use.
+    """
+
+    def __init__(self, sock: Socket, session: Session, paths: tuple[str, ...]) -> None:
+        self.socket = sock
+        self.fileno = sock.fileno()
+        self.interest = select.EPOLLIN
+        self.deadline = time.monotonic() + HEAD_SECONDS
+        self.closed = False
+        self._session = session
+        self._parser = RequestParser(paths)
+        self._stage = Stage.HEAD
+        self._unsent = b""
+        self._held: Callable[[], None] | None = None
+        self._close_when_sent = False
+        self._shaking_hands = isinstance(sock, ssl.SSLSocket)
+
+    def advance(self) -> None:
+        """Do what can be done now: read, answer, write."""
+        self._try(self._advance)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        if self._held:
+            send, self._held = self._held, None
+            self._try(send)
+            return
+        if self._stage is Stage.BODY and not self._unsent:
+            self._try(lambda: self._answer(Refused(408)))
+        self.closed = True
+
+    def abort(self) -> None:
+        """End it under the thread that has it, which will find out."""
+        with suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except ssl.SSLWantReadError:
+            self.interest = select.EPOLLIN
+        except ssl.SSLWantWriteError:
+            self.interest = select.EPOLLOUT
+        except BlockingIOError:
+            self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
+        except OSError:  # the client has gone, or speaks no TLS
+            self.closed = True
+
+    def _advance(self) -> None:
+        if self._held:  # waited for nothing: the client has gone
+            self.closed = True
+            return
+        if self._shaking_hands:
+            self._shake_hands()
+        if self._unsent:
+            self._flush()
+        self._answer_all()
+        if not self._held:
+            self._read()
+            self._answer_all()
+        self._note_stage()
+
+    def _shake_hands(self) -> None:
+        if isinstance(self.socket, ssl.SSLSocket):
+            self.socket.do_handshake()
+        self._shaking_hands = False
+        self.interest = select.EPOLLIN
+
+    def _answer_all(self) -> None:
+        received = self._parser.received
+        while received and not (self._held or self.closed):
+            self._answer(received.popleft())
+
+    def _read(self) -> None:
+        """Take what has come; the end of the stream closes."""
+        if self.closed:
+            return
+        data = self.socket.recv(_CHUNK)
+        if not data:
+            self.closed = True
+            return
+        self._parser.feed(data)
+        if self._parser.wants_continue and not self._parser.received:
+            self._parser.wants_continue = False
+            self._send(_CONTINUE)
+
+    def _answer(self, received: Received | Refused) -> None:
+        if isinstance(received, Refused):
+            self._reply(Answer(HttpReply(received.status, "", b"", received.headers), close=True))
+            return
+        answer = self._session.answer(received.request)
+        if not received.keep_alive:
+            answer = Answer(answer.reply, answer.delay, close=True)
+        if answer.delay:
+            self._held = partial(self._reply, answer, received.version)
+            self.interest = 0
+            self.deadline = time.monotonic() + answer.delay
+        else:
+            self._reply(answer, received.version)
+
+    def _reply(self, answer: Answer, version: str = "1.1") -> None:
+        self._close_when_sent = answer.close
+        self._send(_render(answer, version))
+
+    def _send(self, data: bytes) -> None:
+        self._unsent = data
+        self._flush()
+
+    def _flush(self) -> None:
+        """Hand over what the socket takes, and wait for it to take the rest."""
+        self.deadline = time.monotonic() + REPLY_SECONDS
+        self.interest = select.EPOLLOUT
+        while self._unsent:
+            self._unsent = self._unsent[self.socket.send(self._unsent) :]
+        self.interest = select.EPOLLIN
+        self._stage = Stage.IDLE
+        self.deadline += KEEP_ALIVE_SECONDS - REPLY_SECONDS
+        if self._close_when_sent:
+            self.closed = True
+
+    def _note_stage(self) -> None:
+        """Count anew when a request goes from one stage to the next."""
+        stage = self._parser.stage
+        if stage in (Stage.IDLE, self._stage) or self._held:
+            return
+        self._stage = stage
+        seconds = HEAD_SECONDS if stage is Stage.HEAD else BODY_SECONDS
+        self.deadline = time.monotonic() + seconds
+
+
+_dates: dict[int, str] = {}
+
+
+def _date() -> str:
+    """The Date header, made once a second."""
+    now = int(time.time())
+    found = _dates.get(now)
+    if found is None:
+        found = f"date: {email.utils.formatdate(now, usegmt=True)}\r\n"
+        _dates.clear()
+        _dates[now] = found
+    return found
+
+
+def _render(answer: Answer, version: str) -> bytes:
+    """Head and body in one piece, so that no part of a reply waits for an acknowledgement."""
+    reply = answer.reply
+    lines = [_STATUS_LINES[reply.status], _date(), f"content-length: {len(reply.body)}\r\n"]
+    if reply.content_type:
+        lines.append(f"content-type: {reply.content_type}\r\n")
+    lines += [f"{name}: {value}\r\n" for name, value in reply.headers]
+    if answer.close:
+        lines.append("connection: close\r\n")
+    elif version == "1.0":
+        lines.append("connection: keep-alive\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1", "replace") + reply.body

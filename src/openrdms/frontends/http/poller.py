@@ -1,0 +1,222 @@
+"""The thread that waits for all connections, and answers on the spot.
+
+Whoever waits also answers: a quick call costs no change of thread, which in Python is dearer than
+the call. When a call takes longer than some milliseconds, another thread becomes the leader and
+waits in its stead; the slow call goes on where it is, with its connection to itself, and its
+thread becomes a reserve afterwards. So a call may block as long as it likes, and as many may as
+there are connections.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from openrdms.frontends.http.connection import Connection
+
+CONNECTIONS = 1000
+PATIENCE_SECONDS = 0.005
+"""How long a call may keep the leader: at least once, at most twice this."""
+QUIET_TURNS = 200
+"""After so much patience without a request, the watch stops looking until one comes."""
+SWEEP_SECONDS = 0.1
+MAX_RESERVE = 16
+
+_log = logging.getLogger(__name__)
+
+Accept = Callable[[socket.socket, str], Connection]
+"""Makes a connection of a socket and its peer's address."""
+
+
+class Poller:
+    """Connections of some listening sockets, looked after by one leader at a time."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._listening: dict[int, tuple[socket.socket, Accept]] = {}
+        self._connections: dict[int, Connection] = {}
+        self._away: set[Connection] = set()
+        """Those whose call goes on in a thread that is no longer the leader."""
+        self._lock = threading.Lock()
+        """Held while leadership or a connection changes hands."""
+        self._term = 0
+        self._turn = 0
+        self._busy: Connection | None = None
+        self._terms: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._reserve = 0
+        self._next_sweep = 0.0
+        self._dozing = False
+        self._rouse = threading.Event()
+        self._ended = False
+        self._finished = threading.Event()
+
+    def listen(self, sock: socket.socket, accept: Accept) -> None:
+        """Add a listening socket, before ``start``."""
+        sock.settimeout(0)
+        self._listening[sock.fileno()] = (sock, accept)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._spawn(self._work, 0)
+        self._spawn(self._watch)
+
+    def stop(self, seconds: float) -> None:
+        """Accept no more, let requests under way finish for some seconds, close all."""
+        with self._lock:
+            listening, self._listening = self._listening, {}
+            for sock, _ in listening.values():
+                self._epoll.unregister(sock.fileno())
+                sock.close()
+        deadline = time.monotonic() + seconds
+        while (self._away or self._busy) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._ended = True
+        os.eventfd_write(self._wake, 1)
+        self._rouse.set()
+        self._finished.wait(1.0)
+
+    def _spawn(self, target: Callable[..., None], *arguments: int) -> None:
+        threading.Thread(target=target, args=arguments, name="http", daemon=True).start()
+
+    def _work(self, term: int) -> None:
+        """A thread's life: leader, then on its own with a slow call, then in reserve."""
+        while not self._ended:
+            self._lead(term)
+            with self._lock:
+                if self._reserve >= MAX_RESERVE:
+                    return
+                self._reserve += 1
+            term = self._terms.get()
+
+    def _lead(self, term: int) -> None:
+        while self._term == term:
+            events = self._epoll.poll(SWEEP_SECONDS if self._connections else -1)
+            for fileno, _ in events:
+                connection = self._connections.get(fileno)
+                if connection is None:
+                    self._accept(fileno)
+                elif not self._attend(connection, Connection.advance):
+                    return  # whoever leads now is told of the other events again
+            if self._ended:
+                self._close_all()
+                return
+            if not self._sweep():
+                return
+
+    def _attend(self, connection: Connection, work: Callable[[Connection], None]) -> bool:
+        """Let a connection work; False when this thread lost the lead meanwhile."""
+        self._turn += 1
+        self._busy = connection
+        if self._dozing:
+            self._rouse.set()
+        before = connection.interest
+        try:
+            work(connection)
+        except Exception:  # noqa: BLE001 - the edge: one connection's failure must not end the others
+            _log.exception("a connection failed unexpectedly")
+            connection.closed = True
+        with self._lock:
+            leads = self._busy is connection
+            if leads:
+                self._busy = None
+            self._settle(connection, before)
+        return leads
+
+    def _settle(self, connection: Connection, before: int) -> None:
+        was_away = connection in self._away
+        self._away.discard(connection)
+        if connection.closed or (self._ended and was_away):
+            self._drop(connection, is_registered=not was_away)
+        elif was_away:
+            self._epoll.register(connection.fileno, connection.interest)
+        elif connection.interest != before:
+            self._epoll.modify(connection.fileno, connection.interest)
+
+    def _drop(self, connection: Connection, *, is_registered: bool) -> None:
+        if is_registered:
+            self._epoll.unregister(connection.fileno)
+        del self._connections[connection.fileno]
+        connection.socket.close()
+
+    def _accept(self, fileno: int) -> None:
+        listening = self._listening.get(fileno)
+        if listening is None:
+            return
+        sock, accept = listening
+        try:
+            client, peer = sock.accept()
+        except OSError:  # it has gone again, or there are no more descriptors
+            return
+        if len(self._connections) >= CONNECTIONS:
+            client.close()
+            return
+        client.settimeout(0)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = accept(client, peer[0])
+        self._connections[connection.fileno] = connection
+        self._epoll.register(connection.fileno, connection.interest)
+
+    def _sweep(self) -> bool:
+        """Call those whose deadline passed; False when this thread lost the lead meanwhile."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return True
+        self._next_sweep = now + SWEEP_SECONDS
+        for connection in list(self._connections.values()):
+            is_late = connection.deadline < now and connection not in self._away
+            if is_late and not self._attend(connection, Connection.expire):
+                return False
+        return True
+
+    def _close_all(self) -> None:
+        with self._lock:
+            for connection in list(self._connections.values()):
+                if connection in self._away:
+                    connection.abort()
+                else:
+                    self._drop(connection, is_registered=True)
+        self._finished.set()
+
+    def _watch(self) -> None:
+        """Give the lead to another thread whenever a call keeps the leader for too long."""
+        seen = quiet = 0
+        while not self._ended:
+            time.sleep(PATIENCE_SECONDS)
+            if self._turn != seen:
+                seen, quiet = self._turn, 0
+            elif self._busy is not None:
+                self._promote(seen)
+            elif (quiet := quiet + 1) > QUIET_TURNS:
+                quiet = 0
+                self._doze()
+
+    def _doze(self) -> None:
+        self._rouse.clear()
+        self._dozing = True
+        if self._busy is None and not self._ended:
+            self._rouse.wait()
+        self._dozing = False
+
+    def _promote(self, turn: int) -> None:
+        with self._lock:
+            connection = self._busy
+            if connection is None or self._turn != turn:
+                return
+            self._busy = None
+            self._epoll.unregister(connection.fileno)
+            self._away.add(connection)
+            self._term += 1
+            if self._reserve:
+                self._reserve -= 1
+                self._terms.put(self._term)
+            else:
+                self._spawn(self._work, self._term)
