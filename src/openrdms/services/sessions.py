@@ -139,7 +139,7 @@ class Sessions:
     def _find_places(self, collection: str | None, vm_name: str | None) -> Sequence[_Place]:
         records = {
             record.uuid: record
-            for record in self._store.list_desktops(collection or None)
+            for record in self._store.list_desktops()
             if _is(record.collection, collection) and _is(record.name, vm_name)
         }
         listed = self._ask(lambda host: host.list_vms(), self._hosts.all())

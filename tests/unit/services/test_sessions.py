@@ -274,3 +274,29 @@ def test_every_refusal_has_a_win32_code(
     desk.refusal = raised
     with pytest.raises(expected, match=str(raised)):
         sessions.send_message(HOST, found.session_id, "", "x")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"collection": "POOL"}, ["desk-1"]),
+        ({"collection": ""}, ["desk-3"]),
+        ({"vm": "DESK-2"}, ["desk-2"]),
+        ({"vm": "desk-2", "collection": "pool"}, []),
+        ({"vm": "nothing"}, []),
+    ],
+)
+def test_only_the_guests_that_can_matter_are_entered(
+    host: FakeHost,
+    store: FakeStore,
+    sessions: Sessions,
+    desk: FakeGuest,
+    wanted: dict[str, str],
+    found: list[str],
+) -> None:
+    for name, collection in (("desk-2", "other"), ("desk-3", "")):
+        host.add(name)
+        store.record(host, name, collection)
+    for name in {"desk-1", "desk-2", "desk-3"} - {*found}:
+        host.guests[name].nonsense = AssertionError("was entered")
+    assert [session.vm for session in sessions.list(**wanted)] == found
