@@ -19,7 +19,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 
-from openrdms.model.errors import InvalidOperation, NotFound, RdmsError
+from openrdms.model.errors import InvalidOperation, NotFound, RdmsError, VmNotRunning
 from openrdms.model.host import (
     DiskKind,
     Leftover,
@@ -68,6 +68,10 @@ def get_vm(host: Host, name: str) -> VmInfo:
 
 def leftovers_of(host: Host, name: str) -> list[Leftover]:
     return [left for left in host.list_leftovers() if left.vm.lower() == name.lower()]
+
+
+def kinds_of(host: Host, name: str) -> list[str]:
+    return sorted({left.kind for left in leftovers_of(host, name)})
 
 
 def disks_of(host: Host, name: str) -> list[str]:
@@ -182,12 +186,14 @@ class HostSuite:
         "call",
         [
             lambda host, tmp: host.start("suite-absent"),
+            lambda host, tmp: host.pause("suite-absent"),
+            lambda host, tmp: host.save("suite-absent"),
             lambda host, tmp: host.shut_down("suite-absent", 1),
             lambda host, tmp: host.set_ownership("suite-absent", OURS),
             lambda host, tmp: host.screenshot("suite-absent"),
             lambda host, tmp: host.export_disk("suite-absent", tmp / "x.qcow2"),
         ],
-        ids=["start", "shut_down", "set_ownership", "screenshot", "export_disk"],
+        ids=["start", "pause", "save", "shut_down", "set_ownership", "screenshot", "export_disk"],
     )
     def test_using_an_absent_vm_is_not_found(
         self, host: Host, tmp_path: Path, call: Callable[[Host, Path], None]
@@ -311,7 +317,7 @@ class HostSuite:
         assert get_vm(host, stranger.name) == stranger
 
     def test_stranger_is_never_harmed(self, host: Host, stranger: VmInfo) -> None:
-        for harm in (host.destroy, host.undefine):
+        for harm in (host.destroy, host.undefine, host.pause, host.save):
             with pytest.raises(InvalidOperation, match=stranger.name):
                 harm(stranger.name)
         assert get_vm(host, stranger.name) == stranger
@@ -381,6 +387,98 @@ class HostSuite:
         host.set_ownership(booted.name, booted.ownership)
         assert get_vm(host, booted.name).ownership == booted.ownership
 
+    def test_paused_vm_stands_still_and_runs_on(self, host: Host, booted: VmSpec) -> None:
+        for _ in range(2):
+            host.pause(booted.name)
+            assert get_vm(host, booted.name).state == VmState.PAUSED
+        with pytest.raises(VmNotRunning):
+            host.guest(booted.name).ping(1)
+        with pytest.raises(RdmsError, match=booted.name):
+            host.define(replace(booted, generation=2))
+        for _ in range(2):
+            host.start(booted.name)
+            assert get_vm(host, booted.name).state == VmState.RUNNING
+        host.guest(booted.name).ping(self.event_timeout)
+
+    @pytest.mark.parametrize("paused", [False, True], ids=["running", "paused"])
+    def test_saved_vm_goes_on_where_it_was(
+        self, host: Host, booted: VmSpec, paused: bool, tmp_path: Path
+    ) -> None:
+        heard = EventLog()
+        end = host.subscribe(heard)
+        before = kinds_of(host, booted.name)
+        if paused:
+            host.pause(booted.name)
+        for _ in range(2):
+            host.save(booted.name)
+            assert get_vm(host, booted.name).state == VmState.SAVED
+        heard.wait(booted.name, VmEventKind.STOPPED, self.event_timeout)
+        assert set(kinds_of(host, booted.name)) - {"socket"} == {"vm", "disk", "saved"}
+        host.define(booted)
+        for refused in (
+            lambda: host.pause(booted.name),
+            lambda: host.shut_down(booted.name, 1),
+            lambda: host.export_disk(booted.name, tmp_path / "x"),
+        ):
+            with pytest.raises(InvalidOperation, match=booted.name):
+                refused()
+        host.start(booted.name)
+        assert get_vm(host, booted.name).state == VmState.RUNNING
+        heard.wait(booted.name, VmEventKind.STARTED, self.event_timeout)
+        heard.wait(booted.name, VmEventKind.AGENT_CONNECTED, self.boot_timeout)
+        host.guest(booted.name).ping(self.event_timeout)
+        assert kinds_of(host, booted.name) == before
+        end()
+
+    def test_what_is_off_is_neither_paused_nor_saved(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        for refused in (host.pause, host.save):
+            with pytest.raises(InvalidOperation, match=spec.name):
+                refused(spec.name)
+        assert get_vm(host, spec.name).state == VmState.STOPPED
+
+    def test_saved_state_goes_with_the_disk_it_belongs_to(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        host.save(spec.name)
+        patched = replace(spec, generation=2)
+        host.create_disk(patched)
+        host.define(patched)
+        assert get_vm(host, spec.name).state == VmState.STOPPED
+        assert "saved" not in kinds_of(host, spec.name)
+        host.start(spec.name)
+        assert Path(get_vm(host, spec.name).disks[0]).name == f"{spec.name}.2.qcow2"
+
+    def test_destroy_drops_a_saved_state(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        host.save(spec.name)
+        for _ in range(2):
+            host.destroy(spec.name)
+            assert get_vm(host, spec.name).state == VmState.STOPPED
+        assert "saved" not in kinds_of(host, spec.name)
+
+    @pytest.mark.parametrize("held", ["pause", "save"])
+    def test_held_vm_is_removed_whole(self, host: Host, spec: VmSpec, held: str) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        getattr(host, held)(spec.name)
+        if held == "pause":
+            host.destroy(spec.name)
+        host.undefine(spec.name)
+        host.delete_disk(spec.name, 1)
+        assert leftovers_of(host, spec.name) == []
+
+    def test_paused_guest_shuts_down(self, host: Host, booted: VmSpec) -> None:
+        host.pause(booted.name)
+        host.shut_down(booted.name, self.stop_timeout)
+        assert get_vm(host, booted.name).state == VmState.STOPPED
+        heard = EventLog()
+        end = host.subscribe(heard)
+        host.start(booted.name)
+        heard.wait(booted.name, VmEventKind.AGENT_CONNECTED, self.boot_timeout)
+        end()
+
     def test_shut_down_stops_the_guest(self, host: Host, booted: VmSpec, events: EventLog) -> None:
         for _ in range(2):
             host.shut_down(booted.name, self.stop_timeout)
@@ -398,7 +496,7 @@ class HostSuite:
     def test_nothing_is_left_of_a_removed_vm(self, host: Host, spec: VmSpec) -> None:
         make_vm(host, spec)
         host.start(spec.name)
-        assert "vm" in {left.kind for left in leftovers_of(host, spec.name)}
+        assert "vm" in kinds_of(host, spec.name)
         remove_vm(host, spec.name)
         assert leftovers_of(host, spec.name) == []
 

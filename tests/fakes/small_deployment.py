@@ -72,10 +72,12 @@ class SmallDeployment:
 
 
 @contextmanager
-def open_small_deployment(directory: Path) -> Iterator[SmallDeployment]:
-    """Everything on it takes no time."""
+def open_small_deployment(directory: Path, *slow: str) -> Iterator[SmallDeployment]:
+    """Everything on it takes no time but what ``slow`` says (``boot_ms=300``)."""
     path = directory / "simulator"
-    quick = "&".join(f"{step}_ms=0" for step in ("clone", "start", "boot", "agent", "destroy"))
+    steps = ("clone", "start", "boot", "agent", "destroy", "save")
+    given = {step.partition("=")[0] for step in slow}
+    quick = "&".join([*slow, *(f"{step}_ms=0" for step in steps if f"{step}_ms" not in given)])
     hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
     store = sql.open_store(f"sqlite:///{directory / 'records.sqlite'}")
     yield SmallDeployment(path, hosts, store)

@@ -8,14 +8,22 @@ import typer
 
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Listing, Result
+from openrdms.cli.output import Facts, Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.model.desktop import DesktopStatus
 from openrdms.model.host import VmState
 
 CLASS = "Win32_RDMSVirtualDesktop"
-COLUMNS = ("Name", "HostName", "CollectionAlias", "VMState", "SessionUserName", "UserName")
+COLUMNS = (
+    *("Name", "HostName", "CollectionAlias", "Status", "VMState"),
+    *("SessionUserName", "UserName"),
+)
+WORDS: Words = {
+    "VMState": {int(state): state.name.lower() for state in VmState},
+    "Status": {int(status): status.name.lower() for status in DesktopStatus},
+}
 
-group = typer.Typer(help="Virtual desktops: list, start, stop, assign.")
+group = typer.Typer(help="Virtual desktops: list, start, pause, save, stop, assign.")
 
 Name = Annotated[str, typer.Argument(help="Name of the desktop.")]
 
@@ -32,26 +40,40 @@ def list_desktops(
 ) -> Result:
     """List desktops."""
     where = f"CollectionAlias = {quote(collection)}" if collection else ""
-    return Listing(list(rdms.enumerate(CLASS, where)), COLUMNS)
+    return Listing(list(rdms.enumerate(CLASS, where)), COLUMNS, WORDS)
 
 
 @command(group, "show", opens=open_rdms)
 def show_desktop(rdms: RdmsClient, name: Name) -> Result:
     """Show one desktop with its details."""
     details = rdms.invoke(CLASS, "GetVirtualDesktopDetails", {"Name": name})
-    return {**rdms.get(CLASS, {"Name": name}), **details}
+    return Facts({**rdms.get(CLASS, {"Name": name}), **details}, WORDS)
 
 
 @command(group, "start", opens=open_rdms)
 def start(rdms: RdmsClient, name: Name) -> Result:
-    """Start a desktop."""
+    """Let a desktop run: boot it, resume it when paused, restore it when saved."""
     _set_state(rdms, name, VmState.RUNNING)
+    return None
+
+
+@command(group, "pause", opens=open_rdms)
+def pause(rdms: RdmsClient, name: Name) -> Result:
+    """Let a desktop stand still; its memory stays in use."""
+    _set_state(rdms, name, VmState.PAUSED)
+    return None
+
+
+@command(group, "save", opens=open_rdms)
+def save(rdms: RdmsClient, name: Name) -> Result:
+    """Write a desktop's memory to disk and stop it; start goes on from there."""
+    _set_state(rdms, name, VmState.SAVED)
     return None
 
 
 @command(group, "stop", opens=open_rdms)
 def stop(rdms: RdmsClient, name: Name) -> Result:
-    """Stop a desktop."""
+    """Shut a desktop down, or switch it off; what was saved of it goes."""
     _set_state(rdms, name, VmState.STOPPED)
     return None
 

@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
 Row = Mapping[str, object]
+Words = Mapping[str, Mapping[object, str]]
+"""What numbers mean, by column."""
+
 Report = Callable[[float, str], None]
 """Takes the fraction done and what is being done."""
 
@@ -29,6 +32,15 @@ class Listing:
 
     rows: Sequence[Row]
     columns: Sequence[str]
+    words: Words = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One row whose numbers have ``words`` for people; JSON keeps the numbers."""
+
+    row: Row
+    words: Words
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Document:
     columns: Sequence[str]
 
 
-Result = Listing | Document | Row | str | None
+Result = Listing | Facts | Document | Row | str | None
 
 
 def show(result: Result, *, as_json: bool) -> None:
@@ -49,7 +61,10 @@ def show(result: Result, *, as_json: bool) -> None:
     if as_json:
         _out.out(json.dumps(_plain(result), indent=1, default=str))
     elif isinstance(result, Listing):
-        _out.print(_table(result.rows, result.columns))
+        rows = [_with_words(row, result.words) for row in result.rows]
+        _out.print(_table(rows, result.columns))
+    elif isinstance(result, Facts):
+        _out.print(_properties(_with_words(result.row, result.words)))
     elif isinstance(result, Document):
         _out.print(_properties(result.facts))
         _out.print(_table(result.rows, result.columns))
@@ -62,7 +77,14 @@ def show(result: Result, *, as_json: bool) -> None:
 def _plain(result: Result) -> object:
     if isinstance(result, Listing):
         return result.rows
+    if isinstance(result, Facts):
+        return result.row
     return result.whole if isinstance(result, Document) else result
+
+
+def _with_words(row: Row, words: Words) -> Row:
+    """Numbers that have no word stay."""
+    return {name: words.get(name, {}).get(value, value) for name, value in row.items()}
 
 
 def complain(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from openrdms import ports
@@ -16,8 +16,8 @@ from openrdms.services.hosts import Hosts
 _SHUTDOWN_SECONDS = 20.0
 """How long a guest may take to shut down before it is switched off; less than a client waits."""
 
-_UNSUPPORTED_STATES = frozenset({6, 32768, 32769, 32770, 32773, 32774, 32776, 32777})
-"""Run states that can be asked for (facts c.5) and that no host port offers."""
+_SUSPENDED = 32769
+"""Saved, in the numbers of Hyper-V v1 (facts c.5)."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +70,27 @@ class Desktops:
 
     def get_vm(self, name: str) -> VmInfo:
         """What its host says of it. NotFound, HostUnavailable."""
-        vm = self._find_vm(name, self._store.find_desktop(name))
+        record = self._store.find_desktop(name)
+        if record:
+            vm = self._hosts.get(record.host).find_vm(record.name)
+        else:
+            vm = self._find_vm(name, None)
         if vm is None:
             raise errors.NotFound(f"no host has a VM called {name!r}")
         return vm
 
     def set_state(self, name: str, state: int) -> None:
-        """Start (2) or stop (3) a desktop; stopping switches off what will not shut down.
+        """Bring a desktop to a run state: 2 running, 3 stopped, 6 or 32769 saved, 32768 paused.
 
-        InvalidOperation for a stranger; NotSupported for other run states; InvalidParameter.
+        Stopping switches off what will not shut down, and drops what was saved. Being so already
+        is fine. InvalidOperation for a stranger, and where no way leads there from the state it
+        is in; InvalidParameter for what is no run state to ask for.
         """
-        if state in _UNSUPPORTED_STATES:
-            raise errors.NotSupported(f"VMState: {state} is not supported, only 2 and 3 are")
-        if state not in (VmState.RUNNING, VmState.STOPPED):
-            raise errors.InvalidParameter("VMState", f"{state} is not a run state")
+        change = _CHANGES.get(VmState.SAVED if state == _SUSPENDED else state)
+        if change is None:
+            raise errors.InvalidParameter("VMState", f"{state} is no run state to ask for")
         record = self._get_record(name)
-        host = self._hosts.get(record.host)
-        if state == VmState.RUNNING:
-            host.start(record.name)
-        else:
-            _stop(host, record.name)
+        change(self._hosts.get(record.host), record.name)
 
     def find_user(self, name: str) -> tuple[str, str] | None:
         """Name and domain of the user it is assigned to."""
@@ -237,10 +238,23 @@ def _claimed_by(vm: VmInfo) -> str:
 
 
 def _stop(host: ports.Host, name: str) -> None:
+    vm = host.find_vm(name)
+    if vm and vm.state is VmState.SAVED:
+        host.destroy(name)
+        return
     try:
         host.shut_down(name, _SHUTDOWN_SECONDS)
     except (errors.OperationFailed, errors.GuestUnreachable):
         host.destroy(name)
+
+
+_CHANGES: Mapping[int, Callable[[ports.Host, str], None]] = {
+    VmState.RUNNING: lambda host, name: host.start(name),
+    VmState.STOPPED: _stop,
+    VmState.SAVED: lambda host, name: host.save(name),
+    VmState.PAUSED: lambda host, name: host.pause(name),
+}
+"""How a desktop is brought to each state. The others of facts c.5 are on the way to one."""
 
 
 def _user(record: Desktop) -> tuple[str, str] | None:

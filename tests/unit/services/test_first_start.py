@@ -70,3 +70,21 @@ def test_a_silent_guest_does_not_stop_the_others(
     watcher.start()
     assert eventually(lambda: has_identity(place, "vd-2"))
     assert not has_identity(place, "vd-1")
+
+
+@pytest.mark.parametrize("hold", ["pause", "save"])
+def test_a_desktop_held_before_its_agent_came_gets_it_when_it_runs_on(
+    tmp_path: Path, hold: str
+) -> None:
+    with open_small_deployment(tmp_path, "boot_ms=300") as place:
+        place.make_desktop("vd-1", "farm", identity_set=False)
+        watcher = FirstStart(place.store, place.hosts)
+        watcher.start()
+        host = place.hosts.get(HOST1)
+        host.start("vd-1")
+        getattr(host, hold)("vd-1")
+        time.sleep(0.4)
+        assert not has_identity(place, "vd-1")
+        host.start("vd-1")
+        assert eventually(lambda: has_identity(place, "vd-1"))
+        watcher.close()

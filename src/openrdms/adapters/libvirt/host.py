@@ -179,7 +179,10 @@ class LibvirtHost:
             present = self.find_vm(spec.name)
             if present:
                 _check_redefinable(present, spec)
-                if present.state is not VmState.STOPPED:
+                same = present.disks == (str(disk),)
+                if present.state is VmState.SAVED and not same:
+                    self._forget_saved(spec.name)  # memory of one disk must not meet another
+                elif present.state is not VmState.STOPPED:
                     _check_same_disk(present, disk)
                     return
             wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
@@ -205,14 +208,34 @@ class LibvirtHost:
         """See ports.Host."""
         with self._changed(vm), errors.translated(vm):
             domain = self._get_domain(vm)
-            if domain.isActive():
-                return
-            with self._attended():
-                domain.create()
+            if _state(domain) is VmState.PAUSED:
+                _resume(domain)
+            elif not domain.isActive():
+                with self._attended():
+                    domain.create()
+
+    def pause(self, vm: str) -> None:
+        """See ports.Host."""
+        with self._held(vm) as (domain, state):
+            if state in (VmState.STOPPED, VmState.SAVED):
+                raise InvalidOperation(f"{vm} is {state.name.lower()} and cannot be paused")
+            if state is not VmState.PAUSED:
+                domain.suspend()
+
+    def save(self, vm: str) -> None:
+        """See ports.Host."""
+        with self._held(vm) as (domain, state):
+            if state is VmState.STOPPED:
+                raise InvalidOperation(f"{vm} is stopped and cannot be saved")
+            if state is not VmState.SAVED:
+                domain.managedSave(libvirt.VIR_DOMAIN_SAVE_RUNNING)
 
     def shut_down(self, vm: str, timeout: float) -> None:
         """See ports.Host."""
         domain = self._get_domain(vm)
+        state = self._state_of(vm)
+        if state is VmState.SAVED:
+            raise InvalidOperation(f"{vm} is saved: it must be started first")
         off = threading.Event()
 
         def on_event(event: VmEvent) -> None:
@@ -222,6 +245,8 @@ class LibvirtHost:
         end = self.subscribe(on_event)
         try:
             with errors.translated(vm):
+                if state is VmState.PAUSED:
+                    _stop(domain, lambda: _resume(domain))
                 _stop(domain, domain.shutdown)
                 running = _is_active(domain)
             if running and not off.wait(timeout):
@@ -237,6 +262,8 @@ class LibvirtHost:
             _check_ours(info)
             with errors.translated(vm):
                 _stop(domain, domain.destroy)
+            with self._changed(vm):
+                self._forget_saved(vm)
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ports.Host."""
@@ -259,8 +286,8 @@ class LibvirtHost:
         """See ports.Host."""
         domain = self._get_domain(vm)
         with errors.translated(vm):
-            if domain.isActive():
-                raise InvalidOperation(f"{vm} is running")
+            if domain.isActive() or domain.hasManagedSaveImage():
+                raise InvalidOperation(f"{vm} is not off: its disk may lack what is in its memory")
             disk = domain_xml.parse_system_disk(domain.XMLDesc())
         if disk is None:
             raise NotSupported(f"{vm} has its disk neither in a file nor on a device")
@@ -327,6 +354,24 @@ class LibvirtHost:
         for pid, vm in leftovers.find_processes(self._places.markers):
             yield "process", str(pid), vm
 
+    @contextmanager
+    def _held(self, vm: str) -> Iterator[tuple[libvirt.virDomain, VmState]]:
+        """A VM of ours that nobody else changes, and its state."""
+        with self._changed(vm), errors.translated(vm):
+            domain = self._get_domain(vm)
+            info = self._find_info(domain)
+            if info is None:
+                raise NotFound(f"{self._name} has no VM called {vm}")
+            _check_ours(info)
+            yield domain, info.state
+
+    def _forget_saved(self, vm: str) -> None:
+        """Drop the saved state of a VM that is off, if it has one."""
+        with errors.translated(vm):
+            domain = self._find_domain(vm)
+            if domain and _state(domain) is VmState.SAVED:
+                domain.managedSaveRemove()
+
     def _state_of(self, vm: str) -> VmState:
         domain = self._find_domain(vm)
         with errors.translated(vm):
@@ -382,6 +427,14 @@ def _stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
     except libvirt.libvirtError:
         if _is_active(domain):
             raise
+
+
+def _resume(domain: libvirt.virDomain) -> None:
+    """Let a paused VM run on, whether it was paused or put itself to sleep."""
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        domain.pMWakeup()
+    else:
+        domain.resume()
 
 
 def _is_active(domain: libvirt.virDomain) -> bool:

@@ -42,6 +42,11 @@ class Places:
         return self.state_dir / "libvirt/nvram"
 
     @property
+    def _saved(self) -> Path | None:
+        """Where the embedded driver saves the memory of VMs; a daemon's directory is its own."""
+        return self.root / "lib/qemu/save" if self.root else None
+
+    @property
     def _vnc(self) -> Path:
         return self.runtime_dir / "vnc"
 
@@ -75,15 +80,19 @@ class Places:
         )
 
     def list_files(self) -> Iterator[tuple[str, str, str]]:
-        """Kind, path and VM of every NVRAM file and socket of ours."""
+        """Kind, path and VM of every NVRAM file, saved state and socket of ours."""
         for file in sorted(self._nvram.iterdir()):
             yield "nvram", str(file), file.stem
+        for file in sorted(self._saved.glob("*.save")) if self._saved else ():
+            yield "saved", str(file), file.stem
         for directory in (self._vnc, self._agent):
             for file in sorted(directory.iterdir()):
                 yield "socket", str(file), file.name
 
     def remove_files(self, vm: str) -> None:
         """Remove what a VM that is no longer defined may have left beside its disk."""
-        logs = [self.root / "log/qemu" / f"{vm}.log"] if self.root else []
-        for file in (self._nvram / f"{vm}.fd", self._vnc / vm, self._agent / vm, *logs):
+        files = [self._nvram / f"{vm}.fd", self._vnc / vm, self._agent / vm]
+        if self.root and self._saved:
+            files += [self.root / "log/qemu" / f"{vm}.log", self._saved / f"{vm}.save"]
+        for file in files:
             file.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from openrdms.adapters.simulator.events import Announcer
 from openrdms.adapters.simulator.operations import Operations, settle
 from openrdms.adapters.simulator.state import State, host_name
 from openrdms.adapters.simulator.uri import Settings
-from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.model.host import VmEvent, VmEventKind, VmState
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 
 TINY_BYTES = 1 << 30
@@ -62,7 +62,8 @@ class Cluster:
             return True
         with self._state.transaction() as db:
             row = vms.find(db, event.host, event.vm)
-        return row is not None and row["agent_at"] == due and not row["fault"]
+        runs = row is not None and vms.state(row) is VmState.RUNNING
+        return row is not None and runs and row["agent_at"] == due and not row["fault"]
 
 
 def _add_hosts(db: sqlite3.Connection, names: list[str]) -> None:

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Callable
 from enum import Enum
 
+from openrdms.adapters.simulator import vms
+
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 
 
@@ -48,7 +50,8 @@ def _start(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> 
     agent_at = None if half else operation["ends"] + args["boot_s"]
     vm = (operation["host"], operation["vm"])
     db.execute(
-        "UPDATE vms SET started_at = ?, agent_at = ?, paused = ? WHERE host = ? AND name = ?",
+        """UPDATE vms SET started_at = ?, agent_at = ?, paused = ?, held_at = NULL
+           WHERE host = ? AND name = ?""",
         (operation["ends"], agent_at, half, *vm),
     )
     if agent_at is not None:
@@ -60,11 +63,25 @@ def _stop(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> N
     half = outcome is Outcome.HALF_DONE
     vm = (operation["host"], operation["vm"])
     db.execute(
-        """UPDATE vms SET started_at = iif(?, started_at, NULL), agent_at = NULL, paused = ?
+        """UPDATE vms SET started_at = iif(?, started_at, NULL), agent_at = NULL, paused = ?,
+                          held_at = NULL
            WHERE host = ? AND name = ?""",
         (half, half, *vm),
     )
     db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", vm)
+
+
+def _save(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+    """Half done it is paused: its memory was being written."""
+    row = vms.get(db, operation["host"], operation["vm"])
+    vms.hold(db, row, operation["ends"], saved=outcome is Outcome.DONE)
+
+
+def _restore(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+    """Half done it is saved still: what was being read is on disk."""
+    if outcome is Outcome.DONE:
+        row = vms.get(db, operation["host"], operation["vm"])
+        vms.let_go(db, row, operation["ends"], json.loads(operation["args"])["agent_s"])
 
 
 # An export changes nothing in the cluster: its caller writes the file.
@@ -72,6 +89,8 @@ _EFFECTS: dict[str, Callable[[sqlite3.Connection, sqlite3.Row, Outcome], None]] 
     "clone": _clone,
     "start": _start,
     "stop": _stop,
+    "save": _save,
+    "restore": _restore,
 }
 
 

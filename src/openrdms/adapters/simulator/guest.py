@@ -93,7 +93,7 @@ class SimulatorGuest:
         try:
             with self._cluster.operations.transaction(self._host) as db:
                 vm = vms.find(db, self._host, self._vm)
-                if vm is None or vms.state(vm) is VmState.STOPPED:
+                if vm is None or vms.state(vm) is not VmState.RUNNING:
                     raise VmNotRunning(f"{self._vm} is not running on {self._host}")
                 if vm["agent_at"] is None or vm["agent_at"] > self._cluster.clock.now():
                     raise GuestUnreachable(f"the agent of {self._vm} is not connected")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class SimulatorHost:
-    """Implements ``ports.Host``. Clones, starts and stops take time and slots; the rest none."""
+    """Implements ``ports.Host``. Clones, starts, saves and stops take time and slots."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster = cluster
@@ -121,7 +121,7 @@ class SimulatorHost:
                 self._check_ours(row)
                 if (row["disk"], vms.ownership(row)) == (disk, spec.ownership):
                     return
-                self._check_off(row)
+                self._leave_off(db, row)
             vms.put(db, self._name, spec, disk)
 
     def undefine(self, vm: str) -> None:
@@ -133,12 +133,41 @@ class SimulatorHost:
             self._check_ours(row)
             if row["adopted"]:
                 raise InvalidOperation(f"{vm} on {self._name} was adopted and is never deleted")
-            self._check_off(row)
+            self._leave_off(db, row)
             db.execute("DELETE FROM vms WHERE host = ? AND name = ?", (self._name, vm))
 
     def start(self, vm: str) -> None:
-        """See ``ports.Host``. The boot goes on by itself; a VM that is paused starts over."""
+        """See ``ports.Host``. The boot goes on by itself; one stopped half-way starts over."""
+        with self._operations.at_rest(self._name, vm) as db:
+            row = vms.get(db, self._name, vm)
+            state = vms.state(row)
+            resumes = state is VmState.PAUSED and row["held_at"] is not None
+            if resumes:
+                vms.let_go(db, row, self._cluster.clock.now(), 0)
+        if resumes:
+            self._cluster.announce_booting(self._name)
+        elif state is VmState.SAVED:
+            self._restore(vm)
+        else:
+            self._boot(vm)
 
+    def _restore(self, vm: str) -> None:
+        agent_s = self._settings.agent_ms / 1000
+        due: float | None = None
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+            saved = vms.state(vms.get(db, self._name, vm)) is VmState.SAVED
+            return {"agent_s": agent_s} if saved else None
+
+        restored = self._operations.run(self._name, vm, "restore", self._settings.save_ms, plan)
+        if restored is not None:
+            self._announce(VmEventKind.STARTED, vm, restored["ends"])
+            with self._operations.transaction(self._name) as db:
+                due = vms.get(db, self._name, vm)["agent_at"]
+        if due is not None:
+            self._announce(VmEventKind.AGENT_CONNECTED, vm, due)
+
+    def _boot(self, vm: str) -> None:
         boot_s = (self._settings.boot_ms + self._settings.agent_ms) / 1000
 
         def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
@@ -157,10 +186,40 @@ class SimulatorHost:
             self._announce(VmEventKind.STARTED, vm, started["ends"])
             self._announce(VmEventKind.AGENT_CONNECTED, vm, started["ends"] + boot_s)
 
+    def pause(self, vm: str) -> None:
+        """See ``ports.Host``. It takes no time."""
+        with self._operations.at_rest(self._name, vm) as db:
+            row = vms.get(db, self._name, vm)
+            self._check_ours(row)
+            state = vms.state(row)
+            if state in (VmState.STOPPED, VmState.SAVED):
+                raise InvalidOperation(f"{vm} is {state.name.lower()} and cannot be paused")
+            if state is not VmState.PAUSED:
+                vms.hold(db, row, self._cluster.clock.now(), saved=False)
+
+    def save(self, vm: str) -> None:
+        """See ``ports.Host``. It takes ``save_ms``, as restoring does."""
+
+        was: sqlite3.Row | None = None
+
+        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+            nonlocal was
+            was = vms.get(db, self._name, vm)
+            self._check_ours(was)
+            if vms.state(was) is VmState.STOPPED:
+                raise InvalidOperation(f"{vm} is stopped and cannot be saved")
+            return None if vms.state(was) is VmState.SAVED else {}
+
+        saved = self._operations.run(self._name, vm, "save", self._settings.save_ms, plan)
+        if saved is not None:
+            self._announce_stop(was, vm, saved["ends"])
+
     def shut_down(self, vm: str, timeout: float) -> None:
         """See ``ports.Host``. It takes ``destroy_ms``, as ``destroy`` does."""
         with self._operations.at_rest(self._name, vm) as db:
             row = vms.get(db, self._name, vm)
+        if vms.state(row) is VmState.SAVED:
+            raise InvalidOperation(f"{vm} is saved: it must be started first")
         if row["fault"] and row["started_at"] is not None:
             self._cluster.clock.sleep(timeout)
             raise OperationFailed(f"{vm} did not shut down within {timeout} s")
@@ -205,7 +264,7 @@ class SimulatorHost:
         """See ``ports.Host``."""
         with self._operations.transaction(self._name) as db:
             row = vms.get(db, self._name, vm)
-            if vms.state(row) is VmState.STOPPED:
+            if vms.state(row) in (VmState.STOPPED, VmState.SAVED):
                 raise VmNotRunning(f"{vm} on {self._name} is off and shows nothing")
             lines = screen_lines(db, row, self._cluster.clock.now())
         return screen.render(lines)
@@ -221,11 +280,13 @@ class SimulatorHost:
         return unsubscribe
 
     def list_leftovers(self) -> list[Leftover]:
-        """See ``ports.Host``. A simulated host has VMs and disks only."""
+        """See ``ports.Host``. A simulated host has VMs, disks and saved states only."""
         with self._operations.transaction(self._name) as db:
             rows = db.execute(
                 """SELECT 'vm' AS kind, name, name AS vm FROM vms
                    WHERE host = :host AND collection IS NOT NULL
+                   UNION ALL SELECT 'saved', name || '.save', name FROM vms
+                   WHERE host = :host AND collection IS NOT NULL AND saved
                    UNION ALL SELECT 'disk', name, vm FROM disks
                    WHERE host = :host AND generation IS NOT NULL""",
                 {"host": self._name},
@@ -242,15 +303,20 @@ class SimulatorHost:
         def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
             nonlocal was
             was = vms.find(db, self._name, vm)
+            if was is not None and vms.state(was) is VmState.SAVED:
+                vms.drop_saved(db, self._name, vm)
+                return None
             return None if was is None or vms.state(was) is VmState.STOPPED else {}
 
         latency_ms = self._settings.destroy_ms
         stopped = self._operations.run(self._name, vm, "stop", latency_ms, plan)
-        if stopped is None:
-            return
-        if was is not None and was["agent_at"] is not None and was["agent_at"] <= stopped["ends"]:
-            self._announce(VmEventKind.AGENT_DISCONNECTED, vm, stopped["ends"])
-        self._announce(VmEventKind.STOPPED, vm, stopped["ends"])
+        if stopped is not None:
+            self._announce_stop(was, vm, stopped["ends"])
+
+    def _announce_stop(self, was: sqlite3.Row | None, vm: str, due: float) -> None:
+        if was is not None and was["agent_at"] is not None and was["agent_at"] <= due:
+            self._announce(VmEventKind.AGENT_DISCONNECTED, vm, due)
+        self._announce(VmEventKind.STOPPED, vm, due)
 
     def _announce(self, kind: VmEventKind, vm: str, due: float) -> None:
         self._cluster.announcer.announce(due, VmEvent(kind, self._name, vm))
@@ -266,6 +332,13 @@ class SimulatorHost:
     def _check_ours(self, row: sqlite3.Row) -> None:
         if vms.ownership(row) is None:
             raise InvalidOperation(f"{row['name']} on {self._name} is not a VM of ours")
+
+    def _leave_off(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
+        """Off it must be; what was saved of it goes."""
+        if vms.state(row) is VmState.SAVED:
+            vms.drop_saved(db, self._name, row["name"])
+        else:
+            self._check_off(row)
 
     def _check_off(self, row: sqlite3.Row) -> None:
         if vms.state(row) is not VmState.STOPPED:

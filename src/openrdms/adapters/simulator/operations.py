@@ -20,7 +20,7 @@ from openrdms.adapters.simulator.state import State
 from openrdms.adapters.simulator.uri import Settings
 from openrdms.model.errors import HostUnavailable, OperationFailed
 
-FALLIBLE = frozenset({"clone", "start", "export"})
+FALLIBLE = frozenset({"clone", "start", "export", "save", "restore"})
 """What draws failures. Taking away always works, so that whatever failed can be undone."""
 
 Plan = Callable[[sqlite3.Connection], Mapping[str, object] | None]

@@ -22,12 +22,14 @@ _SCHEMA = (
         fault TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
     # collection, job, image and adopted are our metadata: all NULL on a stranger's VM.
     # started_at is NULL when it is off; agent_at is when its agent answers, NULL for never.
+    # held_at is since when it is paused or saved in the middle of its life, else NULL.
     """CREATE TABLE IF NOT EXISTS vms (
         host TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, uuid TEXT NOT NULL, mac TEXT NOT NULL,
         memory_mib INTEGER NOT NULL, vcpus INTEGER NOT NULL, disk TEXT NOT NULL,
         collection TEXT, job TEXT, image TEXT, adopted INTEGER,
         started_at REAL, agent_at REAL, paused INTEGER NOT NULL DEFAULT 0,
-        fault TEXT NOT NULL DEFAULT '', PRIMARY KEY (host, name)) WITHOUT ROWID""",
+        fault TEXT NOT NULL DEFAULT '', saved INTEGER NOT NULL DEFAULT 0, held_at REAL,
+        PRIMARY KEY (host, name)) WITHOUT ROWID""",
     # generation is NULL for a disk that is not ours. The identity is what the guest has on it.
     """CREATE TABLE IF NOT EXISTS disks (
         host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, generation INTEGER,
@@ -53,6 +55,10 @@ _SCHEMA = (
         host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, kind TEXT, count INTEGER NOT NULL,
         PRIMARY KEY (host, vm, kind)) WITHOUT ROWID""",
 )
+
+
+_ADDED = {"saved": "saved INTEGER NOT NULL DEFAULT 0", "held_at": "held_at REAL"}
+"""Columns of vms that a state made by version 0.1 lacks."""
 
 
 def host_name(ordinal: int) -> str:
@@ -100,6 +106,10 @@ def _open(file: Path) -> sqlite3.Connection:
     db.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         db.execute(statement)
+    known = {row["name"] for row in db.execute("PRAGMA table_info(vms)")}
+    for name, column in _ADDED.items():
+        if name not in known:
+            db.execute(f"ALTER TABLE vms ADD COLUMN {column}")
     db.execute("COMMIT")
     return db
 

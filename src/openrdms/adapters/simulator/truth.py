@@ -21,7 +21,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
     ``{"hosts": [{"name", "disks", "vms": [{"name", "state", "disks", "sessions": [{"id", "user",
     "messages": [{"title", "text"}]}]}]}]}``; a host's disks are all its files but images, half
-    made ones too; ``state`` is running, stopped or paused.
+    made ones too; ``state`` is running, stopped, paused or saved.
     """
     db = snapshot(path)
     try:

@@ -15,9 +15,10 @@ SCHEME = "simulator"
 class Settings:
     """How the cluster in the directory ``path`` behaves. The parameters of the URI by name.
 
-    Each of ``hosts`` hosts holds ``capacity`` desktops and does ``slots`` clones, starts and
-    destroys at once. Durations are in milliseconds; ``fail`` is the probability that an attempt
-    to make or start something fails; ``users`` are logged on when a guest's agent first answers.
+    Each of ``hosts`` hosts holds ``capacity`` desktops and does ``slots`` clones, starts,
+    saves and destroys at once. Durations are in milliseconds; ``fail`` is the probability that an
+    attempt to make or start something fails; ``users`` are logged on when a guest's agent first
+    answers.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Settings:
     boot_ms: int = 500
     agent_ms: int = 20
     destroy_ms: int = 20
+    save_ms: int = 100
     users: int = 1
     fail: float = 0.0
     seed: int = 1
@@ -43,6 +45,7 @@ _NUMBERS = {
     "boot_ms": (0, None),
     "agent_ms": (0, None),
     "destroy_ms": (0, None),
+    "save_ms": (0, None),
     "users": (0, None),
     "fail": (0, 1),
     "seed": (None, None),

@@ -41,6 +41,8 @@ def is_whole(disk: sqlite3.Row | None) -> bool:
 
 def state(row: sqlite3.Row) -> VmState:
     """A VM runs from the end of its start on, whether or not anybody looked since."""
+    if row["saved"]:
+        return VmState.SAVED
     if row["paused"]:
         return VmState.PAUSED
     return VmState.STOPPED if row["started_at"] is None else VmState.RUNNING
@@ -101,6 +103,47 @@ def set_ownership(
            WHERE host = :host AND name = :name""",
         {"host": host, "name": name, **(nothing if ownership is None else asdict(ownership))},
     )
+
+
+def hold(db: sqlite3.Connection, row: sqlite3.Row, now: float, *, saved: bool) -> None:
+    """Keep the VM as it is from now on: in its memory, or saved on disk."""
+    db.execute(
+        """UPDATE vms SET paused = ?, saved = ?, held_at = coalesce(held_at, ?)
+           WHERE host = ? AND name = ?""",
+        (not saved, saved, now, row["host"], row["name"]),
+    )
+
+
+def let_go(db: sqlite3.Connection, row: sqlite3.Row, now: float, agent_s: float) -> float | None:
+    """Let a held VM run on: what was to come when it was held comes that much later.
+
+    An agent that had answered answers again after ``agent_s`` seconds. Returns when it does.
+    """
+    held_at: float = row["held_at"]
+    agent_at: float | None = row["agent_at"]
+    if agent_at is not None:
+        agent_at = now + max(agent_at - held_at, agent_s)
+    vm = (row["host"], row["name"])
+    db.execute(
+        """UPDATE vms SET paused = 0, saved = 0, held_at = NULL, agent_at = ?
+           WHERE host = ? AND name = ?""",
+        (agent_at, *vm),
+    )
+    db.execute(
+        "UPDATE sessions SET since = since + ? WHERE host = ? AND vm = ? AND since > ?",
+        (now - held_at, *vm, held_at),
+    )
+    return agent_at
+
+
+def drop_saved(db: sqlite3.Connection, host: str, name: str) -> None:
+    """Forget what was saved of a VM: it is off then."""
+    db.execute(
+        """UPDATE vms SET started_at = NULL, agent_at = NULL, paused = 0, saved = 0, held_at = NULL
+           WHERE host = ? AND name = ?""",
+        (host, name),
+    )
+    db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", (host, name))
 
 
 def count_desktops(db: sqlite3.Connection, host: str) -> int:

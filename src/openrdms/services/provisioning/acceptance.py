@@ -15,7 +15,7 @@ from openrdms.model.collection import (
     CollectionType,
     ProvisioningSettings,
 )
-from openrdms.model.host import DiskKind, VmInfo
+from openrdms.model.host import DiskKind, VmInfo, VmState
 from openrdms.model.image import GuestOs, ImageVersion
 from openrdms.model.job import RUNNING_STATE, Job, JobAction
 from openrdms.model.provisioning import MAX_VALUE, JobDocument
@@ -164,6 +164,9 @@ class Acceptance:
         vm = host.find_vm(request.vm)
         if vm is None:
             raise errors.NotFound(f"VMName: {host.name} has no VM {request.vm!r}")
+        if vm.state in (VmState.PAUSED, VmState.SAVED):
+            state = vm.state.name.lower()
+            raise errors.InvalidOperation(f"VMName: {vm.name} is {state}: start or stop it first")
         self._check_unused(vm)
         return Job(
             guid=_new_guid(),

@@ -94,11 +94,13 @@ def _plan_patch(tools: Tools, job: Job, census: Census) -> _Plan:
 
 
 def _runs(census: Census, host: str, name: str) -> bool:
-    """HostUnavailable for a host that cannot say: what is off must not be started."""
+    """A paused one was in use; of a saved one only its memory remains, which goes with the disk.
+
+    HostUnavailable for a host that cannot say: what is off must not be started."""
     if host in census.silent:
         raise errors.HostUnavailable(f"host {host} does not answer")
     vm = census.vms.get(host, {}).get(name.casefold())
-    return vm is not None and vm.state is VmState.RUNNING
+    return vm is not None and vm.state in (VmState.RUNNING, VmState.PAUSED)
 
 
 def _plan_delete(tools: Tools, job: Job, census: Census) -> _Plan:

@@ -33,6 +33,7 @@ STEPS: dict[str, Step] = {
     "create_disk": lambda host, spec: host.create_disk(spec),
     "define": lambda host, spec: host.define(spec),
     "start": lambda host, spec: host.start(spec.name),
+    "save": lambda host, spec: host.save(spec.name),
     "destroy": lambda host, spec: host.destroy(spec.name),
     "undefine": lambda host, spec: host.undefine(spec.name),
     "delete_disk": lambda host, spec: host.delete_disk(spec.name, spec.generation),
@@ -106,10 +107,17 @@ def test_repeating_what_a_dead_caller_did_reaches_the_goal(
 
 
 @pytest.mark.parametrize(
-    ("step", "before"), [("create_disk", ()), ("start", MAKING[:2]), ("destroy", MAKING)]
+    ("step", "before", "outcomes"),
+    [
+        ("create_disk", (), HOW_MADE),
+        ("start", MAKING[:2], {VmState.STOPPED, VmState.PAUSED, VmState.RUNNING}),
+        ("destroy", MAKING, {VmState.STOPPED, VmState.PAUSED, VmState.RUNNING}),
+        ("save", MAKING, {VmState.SAVED, VmState.PAUSED, VmState.RUNNING}),
+        ("start", (*MAKING, "save"), {VmState.SAVED, VmState.RUNNING}),
+    ],
 )
 def test_a_death_leaves_done_not_done_and_half_done(
-    tmp_path: Path, step: str, before: tuple[str, ...]
+    tmp_path: Path, step: str, before: tuple[str, ...], outcomes: set[object]
 ) -> None:
     lives = Lives(StandingClock())
     uri = f"simulator://{tmp_path}?{ONE_HOST}"
@@ -123,7 +131,6 @@ def test_a_death_leaves_done_not_done_and_half_done(
             STEPS[step](lives.connect(uri, dies_in_sleep=1), spec)
         vm = survivor.find_vm(spec.name)
         seen[how_made(tmp_path, spec) if vm is None else vm.state] += 1
-    outcomes = {VmState.STOPPED, VmState.PAUSED, VmState.RUNNING} if before else HOW_MADE
     assert set(seen) == outcomes
     assert min(seen.values()) > 8
 
