@@ -18,6 +18,7 @@ GROUPS = (
     "job",
     "desktop",
     "session",
+    "user",
     "audit",
     "simulator",
 )

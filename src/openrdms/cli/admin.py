@@ -1,4 +1,4 @@
-"""How image, host and audit reach what they work on: through a running service, or themselves."""
+"""How user, image, host and audit reach what they work on: through a running service, or themselves."""
 
 from __future__ import annotations
 

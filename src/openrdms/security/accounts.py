@@ -97,6 +97,8 @@ class Accounts:
         minutes, until the account changes: then it takes microseconds.
         """
         account = self._accounts.get(name.casefold())
+        if account and self._passwords.recall(account, password):
+            return account if account.enabled else None
         if not self._passwords.verify(account, password) or account is None:
             return None
         if account.enabled and (is_outdated(account.password_hash) or self._lacks_hash(account)):
@@ -110,7 +112,6 @@ class Accounts:
         *,
         groups: Iterable[str] = (),
         password: str | None = None,
-        ntlm: bool = False,
     ) -> Account:
         """Make an account, enabled. AlreadyExists, InvalidParameter."""
         check_name(name)
@@ -120,7 +121,7 @@ class Accounts:
             if name.casefold() in self._accounts:
                 raise errors.AlreadyExists(f"there is an account called {name!r}")
             account = self._make(name, self._store.account_sid(name), role)
-            wanted = Change(add_groups=tuple(groups), password=password, ntlm=ntlm)
+            wanted = Change(add_groups=tuple(groups), password=password)
             return self._put(_apply(account, wanted, self._clock()), password)
 
     def change(self, name: str, change: Change) -> Account:

@@ -49,11 +49,15 @@ class Verification:
 
 
 class _Waiting:
-    """A record on its way to the disk; ``written`` stays None when it did not get there."""
+    """A record on its way to the disk; ``written`` stays None when it did not get there.
+
+    Its thread sleeps until ``turn``: then it leads, or somebody has written the record for it.
+    """
 
     def __init__(self, record: AuditRecord) -> None:
         self.record = record
-        self.settled = False
+        self.turn = threading.Event()
+        self.leads = False
         self.written: AuditRecord | None = None
 
 
@@ -64,9 +68,9 @@ class AuditLog:
         """Records it when records are missing that ``head_file`` knows of."""
         self._store = store
         self._clock = clock
-        self._arriving = threading.Lock()
+        self._lock = threading.Lock()
         self._queue: list[_Waiting] = []
-        self._writing = threading.Lock()
+        self._led = False
         last = store.last_audit()
         self._head = AuditHead(last.sequence, last.hash) if last else AuditHead()
         self._noted = _HeadFile(head_file)
@@ -149,21 +153,34 @@ class AuditLog:
 
     def _append(self, record: AuditRecord) -> AuditRecord:
         waiting = _Waiting(record)
-        with self._arriving:
+        with self._lock:
             self._queue.append(waiting)
-        with self._writing:
-            if not waiting.settled:  # nobody took it along
-                self._commit_queue()
+            waiting.leads, self._led = not self._led, True
+        if not waiting.leads:
+            waiting.turn.wait()
+        if waiting.leads:
+            self._lead()
         if waiting.written is None:
             raise errors.OperationFailed("the audit log cannot be written")
         return waiting.written
 
-    def _commit_queue(self) -> None:
-        """Write all that wait, in one transaction."""
-        with self._arriving:
+    def _lead(self) -> None:
+        """Write all that wait, then let the first of those who came meanwhile do the same."""
+        with self._lock:
             batch, self._queue = self._queue, []
-        for waiting in batch:
-            waiting.settled = True
+        try:
+            self._write(batch)
+        finally:
+            with self._lock:
+                self._led = bool(self._queue)
+                if self._led:
+                    self._queue[0].leads = True
+                    self._queue[0].turn.set()
+            for waiting in batch:
+                waiting.turn.set()
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        """One transaction."""
         records = chain(self._head, [waiting.record for waiting in batch])
         self._store.append_audit(records)
         for waiting, record in zip(batch, records, strict=True):

@@ -58,36 +58,37 @@ class Passwords:
         self._remembered: dict[str, tuple[Account, bytes, datetime]] = {}
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
 
+    def recall(self, account: Account, password: str) -> bool:
+        """True when it was verified lately and the account has not changed since."""
+        known = self._remembered.get(account.name)
+        if known is None or known[0] is not account:  # another object: the account has changed
+            return False
+        age = self._clock() - known[2]
+        same = hmac.compare_digest(known[1], self._hash(password))
+        return same and timedelta(0) <= age < REMEMBERED
+
     def verify(self, account: Account | None, password: str) -> bool:
         """True when it is the account's. Without an account it is not, after as long a time."""
-        octets = _octets(password)
-        digest = hmac.digest(self._key, octets, "sha256")
-        if self._is_remembered(account, digest):
-            return True
         with self._slots:
             # A client's connections often sign in at once: the first has paid for the others.
-            if self._is_remembered(account, digest):
+            if account and self.recall(account, password):
                 return True
-            right = _matches((account and account.password_hash) or self._nobody, octets)
-        if right and account:
-            self._remembered[account.name] = (account, digest, self._clock())
-        return right
+            right = _matches((account and account.password_hash) or self._nobody, password)
+            if right and account:
+                self._remembered[account.name] = (account, self._hash(password), self._clock())
+            return right
 
     def forget(self, name: str) -> None:
         """Drop what is remembered of an account that is gone."""
         self._remembered.pop(name, None)
 
-    def _is_remembered(self, account: Account | None, digest: bytes) -> bool:
-        known = self._remembered.get(account.name) if account else None
-        if known is None or known[0] is not account:  # another object: the account has changed
-            return False
-        age = self._clock() - known[2]
-        return timedelta(0) <= age < REMEMBERED and hmac.compare_digest(known[1], digest)
+    def _hash(self, password: str) -> bytes:
+        return hmac.digest(self._key, _octets(password), "sha256")
 
 
-def _matches(password_hash: str, octets: bytes) -> bool:
+def _matches(password_hash: str, password: str) -> bool:
     try:
-        return _HASHER.verify(password_hash, octets)
+        return _HASHER.verify(password_hash, _octets(password))
     except (VerificationError, InvalidHashError):
         return False
 

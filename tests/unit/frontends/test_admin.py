@@ -56,7 +56,7 @@ def admin() -> FakeAdmin:
 
 @pytest.fixture
 def server(state_dir: Path, admin: FakeAdmin) -> Iterator[AdminServer]:
-    with AdminServer(state_dir, admin) as server:
+    with AdminServer(state_dir, lambda _who: admin) as server:
         server.start()
         yield server
         server.shutdown()
@@ -132,11 +132,11 @@ def test_without_a_service_there_is_nobody(state_dir: Path) -> None:
 def test_a_killed_services_socket_is_nobody_and_no_obstacle(
     state_dir: Path, admin: FakeAdmin
 ) -> None:
-    AdminServer(state_dir, admin).server_close()
+    AdminServer(state_dir, lambda _who: admin).server_close()
     assert (state_dir / SOCKET).exists()
     with client.connect(state_dir) as remote:
         assert remote is None
-    AdminServer(state_dir, admin).server_close()
+    AdminServer(state_dir, lambda _who: admin).server_close()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_unknown_commands_and_arguments_are_named(
     command: str, arguments: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(errors.InvalidParameter, match=words):
-        LocalAdmin(object()).run(command, arguments, lambda *_: None)
+        LocalAdmin(object(), "root").run(command, arguments, lambda *_: None)
 
 
 def _interrupt(_done: float, _words: str) -> None:

@@ -1,4 +1,4 @@
-"""Administration on the machine itself: images, hosts and audit, over a unix socket.
+"""Administration on the machine itself: accounts, images, hosts and audit, over a unix socket.
 
 One JSON object a line. A client sends one request, ``{"command", "arguments"}``, and reads any
 number of ``{"progress": [fraction, words]}``, then ``{"result"}`` or ``{"error", "code"}``, code

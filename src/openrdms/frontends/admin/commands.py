@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from openrdms.model import errors
+from openrdms.model.account import Account, Role
+from openrdms.model.audit import ASKED, AuditedCall, AuditQuery
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.security.accounts import Accounts, Change
+from openrdms.security.audit_log import AuditLog
+from openrdms.security.audited_change import AuditedChange
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import ImageOptions, Images
@@ -29,6 +34,10 @@ class Target(Protocol):
     def hosts(self) -> Hosts: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
 
 
 class Admin(Protocol):
@@ -39,10 +48,11 @@ class Admin(Protocol):
 
 
 class LocalAdmin:
-    """Runs commands in this process."""
+    """Runs commands in this process, for somebody on this machine, who stands in the audit log."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, who: str) -> None:
         self._target = target
+        self._who = who
 
     def run(self, command: str, arguments: dict[str, Any], progress: Progress) -> Any:
         """See Admin. InvalidParameter for an unknown command or argument."""
@@ -53,7 +63,11 @@ class LocalAdmin:
             inspect.signature(function).bind(self._target, progress, **arguments)
         except TypeError as error:
             raise errors.InvalidParameter(command, str(error)) from error
-        return function(self._target, progress, **arguments)
+        if command not in AUDITED:
+            return function(self._target, progress, **arguments)
+        log = self._target.audit_log
+        with AuditedChange(log, self._who, "local", command, on={}, values=arguments):
+            return function(self._target, progress, **arguments)
 
 
 def _list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
@@ -120,12 +134,133 @@ def _describe(image: ImageVersion) -> dict[str, Any]:
     }
 
 
+def _list_users(target: Target, _: Progress) -> list[dict[str, Any]]:
+    return [_describe_user(target, account) for account in target.accounts.list()]
+
+
+def _show_user(target: Target, _: Progress, *, name: str) -> dict[str, Any]:
+    account = target.accounts.get(name)
+    sids = sorted(target.accounts.find_sids(name))
+    return _describe_user(target, account) | {"sids": sids}
+
+
+def _add_user(
+    target: Target,
+    _: Progress,
+    *,
+    name: str,
+    role: str,
+    groups: Sequence[str],
+    password: str | None,
+) -> dict[str, Any]:
+    account = target.accounts.add(name, _read_role(role), groups=groups, password=password)
+    return _describe_user(target, account)
+
+
+def _change_user(
+    target: Target,
+    _: Progress,
+    *,
+    name: str,
+    role: str | None,
+    add_groups: Sequence[str],
+    remove_groups: Sequence[str],
+    password: str | None,
+    ntlm: bool | None,
+    enabled: bool | None,
+) -> dict[str, Any]:
+    change = Change(
+        role=None if role is None else _read_role(role),
+        add_groups=tuple(add_groups),
+        remove_groups=tuple(remove_groups),
+        password=password,
+        ntlm=ntlm,
+        enabled=enabled,
+    )
+    return _describe_user(target, target.accounts.change(name, change))
+
+
+def _remove_user(target: Target, _: Progress, *, name: str) -> None:
+    target.accounts.remove(name)
+
+
+def _read_role(role: str) -> Role:
+    try:
+        return Role(role)
+    except ValueError as error:
+        raise errors.InvalidParameter("role", str(error)) from error
+
+
+def _describe_user(target: Target, account: Account) -> dict[str, Any]:
+    """An account in JSON values, without its password's hash."""
+    return {
+        "name": account.name,
+        "role": account.role,
+        "groups": account.groups,
+        "enabled": account.enabled,
+        "password": bool(account.password_hash),
+        "ntlm": account.ntlm,
+        "nt_hash": target.accounts.has_nt_hash(account.name),
+        "sid": account.sid,
+        "created": account.created.isoformat(),
+        "changed": account.changed.isoformat(),
+    }
+
+
+def _read_audit_log(
+    target: Target,
+    _: Progress,
+    *,
+    since: str | None,
+    user: str | None,
+    class_name: str | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    begin = datetime.fromisoformat(since) if since else None
+    calls = target.audit_log.list_calls(AuditQuery(begin, user, class_name, limit))
+    return [_describe_call(call) for call in calls]
+
+
+def _describe_call(call: AuditedCall) -> dict[str, Any]:
+    """What was asked and what came of it, in one row."""
+    asked, answer = call.asked, call.answer
+    if answer is None and asked.result != ASKED:
+        answer = asked
+    return {
+        "sequence": asked.sequence,
+        "time": asked.time.isoformat(),
+        "who": asked.who,
+        "address": asked.address,
+        "what": asked.what,
+        "on": asked.on,
+        "parameters": asked.parameters,
+        "outputs": answer.parameters if answer and answer is not asked else {},
+        "result": answer.result if answer else "no result",
+        "reason": answer.reason if answer else "",
+        "ended": answer.time.isoformat() if answer else None,
+    }
+
+
+def _verify_audit_log(target: Target, _: Progress) -> dict[str, Any]:
+    return asdict(target.audit_log.verify())
+
+
 COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "audit log": _read_audit_log,
     "audit orphans": _find_orphans,
+    "audit verify": _verify_audit_log,
     "host list": _list_hosts,
     "host screenshot": _take_screenshot,
     "image build": _build_image,
     "image import": _import_image,
     "image list": _list_images,
+    "user add": _add_user,
+    "user list": _list_users,
+    "user remove": _remove_user,
+    "user set": _change_user,
+    "user show": _show_user,
 }
 """By name; called with the target, the progress and the request's arguments by keyword."""
+
+AUDITED = frozenset({"image build", "image import", "user add", "user remove", "user set"})
+"""Those that change something."""

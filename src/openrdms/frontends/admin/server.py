@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import socket
 import socketserver
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,11 @@ class AdminServer(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
 
-    def __init__(self, state_dir: Path, admin: Admin) -> None:
+    def __init__(self, state_dir: Path, admin_for: Callable[[str], Admin]) -> None:
+        """``admin_for`` makes what runs the commands of an account of this machine."""
         path = runtime_dir.make_runtime_dir(state_dir) / SOCKET
         path.unlink(missing_ok=True)  # of a service that was killed
-        self.admin = admin
+        self.admin_for = admin_for
         super().__init__(str(path), _Conversation)
 
     def server_bind(self) -> None:
@@ -43,9 +46,7 @@ class AdminServer(socketserver.ThreadingUnixStreamServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """True for root and for the account of this process."""
-        credentials = request.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-        _, uid, _ = _PEER.unpack(credentials)
-        return uid in (0, os.geteuid())
+        return _peer_uid(request) in (0, os.geteuid())
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what no command should let out; the client sees its connection end."""
@@ -73,7 +74,8 @@ class _Conversation(socketserver.StreamRequestHandler):
     def _run(self, command: str, arguments: dict[str, Any]) -> None:
         _log.info("admin command", command=command)
         try:
-            result = self.server.admin.run(command, arguments, self._report)
+            admin = self.server.admin_for(local_name(_peer_uid(self.request)))
+            result = admin.run(command, arguments, self._report)
         except errors.RdmsError as error:
             self._reply({"error": str(error), "code": error.code})
         else:
@@ -85,3 +87,17 @@ class _Conversation(socketserver.StreamRequestHandler):
     def _reply(self, reply: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the client is gone; its work goes on
             self.wfile.write(json.dumps(reply).encode() + b"\n")
+
+
+def local_name(uid: int) -> str:
+    """The name of an account of this machine."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _peer_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    uid: int = _PEER.unpack(credentials)[1]
+    return uid
