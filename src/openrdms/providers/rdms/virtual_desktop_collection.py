@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.types import CimValue
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
-from openrdms.model.errors import WbemCode
+from openrdms.providers.property_methods import property_methods
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_flag, get_number, get_text
 from openrdms.services.collections import Collections
@@ -51,13 +50,9 @@ class VirtualDesktopCollection(ServiceProvider):
     def __init__(self, collections: Collections, provisioning: Provisioning) -> None:
         self._collections = collections
         self._provisioning = provisioning
-        self.methods = {
+        self.methods = property_methods(self._find_property, self._set_property) | {
             "AddVirtualDesktop": self._add_virtual_desktop,
             "RemoveVirtualDesktop": self._remove_virtual_desktop,
-            "GetInt32Property": lambda call: self._get_property(call, int),
-            "GetStringProperty": lambda call: self._get_property(call, str),
-            "SetInt32Property": self._set_int32_property,
-            "SetStringProperty": self._set_string_property,
             "ProvisioningJobExecute": self._execute,
             "ProvisioningPrepJob": self._prepare,
             "ProvisioningJobCancel": self._cancel,
@@ -94,27 +89,11 @@ class VirtualDesktopCollection(ServiceProvider):
         vm = get_text(call.parameters, "VMName")
         self._collections.remove_virtual_desktop(get_text(call.keys, "Alias"), vm)
 
-    def _get_property(self, call: Call, kind: type[int] | type[str]) -> Values:
-        """A key never set is a fault; stock clients catch it and go on with a default."""
-        key = get_text(call.parameters, "Key")
-        value = self._collections.find_property(get_text(call.keys, "Alias"), key)
-        if not isinstance(value, kind):
-            message = f"Key: {key!r} was never set to {'a number' if kind is int else 'a string'}"
-            raise CimError(
-                CimStatus.NOT_FOUND, message, wbem=int(WbemCode.NOT_FOUND), names=["Key"]
-            )
-        return {"Value": value}
+    def _find_property(self, keys: Values, key: str) -> object:
+        return self._collections.find_property(get_text(keys, "Alias"), key)
 
-    def _set_int32_property(self, call: Call) -> None:
-        value = get_number(call.parameters, "Value")
-        self._set_property(call, value)
-
-    def _set_string_property(self, call: Call) -> None:
-        self._set_property(call, get_text(call.parameters, "Value"))
-
-    def _set_property(self, call: Call, value: int | str) -> None:
-        key = get_text(call.parameters, "Key")
-        self._collections.set_property(get_text(call.keys, "Alias"), key, value)
+    def _set_property(self, keys: Values, key: str, value: int | str) -> None:
+        self._collections.set_property(get_text(keys, "Alias"), key, value)
 
     def _execute(self, call: Call) -> Values:
         document = get_text(call.parameters, "JobInputXml")
