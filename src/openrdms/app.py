@@ -49,6 +49,7 @@ from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
+from openrdms.services.access import Access
 from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
@@ -59,6 +60,7 @@ from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.nodes import Nodes
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.publishing import Publishing
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Directory, Settings
@@ -88,6 +90,8 @@ class Core:
     audit: Audit
     accounts: Accounts
     audit_log: AuditLog
+    access: Access
+    publishing: Publishing
 
 
 @contextmanager
@@ -105,7 +109,17 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     accounts = Accounts(store, security_dir / "nt-hashes", now)
     audit_log = AuditLog(store, security_dir / "audit-head", now)
     try:
-        yield Core(state_dir, store, hosts, images, Audit(store, hosts), accounts, audit_log)
+        yield Core(
+            state_dir=state_dir,
+            store=store,
+            hosts=hosts,
+            images=images,
+            audit=Audit(store, hosts),
+            accounts=accounts,
+            audit_log=audit_log,
+            access=Access(store, accounts),
+            publishing=Publishing(store),
+        )
     finally:
         hosts.close()
         store.close()
@@ -118,6 +132,7 @@ def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
         hypervisors = config.recall_hypervisors(state_dir)
     except ValueError as error:
         raise errors.OperationFailed(str(error)) from error
+    _log_to_stderr(logging.WARNING)
     with hold(state_dir), open_core(state_dir, hypervisors) as core:
         yield LocalAdmin(core, local_name(os.getuid()))
 
@@ -179,6 +194,7 @@ class Service:
         self._provisioning = Provisioning(
             core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
         )
+        self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
         core.accounts.ensure_administrator(
             settings.admin_user,
@@ -196,6 +212,7 @@ class Service:
 
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
+        self._publishing.synchronize()  # records older than the feed have none
         self._provisioning.resume()
         self._first_start.start()
         self._admin.start()
@@ -250,6 +267,7 @@ class Service:
             session_hosts=SessionHosts(core.store, deployment),
             assignments=Assignments(core.store),
             settings=Settings(core.store, _directories(core.state_dir)),
+            publishing=core.publishing,
         )
         return make_namespaces(
             rdms.make_providers(services),
@@ -274,7 +292,7 @@ def serve(settings: config.ServeConfig) -> NoReturn:
 
     RdmsError when it cannot start.
     """
-    _log_to_stderr()
+    _log_to_stderr(logging.INFO)
     with hold(settings.state_dir):
         if settings.ready_file:
             _make_way(settings.ready_file)
@@ -303,7 +321,7 @@ def _make_way(ready_file: Path) -> None:
     ready_file.unlink(missing_ok=True)
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(level: int) -> None:
     """Lines for people on a terminal, JSON anywhere else. What libraries log goes the same way."""
     steps: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -316,7 +334,7 @@ def _log_to_stderr() -> None:
     structlog.configure(
         processors=[*steps, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -325,5 +343,5 @@ def _log_to_stderr() -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)  # says at each start what it is

@@ -229,8 +229,11 @@ class PublishingStore(Protocol):
         """In order of collection and alias."""
 
     def find_application(self, collection: str, alias: str) -> Application | None: ...
-    def create_application(self, application: Application) -> None:
-        """AlreadyExists; InvalidParameter when there is no collection of that alias."""
+    def create_application(self, application: Application) -> Application:
+        """Returns it with the alias as its collection has it.
+
+        AlreadyExists; InvalidParameter when there is no collection of that alias.
+        """
 
     def change_application(
         self, collection: str, alias: str, change: Callable[[Application], Application]
@@ -248,8 +251,11 @@ class PublishingStore(Protocol):
     def find_file_type(
         self, collection: str, application: str, extension: str
     ) -> FileType | None: ...
-    def create_file_type(self, file_type: FileType) -> None:
-        """AlreadyExists; InvalidParameter when there is no such application."""
+    def create_file_type(self, file_type: FileType) -> FileType:
+        """Returns it with the aliases as on record.
+
+        AlreadyExists; InvalidParameter when there is no such application.
+        """
 
     def change_file_type(
         self,

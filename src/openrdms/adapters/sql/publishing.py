@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -31,14 +32,17 @@ class PublishingRecords:
         with self._database.read() as connection:
             return _find_application(connection, collection, alias)
 
-    def create_application(self, application: Application) -> None:
+    def create_application(self, application: Application) -> Application:
         with self._database.write() as connection:
-            if find_alias(connection, application.collection) is None:
-                raise _no_collection("PoolName", application.collection)
+            collection = find_alias(connection, application.collection)
+            if collection is None:
+                raise _no_collection(application.collection)
             if _find_application(connection, application.collection, application.alias):
                 raise errors.AlreadyExists(f"AppAlias: {application.alias!r} is published already")
-            connection.execute(sa.insert(applications).values(_render_application(application)))
-            refresh_feed(connection, application.collection)
+            made = replace(application, collection=collection)
+            connection.execute(sa.insert(applications).values(_render_application(made)))
+            refresh_feed(connection, collection)
+            return made
 
     def change_application(
         self, collection: str, alias: str, change: Callable[[Application], Application]
@@ -71,17 +75,19 @@ class PublishingRecords:
         with self._database.read() as connection:
             return _find_file_type(connection, collection, application, extension)
 
-    def create_file_type(self, file_type: FileType) -> None:
-        names = (file_type.collection, file_type.application, file_type.extension)
+    def create_file_type(self, file_type: FileType) -> FileType:
+        collection, alias = file_type.collection, file_type.application
         with self._database.write() as connection:
-            if _find_application(connection, *names[:2]) is None:
-                raise errors.InvalidParameter(
-                    "AppAlias", f"{names[0]!r} publishes no application {names[1]!r}"
-                )
-            if _find_file_type(connection, *names):
-                raise errors.AlreadyExists(f"ExtName: {names[2]!r} is there already")
-            connection.execute(sa.insert(file_types).values(_render_file_type(file_type)))
-            refresh_feed(connection, file_type.collection)
+            opener = _find_application(connection, collection, alias)
+            if opener is None:
+                reason = f"{collection!r} publishes no application {alias!r}"
+                raise errors.InvalidParameter("AppAlias", reason)
+            made = replace(file_type, collection=opener.collection, application=opener.alias)
+            if _find_file_type(connection, collection, alias, made.extension):
+                raise errors.AlreadyExists(f"ExtName: {made.extension!r} is there already")
+            connection.execute(sa.insert(file_types).values(_render_file_type(made)))
+            refresh_feed(connection, collection)
+            return made
 
     def change_file_type(
         self,
@@ -175,5 +181,5 @@ def _no_file_type(collection: str, application: str, extension: str) -> errors.N
     )
 
 
-def _no_collection(field: str, alias: str) -> errors.InvalidParameter:
-    return errors.InvalidParameter(field, f"there is no collection {alias!r}")
+def _no_collection(alias: str) -> errors.InvalidParameter:
+    return errors.InvalidParameter("PoolName", f"there is no collection {alias!r}")

@@ -9,29 +9,25 @@ from openrdms.providers.rdms.collection_properties import CollectionProperties
 from openrdms.providers.rdms.deployment_settings import DeploymentSettings
 from openrdms.providers.rdms.desktop_assignment import DesktopAssignment
 from openrdms.providers.rdms.environment import Environment
+from openrdms.providers.rdms.file_type_association import FileTypeAssociation
 from openrdms.providers.rdms.joined_node import JoinedNode
+from openrdms.providers.rdms.management_data import ManagementData
+from openrdms.providers.rdms.published_application import PublishedApplication
 from openrdms.providers.rdms.rdsh_collection import RdshCollection
 from openrdms.providers.rdms.rdsh_server import RdshServer
 from openrdms.providers.rdms.virtual_desktop import VirtualDesktopProvider
 from openrdms.providers.rdms.virtual_desktop_collection import VirtualDesktopCollection
 from openrdms.providers.rdms.virtual_desktop_session import VirtualDesktopSession
-from openrdms.providers.service_provider import ServiceProvider
 from openrdms.services.assignments import Assignments
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 from openrdms.services.nodes import Nodes
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.publishing import Publishing
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Settings
-
-NOT_OFFERED = (
-    "Win32_RDMSFileTypeAssociation",
-    "Win32_RDMSManagementData",
-    "Win32_RDMSPublishedApplication",
-)
-"""Classes that are declared and answer "not supported" to everything."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,7 @@ class Services:
     session_hosts: SessionHosts
     assignments: Assignments
     settings: Settings
+    publishing: Publishing
 
 
 def make_providers(services: Services) -> dict[str, Provider]:
@@ -62,9 +59,8 @@ def make_providers(services: Services) -> dict[str, Provider]:
         DesktopAssignment(services.assignments),
         RdshCollection(services.session_hosts),
         RdshServer(services.session_hosts),
+        PublishedApplication(services.publishing),
+        FileTypeAssociation(services.publishing),
+        ManagementData(services.publishing),
     )
-    providers: dict[str, Provider] = {provider.cim_class: provider for provider in offered}
-    for name in NOT_OFFERED:
-        providers[name] = ServiceProvider()
-        providers[name].cim_class = name
-    return providers
+    return {provider.cim_class: provider for provider in offered}
