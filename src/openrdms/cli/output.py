@@ -22,8 +22,9 @@ Report = Callable[[float, str], None]
 _PIPE_WIDTH = 10_000
 """Columns of an output that is no terminal: programs want a row on one line."""
 
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-_error = Console(stderr=True, highlight=False)
+# Names may hold brackets, which are no markup.
+_out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+_error = Console(stderr=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def _plain(result: Result) -> object:
 
 def _with_words(row: Row, words: Words) -> Row:
     """Numbers that have no word stay."""
-    return {name: words.get(name, {}).get(value, value) for name, value in row.items()}
+    known = {name: words[name].get(row[name], row[name]) for name in words if name in row}
+    return {**row, **known}
 
 
 def complain(text: str) -> None:
