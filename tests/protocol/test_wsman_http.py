@@ -13,8 +13,8 @@ import pytest
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.wsman import NAMESPACES, WSMan
 
-from fakes.guards import OpenGuard
-from fakes.widgets import SCHEMA, Widgets
+from fakes.http_rig import PASSWORD, HttpRig, port
+from fakes.widgets import Widgets
 from fakes.wsman_client import (
     WIDGET,
     element,
@@ -23,14 +23,10 @@ from fakes.wsman_client import (
     selectors,
     values_of,
 )
-from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.frontends import http as frontend
-from openrdms.frontends.wsman.service import Service
-from openrdms.security import certificate
-from openrdms.security.certificate import Certificate
-from openrdms.security.identity import Administrator
+from openrdms.frontends.http import connection as http_connection
+from openrdms.frontends.http import listeners as http_listeners
 
-PASSWORD = "s\u00e4cret:with colon"
 BASIC = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 IDENTIFY = (
     b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body>'
@@ -42,11 +38,6 @@ KEYS = selectors(Name="one", Slot=1)
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certificate.ensure(tmp_path_factory.mktemp("tls"), "broker.test")
-
-
-@pytest.fixture(scope="module")
 def widgets() -> Widgets:
     widgets = Widgets()
     widgets.add("One", 1, Text="here")
@@ -55,55 +46,23 @@ def widgets() -> Widgets:
     return widgets
 
 
-def listen(
-    widgets: Widgets, tls: Certificate, *, allow_unencrypted: bool
-) -> Iterator[frontend.Listeners]:
-    service = Service(
-        Namespaces([ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())]), "1.2.3"
-    )
-    administrator = Administrator("admin", PASSWORD)
-    application = frontend.Application(service, administrator, allow_unencrypted=allow_unencrypted)
-    listeners = frontend.Listeners(application, tls, host="127.0.0.1", http_port=0, https_port=0)
-    listeners.start()
-    yield listeners
-    listeners.stop()
+@pytest.fixture(scope="module")
+def listeners(widgets: Widgets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRig]:
+    rig = HttpRig(tmp_path_factory.mktemp("open"), widgets)
+    yield rig
+    rig.stop()
 
 
 @pytest.fixture(scope="module")
-def listeners(widgets: Widgets, tls: Certificate) -> Iterator[frontend.Listeners]:
-    yield from listen(widgets, tls, allow_unencrypted=True)
-
-
-@pytest.fixture(scope="module")
-def strict(widgets: Widgets, tls: Certificate) -> Iterator[frontend.Listeners]:
-    yield from listen(widgets, tls, allow_unencrypted=False)
-
-
-def port(url: str) -> int:
-    return int(url.split(":")[2].partition("/")[0])
-
-
-def stock_client(url: str, tls: Certificate, password: str = PASSWORD) -> WSMan:
-    client = WSMan(
-        "127.0.0.1",
-        port=port(url),
-        ssl=url.startswith("https"),
-        username="admin",
-        password=password,
-        auth="basic",
-        encryption="never" if url.startswith("http:") else "auto",
-        no_proxy=True,
-    )
-    client.transport.cert_validation = str(tls.certificate)
-    return client
+def strict(widgets: Widgets, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRig]:
+    rig = HttpRig(tmp_path_factory.mktemp("strict"), widgets, allow_unencrypted=False)
+    yield rig
+    rig.stop()
 
 
 @pytest.fixture(params=["http", "https"])
-def client(
-    request: pytest.FixtureRequest, listeners: frontend.Listeners, tls: Certificate
-) -> Iterator[WSMan]:
-    url = listeners.https_url if request.param == "https" else listeners.http_url
-    with stock_client(url, tls) as client:
+def client(request: pytest.FixtureRequest, listeners: HttpRig) -> Iterator[WSMan]:
+    with listeners.client(request.param) as client:
         yield client
 
 
@@ -164,9 +123,9 @@ class TestStockClient:
             client.invoke(f"{WIDGET}/ReadKey", WIDGET, body)
         assert caught.value.code == 0x80041002
 
-    def test_many_at_once(self, listeners: frontend.Listeners, tls: Certificate) -> None:
+    def test_many_at_once(self, listeners: HttpRig) -> None:
         def count(_: int) -> int:
-            with stock_client(listeners.http_url, tls) as client:
+            with listeners.client("http") as client:
                 (page,) = client.enumerate(WIDGET, enumerate_body(max_elements=100))
                 return len(page.find("{*}Items"))
 
@@ -192,7 +151,7 @@ class TestAuthentication:
         ],
     )
     def test_nobody_is_anybody(
-        self, listeners: frontend.Listeners, widgets: Widgets, authorization: str | None
+        self, listeners: HttpRig, widgets: Widgets, authorization: str | None
     ) -> None:
         before = widgets.calls
         headers = {} if authorization is None else {"Authorization": authorization}
@@ -202,21 +161,17 @@ class TestAuthentication:
         assert reply.body == b""
         assert widgets.calls == before
 
-    def test_the_scheme_is_found_in_any_case(self, listeners: frontend.Listeners) -> None:
+    def test_the_scheme_is_found_in_any_case(self, listeners: HttpRig) -> None:
         assert (
             Reply(listeners.http_url, Authorization=BASIC.replace("Basic", "bAsIc")).status == 200
         )
 
-    def test_a_stock_client_with_a_wrong_password(
-        self, listeners: frontend.Listeners, tls: Certificate
-    ) -> None:
-        client = stock_client(listeners.https_url, tls, "wrong")
+    def test_a_stock_client_with_a_wrong_password(self, listeners: HttpRig) -> None:
+        client = listeners.client(password="wrong")
         with client, pytest.raises(AuthenticationError):
             client.get(WIDGET, selector_set=KEYS)
 
-    def test_a_connection_that_was_let_in_is_asked_again(
-        self, listeners: frontend.Listeners
-    ) -> None:
+    def test_a_connection_that_was_let_in_is_asked_again(self, listeners: HttpRig) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
         for headers, status in (({"Authorization": BASIC}, 200), ({}, 401)):
             connection.request("POST", "/wsman", IDENTIFY, headers)
@@ -225,7 +180,7 @@ class TestAuthentication:
             assert response.status == status
         connection.close()
 
-    def test_the_body_of_a_refused_request_is_drained(self, listeners: frontend.Listeners) -> None:
+    def test_the_body_of_a_refused_request_is_drained(self, listeners: HttpRig) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
         for _ in range(2):
             connection.request("POST", "/wsman", b"x" * 300_000)
@@ -234,28 +189,24 @@ class TestAuthentication:
             assert response.status == 401
         connection.close()
 
-    def test_no_password_goes_in_clear_unless_allowed(
-        self, strict: frontend.Listeners, tls: Certificate
-    ) -> None:
+    def test_no_password_goes_in_clear_unless_allowed(self, strict: HttpRig) -> None:
         reply = Reply(strict.http_url, Authorization=BASIC)
         assert reply.status == 401
         assert "WWW-Authenticate" not in reply.headers
-        with stock_client(strict.https_url, tls) as client:
+        with strict.client() as client:
             client.get(WIDGET, selector_set=KEYS)
 
-    def test_forwarded_headers_make_nobody_secure(self, strict: frontend.Listeners) -> None:
+    def test_forwarded_headers_make_nobody_secure(self, strict: HttpRig) -> None:
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"}
         assert Reply(strict.http_url, Authorization=BASIC, **headers).status == 401
 
-    def test_identify_without_a_name(self, strict: frontend.Listeners) -> None:
+    def test_identify_without_a_name(self, strict: HttpRig) -> None:
         reply = Reply(strict.http_url, WSMANIDENTIFY="unauthenticated")
         assert reply.status == 200
         assert b"IdentifyResponse" in reply.body
         assert b"1.2.3" not in reply.body
 
-    def test_only_identify_without_a_name(
-        self, listeners: frontend.Listeners, widgets: Widgets
-    ) -> None:
+    def test_only_identify_without_a_name(self, listeners: HttpRig, widgets: Widgets) -> None:
         before = widgets.calls
         body = (
             b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body/></s:Envelope>'
@@ -269,7 +220,7 @@ class TestAuthentication:
 
 
 class TestHttp:
-    def test_no_content_type_is_fine(self, listeners: frontend.Listeners) -> None:
+    def test_no_content_type_is_fine(self, listeners: HttpRig) -> None:
         reply = Reply(listeners.http_url, Authorization=BASIC)
         assert reply.status == 200
         assert reply.headers["Content-Type"] == "application/soap+xml;charset=UTF-8"
@@ -290,20 +241,20 @@ class TestHttp:
         ],
     )
     def test_two_paths_and_one_method(
-        self, listeners: frontend.Listeners, method: str, path: str, status: int
+        self, listeners: HttpRig, method: str, path: str, status: int
     ) -> None:
         assert Reply(listeners.http_url, path=path, method=method, Authorization=BASIC).status == (
             status
         )
 
-    def test_a_large_body_is_refused_before_it_is_sent(self, listeners: frontend.Listeners) -> None:
+    def test_a_large_body_is_refused_before_it_is_sent(self, listeners: HttpRig) -> None:
         head = (
             f"POST /wsman HTTP/1.1\r\nHost: x\r\nAuthorization: {BASIC}\r\n"
             "Content-Length: 10000000\r\n\r\n"
         )
         assert b" 413 " in exchange(listeners.http_url, head.encode())
 
-    def test_a_large_body_in_chunks_is_refused(self, listeners: frontend.Listeners) -> None:
+    def test_a_large_body_in_chunks_is_refused(self, listeners: HttpRig) -> None:
         head = "POST /wsman HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
         assert b" 413 " in exchange(listeners.http_url, head.encode() + chunk * 10)
@@ -317,23 +268,19 @@ class TestHttp:
             "nonsense\r\n\r\n",
         ],
     )
-    def test_a_broken_head(self, listeners: frontend.Listeners, head: str) -> None:
+    def test_a_broken_head(self, listeners: HttpRig, head: str) -> None:
         assert exchange(listeners.http_url, head.encode()).startswith(b"HTTP/1.1 400")
 
-    def test_a_slow_body(
-        self, listeners: frontend.Listeners, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(frontend, "BODY_SECONDS", 0.2)
+    def test_a_slow_body(self, listeners: HttpRig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_connection, "BODY_SECONDS", 0.2)
         head = b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc"
         assert b" 408 " in exchange(listeners.http_url, head)
 
-    def test_slow_headers(
-        self, listeners: frontend.Listeners, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(frontend, "HEAD_SECONDS", 0.2)
+    def test_slow_headers(self, listeners: HttpRig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http_connection, "HEAD_SECONDS", 0.2)
         assert exchange(listeners.http_url, b"POST /wsman HT") == b""
 
-    def test_a_reply_does_not_wait_for_nagle(self, listeners: frontend.Listeners) -> None:
+    def test_a_reply_does_not_wait_for_nagle(self, listeners: HttpRig) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
         times = []
         for _ in range(20):
@@ -344,14 +291,13 @@ class TestHttp:
         connection.close()
         assert sorted(times)[10] < 0.03
 
-    def test_tls_before_12_is_refused(
-        self, listeners: frontend.Listeners, tls: Certificate
-    ) -> None:
+    def test_tls_before_12_is_refused(self, listeners: HttpRig) -> None:
+        tls = listeners.certificate
         context = ssl.create_default_context(cafile=str(tls.certificate))
         plain = socket.create_connection(("127.0.0.1", port(listeners.https_url)))
         with context.wrap_socket(plain, server_hostname="localhost") as secure:
             assert secure.version() in ("TLSv1.2", "TLSv1.3")
-        server = frontend._tls_context(tls)
+        server = http_listeners._tls_context(tls)
         assert server.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
@@ -365,40 +311,33 @@ def exchange(url: str, data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def test_stop_ends_in_time_and_closes_the_port(widgets: Widgets, tls: Certificate) -> None:
-    running = listen(widgets, tls, allow_unencrypted=True)
-    listeners = next(running)
-    idle = socket.create_connection(("127.0.0.1", port(listeners.http_url)))
+def test_stop_ends_in_time_and_closes_the_port(widgets: Widgets, tmp_path: Path) -> None:
+    rig = HttpRig(tmp_path, widgets)
+    idle = socket.create_connection(("127.0.0.1", port(rig.http_url)))
     started = time.monotonic()
-    listeners.stop()
-    listeners.stop()
+    rig.stop()
+    rig.listeners.stop()
     assert time.monotonic() - started < 4
     idle.close()
     with pytest.raises(ConnectionRefusedError):
-        Reply(listeners.http_url)
+        Reply(rig.http_url)
 
 
-def test_stop_waits_for_no_provider(widgets: Widgets, tls: Certificate) -> None:
-    running = listen(widgets, tls, allow_unencrypted=True)
-    listeners = next(running)
-    with ThreadPoolExecutor(1) as threads, stock_client(listeners.https_url, tls) as client:
+def test_stop_waits_for_no_provider(widgets: Widgets, tmp_path: Path) -> None:
+    rig = HttpRig(tmp_path, widgets)
+    with ThreadPoolExecutor(1) as threads, rig.client() as client:
         widgets.busy.clear()
         body = element(WIDGET, "Wait_INPUT")
         call = threads.submit(client.invoke, f"{WIDGET}/Wait", WIDGET, body)
         assert widgets.busy.wait(5)
         started = time.monotonic()
-        listeners.stop()
+        rig.stop()
         assert time.monotonic() - started < 4.5
         widgets.free.set()
         assert call.exception(5) is not None
 
 
-def test_a_port_in_use_is_an_os_error(
-    listeners: frontend.Listeners, widgets: Widgets, tls: Certificate, tmp_path: Path
-) -> None:
-    service = Service(Namespaces([ObjectManager(SCHEMA, {}, OpenGuard())]), "1")
-    application = frontend.Application(service, Administrator("a", "b"), allow_unencrypted=False)
+def test_a_port_in_use_is_an_os_error(listeners: HttpRig) -> None:
+    endpoint = frontend.Endpoint(listeners.server, "127.0.0.1", port(listeners.http_url), 0)
     with pytest.raises(OSError, match="in use"):
-        frontend.Listeners(
-            application, tls, host="127.0.0.1", http_port=port(listeners.http_url), https_port=0
-        )
+        frontend.Listeners([endpoint], listeners.authentication, listeners.certificate)

@@ -22,6 +22,8 @@ REPLY_SECONDS = 30.0
 KEEP_ALIVE_SECONDS = 120.0
 """How long a client may take over the head of a request, its body, taking a part of the reply,
 and for the time between requests."""
+DRAIN_SECONDS = 2.0
+"""How long a client may go on sending what is refused."""
 
 _CHUNK = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -51,6 +53,7 @@ class Connection:
         self._unsent = b""
         self._held: Callable[[], None] | None = None
         self._close_when_sent = False
+        self._draining = False
         self._shaking_hands = isinstance(sock, ssl.SSLSocket)
 
     def advance(self) -> None:
@@ -60,12 +63,12 @@ class Connection:
     def expire(self) -> None:
         """The deadline has passed."""
         if self._held:
-            send, self._held = self._held, None
-            self._try(send)
+            self._try(self._release)
             return
-        if self._stage is Stage.BODY and not self._unsent:
-            self._try(lambda: self._answer(Refused(408)))
-        self.closed = True
+        if self._stage is Stage.BODY and not (self._unsent or self._draining):
+            self._try(partial(self._answer, Refused(408)))
+        else:
+            self.closed = True
 
     def abort(self) -> None:
         """End it under the thread that has it, which will find out."""
@@ -83,20 +86,29 @@ class Connection:
             self.interest = select.EPOLLOUT if self._unsent else select.EPOLLIN
         except OSError:  # the client has gone, or speaks no TLS
             self.closed = True
+        self._note_stage()
 
     def _advance(self) -> None:
         if self._held:  # waited for nothing: the client has gone
             self.closed = True
+            return
+        if self._draining:
+            self.closed = not socket.socket.recv(self.socket, _CHUNK)
             return
         if self._shaking_hands:
             self._shake_hands()
         if self._unsent:
             self._flush()
         self._answer_all()
-        if not self._held:
+        if not (self._held or self._draining):
             self._read()
             self._answer_all()
-        self._note_stage()
+
+    def _release(self) -> None:
+        send, self._held = self._held, None
+        if send:
+            send()
+        self._answer_all()
 
     def _shake_hands(self) -> None:
         if isinstance(self.socket, ssl.SSLSocket):
@@ -106,13 +118,11 @@ class Connection:
 
     def _answer_all(self) -> None:
         received = self._parser.received
-        while received and not (self._held or self.closed):
+        while received and not (self._held or self._draining):
             self._answer(received.popleft())
 
     def _read(self) -> None:
         """Take what has come; the end of the stream closes."""
-        if self.closed:
-            return
         data = self.socket.recv(_CHUNK)
         if not data:
             self.closed = True
@@ -154,12 +164,22 @@ class Connection:
         self._stage = Stage.IDLE
         self.deadline += KEEP_ALIVE_SECONDS - REPLY_SECONDS
         if self._close_when_sent:
-            self.closed = True
+            self._finish()
+
+    def _finish(self) -> None:
+        """Send no more, and throw away what still comes: closing now could destroy the reply."""
+        self._draining = True
+        self.deadline = time.monotonic() + DRAIN_SECONDS
+        if isinstance(self.socket, ssl.SSLSocket):
+            with suppress(OSError):
+                self.socket.unwrap()
+        with suppress(OSError):
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def _note_stage(self) -> None:
         """Count anew when a request goes from one stage to the next."""
         stage = self._parser.stage
-        if stage in (Stage.IDLE, self._stage) or self._held:
+        if stage in (Stage.IDLE, self._stage) or self._held or self._draining:
             return
         self._stage = stage
         seconds = HEAD_SECONDS if stage is Stage.HEAD else BODY_SECONDS

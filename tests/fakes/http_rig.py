@@ -1,0 +1,91 @@
+"""Listeners over widgets, with real accounts: what tests of HTTP and authentication drive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pypsrp.wsman import WSMan
+
+from fakes.guards import OpenGuard
+from fakes.widgets import SCHEMA, Widgets
+from openrdms.adapters import sql
+from openrdms.cim.object_manager import Namespaces, ObjectManager
+from openrdms.config import ChannelBinding
+from openrdms.frontends import http
+from openrdms.frontends.wsman.server import WsmanServer
+from openrdms.frontends.wsman.service import Service
+from openrdms.model.account import Role
+from openrdms.security import certificate
+from openrdms.security.accounts import Accounts
+from openrdms.security.lockout import Lockouts
+from openrdms.security.negotiate import Negotiator
+
+PASSWORD = "s\u00e4cret:with colon"
+"""Of every account here."""
+
+
+class HttpRig:
+    """One running pair of listeners. ``refusals`` are what the audit log would have been told."""
+
+    def __init__(
+        self,
+        place: Path,
+        widgets: Widgets,
+        *,
+        allow_unencrypted: bool = True,
+        keytab: Path | None = None,
+        channel_binding: ChannelBinding = ChannelBinding.RELAXED,
+    ) -> None:
+        place.mkdir(parents=True, exist_ok=True)
+        self.widgets = widgets
+        self.refusals: list[tuple[str, str, str, str]] = []
+        self.clock = 0.0
+        self._store = sql.open_store(f"sqlite:///{place / 'records.sqlite'}")
+        self.accounts = Accounts(self._store, place / "nt-hashes", lambda: datetime.now(UTC))
+        self.accounts.add("admin", Role.ADMINISTRATOR, password=PASSWORD)
+        self.certificate = certificate.ensure(place / "tls", "broker.test")
+        manager = ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())
+        self.server = WsmanServer(Service(Namespaces([manager]), "1.2.3"))
+        self.authentication = http.Authentication(
+            self.accounts,
+            Lockouts(lambda: self.clock),
+            Negotiator(self.accounts, keytab, channel_binding),
+            lambda *refusal: self.refusals.append(refusal),
+            allow_unencrypted=allow_unencrypted,
+        )
+        endpoint = http.Endpoint(self.server, "127.0.0.1", 0, 0)
+        self.listeners = http.Listeners([endpoint], self.authentication, self.certificate)
+        ((self.http_url, self.https_url),) = self.listeners.urls
+        self.listeners.start()
+
+    def stop(self) -> None:
+        self.listeners.stop()
+        self._store.close()
+
+    def client(
+        self, scheme: str = "https", user: str = "admin", password: str = PASSWORD, **options: Any
+    ) -> WSMan:
+        """pypsrp's; Basic unless ``options`` say otherwise."""
+        url = self.https_url if scheme == "https" else self.http_url
+        options = {
+            "auth": "basic",
+            "encryption": "auto" if scheme == "https" else "never",
+        } | options
+        host = options.pop("host", "127.0.0.1")
+        client = WSMan(
+            host,
+            port=port(url),
+            ssl=scheme == "https",
+            username=user,
+            password=password,
+            no_proxy=True,
+            **options,
+        )
+        client.transport.cert_validation = str(self.certificate.certificate)
+        return client
+
+
+def port(url: str) -> int:
+    return int(url.split(":")[2].partition("/")[0])
