@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 pytest.register_assert_rewrite(
-    "contract.host_suite", "contract.guest_suite", "contract.store_suite"
+    "contract.host_suite",
+    "contract.guest_suite",
+    "contract.store_suite",
+    "contract.session_host_suite",
 )
 
 

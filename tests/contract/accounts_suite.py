@@ -1,0 +1,148 @@
+"""What every store must do about accounts and the audit log (ports.AccountStore, AuditStore)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contract.store_suite import OpenStore
+from openrdms.model import errors
+from openrdms.model.account import Account, Role
+from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord, chain
+from openrdms.ports import Store
+
+NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+RDMS = "root/cimv2/rdms"
+
+
+def make_account(name: str, sid: str = "S-1-5-21-1-2-3-1000", **changes: object) -> Account:
+    account = Account(
+        name, sid, "$argon2id$", Role.OPERATOR, ("Ops",), ntlm=True, enabled=True,
+        created=NOW, changed=NOW,
+    )  # fmt: skip
+    return replace(account, **changes)  # type: ignore[arg-type]
+
+
+def make_record(who: str = "alice", **changes: object) -> AuditRecord:
+    record = AuditRecord(
+        sequence=0, time=NOW, who=who, address="127.0.0.1", what=f"{RDMS}/Win32_A/Set",
+        on={"Alias": "farm"}, parameters={"Key": "k", "Value": 3, "On": True, "No": None},
+        result="asked", reason="", of=None,
+    )  # fmt: skip
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+class AccountStoreSuite:
+    @pytest.fixture
+    def store(self, open_store: OpenStore) -> Store:
+        return open_store()
+
+    def test_an_account_comes_back_as_it_was(self, store: Store) -> None:
+        account = make_account("Ünicode", password_hash="", groups=())
+        store.put_account(account)
+        assert store.list_accounts() == [account]
+
+    def test_an_account_is_replaced_by_name_ignoring_case(self, store: Store) -> None:
+        store.put_account(make_account("ÄRGER"))
+        changed = make_account("ärger", role=Role.AUDITOR, enabled=False)
+        store.put_account(changed)
+        assert store.list_accounts() == [changed]
+
+    def test_accounts_are_listed_by_name(self, store: Store) -> None:
+        for number, name in enumerate(["carol", "Bob", "alice"]):
+            store.put_account(make_account(name, f"S-1-5-21-1-2-3-{number}"))
+        assert [account.name for account in store.list_accounts()] == ["alice", "Bob", "carol"]
+
+    def test_two_accounts_never_have_one_sid(self, store: Store) -> None:
+        store.put_account(make_account("alice"))
+        with pytest.raises(errors.InvalidOperation):
+            store.put_account(make_account("bob"))
+
+    def test_a_deleted_account_is_gone(self, store: Store) -> None:
+        store.put_account(make_account("alice"))
+        store.delete_account("ALICE")
+        store.delete_account("ALICE")
+        assert store.list_accounts() == []
+
+    def test_a_sid_stays_with_its_name(self, store: Store, open_store: OpenStore) -> None:
+        sid = store.account_sid("Alice")
+        assert re.fullmatch(r"S-1-5-21-\d+-\d+-\d+-1000", sid)
+        assert store.account_sid("alice") == sid
+        store.close()
+        assert open_store().account_sid("ALICE", built_in=True) == sid
+
+    def test_sids_of_a_deployment_differ_in_their_last_number(self, store: Store) -> None:
+        sids = [store.account_sid("a"), store.group_sid("b"), store.account_sid("c")]
+        assert len({sid.rpartition("-")[0] for sid in sids}) == 1
+        assert [sid.rpartition("-")[2] for sid in sids] == ["1000", "1001", "1002"]
+
+    def test_two_deployments_have_different_sids(self, open_store: OpenStore) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            given: list[int] = []
+            patch.setattr("secrets.randbits", lambda bits: given.append(bits) or 7)
+            assert open_store().account_sid("a") == "S-1-5-21-7-7-7-1000"
+        assert given == [32, 32, 32]
+
+    def test_only_one_account_is_the_built_in_administrator(self, store: Store) -> None:
+        assert store.account_sid("first", built_in=True).endswith("-500")
+        assert store.account_sid("second", built_in=True).endswith("-1000")
+        assert store.account_sid("first", built_in=True).endswith("-500")
+
+    def test_a_name_is_an_accounts_or_a_groups_for_ever(self, store: Store) -> None:
+        store.account_sid("alice")
+        store.group_sid("ops")
+        with pytest.raises(errors.AlreadyExists, match="an account"):
+            store.group_sid("ALICE")
+        with pytest.raises(errors.AlreadyExists, match="a group"):
+            store.account_sid("OPS")
+
+    def test_records_come_back_as_they_were(self, store: Store) -> None:
+        assert store.last_audit() is None
+        assert store.list_audit() == []
+        records = chain(AuditHead(), [make_record("ÄLICE \\ud800"), make_record(of=1, result="0")])
+        store.append_audit(records)
+        assert store.list_audit() == records
+        assert store.last_audit() == records[-1]
+
+    def test_records_are_read_in_pages(self, store: Store) -> None:
+        records = chain(AuditHead(), [make_record() for _ in range(5)])
+        store.append_audit(records[:3])
+        store.append_audit(records[3:])
+        assert store.list_audit(after=1, limit=2) == records[1:3]
+        assert store.list_audit(after=5) == []
+
+    def test_a_sequence_is_used_once(self, store: Store) -> None:
+        records = chain(AuditHead(), [make_record()])
+        store.append_audit(records)
+        with pytest.raises(errors.InvalidOperation):
+            store.append_audit(records)
+
+    def test_calls_are_found_with_their_results(self, store: Store) -> None:
+        records = chain(
+            AuditHead(),
+            [
+                make_record("alice"),
+                make_record("bob", what=f"{RDMS}/Win32_AB/Set"),
+                make_record("alice", of=1, result="0"),
+                make_record("carol", what="sign in/Basic", result="denied"),
+                make_record("ALICE", time=NOW + timedelta(hours=1)),
+            ],
+        )
+        store.append_audit(records)
+        first, second, answer, refusal, last = records
+
+        def find(**query: object) -> list[AuditedCall]:
+            return store.list_audited_calls(AuditQuery(**query))  # type: ignore[arg-type]
+
+        assert find() == [
+            AuditedCall(first, answer),
+            *(AuditedCall(record, None) for record in (second, refusal, last)),
+        ]
+        assert find(limit=2) == [AuditedCall(refusal, None), AuditedCall(last, None)]
+        assert find(who="Alice") == [AuditedCall(first, answer), AuditedCall(last, None)]
+        assert find(since=NOW + timedelta(seconds=1)) == [AuditedCall(last, None)]
+        assert find(class_name="win32_ab") == [AuditedCall(second, None)]
+        assert find(class_name="%") == []
