@@ -557,7 +557,7 @@ class TestEnumerate:
                     wql="x",
                     dialect="http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter",
                 ),
-                ("n:FilterDialectRequestedUnavailable", ""),
+                ("n:CannotProcessFilter", ""),
             ),
             (enumerate_body(mode="EnumerateNothing"), ("w:UnsupportedFeature", "EnumerationMode")),
             (enumerate_body(max_elements=0), ("w:SchemaValidationError", "")),
@@ -570,6 +570,46 @@ class TestEnumerate:
         with pytest.raises(WSManFaultError):
             client.enumerate(WIDGET, body)
         assert fault(client) == expected
+
+    @pytest.mark.parametrize("kind", ["AssociatedInstances", "AssociationInstances"])
+    def test_nothing_is_associated(self, client: FrameClient, kind: str) -> None:
+        def ask(uri: str) -> ET.Element:
+            body = enumerate_body(
+                wql=" ",
+                dialect="http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter",
+            )
+            binding = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd"
+            asked = ET.SubElement(body.find(f"{{{WSMAN}}}Filter"), f"{{{binding}}}{kind}")
+            wsa = NAMESPACES["wsa"]
+            reference = ET.SubElement(asked, f"{{{binding}}}Object")
+            ET.SubElement(reference, f"{{{wsa}}}Address").text = "http://x/wsman"
+            parameters = ET.SubElement(reference, f"{{{wsa}}}ReferenceParameters")
+            ET.SubElement(parameters, f"{{{WSMAN}}}ResourceURI").text = uri
+            parameters.append(KEYS.pack())
+            (reply,) = client.enumerate("http://schemas.dmtf.org/wbem/wscim/1/*", body)
+            return reply
+
+        reply = ask(f"{DMTF}Test_Widget")
+        assert len(reply.find(f"{{{WSMAN}}}Items")) == 0
+        assert reply.find(f"{{{WSMAN}}}EndOfSequence") is not None
+        with pytest.raises(WSManFaultError):
+            ask(f"{DMTF}Test_Gadget")
+        assert cim_status(client) == "5"
+
+    def test_an_estimate_only_when_asked(self, client: FrameClient) -> None:
+        client.enumerate(WIDGET, enumerate_body())
+        assert b"Estimate" not in client.received
+        wish = ET.Element(f"{{{WSMAN}}}RequestTotalItemsCountEstimate")
+        create_header = client._create_header
+
+        def with_wish(*arguments: object, **named: object) -> tuple[object, ET.Element]:
+            identifier, header = create_header(*arguments, **named)
+            header.append(wish)
+            return identifier, header
+
+        client._create_header = with_wish
+        client.enumerate(WIDGET, enumerate_body())
+        assert b'TotalItemsCountEstimate xsi:nil="true"' in client.received
 
     def test_all_classes_need_a_query(self, client: FrameClient) -> None:
         with pytest.raises(WSManFaultError):

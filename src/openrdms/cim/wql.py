@@ -230,6 +230,8 @@ class _Parser:
         return self._property(self._name())
 
     def _property(self, name: str) -> Property:
+        if name.startswith("__"):
+            raise _invalid(f"system properties such as {name} are not known")
         try:
             return self._class.get_property(name)
         except CimError as error:

@@ -39,9 +39,13 @@ class _Batch:
 
 @dataclass(frozen=True)
 class _Room:
-    """``hard`` octets must not be exceeded, ``soft`` ones only by a first item."""
+    """``hard`` octets must not be exceeded, ``soft`` ones only by a first item.
+
+    ``head`` is what the envelope around the items takes at most.
+    """
 
     count: int
+    head: int
     hard: int
     soft: int
 
@@ -67,7 +71,7 @@ class _Cursor:
             used += size
             self._ahead = next(self._items, None)
         if self._ahead is not None and not batch:
-            raise envelope_exceeded(len(self._ahead.encode()) + HEAD_OCTETS)
+            raise envelope_exceeded(len(self._ahead.encode()) + room.head)
         return _Batch("".join(batch), self._ahead is None)
 
 
@@ -84,7 +88,7 @@ class Enumeration:
         room = _room(request, body)
         cursor = _cursor(caller, target, request, body)
         action = f"{names.ENUMERATION}/EnumerateResponse"
-        headers = '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
+        headers = _estimate(request)
         if _find(body, names.WSMAN, "OptimizeEnumeration") is None:
             context = self._open(caller, target, cursor)
             return Reply(action, f"<n:EnumerateResponse>{context}</n:EnumerateResponse>", headers)
@@ -114,7 +118,9 @@ class Enumeration:
         else:
             content = self._open(caller, target, cursor) + content
         return Reply(
-            f"{names.ENUMERATION}/PullResponse", f"<n:PullResponse>{content}</n:PullResponse>"
+            f"{names.ENUMERATION}/PullResponse",
+            f"<n:PullResponse>{content}</n:PullResponse>",
+            _estimate(request),
         )
 
     def release(self, caller: Caller, request: Request) -> Reply:
@@ -140,6 +146,8 @@ def _cursor(caller: Caller, target: Resource, request: Request, body: Element) -
     _check_polymorphism(body)
     if target.selectors:
         raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
+    if (found := _filter(body)) is not None and _dialect(found) == names.DIALECT_ASSOCIATION:
+        return _Cursor(_associated(target, found))
     query = _query(target, body)
     cim_class = target.manager.schema.get_class(query.class_name)
     render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
@@ -154,12 +162,21 @@ def _query(target: Resource, body: Element) -> Query:
         if target.class_name == ALL_CLASSES:
             raise Fault(faults.FILTERING_REQUIRED, "all classes can only be enumerated by WQL")
         return Query(target.class_name, None)
-    dialect = (element.get("Dialect") or "").strip()
+    dialect = _dialect(element)
     if dialect == names.DIALECT_WQL:
         return _wql(target, element)
     if dialect == names.DIALECT_SELECTOR:
         return _selector_filter(target.get_class(), element)
     raise Fault(faults.DIALECT_UNAVAILABLE, "the filter dialects are WQL and SelectorFilter")
+
+
+def _associated(target: Resource, element: Element) -> Iterator[str]:
+    """Nothing: the schema has no associations. CimError INVALID_CLASS for no class of ours."""
+    uri = element.findtext(f".//{{{names.WSMAN}}}ResourceURI")
+    if uri is None:
+        raise Fault(faults.CANNOT_PROCESS_FILTER, "the filter names no Object")
+    target.manager.schema.get_class(resource.class_name_of(uri.strip()))
+    return iter(())
 
 
 def _wql(target: Resource, element: Element) -> Query:
@@ -185,10 +202,11 @@ def _selector_filter(cim_class: CimClass, element: Element) -> Query:
 
 
 def _room(request: Request, body: Element) -> _Room:
-    echoed = 6 * len(request.echo.message_id + request.echo.operation_id)  # &quot; at worst
-    hard = request.max_envelope - HEAD_OCTETS - echoed
+    echo = request.echo.message_id + request.echo.operation_id
+    head = HEAD_OCTETS + 6 * len(echo)  # &quot; is the longest that a character can become
+    hard = request.max_envelope - head
     soft = min(BATCH_OCTETS, _number(body, "MaxCharacters", BATCH_OCTETS))
-    return _Room(_number(body, "MaxElements", 1), hard, min(hard, soft))
+    return _Room(_number(body, "MaxElements", 1), head, hard, min(hard, soft))
 
 
 def _renderer(
@@ -230,6 +248,15 @@ def _body(request: Request, name: str) -> Element:
     if body is None or body.tag != f"{{{names.ENUMERATION}}}{name}":
         raise Fault(faults.ACTION_MISMATCH, f"the body is not {name}")
     return body
+
+
+def _dialect(element: Element) -> str:
+    return (element.get("Dialect") or "").strip()
+
+
+def _estimate(request: Request) -> str:
+    """Nobody counts what is made while it is read."""
+    return '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
 
 
 def _find(body: Element, namespace: str, name: str) -> Element | None:

@@ -28,6 +28,7 @@ REASON = "urn:openrdms:reason"
 """Ours: a header that says in words why a method refused."""
 
 DIALECT_WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
+DIALECT_ASSOCIATION = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter"
 DIALECT_SELECTOR = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter"
 
 MS_CLASSES = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
