@@ -18,6 +18,11 @@ GROUPS = (
     "job",
     "desktop",
     "session",
+    "session-collection",
+    "application",
+    "assignment",
+    "node",
+    "deployment",
     "user",
     "audit",
     "simulator",
@@ -44,7 +49,7 @@ def build(groups: Sequence[str] = GROUPS) -> typer.Typer:
     )
     app.callback()(_root)
     for group in groups:
-        module = importlib.import_module(f"openrdms.cli.{group}")
+        module = importlib.import_module(f"openrdms.cli.{group.replace('-', '_')}")
         module.register(app)
     return app
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from openrdms.cli import collection_settings
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, submit, wait_for
@@ -44,6 +45,7 @@ Continue = Annotated[bool, typer.Option("--continue-on-error", help="Go on when 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the ``rdms`` command."""
+    collection_settings.add_commands(group)
     app.add_typer(group, name="collection")
 
 

@@ -31,6 +31,8 @@ _ENUMERATION = f"{{{NAMESPACES['wsen']}}}"
 _WSMAN = f"{{{NAMESPACES['wsman']}}}"
 _SMALLEST_ENVELOPE = 8192
 _MAX_ELEMENTS = "1000"
+_NOT_FOUND = "CIMStatusCode>6<"
+"""CIM_ERR_NOT_FOUND in the detail of a fault."""
 
 _WIN32_NAMES = {
     5: "ERROR_ACCESS_DENIED",
@@ -53,6 +55,10 @@ class Refused(RdmsError):
 
 class Fault(RdmsError):
     """The server answered with a SOAP fault, or not in SOAP at all."""
+
+
+class Absent(Fault):
+    """What was asked for does not exist: an instance, or a property key never set."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,8 @@ def _read_fault(error: winrm.WSManFaultError) -> Fault:
     sizes = [int(number) for number in re.findall(r"\d{4,9}", error.reason or "")]
     if "MaxEnvelopeSizeExceeded" in whole and sizes:
         return _EnvelopeTooSmall(error.reason, max(sizes))
-    return Fault(f"{error.reason or 'fault without a text'} (code {error.code})")
+    kind = Absent if _NOT_FOUND in whole else Fault
+    return kind(f"{error.reason or 'fault without a text'} (code {error.code})")
 
 
 def _check_return_value(method: str, envelope: ET.Element, reply: ET.Element) -> None:
