@@ -15,6 +15,7 @@ pytest.register_assert_rewrite(
     "contract.guest_suite",
     "contract.store_suite",
     "contract.session_host_suite",
+    "contract.accounts_suite",
 )
 
 

@@ -29,7 +29,7 @@ class SessionHostRecords(SessionCollectionRecords, AssignmentRecords):
     _database: Database
 
     def list_session_hosts(self, collection: str | None = None) -> list[SessionHost]:
-        member = _hosts.c.collection_key == (collection or "").casefold()
+        member = _hosts.c.collection_key == ((collection or "").casefold() or None)
         where = [] if collection is None else [member]
         with self._database.read() as connection:
             order = [_hosts.c.name_key]
