@@ -30,7 +30,7 @@ group = typer.Typer(help="Personal desktops and session hosts: list, set, remove
 
 Collection = Annotated[str, typer.Argument(help="Alias of the collection.")]
 Desktop = Annotated[str, typer.Argument(help="Name of the desktop or session host.")]
-User = Annotated[str, typer.Argument(help="The user, as DOMAIN\\NAME or NAME.")]
+Owner = Annotated[str, typer.Argument(metavar="USER", help="The user, as DOMAIN\\NAME or NAME.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -50,9 +50,9 @@ def list_assignments(
 
 
 @command(group, "set", opens=open_rdms)
-def assign(rdms: RdmsClient, collection: Collection, desktop: Desktop, user: User) -> Result:
+def assign(rdms: RdmsClient, collection: Collection, desktop: Desktop, owner: Owner) -> Result:
     """Assign a desktop to a user."""
-    _of(rdms, collection).add(desktop, *_split(user))
+    _of(rdms, collection).add(desktop, *_split(owner))
     return None
 
 
