@@ -30,7 +30,7 @@ def test_names_that_are_taken(name: str) -> None:
     ],
 )
 def test_names_that_are_refused(name: str) -> None:
-    with pytest.raises(InvalidParameter, match="^field: "):
+    with pytest.raises(InvalidParameter, match=r"^field: "):
         check_name(name, "field")
 
 
