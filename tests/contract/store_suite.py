@@ -162,7 +162,7 @@ class StoreSuite:
         collection = make_collection(
             description="Größe: 5 < 6",
             security_descriptor="O:WDG:WDD:ARP",
-            vm_farm_settings="<Farm />",
+            vm_farm_settings='<Farm><Metadata Name="SaveDelay" Value="0" /></Farm>',
             user_vhd_setting="<UVHDTemplateSetting />",
             icon=bytes(range(256)),
             show_in_portal=False,

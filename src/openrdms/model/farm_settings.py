@@ -7,7 +7,6 @@ are not known are left alone. UserVHDSetting is UVHDTemplateSetting/DiskSize.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from lxml import etree
 
@@ -31,20 +30,16 @@ _MAX_DELAY = 2**32 - 1
 _SHARE = re.compile(r"\\\\[^\\/]+(\\[^\\/]+)+\\?|(/[^/]+)+/?")
 
 
-@dataclass(frozen=True)
-class ProfileDisks:
-    """Where profile disks are. ``share`` is "" when they are not used."""
-
-    share: str = ""
-
-    @property
-    def share_key(self) -> str:
-        """The share as shares are compared."""
-        return self.share.rstrip("\\/").casefold()
+def fold_share(share: str) -> str:
+    """A share as shares are compared."""
+    return share.rstrip("\\/").casefold()
 
 
-def parse_settings(text: str) -> ProfileDisks:
-    """InvalidParameter unless clients can read the document: well formed, with a SaveDelay."""
+def find_share(text: str) -> str:
+    """Where VmFarmSettings puts profile disks, "" when it does not turn them on.
+
+    InvalidParameter unless clients can read the document: well formed, with a SaveDelay.
+    """
     farm = parse_xml(text, _SETTINGS, _MAX_DOCUMENT)
     if farm.tag != "Farm":
         raise InvalidParameter(_SETTINGS, "the root must be Farm")
@@ -52,15 +47,15 @@ def parse_settings(text: str) -> ProfileDisks:
     delay = values.get("SaveDelay", "")
     if not re.fullmatch("[0-9]{1,10}", delay) or int(delay) > _MAX_DELAY:
         raise InvalidParameter(_SETTINGS, f"SaveDelay {delay!r} is no number of milliseconds")
-    return _read_profile_disks(values)
+    return _read_share(values)
 
 
 def check_profile_disks(settings: str, disk: str | None) -> None:
     """InvalidParameter unless both documents are right and agree with each other."""
-    disks = parse_settings(settings)
+    share = find_share(settings)
     if disk is not None:
         _check_disk(disk)
-    elif disks.share:
+    elif share:
         raise InvalidParameter(_DISK, "is needed: VmFarmSettings turns profile disks on")
 
 
@@ -93,7 +88,7 @@ def _read_metadata(farm: etree._Element) -> dict[str, str]:
     return values
 
 
-def _read_profile_disks(values: dict[str, str]) -> ProfileDisks:
+def _read_share(values: dict[str, str]) -> str:
     enabled = values.get("UvhdProfRoamingEnabled", "false").lower()
     share = values.get("UvhdShareUrl", "")
     if enabled not in {"true", "false"}:
@@ -105,7 +100,7 @@ def _read_profile_disks(values: dict[str, str]) -> ProfileDisks:
         accept_policy(values.get("UvhdProfRoamingPolicy", ""))
     except ValueError as error:
         raise InvalidParameter(_SETTINGS, str(error)) from error
-    return ProfileDisks(share if enabled == "true" else "")
+    return share if enabled == "true" else ""
 
 
 def _check_policy(root: etree._Element) -> None:

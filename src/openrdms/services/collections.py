@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from openrdms import ports
-from openrdms.model import errors, farm_settings
+from openrdms.model import errors, farm_settings, sddl
 from openrdms.model.collection import (
     Collection,
     CollectionType,
@@ -17,14 +17,23 @@ from openrdms.model.collection import (
 )
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership
+from openrdms.model.property_keys import VIRTUAL_DESKTOP_COLLECTION
+from openrdms.model.publishing import check_icon
 from openrdms.services import desktops
 from openrdms.services.hosts import Hosts
 
+_MAX_NAME = 256
+_NOT_IN_ALIASES = frozenset("*?\":<>|\\/'")
+"""The rule of the aliases of applications (facts d)."""
+
 _ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
-    "collectionstate": lambda collection: int(collection.state),
-    "provisioningjobid": lambda collection: collection.job_guid,
+    "CollectionState": lambda collection: int(collection.state),
+    "ProvisioningJobId": lambda collection: collection.job_guid,
 }
 """Properties that are read from the collection itself (facts b.1) and never written."""
+
+_UNSET = {"ExportInProgress": ""}
+"""What keys have that were never set; the others are an error to read (facts 0.8, b.1)."""
 
 
 class Collections:
@@ -53,8 +62,7 @@ class Collections:
         """
         if collection.vm_farm_settings is None:
             collection = replace(collection, vm_farm_settings=farm_settings.DEFAULT)
-        _check(collection)
-        self._store.create_collection(collection)
+        self._store.create_collection(_accept(collection))
 
     def modify(self, alias: str, **changes: Any) -> None:
         """Change fields of model.collection.Collection by name.
@@ -64,9 +72,7 @@ class Collections:
         """
 
         def change(before: Collection) -> Collection:
-            after = replace(before, **changes)
-            _check_change(before, after)
-            return after
+            return _accept_change(before, replace(before, **changes))
 
         self._store.change_collection(alias, change)
 
@@ -114,14 +120,18 @@ class Collections:
     def find_property(self, alias: str, key: str) -> int | str | None:
         """The value of a property key, None when it was never set."""
         collection = self.get(alias)
-        read = _ROW_KEYS.get(_checked_key(key).casefold())
-        return read(collection) if read else self._store.get_property(alias, key)
+        known = VIRTUAL_DESKTOP_COLLECTION.find(key)
+        name = known.name if known else key
+        if name in _ROW_KEYS:
+            return _ROW_KEYS[name](collection)
+        value = self._store.get_property(alias, key)
+        return _UNSET.get(name) if value is None else value
 
     def set_property(self, alias: str, key: str, value: int | str) -> None:
-        """InvalidOperation for keys that this service writes itself."""
-        if _checked_key(key).casefold() in _ROW_KEYS:
-            raise errors.InvalidOperation(f"Key: {key} is read-only")
-        self._store.set_property(alias, key, value)
+        """InvalidParameter naming Key or Value; InvalidOperation for keys that we write."""
+        self.get(alias)
+        accepted = VIRTUAL_DESKTOP_COLLECTION.accept_change(key, value)
+        self._store.set_property(alias, key, accepted)
 
     def get_provisioning(self, alias: str) -> ProvisioningSettings:
         """What the collection's jobs have stored. NotFound before the first Create job."""
@@ -204,26 +214,39 @@ def _without_membership(record: Desktop | None) -> Desktop | None:
     return replace(record, collection="", user=None, user_domain=None)
 
 
-def _checked_key(key: str) -> str:
-    if not key:
-        raise errors.InvalidParameter("Key", "is empty")
-    return key
-
-
-def _check_change(before: Collection, after: Collection) -> None:
+def _accept_change(before: Collection, after: Collection) -> Collection:
     if before.is_managed != after.is_managed:
         raise errors.InvalidParameter("IsManaged", "cannot be changed")
     if before.type is not after.type and CollectionType.POOLED in (before.type, after.type):
         raise errors.InvalidParameter("Type", "changes between 2 and 3 only")
-    _check(after)
+    return _accept(after)
 
 
-def _check(collection: Collection) -> None:
-    for name, text in (("Alias", collection.alias), ("Name", collection.name)):
-        if not text or text != text.strip():
-            raise errors.InvalidParameter(name, "is empty or has blanks at an end")
+def _accept(collection: Collection) -> Collection:
+    """The collection as it is kept. InvalidParameter."""
+    _check_names(collection)
     if collection.is_user_admin and collection.type is CollectionType.POOLED:
         raise errors.InvalidParameter("IsUserAdmin", "is for personal collections only")
     if collection.vm_farm_settings is None:
         raise errors.InvalidParameter("VmFarmSettings", "cannot be removed")
     farm_settings.check_profile_disks(collection.vm_farm_settings, collection.user_vhd_setting)
+    check_icon(collection.icon)
+    if collection.security_descriptor is None:
+        return collection
+    try:
+        descriptor = sddl.normalise_groups(collection.security_descriptor)
+    except sddl.SddlError as error:
+        raise errors.InvalidParameter("SecurityDescriptor", str(error)) from error
+    return replace(collection, security_descriptor=descriptor)
+
+
+def _check_names(collection: Collection) -> None:
+    for field, text in (("Alias", collection.alias), ("Name", collection.name)):
+        if not text or text != text.strip():
+            raise errors.InvalidParameter(field, "is empty or has blanks at an end")
+        if len(text) > _MAX_NAME or not text.isprintable():
+            raise errors.InvalidParameter(field, f"is longer than {_MAX_NAME} or not printable")
+    # Clients paste it into WQL and into paths as it is (facts 0.6, a.3).
+    wrong = _NOT_IN_ALIASES.intersection(collection.alias)
+    if wrong:
+        raise errors.InvalidParameter("Alias", f"has {min(wrong)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from openrdms.model import errors, farm_settings
 from openrdms.model.collection import Collection, CollectionState, CollectionType, ReferenceDesktop
 from openrdms.model.host import Ownership, VmInfo
 from openrdms.model.job import Job, JobAction, JobDesktop
+from openrdms.model.publishing import MAX_ICON
+from openrdms.model.session_host import SessionCollection
 from openrdms.services.collections import Collections
 
 GUID = "{00000000-0000-0000-0000-00000000000A}"
@@ -61,7 +64,16 @@ def test_a_new_collection_gets_the_settings_that_clients_need(collections: Colle
         ("Alias", {"alias": ""}),
         ("Alias", {"alias": " farm"}),
         ("Name", {"name": "  "}),
+        ("Alias", {"alias": "it's"}),
+        ("Alias", {"alias": "a/b"}),
+        ("Alias", {"alias": "a" * 257}),
+        ("Name", {"name": "two\nlines"}),
         ("IsUserAdmin", {"is_user_admin": True}),
+        ("IconContents", {"icon": bytes(MAX_ICON + 1)}),
+        ("SecurityDescriptor", {"security_descriptor": ""}),
+        ("SecurityDescriptor", {"security_descriptor": "O:WDG:WDD:ARP"}),
+        ("SecurityDescriptor", {"security_descriptor": "O:WDG:WD"}),
+        ("SecurityDescriptor", {"security_descriptor": "D:(A;;GA;;;DU)"}),
         ("VmFarmSettings", {"vm_farm_settings": "<Farm>"}),
         ("VmFarmSettings", {"vm_farm_settings": "<Farm />"}),
         (
@@ -111,6 +123,73 @@ def test_modifying_checks_as_creating_does(collections: Collections) -> None:
         collections.modify("farm", vm_farm_settings=None)
     with pytest.raises(errors.NotFound):
         collections.modify("none", description="x")
+
+
+def test_a_descriptor_is_kept_with_full_sids(collections: Collections) -> None:
+    collections.create(make(security_descriptor="O:WDG:WDD:ARP(A;CIOI;CCLCSWLORCGR;;;BU)"))
+    kept = "O:WDG:WDD:ARP(A;CIOI;CCLCSWLORCGR;;;S-1-5-32-545)"
+    assert collections.get("farm").security_descriptor == kept
+    collections.modify("farm", security_descriptor=None)
+    assert collections.get("farm").security_descriptor is None
+
+
+def with_profile_disks(share: str) -> dict[str, Any]:
+    settings = (
+        '<Farm><Metadata Name="SaveDelay" Value="1" />'
+        '<Metadata Name="UvhdProfRoamingEnabled" Value="True" />'
+        f'<Metadata Name="UvhdShareUrl" Value="{share}" /></Farm>'
+    )
+    disk = "<UVHDTemplateSetting><DiskSize>42949672960</DiskSize></UVHDTemplateSetting>"
+    return {"vm_farm_settings": settings, "user_vhd_setting": disk}
+
+
+def test_a_share_has_the_profile_disks_of_one_collection(
+    place: SmallDeployment, collections: Collections
+) -> None:
+    collections.create(make(**with_profile_disks(r"\\files\Profiles")))
+    taken = with_profile_disks("\\\\FILES\\profiles\\")
+    with pytest.raises(errors.AlreadyExists, match="farm"):
+        collections.create(make(alias="other", name="Other", **taken))
+    collections.create(make(alias="other", name="Other"))
+    with pytest.raises(errors.AlreadyExists, match="farm"):
+        collections.modify("other", **taken)
+    place.store.create_session_collection(SessionCollection("rdsh", "Session hosts"))
+    with pytest.raises(errors.AlreadyExists, match="farm"):
+        place.store.set_session_collection_value("rdsh", "UserVHDShare", r"\\files\profiles")
+    collections.modify("farm", **with_profile_disks("/srv/profiles"))
+    place.store.set_session_collection_value("rdsh", "UserVHDShare", r"\\files\profiles")
+    with pytest.raises(errors.AlreadyExists, match="rdsh"):
+        collections.modify("other", **taken)
+    collections.modify("farm", vm_farm_settings=farm_settings.DEFAULT)
+    collections.modify("other", **with_profile_disks("/srv/profiles"))
+
+
+def test_names_are_unique_over_collections_of_both_kinds(
+    place: SmallDeployment, collections: Collections
+) -> None:
+    place.store.create_session_collection(SessionCollection("rdsh", "Session hosts"))
+    with pytest.raises(errors.AlreadyExists, match="Alias"):
+        collections.create(make(alias="RDSH"))
+    with pytest.raises(errors.AlreadyExists, match="Name"):
+        collections.create(make(name="session HOSTS"))
+    collections.create(make())
+    with pytest.raises(errors.AlreadyExists, match="Name"):
+        collections.modify("farm", name="Session Hosts")
+    with pytest.raises(errors.AlreadyExists, match="Name"):
+        place.store.create_session_collection(SessionCollection("other", "the FARM"))
+    place.store.delete_session_collection("rdsh")
+    collections.modify("farm", name="Session Hosts")
+
+
+def test_changes_made_at_once_are_all_kept(collections: Collections) -> None:
+    collections.create(make())
+    changes = [{"description": "new"}, {"show_in_portal": False}, {"name": "Renamed"}]
+    with ThreadPoolExecutor() as pool:
+        for _ in range(10):
+            for change in changes:
+                pool.submit(collections.modify, "farm", **change)
+    found = collections.get("farm")
+    assert (found.description, found.show_in_portal, found.name) == ("new", False, "Renamed")
 
 
 # membership
@@ -264,13 +343,46 @@ def test_what_only_the_service_writes(collections: Collections, key: str) -> Non
 
 def test_other_keys_are_kept_as_given(collections: Collections) -> None:
     collections.create(make())
-    assert collections.find_property("farm", "ExportInProgress") is None
-    collections.set_property("farm", "ExportInProgress", "")
-    assert collections.find_property("farm", "ExportInProgress") == ""
+    assert collections.find_property("farm", "Unheard of") is None
+    for value in ("", "some text", 7):
+        collections.set_property("farm", "Unheard of", value)
+        assert collections.find_property("farm", "UNHEARD OF") == value
     with pytest.raises(errors.InvalidParameter, match="Key"):
         collections.set_property("farm", "", 1)
     with pytest.raises(errors.NotFound):
+        collections.set_property("none", "Unheard of", 1)
+
+
+def test_no_export_is_in_progress_until_a_client_says_so(collections: Collections) -> None:
+    collections.create(make())
+    assert collections.find_property("farm", "exportinprogress") == ""
+    collections.set_property("farm", "ExportInProgress", "gold")
+    assert collections.find_property("farm", "ExportInProgress") == "gold"
+    assert collections.find_property("farm", "MaxMonitors") is None
+    with pytest.raises(errors.NotFound):
         collections.find_property("none", "ExportInProgress")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "field"),
+    [
+        ("MaxMonitors", "2", "Key"),
+        ("exportinprogress", 1, "Key"),
+        ("maxmonitors", 0, "Value"),
+        ("MaxMonitors", 17, "Value"),
+        ("DeviceRedirectionOptions", 512, "Value"),
+        ("RedirectClientPrinter", -1, "Value"),
+    ],
+)
+def test_known_keys_take_what_they_are_for(
+    collections: Collections, key: str, value: int | str, field: str
+) -> None:
+    collections.create(make())
+    before = collections.find_property("farm", key)
+    with pytest.raises(errors.InvalidParameter) as refused:
+        collections.set_property("farm", key, value)
+    assert refused.value.field == field
+    assert collections.find_property("farm", key) == before
 
 
 def test_reference_and_provisioning_settings(collections: Collections) -> None:

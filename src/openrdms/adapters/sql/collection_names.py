@@ -1,7 +1,8 @@
-"""Aliases and names of collections, of desktops and of sessions: unique over both kinds.
+"""What is unique over all collections, of desktops and of sessions: aliases, names, shares.
 
 Clients tell published farms of both kinds apart by alias alone (facts a.2, a.7), and refuse a
-name that either kind has. Rows that belong to a collection of whichever kind hang on these.
+name, or a share for profile disks, that a collection of either kind has (facts d). Rows that
+belong to a collection of whichever kind hang on these.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import schema
 from openrdms.model import errors
 from openrdms.model.collection import CollectionKind
+from openrdms.model.farm_settings import fold_share
 
 names = sa.Table(
     "collection_names",
@@ -19,7 +21,9 @@ names = sa.Table(
     schema.text_column("name_key"),
     schema.text_column("alias"),
     schema.member_column("kind", CollectionKind),
+    schema.text_column("share_key", null=True),
     sa.UniqueConstraint("name_key"),
+    sa.UniqueConstraint("share_key"),
 )
 
 
@@ -36,6 +40,20 @@ def rename(connection: sa.Connection, alias: str, name: str) -> None:
     """Exchange the name of that collection. AlreadyExists when another has it."""
     _check_name(connection, alias, name)
     connection.execute(sa.update(names).where(_is(alias)).values(name_key=name.casefold()))
+
+
+def claim_share(connection: sa.Connection, alias: str, share: str) -> None:
+    """Take the share for that collection's profile disks instead of the one it has, "" for none.
+
+    AlreadyExists when another collection has it.
+    """
+    key = fold_share(share) or None
+    if key is not None:
+        taken = sa.select(names.c.alias).where(names.c.share_key == key, ~_is(alias))
+        other = connection.execute(taken).scalar()
+        if other is not None:
+            raise errors.AlreadyExists(f"{share} has the profile disks of collection {other!r}")
+    connection.execute(sa.update(names).where(_is(alias)).values(share_key=key))
 
 
 def release_names(connection: sa.Connection, alias: str) -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
-from openrdms.adapters.sql.collection_names import claim_names, release_names, rename
+from openrdms.adapters.sql.collection_names import claim_names, claim_share, release_names, rename
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.feed import refresh_feed
 from openrdms.adapters.sql.publishing_tables import applications
@@ -16,9 +16,11 @@ from openrdms.model import errors
 from openrdms.model.collection import (
     Collection,
     CollectionKind,
+    CollectionState,
     ProvisioningSettings,
     ReferenceDesktop,
 )
+from openrdms.model.farm_settings import find_share
 
 _collections = schema.collections
 _settings = schema.provisioning_settings
@@ -43,6 +45,7 @@ class CollectionRecords:
     def create_collection(self, collection: Collection) -> None:
         with self._database.write() as connection:
             claim_names(connection, CollectionKind.DESKTOPS, collection.alias, collection.name)
+            _claim_share(connection, collection)
             connection.execute(sa.insert(_collections).values(_render(collection)))
             refresh_feed(connection, collection.alias)
 
@@ -54,6 +57,7 @@ class CollectionRecords:
             if changed.show_in_portal and not before.show_in_portal:
                 _check_unpublished(connection, alias)
             rename(connection, alias, changed.name)
+            _claim_share(connection, changed)
             values = {key: value for key, value in _render(changed).items() if key not in kept}
             connection.execute(sa.update(_collections).where(_is(alias)).values(values))
             refresh_feed(connection, alias)
@@ -61,7 +65,7 @@ class CollectionRecords:
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:
             collection = get_collection(connection, alias)
-            _check_idle(connection, alias)
+            _check_idle(connection, collection)
             if collection.is_managed:
                 _check_empty(connection, alias)
             _release_members(connection, alias)
@@ -161,7 +165,10 @@ def _render(collection: Collection) -> dict[str, object]:
     )
 
 
-def _check_idle(connection: sa.Connection, alias: str) -> None:
+def _check_idle(connection: sa.Connection, collection: Collection) -> None:
+    alias = collection.alias
+    if collection.state is CollectionState.UPDATE_SCHEDULED:
+        raise errors.InvalidOperation(f"an update of {alias!r} is scheduled: cancel it first")
     jobs = schema.jobs.c
     running = sa.select(jobs.guid).where(
         jobs.collection_key == alias.casefold(), jobs.ended.is_(None), jobs.action != "Prep"
@@ -169,6 +176,11 @@ def _check_idle(connection: sa.Connection, alias: str) -> None:
     guid = connection.execute(running).scalar()
     if guid:
         raise errors.InvalidOperation(f"job {guid} of collection {alias!r} is running")
+
+
+def _claim_share(connection: sa.Connection, collection: Collection) -> None:
+    settings = collection.vm_farm_settings
+    claim_share(connection, collection.alias, find_share(settings) if settings else "")
 
 
 def _check_unpublished(connection: sa.Connection, alias: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, session_tables
-from openrdms.adapters.sql.collection_names import claim_names, release_names, rename
+from openrdms.adapters.sql.collection_names import claim_names, claim_share, release_names, rename
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.feed import refresh_feed
 from openrdms.adapters.sql.values import drop_value, find_value, put_value
@@ -19,6 +19,7 @@ _collections = session_tables.collections
 _values = session_tables.collection_values
 _pairs = session_tables.pairs
 _hosts = session_tables.hosts
+_SHARE_KEY = "uservhdshare"
 
 
 class SessionCollectionRecords:
@@ -66,6 +67,8 @@ class SessionCollectionRecords:
     def set_session_collection_value(self, alias: str, key: str, value: int | str) -> None:
         with self._database.write() as connection:
             get_session_collection(connection, alias)
+            if key.casefold() == _SHARE_KEY and isinstance(value, str):
+                claim_share(connection, alias, value)
             put_value(connection, _values, value, collection_key=alias, key=key)
             refresh_feed(connection, alias)
 

@@ -34,8 +34,10 @@ def _create_collection_names() -> None:
             sa.CheckConstraint("kind IN ('desktops', 'sessions')", name="kind"),
             nullable=False,
         ),
+        sa.Column("share_key", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("alias_key", name=op.f("collection_names_key")),
         sa.UniqueConstraint("name_key", name=op.f("collection_names_name_key")),
+        sa.UniqueConstraint("share_key", name=op.f("collection_names_share_key")),
     )
 
 
