@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from openrdms.cim.xmltext import escape
 from openrdms.frontends import xml_input
@@ -92,15 +93,16 @@ class Message:
         """Raises Fault for anything that is not a SOAP 1.2 envelope within the limits."""
         root = _parse(data)
         self.body = _first_child(root.find(f"{{{names.SOAP}}}Body"))
-        header = root.find(f"{{{names.SOAP}}}Header")
-        self._headers = [] if header is None else list(header)
+        self._headers: dict[str, list[Element]] = {}
+        for element in root.iterfind(f"{{{names.SOAP}}}Header/*"):
+            self._headers.setdefault(str(element.tag), []).append(element)
         self.echo = Echo(
             self._peek(names.ADDRESSING, "MessageID"), self._peek(names.MS_WSMAN, "OperationID")
         )
 
     def read(self) -> Request:
         """Check the headers; raises the Fault that DSP0226 wants for the first that is wrong."""
-        for element in self._headers:
+        for element in chain.from_iterable(self._headers.values()):
             if is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
                 _require_known(element)
         self._check_reply_to()
@@ -120,15 +122,16 @@ class Message:
         )
 
     def _find(self, namespace: str, name: str) -> Element | None:
-        tag = f"{{{namespace}}}{name}"
-        found = [element for element in self._headers if element.tag == tag]
+        found = self._headers.get(f"{{{namespace}}}{name}")
+        if found is None:
+            return None
         if len(found) > 1:
             raise Fault(faults.INVALID_HEADER, f"the header {name} is given twice")
-        return found[0] if found else None
+        return found[0]
 
     def _peek(self, namespace: str, name: str) -> str:
-        tag = f"{{{namespace}}}{name}"
-        return next((item.text or "" for item in self._headers if item.tag == tag), "")
+        found = self._headers.get(f"{{{namespace}}}{name}")
+        return found[0].text or "" if found else ""
 
     def _require(self, namespace: str, name: str) -> str:
         element = self._find(namespace, name)
@@ -246,7 +249,7 @@ def _address(element: Element) -> str:
 
 
 def is_true(text: str | None) -> bool:
-    return (text or "").strip().lower() in ("true", "1")
+    return text is not None and text.strip().lower() in ("true", "1")
 
 
 def _require_known(element: Element) -> None:
