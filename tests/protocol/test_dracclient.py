@@ -1,4 +1,4 @@
-"""python-dracclient: sends no Content-Type, insists on MessageID, pulls until a context is empty."""
+"""python-dracclient: no Content-Type, mandatory MessageID, pulls while there is a context."""
 
 from collections.abc import Iterator
 from typing import Any
