@@ -6,6 +6,7 @@ import io
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
 
 import pywbem
@@ -34,11 +35,13 @@ class _Adapter(BaseAdapter):
 
     def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]
         body = request.body or b""
+        headers = {name.lower(): str(value) for name, value in request.headers.items()}
+        headers["host"] = urlsplit(str(request.url)).netloc
         reply = self._server.handle(
             self._caller,
             HttpRequest(
                 request.path_url,
-                {name.lower(): str(value) for name, value in request.headers.items()},
+                headers,
                 body.encode() if isinstance(body, str) else body,
             ),
         )
