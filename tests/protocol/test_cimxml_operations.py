@@ -481,12 +481,12 @@ class TestDeclarations:
         assert len(names) == 13
         assert rdms.EnumerateClassNames(DeepInheritance=True) == names
         assert [item.classname for item in rdms.EnumerateClasses()] == names
-        assert rdms.EnumerateClassNames(names[0]) == []
-        assert rdms.EnumerateClasses(names[0]) == []
+        assert rdms.EnumerateClassNames(ClassName=names[0]) == []
+        assert rdms.EnumerateClasses(ClassName=names[0]) == []
         with refused(CimStatus.INVALID_CLASS):
-            rdms.EnumerateClassNames("Win32_Nothing")
+            rdms.EnumerateClassNames(ClassName="Win32_Nothing")
         with refused(CimStatus.INVALID_CLASS):
-            rdms.EnumerateClasses("Win32_Nothing")
+            rdms.EnumerateClasses(ClassName="Win32_Nothing")
 
     def test_a_class(self, rdms: Connection) -> None:
         found = rdms.GetClass("win32_rdmsvirtualdesktop", IncludeClassOrigin=True)
