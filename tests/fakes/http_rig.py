@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,34 @@ from pypsrp.wsman import WSMan
 from fakes.guards import OpenGuard
 from fakes.widgets import SCHEMA, Widgets
 from openrdms.adapters import sql
+from openrdms.cim.guard import Operation
 from openrdms.cim.object_manager import Namespaces, ObjectManager
+from openrdms.cim.provider import Caller
 from openrdms.config import ChannelBinding
 from openrdms.frontends import http
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.frontends.wsman.service import Service
 from openrdms.model.account import Role
 from openrdms.security import certificate
-from openrdms.security.accounts import Accounts
+from openrdms.security.accounts import Accounts, Change
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 
 PASSWORD = "s\u00e4cret:with colon"
-"""Of every account here."""
+"""Of accounts that a test makes no other for."""
+
+
+class RememberingGuard(OpenGuard):
+    """Keeps the callers themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.callers: list[Caller] = []
+
+    @contextmanager
+    def watch(self, caller: Caller, operation: Operation) -> Iterator[OpenGuard]:
+        self.callers.append(caller)
+        yield self
 
 
 class HttpRig:
@@ -46,7 +63,8 @@ class HttpRig:
         self.accounts = Accounts(self._store, place / "nt-hashes", lambda: datetime.now(UTC))
         self.accounts.add("admin", Role.ADMINISTRATOR, password=PASSWORD)
         self.certificate = certificate.ensure(place / "tls", "broker.test")
-        manager = ObjectManager(SCHEMA, {"Test_Widget": widgets}, OpenGuard())
+        self.guard = RememberingGuard()
+        manager = ObjectManager(SCHEMA, {"Test_Widget": widgets}, self.guard)
         self.server = WsmanServer(Service(Namespaces([manager]), "1.2.3"))
         self.authentication = http.Authentication(
             self.accounts,
@@ -59,6 +77,11 @@ class HttpRig:
         self.listeners = http.Listeners([endpoint], self.authentication, self.certificate)
         ((self.http_url, self.https_url),) = self.listeners.urls
         self.listeners.start()
+
+    def add_ntlm_account(self, name: str, password: str = PASSWORD) -> None:
+        """An administrator who may use NTLM."""
+        self.accounts.add(name, Role.ADMINISTRATOR)
+        self.accounts.change(name, Change(password=password, ntlm=True))
 
     def stop(self) -> None:
         self.listeners.stop()

@@ -41,8 +41,11 @@ class Connection:
     ``expire``; ``closed`` tells that the socket is of no more use.
     """
 
-    def __init__(self, sock: Socket, session: Session, paths: tuple[str, ...]) -> None:
+    def __init__(
+        self, sock: Socket, address: str, session: Session, paths: tuple[str, ...]
+    ) -> None:
         self.socket = sock
+        self.address = address
         self.fileno = sock.fileno()
         self.interest = select.EPOLLIN
         self.deadline = time.monotonic() + HEAD_SECONDS

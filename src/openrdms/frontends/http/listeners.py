@@ -68,7 +68,7 @@ class Listeners:
     def _make_plain(self, server: ProtocolServer) -> Accept:
         def accept(client: socket.socket, address: str) -> Connection:
             session = Session(self._authentication, server, address, None)
-            return Connection(client, session, server.paths)
+            return Connection(client, address, session, server.paths)
 
         return accept
 
@@ -78,7 +78,7 @@ class Listeners:
                 client, server_side=True, do_handshake_on_connect=False
             )
             session = Session(self._authentication, server, address, self._end_point)
-            return Connection(secure, session, server.paths)
+            return Connection(secure, address, session, server.paths)
 
         return accept
 

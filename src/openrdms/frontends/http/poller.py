@@ -21,6 +21,8 @@ from collections.abc import Callable
 from openrdms.frontends.http.connection import Connection
 
 CONNECTIONS = 1000
+CONNECTIONS_OF_ADDRESS = 256
+"""At once, in all and of one client, so that one cannot take the place of all others."""
 PATIENCE_SECONDS = 0.005
 """How long a call may keep the leader: at least once, at most twice this."""
 QUIET_TURNS = 200
@@ -70,7 +72,9 @@ class Poller:
         self._spawn(self._watch)
 
     def stop(self, seconds: float) -> None:
-        """Accept no more, let requests under way finish for some seconds, close all."""
+        """Accept no more, let requests under way finish for some seconds, close all. Repeatable."""
+        if self._ended:
+            return
         with self._lock:
             listening, self._listening = self._listening, {}
             for sock, _ in listening.values():
@@ -79,10 +83,15 @@ class Poller:
         deadline = time.monotonic() + seconds
         while (self._away or self._busy) and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._ended = True
+        with self._lock:
+            self._ended = True
+            for _ in range(self._reserve):
+                self._terms.put(self._term)
         os.eventfd_write(self._wake, 1)
         self._rouse.set()
-        self._finished.wait(1.0)
+        if self._finished.wait(1.0):
+            self._epoll.close()
+            os.close(self._wake)
 
     def _spawn(self, target: Callable[..., None], *arguments: int) -> None:
         threading.Thread(target=target, args=arguments, name="http", daemon=True).start()
@@ -92,7 +101,7 @@ class Poller:
         while not self._ended:
             self._lead(term)
             with self._lock:
-                if self._reserve >= MAX_RESERVE:
+                if self._ended or self._reserve >= MAX_RESERVE:
                     return
                 self._reserve += 1
             term = self._terms.get()
@@ -156,7 +165,7 @@ class Poller:
             client, peer = sock.accept()
         except OSError:  # it has gone again, or there are no more descriptors
             return
-        if len(self._connections) >= CONNECTIONS:
+        if self._is_full(peer[0]):
             client.close()
             return
         client.settimeout(0)
@@ -164,6 +173,11 @@ class Poller:
         connection = accept(client, peer[0])
         self._connections[connection.fileno] = connection
         self._epoll.register(connection.fileno, connection.interest)
+
+    def _is_full(self, address: str) -> bool:
+        known = self._connections.values()
+        of_address = sum(connection.address == address for connection in known)
+        return of_address >= CONNECTIONS_OF_ADDRESS or len(known) >= CONNECTIONS
 
     def _sweep(self) -> bool:
         """Call those whose deadline passed; False when this thread lost the lead meanwhile."""
