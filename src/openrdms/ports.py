@@ -35,6 +35,8 @@ from openrdms.model.host import (
 )
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
+from openrdms.model.node import Node
+from openrdms.model.patch import Patch
 from openrdms.model.publishing import Application, FileType, Resource
 from openrdms.model.session import SessionKey
 from openrdms.model.session_host import ServerState, SessionCollection, SessionHost
@@ -383,11 +385,52 @@ class SettingStore(Protocol):
 
 
 class NodeStore(Protocol):
-    """Servers that were joined."""
+    """Servers that were joined, and what was changed of others (model.node)."""
+
+    def list_nodes(self) -> list[Node]:
+        """Records, in order of name."""
+
+    def join_node(self, node: Node) -> None:
+        """AlreadyExists when a node of that name has joined, or another one has that SID."""
+
+    def change_node(self, default: Node, change: Callable[[Node], Node | None]) -> None:
+        """Replace the record, or ``default`` while there is none, by what ``change`` makes of it.
+
+        None removes the record. ``change`` must be quick and may not use the store; what it
+        raises leaves all as it was. InvalidOperation when the node is to take desktops no more
+        and has some on record, or in the plan of a running job.
+        """
 
 
 class PatchStore(Protocol):
-    """Patches scheduled for a collection."""
+    """Patches scheduled for a collection: the last one of each, as long as the collection is."""
+
+    def schedule_patch(self, patch: Patch) -> None:
+        """Keep it in the place of an earlier one, and the collection in UPDATE_SCHEDULED.
+
+        InvalidOperation unless the collection's state is in IDLE_STATES; NotFound without it.
+        """
+
+    def find_patch(self, collection: str) -> Patch | None: ...
+    def find_patch_of_job(self, guid: str) -> Patch | None: ...
+    def next_patch(self) -> Patch | None:
+        """The one that is to start first, of those that wait."""
+
+    def start_patch(self, job: Job) -> bool:
+        """Accept the job of the patch that has its guid, in one transaction with both states.
+
+        False, and nothing written, when the patch waits no more; True when that job was
+        accepted before.
+        """
+
+    def cancel_patch(self, collection: str, now: datetime) -> Patch:
+        """Cancel it, if it still waits, and the collection's state with it; as it is then.
+
+        InvalidOperation when nothing was ever scheduled.
+        """
+
+    def fail_patch(self, guid: str, error: str, now: datetime) -> bool:
+        """Say why it could become no job; False when it waits no more."""
 
 
 class Store(
@@ -495,6 +538,7 @@ class Store(
         ``next_index`` advances the collection's NameStartIndex. AlreadyExists when a name means
         another VM on record or is in work by another running job, be it as the VM that a Prep
         job copies (options ``host`` and ``vm``); nor may this job copy one in work.
+        InvalidOperation names a host that has left the deployment.
         """
 
     def list_job_desktops(self, guid: str) -> list[JobDesktop]:

@@ -22,7 +22,7 @@ class CollectionType(IntEnum):
 
 
 class CollectionState(IntEnum):
-    """CollectionState key (facts c.4). 9 is unused; 6 and 13 are never stored yet."""
+    """CollectionState key (facts c.4). 9 is unused, 13 is the client's own."""
 
     UNKNOWN = 0
     POOL_CREATED = 1

@@ -109,9 +109,10 @@ class VmEvent:
 
 @dataclass(frozen=True)
 class Leftover:
-    """A thing of ours found on a host: ``kind`` is vm, disk, snapshot, saved, nvram, socket or process.
+    """A thing of ours found on a host.
 
-    ``vm`` is the VM it belongs to by its name or metadata, "" when that cannot be told.
+    ``kind`` is vm, disk, snapshot, saved, nvram, socket or process; ``vm`` is the VM it belongs
+    to by its name or metadata, "" when that cannot be told.
     """
 
     kind: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import collections, rows, schema
 from openrdms.adapters.sql import desktops as desktop_records
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
 from openrdms.model.collection import IDLE_STATES, CollectionState, ProvisioningSettings
 from openrdms.model.desktop import Desktop
@@ -28,18 +29,17 @@ class JobRecords:
 
     def accept_job(self, job: Job, settings: ProvisioningSettings | None = None) -> None:
         with self._database.write() as connection:
-            if _find(connection, job.guid):
+            if find_job(connection, job.guid):
                 return
             if job.action is not JobAction.PREP:
-                _claim_collection(connection, job)
+                claim_collection(connection, job, IDLE_STATES)
             if settings:
                 collections.set_provisioning(connection, job.collection, settings)
-            row = rows.render_row(job, collection_key=job.collection.casefold())
-            connection.execute(sa.insert(_jobs).values(row))
+            insert_job(connection, job)
 
     def find_job(self, guid: str) -> Job | None:
         with self._database.read() as connection:
-            return _find(connection, guid)
+            return find_job(connection, guid)
 
     def list_jobs(self, *, running: bool, collection: str | None = None) -> list[Job]:
         where: list[sa.ColumnElement[bool]] = [(_jobs.c.ended.is_(None)) == running]
@@ -93,6 +93,7 @@ class JobRecords:
             planned = _list_desktops(connection, guid)
             if planned:
                 return planned
+            check_hosts(connection, (desktop.host for desktop in desktops))
             _check_names(connection, desktops)
             _put_desktops(connection, desktops)
             if next_index is not None:
@@ -122,12 +123,12 @@ class JobRecords:
             desktop_records.delete_desktops(connection, dropped)
 
 
-def _find(connection: sa.Connection, guid: str) -> Job | None:
+def find_job(connection: sa.Connection, guid: str) -> Job | None:
     return rows.find_record(connection, Job, _jobs, _jobs.c.guid == guid)
 
 
 def _get(connection: sa.Connection, guid: str) -> Job:
-    job = _find(connection, guid)
+    job = find_job(connection, guid)
     if job is None:
         raise errors.NotFound(f"there is no job {guid}")
     return job
@@ -177,12 +178,20 @@ def _copied_vm(job: Job) -> tuple[str, str]:
     return str(job.options.get("host", "")).casefold(), str(job.options.get("vm", "")).casefold()
 
 
-def _claim_collection(connection: sa.Connection, job: Job) -> None:
+def insert_job(connection: sa.Connection, job: Job) -> None:
+    row = rows.render_row(job, collection_key=job.collection.casefold())
+    connection.execute(sa.insert(_jobs).values(row))
+
+
+def claim_collection(
+    connection: sa.Connection, job: Job, states: Collection[CollectionState]
+) -> None:
+    """Make the job the latest of its collection, which must be in one of these states."""
     claimed = connection.execute(
         sa.update(_collections)
         .where(
             _collections.c.alias_key == job.collection.casefold(),
-            _collections.c.state.in_(IDLE_STATES),
+            _collections.c.state.in_(states),
         )
         .values(state=job.state, job_guid=job.guid)
     )
