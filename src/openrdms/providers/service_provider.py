@@ -1,23 +1,15 @@
-"""A CIM class bound to services: names to nouns in subclasses, errors and the log here."""
+"""A CIM class bound to services: names to nouns in subclasses and errors here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from openrdms.cim.provider import Caller, MethodResult, Provider
-from openrdms.cim.types import CimInstance, CimScalar, CimValue
+from openrdms.cim.types import CimInstance, CimScalar
 from openrdms.model import errors
 from openrdms.providers.errors import faults, refuse
 from openrdms.providers.values import Values
-
-_READS = ("Get", "ProvisioningEnumerateJobs", "ProvisioningJobGetReport")
-_LOGGED = frozenset({"VMName", "VMHostName", "JobGuid", "Key", "UserName", "UserDomain", "VMState"})
-"""Parameters that say what a call was about. Others may hold secrets or whole documents."""
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,19 +69,15 @@ class ServiceProvider(Provider):
 
     def create(self, caller: Caller, properties: Values) -> Values:
         with faults():
-            keys = self.do_create(properties)
-        self._record(caller, "created", keys=dict(keys))
-        return keys
+            return self.do_create(properties)
 
     def modify(self, caller: Caller, keys: Values, changes: Values) -> None:
         with faults():
             self.do_modify(keys, changes)
-        self._record(caller, "modified", keys=dict(keys), properties=sorted(changes))
 
     def delete(self, caller: Caller, keys: Values) -> None:
         with faults():
             self.do_delete(keys)
-        self._record(caller, "deleted", keys=dict(keys))
 
     def invoke(
         self, caller: Caller, method: str, keys: Values | None, parameters: Values
@@ -101,21 +89,9 @@ class ServiceProvider(Provider):
         try:
             if carry_out is None:
                 raise self._not_supported(method)
-            result = MethodResult(outputs=carry_out(Call(keys or {}, parameters)) or {})
+            return MethodResult(outputs=carry_out(Call(keys or {}, parameters)) or {})
         except errors.RdmsError as error:
-            result = refuse(error)
-        if not method.startswith(_READS):
-            values = {**parameters, **result.outputs}
-            about = {name: value for name, value in values.items() if name in _LOGGED}
-            outcome = {"result": result.return_value, "reason": result.reason}
-            self._record(caller, method, keys=dict(keys or {}), **about, **outcome)
-        return result
-
-    def _record(self, caller: Caller, what: str, **about: CimValue | object) -> None:
-        """Tell the log who changed what."""
-        _log.info(
-            what, cim_class=self.cim_class, caller=caller.name, address=caller.address, **about
-        )
+            return refuse(error)
 
     def _not_supported(self, what: str) -> errors.NotSupported:
         return errors.NotSupported(f"{self.cim_class}: {what} is not supported")
