@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import ssl
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,6 +17,7 @@ from conftest import ServiceFactory
 from live.service import PASSWORD, Service
 from openrdms import cli
 from openrdms.adapters import simulator
+from openrdms.security import certificate
 
 pytestmark = pytest.mark.timeout(120)
 HOST = "host1.sim.local"
@@ -148,7 +152,7 @@ def test_personal_desktops_are_exported_and_imported(
     rdms("assignment", "set", personal, "own-2", r"CORP\bob")
     file = tmp_path / "own.csv"
     assert rdms("assignment", "export", personal, str(file))["assignments"] == 2
-    assert list(csv.reader(file.open())) == [
+    assert list(csv.reader(file.read_text().splitlines())) == [
         ["VirtualDesktopName", "User"],
         ["own-1", r"CORP\ann"],
         ["own-2", r"CORP\bob"],
@@ -171,7 +175,7 @@ def test_session_hosts_of_users_are_exported_and_imported(rdms: Rdms, tmp_path: 
     rdms("assignment", "set", "Mine", servers[0], r"CORP\ann")
     file = tmp_path / "mine.csv"
     rdms("assignment", "export", "Mine", str(file))
-    assert list(csv.reader(file.open())) == [
+    assert list(csv.reader(file.read_text().splitlines())) == [
         ["CollectionName", "DesktopName", "User"],
         ["Mine", servers[0], r"CORP\ann"],
     ]
@@ -203,3 +207,31 @@ def test_an_application_and_its_file_types(rdms: Rdms, personal: str) -> None:
     rdms("application", "synchronise", "--collection", personal)
     rdms("application", "remove", personal, "mousepad")
     assert rdms("application", "file-types") == []
+
+
+def test_the_certificate_is_shown_made_anew_and_replaced(
+    rdms: Rdms, service: Service, tmp_path: Path
+) -> None:
+    before = rdms("certificate", "show")
+    assert {"localhost", "127.0.0.1"} <= set(before["names"])
+    own = tmp_path / "own"
+    made = certificate.ensure(own, "rds.corp.example")
+    imported = rdms(
+        *("certificate", "import", "--certificate", str(made.certificate), "--key", str(made.key)),
+    )
+    assert "rds.corp.example" in imported["names"]
+    assert imported["sha256"] != before["sha256"]
+    key = str(service.state_dir / "admin-password")
+    foreign = certificate.ensure(tmp_path / "other", "other.example").key
+    for wrong in (key, str(foreign)):
+        refused = rdms.run(
+            *("certificate", "import", "--certificate", str(made.certificate), "--key", wrong)
+        )
+        assert (refused.exit_code, "key" in refused.stderr) == (1, True)
+    assert rdms("certificate", "show") == imported
+    again = rdms("certificate", "create", "desk.corp.example")
+    assert "desk.corp.example" in again["names"]
+    service.restart()
+    address = urlsplit(service.ready["wsman_https"])
+    served = ssl.get_server_certificate((address.hostname or "", address.port or 0))
+    assert sha256(ssl.PEM_cert_to_DER_cert(served)).hexdigest() == again["sha256"].replace(":", "")

@@ -1,4 +1,4 @@
-"""How user, image, host and audit reach what they work on: through a running service, or themselves."""
+"""How commands reach a state directory: through the service that runs on it, or themselves."""
 
 from __future__ import annotations
 

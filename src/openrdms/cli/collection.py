@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openrdms.cli import collection_settings
+from openrdms.cli import access, collection_settings
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, submit, wait_for
@@ -46,6 +46,7 @@ Continue = Annotated[bool, typer.Option("--continue-on-error", help="Go on when 
 def register(app: typer.Typer) -> None:
     """Add the group to the ``rdms`` command."""
     collection_settings.add_commands(group)
+    access.add_commands(group)
     app.add_typer(group, name="collection")
 
 
@@ -78,6 +79,8 @@ def create(
     kind: Annotated[str, typer.Option("--type", help=", ".join(_TYPES))] = "pooled",
     description: Annotated[str, typer.Option(help="For administrators.")] = "",
     domain: Annotated[str, typer.Option(help="Domain that desktops are meant for.")] = "",
+    user_group: access.UserGroups = None,
+    state_dir: access.StateDir = None,
     start: Annotated[
         bool, typer.Option("--start/--no-start", help="Leave the desktops defined and off.")
     ] = True,
@@ -104,6 +107,7 @@ def create(
         "Type": int(_collection_type(kind)),
         "IsManaged": True,
         "CollectionDescription": description or None,
+        "SecurityDescriptor": access.make_descriptor(user_group, state_dir) if user_group else None,
         "ShowInPortal": True,
         "IsHA": False,
         "IsUserAdmin": False,

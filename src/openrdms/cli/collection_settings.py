@@ -9,7 +9,7 @@ import typer
 from lxml import etree
 
 from openrdms.cim.types import CimValue
-from openrdms.cli import property_options
+from openrdms.cli import access, property_options
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Result
@@ -64,6 +64,8 @@ def change(
     user_admin: Annotated[bool | None, typer.Option(help="Users administer theirs.")] = None,
     rollback: Annotated[bool | None, typer.Option(help="Reset desktops after use.")] = None,
     security_descriptor: Annotated[str | None, typer.Option(help="SDDL: who may use it.")] = None,
+    user_group: access.UserGroups = None,
+    state_dir: access.StateDir = None,
     icon: Annotated[Path | None, typer.Option(help="File with an icon.")] = None,
     save_delay: Annotated[
         int | None, typer.Option(min=0, help="Minutes until an idle desktop is saved.")
@@ -73,6 +75,8 @@ def change(
     values = property_options.parse(SETTINGS, settings or ())
     if kind is not None and kind not in _PERSONAL:
         raise typer.BadParameter(f"--type changes between {' and '.join(_PERSONAL)}")
+    if user_group:
+        security_descriptor = access.make_descriptor(user_group, state_dir)
     properties: dict[str, CimValue] = {
         "Name": name,
         "CollectionDescription": description,

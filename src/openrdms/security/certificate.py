@@ -5,15 +5,18 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from openrdms.model.errors import InvalidParameter, NotFound
 
 LIFETIME = timedelta(days=5 * 365)
 
@@ -35,8 +38,71 @@ def ensure(directory: Path, host_name: str | None = None, listen: str = "") -> C
     files = Certificate(directory / "certificate.pem", directory / "key.pem")
     if not (files.certificate.exists() and files.key.exists()):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(files, _ascii(host_name or socket.getfqdn()), listen)
+        _make(files, [_ascii(host_name or socket.getfqdn())], listen)
     return files
+
+
+def replace(directory: Path, certificate_pem: bytes, key_pem: bytes) -> None:
+    """Use another certificate (the chain, leaf first) and its key from the next start on.
+
+    InvalidParameter when they cannot be read or do not belong together.
+    """
+    try:
+        leaf = x509.load_pem_x509_certificates(certificate_pem)[0]
+    except ValueError as error:
+        raise InvalidParameter("certificate", f"is no PEM certificate: {error}") from error
+    try:
+        key = serialization.load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidParameter("key", f"is no PEM key without a password: {error}") from error
+    if key.public_key() != leaf.public_key():
+        raise InvalidParameter("key", "does not belong to the certificate")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(directory / "key.pem", key_pem, 0o600)
+    _write(directory / "certificate.pem", certificate_pem, 0o644)
+
+
+def renew(directory: Path, host_names: Sequence[str]) -> None:
+    """Make another certificate for these names, self-signed, used from the next start on."""
+    files = Certificate(directory / "certificate.pem", directory / "key.pem")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(files, [_ascii(name) for name in host_names], "")
+
+
+@dataclass(frozen=True)
+class Description:
+    """A certificate as people compare it. ``names`` are hosts and addresses it holds for."""
+
+    subject: str
+    issuer: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    sha256: str
+
+
+def describe(directory: Path) -> Description:
+    """The certificate in ``directory``. NotFound before the first start."""
+    try:
+        pem = (directory / "certificate.pem").read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound("there is no certificate yet: the first start makes one") from error
+    leaf = x509.load_pem_x509_certificates(pem)[0]
+    return Description(
+        leaf.subject.rfc4514_string(),
+        leaf.issuer.rfc4514_string(),
+        tuple(_names(leaf)),
+        leaf.not_valid_before_utc,
+        leaf.not_valid_after_utc,
+        leaf.fingerprint(hashes.SHA256()).hex(":"),
+    )
+
+
+def _names(leaf: x509.Certificate) -> Iterator[str]:
+    with suppress(x509.ExtensionNotFound):
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        yield from names.get_values_for_type(x509.DNSName)
+        yield from map(str, names.get_values_for_type(x509.IPAddress))
 
 
 def _ascii(host_name: str) -> str:
@@ -47,22 +113,24 @@ def _ascii(host_name: str) -> str:
         return "localhost"
 
 
-def _make(files: Certificate, host_name: str, listen: str) -> None:
+def _make(files: Certificate, host_names: Sequence[str], listen: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     secret = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    public = _sign(key, host_name, listen).public_bytes(serialization.Encoding.PEM)
+    public = _sign(key, host_names, listen).public_bytes(serialization.Encoding.PEM)
     _write(files.key, secret, 0o600)
     _write(files.certificate, public, 0o644)
 
 
-def _sign(key: ec.EllipticCurvePrivateKey, host_name: str, listen: str) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host_name[:64])])
+def _sign(
+    key: ec.EllipticCurvePrivateKey, host_names: Sequence[str], listen: str
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host_names[0][:64])])
     now = datetime.now(UTC)
-    names = [x509.DNSName(name) for name in dict.fromkeys([host_name, "localhost"])]
+    names = [x509.DNSName(name) for name in dict.fromkeys([*host_names, "localhost"])]
     addresses = map(x509.IPAddress, _addresses(listen))
     return (
         x509.CertificateBuilder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,12 +15,16 @@ from openrdms.model import errors
 from openrdms.model.account import Account, Role
 from openrdms.model.audit import ASKED, AuditedCall, AuditQuery
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.model.publishing import Resource
+from openrdms.security import certificate
 from openrdms.security.accounts import Accounts, Change
 from openrdms.security.audit_log import AuditLog
 from openrdms.security.audited_change import AuditedChange
+from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import ImageOptions, Images
+from openrdms.services.publishing import Publishing
 
 Progress = Callable[[float, str], None]
 """Takes the fraction done and what is being done."""
@@ -38,6 +43,12 @@ class Target(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def audit_log(self) -> AuditLog: ...
+    @property
+    def state_dir(self) -> Path: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def publishing(self) -> Publishing: ...
 
 
 class Admin(Protocol):
@@ -80,6 +91,31 @@ def _take_screenshot(target: Target, _: Progress, *, vm: str) -> str:
         if host.find_vm(vm):
             return base64.b64encode(host.screenshot(vm)).decode()
     raise errors.NotFound(f"no host has a VM called {vm!r}")
+
+
+def _show_certificate(target: Target, _: Progress) -> dict[str, Any]:
+    return _plain(certificate.describe(target.state_dir / "tls"))
+
+
+def _create_certificate(target: Target, _: Progress, *, names: list[str]) -> dict[str, Any]:
+    certificate.renew(target.state_dir / "tls", names)
+    return _plain(certificate.describe(target.state_dir / "tls"))
+
+
+def _import_certificate(
+    target: Target, _: Progress, *, certificate_file: str, key_file: str
+) -> dict[str, Any]:
+    pems = Path(certificate_file).read_bytes(), Path(key_file).read_bytes()
+    certificate.replace(target.state_dir / "tls", *pems)
+    return _plain(certificate.describe(target.state_dir / "tls"))
+
+
+def _plain(description: certificate.Description) -> dict[str, Any]:
+    """In JSON values: times as text."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(description).items()
+    }
 
 
 def _find_orphans(target: Target, _: Progress) -> dict[str, Any]:
@@ -245,10 +281,42 @@ def _verify_audit_log(target: Target, _: Progress) -> dict[str, Any]:
     return asdict(target.audit_log.verify())
 
 
+def _list_feed(target: Target, _: Progress, *, user: str | None) -> list[dict[str, Any]]:
+    """The feed that an account sees; without one all of it, with what is not shown."""
+    feed = target.publishing.list_resources()
+    if user is not None:
+        feed = target.publishing.list_feed(target.access.get_person(user))
+    return [_describe_resource(one) for one in feed.resources]
+
+
+def _describe_resource(resource: Resource) -> dict[str, Any]:
+    icon = resource.icon and hashlib.sha256(resource.icon).hexdigest()
+    return asdict(resource) | {"icon": icon, "modified": resource.modified.isoformat()}
+
+
+def _list_entries(target: Target, _: Progress, *, alias: str) -> list[dict[str, Any]]:
+    return [asdict(entry) for entry in target.access.list_entries(alias)]
+
+
+def _judge_user(target: Target, _: Progress, *, alias: str, user: str) -> dict[str, Any]:
+    return asdict(target.access.may_use(alias, target.access.get_person(user)))
+
+
+def _make_descriptor(target: Target, _: Progress, *, names: Sequence[str]) -> str:
+    return target.access.make_descriptor(names)
+
+
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "audit log": _read_audit_log,
     "audit orphans": _find_orphans,
     "audit verify": _verify_audit_log,
+    "collection descriptor": _make_descriptor,
+    "collection entries": _list_entries,
+    "collection verdict": _judge_user,
+    "feed": _list_feed,
+    "certificate create": _create_certificate,
+    "certificate import": _import_certificate,
+    "certificate show": _show_certificate,
     "host list": _list_hosts,
     "host screenshot": _take_screenshot,
     "image build": _build_image,
@@ -262,5 +330,15 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
 }
 """By name; called with the target, the progress and the request's arguments by keyword."""
 
-AUDITED = frozenset({"image build", "image import", "user add", "user remove", "user set"})
+AUDITED = frozenset(
+    {
+        "certificate create",
+        "certificate import",
+        "image build",
+        "image import",
+        "user add",
+        "user remove",
+        "user set",
+    }
+)
 """Those that change something."""
