@@ -34,6 +34,7 @@ from openrdms.cim.object_manager import Namespaces
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer, local_name
+from openrdms.frontends.cimxml.service import CimXmlServer
 from openrdms.frontends.wsman import service as wsman
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
@@ -70,6 +71,9 @@ _LOCK_SECONDS = 2.0
 
 _STOP_SECONDS = 2.0
 """What requests under way may take to end before the process does: well below the 5 s promised."""
+
+_PROTOCOLS = ("wsman", "cimxml")
+"""As the ready file names them."""
 
 _log = structlog.get_logger(__name__)
 
@@ -221,7 +225,7 @@ class Service:
             ready: dict[str, int | str] = {
                 "pid": os.getpid(),
             }
-            for name, urls in zip(("wsman",), self._listeners.urls, strict=True):
+            for name, urls in zip(_PROTOCOLS, self._listeners.urls, strict=True):
                 ready[f"{name}_http"], ready[f"{name}_https"] = urls
             config.write_atomically(self._settings.ready_file, json.dumps(ready), 0o644)
 
@@ -232,15 +236,23 @@ class Service:
         self._listeners.stop()
 
     def _endpoints(self, core: Core) -> list[http.Endpoint]:
+        """In the order of ``_PROTOCOLS``."""
         settings = self._settings
-        service = wsman.Service(self._namespaces(core), metadata.version("openrdms"))
+        namespaces = self._namespaces(core)
+        service = wsman.Service(namespaces, metadata.version("openrdms"))
         return [
             http.Endpoint(
                 WsmanServer(service),
                 settings.listen,
                 settings.wsman_http_port,
                 settings.wsman_https_port,
-            )
+            ),
+            http.Endpoint(
+                CimXmlServer(namespaces),
+                settings.listen,
+                settings.cimxml_http_port,
+                settings.cimxml_https_port,
+            ),
         ]
 
     def _authentication(self, core: Core) -> http.Authentication:
