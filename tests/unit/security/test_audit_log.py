@@ -1,0 +1,215 @@
+"""The audit log over real records: group commit, and what tampering cannot hide."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from fakes.clock import StoppedClock
+from openrdms.adapters import sql
+from openrdms.model import errors
+from openrdms.model.audit import AuditQuery, AuditRecord
+from openrdms.ports import Store
+from openrdms.security.audit_log import AuditLog
+
+OpenLog = Callable[[], AuditLog]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def open_log(store: Store, tmp_path: Path) -> OpenLog:
+    return lambda: AuditLog(store, tmp_path / "security" / "audit-head", StoppedClock())
+
+
+@pytest.fixture
+def log(open_log: OpenLog) -> AuditLog:
+    return open_log()
+
+
+@pytest.fixture
+def head_file(tmp_path: Path) -> Path:
+    return tmp_path / "security" / "audit-head"
+
+
+@pytest.fixture
+def tamper(tmp_path: Path) -> Callable[[str], None]:
+    def execute(statement: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "records.sqlite")) as database, database:
+            database.execute(statement)
+
+    return execute
+
+
+def fill(log: AuditLog, count: int = 5) -> None:
+    for number in range(count):
+        log.record("alice", "192.0.2.1", f"call {number}", result="0")
+
+
+def test_a_new_log_is_whole(log: AuditLog, head_file: Path) -> None:
+    assert log.verify().problems == ()
+    assert head_file.stat().st_mode & 0o777 == 0o600
+    assert head_file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_records_follow_each_other_over_restarts(log: AuditLog, open_log: OpenLog) -> None:
+    fill(log, 2)
+    again = open_log()
+    assert again.record("bob", "", "call", {"Alias": "a"}, {"Key": "k"}, result="0") == 3
+    found = again.verify()
+    assert (found.count, found.problems) == (3, ())
+    asked = again.list_calls(AuditQuery())[-1].asked
+    assert (asked.on, asked.parameters, asked.hash) == ({"Alias": "a"}, {"Key": "k"}, found.hash)
+
+
+def test_a_refused_sign_in_is_on_record(log: AuditLog) -> None:
+    log.record_refusal("mallory\x1b[2J\udc80", "192.0.2.7", "NTLM", "wrong\npassword")
+    asked = log.list_calls(AuditQuery())[0].asked
+    assert (asked.who, asked.address, asked.what, asked.result, asked.reason) == (
+        *("mallory\\x1b[2J\\udc80", "192.0.2.7", "sign in/NTLM", "denied", "wrong\\npassword"),
+    )
+
+
+class TestGroupCommit:
+    def test_a_hundred_threads_share_commits(self, log: AuditLog) -> None:
+        commits: list[object] = []
+        note = commits.append
+        sequences: list[int] = []
+        start = threading.Barrier(100)
+
+        def write(name: str) -> None:
+            start.wait()
+            sequences.extend([log.record(name, "", "call", result="0") for _ in range(10)])
+
+        threads = [threading.Thread(target=write, args=(f"t{n}",)) for n in range(100)]
+        sa.event.listen(sa.Engine, "commit", note)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        finally:
+            sa.event.remove(sa.Engine, "commit", note)
+        assert sorted(sequences) == list(range(1, 1001))
+        assert len(commits) < 250
+        assert log.verify().problems == ()
+
+    def test_each_thread_has_its_own_records_in_order(self, log: AuditLog) -> None:
+        told: dict[str, list[int]] = {}
+
+        def write(name: str) -> None:
+            told[name] = [log.record(name, "", "call", result="0") for _ in range(20)]
+
+        threads = [threading.Thread(target=write, args=(f"t{n}",)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for name, sequences in told.items():
+            calls = log.list_calls(AuditQuery(who=name))
+            assert [call.asked.sequence for call in calls] == sequences == sorted(sequences)
+
+    def test_all_who_waited_hear_of_a_failure_and_the_next_write_goes_on(
+        self, log: AuditLog, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def fail(records: list[AuditRecord]) -> None:
+            begun.set()
+            assert go_on.wait(10)
+            raise errors.OperationFailed("disk full")
+
+        failures: list[str] = []
+
+        def write() -> None:
+            try:
+                log.record("alice", "", "call", result="0")
+            except errors.OperationFailed as error:
+                failures.append(str(error))
+
+        monkeypatch.setattr(store, "append_audit", fail)
+        threads = [threading.Thread(target=write) for _ in range(5)]
+        threads[0].start()
+        assert begun.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+        go_on.set()
+        for thread in threads:
+            thread.join()
+        assert len(failures) == 5
+        monkeypatch.undo()
+        assert log.record("alice", "", "call", result="0") == 1
+        assert log.verify().problems == ()
+
+
+class TestTampering:
+    @pytest.mark.parametrize(
+        ("statement", "problem"),
+        [
+            ("UPDATE audit_log SET who = 'bob' WHERE sequence = 3", "record 3 is not what"),
+            ("UPDATE audit_log SET result = '5' WHERE sequence = 5", "record 5 is not what"),
+            ('UPDATE audit_log SET "of" = 2 WHERE sequence = 4', "record 4 is not what"),
+            ("DELETE FROM audit_log WHERE sequence = 1", "record 1 is missing"),
+            ("DELETE FROM audit_log WHERE sequence = 3", "record 3 is missing"),
+            ("DELETE FROM audit_log WHERE sequence = 5", "5 records were noted, 4 are left"),
+            ("DELETE FROM audit_log", "5 records were noted, 0 are left"),
+        ],
+    )
+    def test_is_found_and_named(
+        self, log: AuditLog, tamper: Callable[[str], None], statement: str, problem: str
+    ) -> None:
+        fill(log)
+        tamper(statement)
+        found = log.verify().problems
+        assert len(found) == 1
+        assert problem in found[0]
+
+    def test_a_lost_head_is_found(self, log: AuditLog, head_file: Path) -> None:
+        fill(log)
+        head_file.unlink()
+        assert "audit-head is gone" in log.verify().problems[0]
+
+    def test_another_chain_of_the_same_length_is_found(
+        self, log: AuditLog, open_log: OpenLog, tamper: Callable[[str], None], head_file: Path
+    ) -> None:
+        fill(log)
+        noted = head_file.read_text()
+        tamper("DELETE FROM audit_log")
+        head_file.unlink()
+        forged = open_log()
+        for number in range(5):
+            forged.record("bob", "", f"call {number}", result="0")
+        head_file.write_text(noted)
+        assert forged.verify().problems == ("record 5 is not the one that was noted",)
+
+    def test_a_gap_stays_known_when_the_log_goes_on(
+        self, log: AuditLog, open_log: OpenLog, tamper: Callable[[str], None]
+    ) -> None:
+        fill(log)
+        tamper("DELETE FROM audit_log WHERE sequence > 2")
+        again = open_log()
+        fill(again, 10)
+        assert again.verify().problems == ("record 3: 5 records were noted, 2 are left",)
+
+    def test_a_head_that_was_not_written_in_time_does_no_harm(
+        self, log: AuditLog, open_log: OpenLog, head_file: Path
+    ) -> None:
+        fill(log, 2)
+        behind = head_file.read_text()
+        fill(log, 2)
+        head_file.write_text(behind)
+        again = open_log()
+        fill(again, 1)
+        found = again.verify()
+        assert (found.count, found.problems) == (5, ())
