@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import stat
@@ -74,15 +75,17 @@ def serve_once(state_dir: Path, *arguments: str) -> subprocess.CompletedProcess[
     password.write_text(PASSWORD)
     command = [*RDMS, "serve", "--state-dir", state_dir, "--admin-user", "admin"]
     command += ["--wsman-http-port", "0", "--wsman-https-port", "0"]
+    command += ["--cimxml-http-port", "0", "--cimxml-https-port", "0"]
     command += ["--admin-password-file", password, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
 def test_when_the_ready_file_is_there_every_listener_accepts(served: Service) -> None:
     assert set(served.ready) >= {"pid", "wsman_http", "wsman_https"}
-    for scheme in ("http", "https"):
-        url = urlsplit(served.ready[f"wsman_{scheme}"])
-        assert (url.scheme, url.path) == (scheme, "/wsman")
+    paths = {"wsman": "/wsman", "cimxml": "/cimom"}
+    for protocol, scheme in itertools.product(paths, ("http", "https")):
+        url = urlsplit(served.ready[f"{protocol}_{scheme}"])
+        assert (url.scheme, url.path) == (scheme, paths[protocol])
         socket.create_connection((url.hostname, url.port), 2).close()
     assert len(rdms("host", "list", "--state-dir", served.state_dir)) == 2
 

@@ -34,10 +34,13 @@ class HttpReply:
 class ProtocolServer(Protocol):
     """Answers the requests of one protocol. Blocking, from any thread; never raises."""
 
-    paths: tuple[str, ...]
-    """Where it answers POST; anything else is 404 or 405."""
-    realm: str
-    """Of Basic authentication."""
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where it answers POST, the one that it is known by first; else it is 404 or 405."""
+
+    @property
+    def realm(self) -> str:
+        """Of Basic authentication."""
 
     def handle(self, caller: Caller, request: HttpRequest) -> HttpReply:
         """Answer an authenticated caller."""

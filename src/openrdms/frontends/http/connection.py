@@ -103,9 +103,12 @@ class Connection:
         if self._unsent:
             self._flush()
         self._answer_all()
-        if not (self._held or self._draining):
+        if self._takes_requests():
             self._read()
             self._answer_all()
+
+    def _takes_requests(self) -> bool:
+        return not (self._held or self._draining)
 
     def _release(self) -> None:
         send, self._held = self._held, None
@@ -121,7 +124,7 @@ class Connection:
 
     def _answer_all(self) -> None:
         received = self._parser.received
-        while received and not (self._held or self._draining):
+        while received and self._takes_requests():
             self._answer(received.popleft())
 
     def _read(self) -> None:

@@ -30,6 +30,8 @@ QUIET_TURNS = 200
 SWEEP_SECONDS = 0.1
 MAX_RESERVE = 16
 
+_NO_TERM = -1
+
 _log = logging.getLogger(__name__)
 
 Accept = Callable[[socket.socket, str], Connection]
@@ -86,7 +88,7 @@ class Poller:
         with self._lock:
             self._ended = True
             for _ in range(self._reserve):
-                self._terms.put(self._term)
+                self._terms.put(_NO_TERM)
         os.eventfd_write(self._wake, 1)
         self._rouse.set()
         if self._finished.wait(1.0):
@@ -98,7 +100,7 @@ class Poller:
 
     def _work(self, term: int) -> None:
         """A thread's life: leader, then on its own with a slow call, then in reserve."""
-        while not self._ended:
+        while True:
             self._lead(term)
             with self._lock:
                 if self._ended or self._reserve >= MAX_RESERVE:

@@ -12,7 +12,7 @@ _CONTENT_TYPE = "application/soap+xml;charset=UTF-8"
 class WsmanServer:
     """Puts a service behind HTTP (exchange.ProtocolServer)."""
 
-    paths: tuple[str, ...] = ("/wsman", "/wsman/")
+    paths = ("/wsman", "/wsman/")
     realm = "WSMAN"
 
     def __init__(self, service: Service) -> None:
