@@ -16,6 +16,7 @@ pytest.register_assert_rewrite(
     "contract.store_suite",
     "contract.session_host_suite",
     "contract.accounts_suite",
+    "contract.publishing_suite",
 )
 
 
