@@ -72,14 +72,14 @@ class HttpWire:
     def post_token(self, scheme: str, token: bytes, body: bytes = b"") -> Reply:
         return self.post(body, f"{scheme} {base64.b64encode(token).decode()}")
 
-    def sign_in(self, scheme: str, user: str, password: str, **options: Any) -> Any:
+    def sign_in(self, scheme: str, user: str | None, password: str | None, **options: Any) -> Any:
         """The client's context after a whole handshake, which must succeed."""
         context, reply = self.shake_hands(scheme, user, password, **options)
         assert reply.status == 200, reply.headers
         return context
 
     def shake_hands(
-        self, scheme: str, user: str, password: str, **options: Any
+        self, scheme: str, user: str | None, password: str | None, **options: Any
     ) -> tuple[Any, Reply]:
         """All rounds of a handshake, and the last reply to it."""
         context = spnego.client(user, password, protocol=scheme.lower(), **options)
