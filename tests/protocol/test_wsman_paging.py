@@ -20,6 +20,7 @@ from fakes.wsman_client import (
     FrameClient,
     enumerate_body,
     pull_body,
+    selectors,
 )
 from openrdms.cim import mof
 from openrdms.cim.errors import CimError, CimStatus
@@ -144,17 +145,26 @@ def test_a_provider_is_told_what_the_filter_implies(
     assert grains.where == expected
 
 
+def selector_filter(**chosen: str) -> ET.Element:
+    body = enumerate_body(wql=" ", dialect=SELECTOR_FILTER, max_elements=9)
+    body.find(f"{{{NAMESPACES['wsman']}}}Filter").append(selectors(**chosen).pack())
+    return body
+
+
 def test_a_selector_filter_implies_its_values() -> None:
     grains = Grains(9)
     client = make_client(grains)
-    body = enumerate_body(wql=" ", dialect=SELECTOR_FILTER, max_elements=9)
-    wsman = NAMESPACES["wsman"]
-    chosen = ET.SubElement(body.find(f"{{{wsman}}}Filter"), f"{{{wsman}}}SelectorSet")
-    for name, text in (("state", "2"), ("COLLECTION", "POOL")):
-        ET.SubElement(chosen, f"{{{wsman}}}Selector", Name=name).text = text
-    client.enumerate(GRAIN, body)
+    client.enumerate(GRAIN, selector_filter(state="2", COLLECTION="POOL"))
     assert grains.where == {"State": 2, "Collection": "POOL"}
     assert numbers_of(client) == [2, 5, 8]
+
+
+@pytest.mark.parametrize("chosen", [{"Nothing": "1"}, {"State": "many"}])
+def test_a_selector_filter_must_fit_the_class(chosen: dict[str, str]) -> None:
+    client = make_client(Grains(1))
+    with pytest.raises(WSManFaultError):
+        client.enumerate(GRAIN, selector_filter(**chosen))
+    assert fault(client)[0] == "n:CannotProcessFilter"
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)

@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from openrdms.cim import wql
 from openrdms.cim.enumeration import Contexts
-from openrdms.cim.object_manager import Namespaces, equal_ignoring_case
+from openrdms.cim.object_manager import Namespaces
 from openrdms.cim.provider import Caller
 from openrdms.cim.schema import CimClass, Property
-from openrdms.cim.types import CimInstance, CimScalar
+from openrdms.cim.types import CimInstance
 from openrdms.cim.wql import Query
-from openrdms.frontends.wsman import class_schema, faults, names, resource, soap, values
+from openrdms.frontends.wsman import class_schema, faults, filters, names, resource, values
 from openrdms.frontends.wsman.faults import Fault
-from openrdms.frontends.wsman.resource import ALL_CLASSES, Resource
+from openrdms.frontends.wsman.resource import Resource
 from openrdms.frontends.wsman.soap import Element, Reply, Request
 
 BATCH_OCTETS = 512_000
@@ -139,66 +138,23 @@ def envelope_exceeded(needed: int) -> Fault:
 
 
 def _cursor(caller: Caller, target: Resource, request: Request, body: Element) -> _Cursor:
+    asked = filters.find(body)
     if target.is_schema:
-        if _filter(body) is not None:
+        if asked is not None:
             raise Fault(faults.UNSUPPORTED_FEATURE, "the class schema takes no filter")
         return _Cursor(class_schema.enumerate_classes(target, request))
     _check_polymorphism(body)
     if target.selectors:
         raise Fault(faults.UNSUPPORTED_FEATURE, "Enumerate takes no key selectors")
-    if (found := _filter(body)) is not None and _dialect(found) == names.DIALECT_ASSOCIATION:
-        return _Cursor(_associated(target, found))
-    query = _query(target, body)
+    if asked is not None and asked.dialect == names.DIALECT_ASSOCIATION:
+        filters.check_association(target, asked)
+        return _Cursor(iter(()))  # the schema has no associations
+    query = filters.read(target, asked)
     cim_class = target.manager.schema.get_class(query.class_name)
     render = _renderer(target, cim_class, query, _text(body, "EnumerationMode"))
     instances = target.manager.enumerate(caller, cim_class.name, query.equalities)
     items = (render(instance) for instance in instances if query.matches(instance))
     return _Cursor(items, cim_class.name)
-
-
-def _query(target: Resource, body: Element) -> Query:
-    element = _filter(body)
-    if element is None:
-        if target.class_name == ALL_CLASSES:
-            raise Fault(faults.FILTERING_REQUIRED, "all classes can only be enumerated by WQL")
-        return Query(target.class_name, None)
-    dialect = _dialect(element)
-    if dialect == names.DIALECT_WQL:
-        return _wql(target, element)
-    if dialect == names.DIALECT_SELECTOR:
-        return _selector_filter(target.get_class(), element)
-    raise Fault(faults.DIALECT_UNAVAILABLE, "the filter dialects are WQL and SelectorFilter")
-
-
-def _associated(target: Resource, element: Element) -> Iterator[str]:
-    """Nothing: the schema has no associations. CimError INVALID_CLASS for no class of ours."""
-    uri = element.findtext(f".//{{{names.WSMAN}}}ResourceURI")
-    if uri is None:
-        raise Fault(faults.CANNOT_PROCESS_FILTER, "the filter names no Object")
-    target.manager.schema.get_class(resource.class_name_of(uri.strip()))
-    return iter(())
-
-
-def _wql(target: Resource, element: Element) -> Query:
-    query = wql.parse(element.text or "", target.manager.schema.get_class)
-    if target.class_name.lower() not in (ALL_CLASSES, query.class_name.lower()):
-        raise Fault(faults.CANNOT_PROCESS_FILTER, f"the query is not about {target.class_name}")
-    return query
-
-
-def _selector_filter(cim_class: CimClass, element: Element) -> Query:
-    wanted: dict[str, CimScalar] = {}
-    for name, text in (pair for child in element for pair in soap.read_selectors(child)):
-        if not isinstance(text, str):
-            raise Fault(faults.CANNOT_PROCESS_FILTER, f"{name} is not a reference")
-        item = cim_class.get_property(name)
-        wanted[item.name] = item.parse(text)
-    return Query(
-        cim_class.name,
-        None,
-        lambda present: all(equal_ignoring_case(present.get(n), v) for n, v in wanted.items()),
-        wanted,
-    )
 
 
 def _room(request: Request, body: Element) -> _Room:
@@ -250,10 +206,6 @@ def _body(request: Request, name: str) -> Element:
     return body
 
 
-def _dialect(element: Element) -> str:
-    return (element.get("Dialect") or "").strip()
-
-
 def _estimate(request: Request) -> str:
     """Nobody counts what is made while it is read."""
     return '<w:TotalItemsCountEstimate xsi:nil="true"/>' if request.wants_estimate else ""
@@ -261,11 +213,6 @@ def _estimate(request: Request) -> str:
 
 def _find(body: Element, namespace: str, name: str) -> Element | None:
     return body.find(f"{{{namespace}}}{name}")
-
-
-def _filter(body: Element) -> Element | None:
-    found = _find(body, names.WSMAN, "Filter")
-    return _find(body, names.ENUMERATION, "Filter") if found is None else found
 
 
 def _text(body: Element, name: str, namespace: str = names.WSMAN) -> str:
