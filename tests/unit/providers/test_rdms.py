@@ -140,13 +140,15 @@ def service(tmp_path: Path) -> Iterator[Service]:
     with open_small_deployment(tmp_path) as place:
         provisioning, sessions = FakeProvisioning(), FakeSessions()
         deployment = Deployment(place.store)
+        audit_log = AuditLog(place.store, tmp_path / "audit-head", now)
         services = rdms.Services(
             collections=Collections(place.store, place.hosts),
             desktops=Desktops(place.store, place.hosts),
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]
             deployment=deployment,
-            nodes=Nodes(deployment, place.hosts),
+            nodes=Nodes(place.store, place.hosts, deployment.active_server(), NodeProbe()),
+            patching=Patching(place.store, provisioning, audit_log, now),  # type: ignore[arg-type]
             session_hosts=SessionHosts(place.store, deployment),
             assignments=Assignments(place.store),
             settings=Settings(place.store, {}),
@@ -186,8 +188,8 @@ def test_instances_have_the_properties_of_the_schema(
         assert service.manager.get(CALLER, cim_class, keys).properties == properties
 
 
-@pytest.mark.parametrize("cim_class", [COLLECTION, PROPERTIES, DESKTOP, SESSION, NODE, ENVIRONMENT])
-def test_methods_bound_are_methods_declared(service: Service, cim_class: str) -> None:
+@pytest.mark.parametrize("cim_class", [item.name for item in load_rdms().classes])
+def test_methods_bound_are_methods_declared(cim_class: str) -> None:
     provider = rdms.make_providers(NO_SERVICES)[cim_class]
     declared = {item.name for item in load_rdms().get_class(cim_class).methods}
     assert set(provider.methods) <= declared  # type: ignore[attr-defined]

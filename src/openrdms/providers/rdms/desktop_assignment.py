@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from openrdms.model import errors
 from openrdms.model.assignment import Assignment, AssignmentFilter
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, find_text, get_text
+from openrdms.providers.values import Values, find_text, get_text, wanted_text
 from openrdms.services.assignments import Assignments
 
 _FIELDS = {
@@ -31,7 +31,7 @@ class DesktopAssignment(ServiceProvider):
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
-        wanted = {field: str(where[name]) for name, field in _FIELDS.items() if name in where}
+        wanted = {field: wanted_text(where, name) for name, field in _FIELDS.items()}
         return map(_render, self._assignments.list_assignments(AssignmentFilter(**wanted)))
 
     def do_get(self, keys: Values) -> Values:

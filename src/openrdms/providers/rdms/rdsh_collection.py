@@ -9,7 +9,7 @@ from openrdms.model import errors
 from openrdms.model.session_host import SessionCollection, SessionCollectionType
 from openrdms.providers.property_methods import never_set, property_methods
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, get_number, get_text
+from openrdms.providers.values import Values, get_text, parse_created, parse_fields
 from openrdms.services.session_hosts import SessionHosts
 
 _FIELDS = {"Alias": "alias", "Name": "name", "Description": "description", "Type": "type"}
@@ -35,13 +35,14 @@ class RdshCollection(ServiceProvider):
         return _render(self._hosts.get_collection(get_text(keys, "Alias")))
 
     def do_create(self, properties: Values) -> Values:
-        fields = _parse({"Alias": None, "Name": None} | dict(properties))
-        collection = SessionCollection(**fields)
+        fields = parse_created(properties, _FIELDS, ("Alias", "Name"))
+        collection = SessionCollection(**_convert(fields))
         self._hosts.create_collection(collection)
         return {"Alias": collection.alias}
 
     def do_modify(self, keys: Values, changes: Values) -> None:
-        self._hosts.modify_collection(get_text(keys, "Alias"), **_parse(changes))
+        fields = parse_fields(changes, _FIELDS, ("Description", "Type"))
+        self._hosts.modify_collection(get_text(keys, "Alias"), **_convert(fields))
 
     def do_delete(self, keys: Values) -> None:
         self._hosts.delete_collection(get_text(keys, "Alias"))
@@ -84,20 +85,12 @@ def _render(collection: SessionCollection) -> Values:
     }
 
 
-def _parse(properties: Values) -> dict[str, Any]:
-    """Fields of SessionCollection from CIM properties."""
-    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in properties.items()}
-    for name in ("Alias", "Name"):
-        if name in properties:
-            get_text(properties, name)
-    if "Type" in properties:
-        null = properties["Type"] is None  # reads as pooled (facts b.3)
-        fields["type"] = _parse_type(0 if null else get_number(properties, "Type"))
-    return fields
-
-
-def _parse_type(value: int) -> SessionCollectionType:
+def _convert(fields: dict[str, Any]) -> dict[str, Any]:
+    """With the type as one of ours; NULL is pooled (facts b.3)."""
+    if "type" not in fields:
+        return fields
+    number = fields["type"] or 0
     try:
-        return SessionCollectionType(value)
+        return fields | {"type": SessionCollectionType(number)}
     except ValueError as error:
-        raise errors.InvalidParameter("Type", f"{value} is not 0, 4 or 5") from error
+        raise errors.InvalidParameter("Type", f"{number} is not 0, 4 or 5") from error

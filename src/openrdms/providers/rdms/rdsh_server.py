@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from openrdms.model.session_host import SessionHost
 from openrdms.providers.property_methods import property_methods
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, find_text, get_number, get_text
+from openrdms.providers.values import (
+    Values,
+    find_text,
+    get_number,
+    get_text,
+    parse_created,
+    wanted_text,
+)
 from openrdms.services.session_hosts import SessionHosts
+
+_FIELDS = {"Name": "name", "ConnectionBroker": "broker", "CollectionAlias": "collection"}
 
 
 class RdshServer(ServiceProvider):
@@ -24,22 +33,18 @@ class RdshServer(ServiceProvider):
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
-        alias = where.get("CollectionAlias")
-        return map(_render, self._hosts.list_servers(None if alias is None else str(alias)))
+        return map(_render, self._hosts.list_servers(wanted_text(where, "CollectionAlias")))
 
     def do_get(self, keys: Values) -> Values:
         return _render(self._hosts.get_server(get_text(keys, "Name")))
 
     def do_create(self, properties: Values) -> Values:
-        given = {"Name": None, "ConnectionBroker": None, "CollectionAlias": None} | dict(properties)
-        name = get_text(given, "Name")
-        broker = find_text(given, "ConnectionBroker")
-        self._hosts.create_server(name, broker, find_text(given, "CollectionAlias"))
-        return {"Name": name}
+        fields = parse_created(properties, _FIELDS, ["Name"])
+        self._hosts.create_server(**fields)
+        return {"Name": fields["name"]}
 
     def do_modify(self, keys: Values, changes: Values) -> None:
-        fields = {"ConnectionBroker": "broker", "CollectionAlias": "collection"}
-        given = {fields[name]: find_text(changes, name) for name in changes}
+        given = {_FIELDS[name]: find_text(changes, name) for name in changes}
         self._hosts.modify_server(get_text(keys, "Name"), **given)
 
     def do_delete(self, keys: Values) -> None:
