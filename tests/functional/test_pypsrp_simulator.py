@@ -14,6 +14,8 @@ from live.wire import DMTF, WINDOWS, Wire, fault, read, read_selectors
 
 NODE = "Win32_RDMSJoinedNode"
 PROPERTIES = "Win32_RDMSCollectionProperties"
+DIRECTORY = "Win32_SessionDirectorySessionEx"
+CIMV2 = WINDOWS.replace("/rdms/", "/")
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -229,6 +231,29 @@ def test_every_desktop_has_its_user(wire: Wire, pool: list[str]) -> None:
     assert all(session["DomainName"] is not None for session in sessions)
     places = {(session["VMHostName"], session["SessionId"]) for session in sessions}
     assert len(places) == len(pool), "a SessionId is unique on its host"
+
+
+def test_sessions_as_brokers_list_them(service: Service, pool: list[str]) -> None:
+    broker = Wire(service.client("https"), CIMV2)
+    everybody = broker.enumerate(DIRECTORY)
+    found = broker.enumerate(DIRECTORY, "CollectionAlias = 'POOL' AND SessionState = 0")
+
+    assert sorted(str(session["ServerName"]) for session in found) == pool
+    assert {str(session["ServerName"]) for session in everybody} >= set(pool)
+    assert {session["CollectionType"] for session in found} == {"1"}
+    assert found[0]["CreateTime"] is None, "guests do not tell"
+    one = found[-1]
+    keys = {"VMHostName": str(one["HostServer"]), "SessionId": str(one["UnifiedSessionId"])}
+    assert service.wire().get(SESSION, **keys)["UserName"] == one["UserName"]
+    [again] = broker.enumerate(DIRECTORY, f"ServerName = '{one['ServerName']}'")
+    assert again == one
+
+
+def test_the_operating_system_by_whose_version_clients_choose(service: Service) -> None:
+    [system] = Wire(service.client("https"), CIMV2).enumerate("Win32_OperatingSystem")
+
+    assert int(str(system["Version"]).partition(".")[0]) >= 10
+    assert system["LastBootUpTime"] is not None
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
