@@ -159,6 +159,27 @@ def test_a_collection_with_servers_is_not_deleted(wire: Wire, personal: str, des
     assert wire.get(HOSTS, Alias=personal)
 
 
+def test_what_a_collection_publishes_goes_with_it(wire: Wire) -> None:
+    application = "Win32_RDMSPublishedApplication"
+    where = "PoolName = 'publisher'"
+    wire.create(HOSTS, {"Alias": "publisher", "Name": "Publisher"})
+    wire.create(
+        application,
+        {
+            "AppAlias": "calc",
+            "PoolName": "publisher",
+            "DisplayName": "Calculator",
+            "AppPath": "/usr/bin/calc",
+        },
+    )
+    assert len(wire.enumerate(application, where)) == 1
+    wire.delete(HOSTS, Alias="publisher")
+    assert wire.enumerate(application, where) == []
+    wire.create(HOSTS, {"Alias": "publisher", "Name": "Publisher"})
+    assert wire.enumerate(application, where) == []
+    wire.delete(HOSTS, Alias="publisher")
+
+
 def test_property_keys_of_a_collection(wire: Wire, pooled: str) -> None:
     def invoke(method: str, **values: Text) -> tuple[int, dict[str, Text], str]:
         answer = wire.invoke(HOSTS, method, {"Alias": pooled.upper()}, **values)
