@@ -32,8 +32,10 @@ class Rule(NamedTuple):
 
 
 RULES = (
-    # What makes up the deployment is the administrator's. Connection strings hold passwords.
+    # What makes up the deployment is the administrator's. Connection strings, which are among
+    # the string properties too, hold passwords.
     Rule("Win32_RDMSDeploymentSettings", "Get*ConnectionString", _ADMINISTRATOR, _NOBODY),
+    Rule("Win32_RDMSDeploymentSettings", "GetStringProperty", _ADMINISTRATOR, _NOBODY),
     Rule("Win32_RDMSDeploymentSettings", "*", _READERS, _ADMINISTRATOR),
     Rule("Win32_RDMSEnvironment", "GetActiveServer", _STAFF, _NOBODY),
     Rule("Win32_RDMSEnvironment", "*", _READERS, _ADMINISTRATOR),
@@ -49,16 +51,19 @@ RULES = (
 )
 """The first one that matches decides."""
 
-READING_METHODS = (
-    "Get*",
-    "KeyValueGet",
-    "ProvisioningEnumerateJobs",
-    "ProvisioningJobGetReport",
+READING = frozenset(
+    {
+        *(guard.ENUMERATE, guard.GET),
+        *("GetActiveServer", "GetBaseVHDPath", "GetClientAccessName", "GetConnectionString"),
+        *("GetDiffVHDPath", "GetExportPath", "GetInt32Property", "GetJoinedNodeCount"),
+        *("GetPatchProperties", "GetProvisioningProperties", "GetSMBPath"),
+        *("GetSecondaryConnectionString", "GetStringArrayDeploymentSetting"),
+        *("GetStringProperty", "GetUserAssignment", "GetVirtualDesktopAssignedToUser"),
+        *("GetVirtualDesktopDetails", "GetVirtualDesktopState", "KeyValueGet"),
+        *("ProvisioningEnumerateJobs", "ProvisioningJobGetReport"),
+    }
 )
-"""Methods that change nothing, but for ``DRAINING_METHODS``."""
-
-DRAINING_METHODS = ("GetPendingStartServerList",)
-"""What these return is handed out once."""
+"""Operations that change nothing. All others do, GetPendingStartServerList too: it drains."""
 
 
 class Right(Enum):
@@ -69,14 +74,6 @@ class Right(Enum):
     CHANGE = "change"
 
 
-def changes_something(operation: str) -> bool:
-    """False for what only reads."""
-    if operation in (guard.ENUMERATE, guard.GET):
-        return False
-    reads = any(fnmatchcase(operation, pattern) for pattern in READING_METHODS)
-    return operation in DRAINING_METHODS or not reads
-
-
 @cache  # classes and operations come from the schema, so there are a few hundred answers
 def decide(role: str, class_name: str, operation: str) -> Right:
     """What ``role`` may do, given names in the schema's spelling."""
@@ -85,7 +82,7 @@ def decide(role: str, class_name: str, operation: str) -> Right:
         for rule in RULES
         if fnmatchcase(class_name, rule.class_name) and fnmatchcase(operation, rule.operation)
     )
-    changes = changes_something(operation)
-    if role not in (rule.changes if changes else rule.reads):
+    reads = operation in READING
+    if role not in (rule.reads if reads else rule.changes):
         return Right.DENIED
-    return Right.CHANGE if changes else Right.READ
+    return Right.READ if reads else Right.CHANGE
