@@ -92,7 +92,7 @@ def _value_type(key: Property) -> str:
 
 
 def _tags(item: Property, origin: str) -> tuple[str, str, str]:
-    """Opening, closing, and the whole for NULL."""
+    """Opening, closing, and the whole for NULL: both, since wbemcli reads no empty-element tag."""
     tag = "PROPERTY.ARRAY" if item.array else "PROPERTY"
     opening = f'<{tag} NAME="{item.name}" TYPE="{item.type}"{origin}'
-    return f"{opening}>", f"</{tag}>", f"{opening}/>"
+    return f"{opening}>", f"</{tag}>", f"{opening}></{tag}>"

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class CimXmlServer:
     """Answers POST of known callers. Any thread may call; nothing is raised."""
 
-    paths = ("/cimom", "/")
+    paths: tuple[str, ...] = ("/cimom", "/")
     realm = "cimom"
 
     def __init__(self, namespaces: Namespaces) -> None:
