@@ -30,6 +30,7 @@ from structlog.typing import Processor
 from openrdms import config, ports, runtime_dir
 from openrdms.adapters import sql
 from openrdms.adapters.images.tools import DebianImageTools
+from openrdms.adapters.node_probe import NodeProbe
 from openrdms.cim.object_manager import Namespaces
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
@@ -60,6 +61,7 @@ from openrdms.services.first_start import FirstStart
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.nodes import Nodes
+from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
 from openrdms.services.session_hosts import SessionHosts
@@ -198,6 +200,7 @@ class Service:
         self._provisioning = Provisioning(
             core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
         )
+        self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
         core.accounts.ensure_administrator(
@@ -218,6 +221,7 @@ class Service:
         """Return when all listeners accept; the ready file is there then."""
         self._publishing.synchronize()  # records older than the feed have none
         self._provisioning.resume()
+        self._patching.start()
         self._first_start.start()
         self._admin.start()
         self._listeners.start()
@@ -273,9 +277,10 @@ class Service:
             collections=collections,
             desktops=Desktops(core.store, core.hosts),
             provisioning=self._provisioning,
+            patching=self._patching,
             sessions=sessions,
             deployment=deployment,
-            nodes=Nodes(deployment, core.hosts),
+            nodes=Nodes(core.store, core.hosts, deployment.active_server(), NodeProbe()),
             session_hosts=SessionHosts(core.store, deployment),
             assignments=Assignments(core.store),
             settings=Settings(core.store, _directories(core.state_dir)),

@@ -168,6 +168,13 @@ class Host(Protocol):
         """Let go of the host; VMs keep running."""
 
 
+class NodeProbe(Protocol):
+    """Looks whether a machine is there that is to join the deployment."""
+
+    def require_answer(self, fqdn: str) -> None:
+        """HostUnavailable says what was tried and what each attempt came to."""
+
+
 class ImageTools(Protocol):
     """Makes and reads disk images. Long calls report progress as (fraction, words)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from openrdms.cim.types import CimValue
@@ -23,6 +24,14 @@ def get_number(values: Values, name: str) -> int:
 
 def get_flag(values: Values, name: str) -> bool:
     return _get(values, name, bool)
+
+
+def get_time(values: Values, name: str) -> datetime | timedelta:
+    """A point in time or an interval. InvalidParameter when it is NULL."""
+    value = values[name]
+    if not isinstance(value, datetime | timedelta):
+        raise errors.InvalidParameter(name, "is NULL")
+    return value
 
 
 def find_text(values: Values, name: str) -> str:

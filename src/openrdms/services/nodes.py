@@ -1,61 +1,154 @@
-"""The servers of the deployment and their roles."""
+"""The servers of the deployment: this machine, the hypervisor hosts, and what else has joined.
+
+IsRdcb follows from facts: this service is its deployment's one broker. IsRdvh can be set only
+where the service has a hypervisor connection, since a VM host is one that gets desktops; where
+it is taken, as on a host that was unjoined, new desktops are placed elsewhere. All other flags
+are kept as they are set: those roles are carried out by other software.
+"""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
-from enum import IntFlag
+from dataclasses import replace
+from typing import Any
 
-from openrdms.model import errors
-from openrdms.services.deployment import Deployment
+from openrdms import ports
+from openrdms.model import errors, sddl
+from openrdms.model.host_name import check_full_name
+from openrdms.model.node import Node, Role
 from openrdms.services.hosts import Hosts
 
 
-class Role(IntFlag):
-    """roleType of Win32_RDMSJoinedNode.GetJoinedNodeCount; 0 asks for all nodes."""
-
-    CONNECTION_BROKER = 1
-    SESSION_HOST = 2
-    VIRTUALIZATION_HOST = 4
-
-
-@dataclass(frozen=True)
-class Node:
-    """A server of the deployment."""
-
-    fqdn: str
-    os_version: str
-    roles: Role
-
-
 class Nodes:
-    """This service's own machine, the connection broker, and the hypervisor hosts."""
+    """Rules of Win32_RDMSJoinedNode. Names are compared ignoring case."""
 
-    def __init__(self, deployment: Deployment, hosts: Hosts) -> None:
-        self._deployment = deployment
+    def __init__(
+        self, store: ports.Store, hosts: Hosts, own_name: str, probe: ports.NodeProbe
+    ) -> None:
+        self._store = store
         self._hosts = hosts
+        self._own_name = own_name
+        self._probe = probe
 
     def list_nodes(self) -> list[Node]:
-        """The broker first, then hosts. A machine that is both is one node."""
-        own = platform.freedesktop_os_release()["PRETTY_NAME"]
-        broker = self._deployment.active_server()
-        nodes = {broker.casefold(): Node(broker, own, Role.CONNECTION_BROKER)}
-        for host in self._hosts.all():
-            node = Node(host.name, host.describe().os_version, Role.VIRTUALIZATION_HOST)
-            known = nodes.get(host.name.casefold(), node)
-            nodes[host.name.casefold()] = replace(known, roles=known.roles | node.roles)
-        return list(nodes.values())
+        """The broker first, then hosts, then others. A machine that is both is one node."""
+        return [self._describe(node) for node in self._list_known()]
 
     def get_node(self, fqdn: str) -> Node:
         """NotFound."""
-        for node in self.list_nodes():
-            if node.fqdn.casefold() == fqdn.casefold():
+        return self._describe(self._get_known(fqdn))
+
+    def count_nodes(self, role_type: int) -> int:
+        """How many nodes have one of the roles in the bit field, 0 for all. InvalidParameter."""
+        if role_type & ~int(~Role(0)):
+            raise errors.InvalidParameter("roleType", f"{role_type} is not made of 1, 2 and 4")
+        known = self._list_known()
+        return sum(1 for node in known if node.roles & role_type) if role_type else len(known)
+
+    def join(self, fqdn: str, sid: str) -> None:
+        """Take in a machine that answers, or a hypervisor host that was taken out.
+
+        InvalidParameter; AlreadyExists for the name or the SID; HostUnavailable says what was
+        tried and what came of it.
+        """
+        check_full_name("NodeFQDN", fqdn)
+        sid_text = _parse_sid(sid)
+        host = self._hosts.find(fqdn)
+        node = Node(host.name if host else fqdn, sid_text, is_vm_host=host is not None)
+        if any(_is(known, node.fqdn) for known in self._list_known()):
+            raise errors.AlreadyExists(f"NodeFQDN: {node.fqdn} has joined already")
+        if host is None:
+            self._probe.require_answer(fqdn)
+        elif not host.describe().reachable:
+            raise errors.HostUnavailable(f"{host.name}: its hypervisor connection does not answer")
+        self._store.join_node(node)
+
+    def unjoin(self, fqdn: str) -> None:
+        """Take a node out. InvalidOperation for the broker, and while it carries desktops."""
+        node = self._get_known(fqdn)
+        if node.is_broker:
+            raise errors.InvalidOperation(f"{node.fqdn} is the active broker and cannot leave")
+        stays_configured = self._is_host(node.fqdn)
+
+        def leave(present: Node) -> Node | None:
+            return replace(present, joined=False, sid=None) if stays_configured else None
+
+        self._store.change_node(self._make_default(node.fqdn), leave)
+
+    def modify(self, fqdn: str, changes: dict[str, tuple[str, Any]]) -> None:
+        """Change fields of model.node.Node: by name, the property they are known by and the value.
+
+        InvalidParameter names a flag that this node cannot have; InvalidOperation while desktops
+        are on a host that is to have none.
+        """
+        now = self.get_node(fqdn)
+        new = {
+            field: value for field, (_, value) in changes.items() if getattr(now, field) != value
+        }
+        if "is_broker" in new:
+            name, _ = changes["is_broker"]
+            reason = f"{self._own_name} is the only broker of this deployment"
+            raise errors.InvalidParameter(name, reason)
+        if new.get("is_vm_host") and not self._is_host(now.fqdn):
+            name, _ = changes["is_vm_host"]
+            reason = f"the service has no hypervisor connection to {now.fqdn} (--hypervisor)"
+            raise errors.InvalidParameter(name, reason)
+        if new:
+            default = self._make_default(now.fqdn)
+            self._store.change_node(default, lambda present: replace(present, **new))
+
+    def _list_known(self) -> list[Node]:
+        """Without asking anybody."""
+        records = {node.fqdn.casefold(): node for node in self._store.list_nodes()}
+        known: dict[str, Node] = {}
+        for name in (self._own_name, *(host.name for host in self._hosts.all())):
+            key = name.casefold()
+            known[key] = records.get(key, self._make_default(name))
+        known |= records
+        return [self._complete(node) for node in known.values() if node.joined]
+
+    def _get_known(self, fqdn: str) -> Node:
+        for node in self._list_known():
+            if _is(node, fqdn):
                 return node
         raise errors.NotFound(f"{fqdn!r} is no server of this deployment")
 
-    def count_nodes(self, role_type: int) -> int:
-        """How many nodes have one of the roles in the bit field. InvalidParameter."""
-        if role_type & ~int(~Role(0)):
-            raise errors.InvalidParameter("roleType", f"{role_type} is not made of 1, 2 and 4")
-        wanted = Role(role_type or int(~Role(0)))
-        return sum(1 for node in self.list_nodes() if node.roles & wanted)
+    def _make_default(self, name: str) -> Node:
+        """What a node is that has no record."""
+        return Node(name, is_vm_host=self._is_host(name))
+
+    def _complete(self, node: Node) -> Node:
+        """What no record decides."""
+        return replace(
+            node,
+            is_broker=_is(node, self._own_name),
+            is_vm_host=node.is_vm_host and self._is_host(node.fqdn),
+        )
+
+    def _describe(self, node: Node) -> Node:
+        """With the name of its system, if that is not on record and can be learned."""
+        if node.os_version is not None:
+            return node
+        if node.is_broker:
+            return replace(node, os_version=platform.freedesktop_os_release()["PRETTY_NAME"])
+        host = self._hosts.find(node.fqdn)
+        return replace(node, os_version=host.describe().os_version) if host else node
+
+    def _is_host(self, name: str) -> bool:
+        return any(host.name.casefold() == name.casefold() for host in self._hosts.all())
+
+
+def _is(node: Node, fqdn: str) -> bool:
+    return node.fqdn.casefold() == fqdn.casefold()
+
+
+def _parse_sid(text: str) -> str | None:
+    """None for "": machines of no domain have no SID. InvalidParameter."""
+    if not text:
+        return None
+    if not text.upper().startswith("S-"):  # SDDL would take its two-letter aliases too
+        raise errors.InvalidParameter("NodeSID", f"{text!r} does not begin with S-")
+    try:
+        return sddl.parse_sid(text)
+    except sddl.SddlError as error:
+        raise errors.InvalidParameter("NodeSID", f"{text!r}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 import structlog
 
 from fakes.guards import OpenGuard
+from fakes.provisioning_rig import now
 from fakes.small_deployment import HOST1, HOST2, SmallDeployment, open_small_deployment
 from openrdms.adapters import simulator
+from openrdms.adapters.node_probe import NodeProbe
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller, MethodResult
@@ -22,11 +25,13 @@ from openrdms.model.collection import ProvisioningSettings
 from openrdms.model.session import Session
 from openrdms.providers import rdms
 from openrdms.providers.schema import load_rdms
+from openrdms.security.audit_log import AuditLog
 from openrdms.services.assignments import Assignments
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 from openrdms.services.nodes import Nodes
+from openrdms.services.patching import Patching
 from openrdms.services.publishing import Publishing
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.settings import Settings
@@ -195,20 +200,6 @@ def test_methods_bound_are_methods_declared(cim_class: str) -> None:
     assert set(provider.methods) <= declared  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("cim_class", "method", "given"),
-    [
-        (NODE, "Join", {"NodeFQDN": "a", "NodeSID": "b"}),
-    ],
-)
-def test_methods_not_offered_return_a_code(
-    service: Service, cim_class: str, method: str, given: dict[str, CimValue]
-) -> None:
-    result = service.invoke(cim_class, method, {}, **given)
-    assert result.return_value == 0x8004100C
-    assert method in result.reason
-
-
 def test_a_caller_who_changes_something_is_logged_without_secrets(service: Service) -> None:
     with structlog.testing.capture_logs() as logs:
         service.create()
@@ -324,9 +315,31 @@ def test_property_keys(service: Service) -> None:
         assert (caught.value.status, caught.value.wbem) == (CimStatus.NOT_FOUND, 0x80041002)
 
 
-def test_patches_wait_for_their_own_issue(service: Service) -> None:
+def test_without_an_update_there_is_nothing_to_ask_for_or_to_cancel(service: Service) -> None:
     service.create()
-    assert service.on_farm("CancelPatch").return_value == 0x8004100C
+    cancelled = service.on_farm("CancelPatch")
+    assert (cancelled.return_value, "nothing is scheduled" in cancelled.reason) == (
+        0x80041016,
+        True,
+    )
+    assert service.on_farm("GetPatchProperties").return_value == 0x80041002
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("StartTime", wrong) for wrong in (None, timedelta(hours=1))),
+        *(("ForceLogOffTime", wrong) for wrong in (None, timedelta(hours=1))),
+        ("JobInputXml", None),
+    ],
+)
+def test_an_update_needs_points_in_time_and_a_document(
+    service: Service, name: str, value: CimValue
+) -> None:
+    service.create()
+    given: dict[str, CimValue] = {"StartTime": now(), "ForceLogOffTime": now(), "JobInputXml": ""}
+    refused = service.on_farm("SchedulePatch", **given | {name: value})
+    assert (refused.return_value, name in refused.reason) == (0x80041008, True)
 
 
 # jobs
@@ -450,8 +463,14 @@ def test_desktop_methods(service: Service) -> None:
     details = service.invoke(DESKTOP, "GetVirtualDesktopDetails", keys).outputs
     assert details["RemoteFXEnabled"] is False
     assert details["OSVersion"] == "linux"
-    saved = service.invoke(DESKTOP, "SetVirtualDesktopState", keys, VMState=6)
-    assert saved.return_value == 0x8004100C
+    for asked, told in ((32768, 32768), (2, 2), (32769, 6), (6, 6), (3, 3)):
+        state = service.invoke(DESKTOP, "SetVirtualDesktopState", keys, VMState=asked)
+        assert state.return_value == 0
+        found = service.invoke(DESKTOP, "GetVirtualDesktopState", keys).outputs
+        assert found == {"VMState": told}
+    for wrong, code in ((32777, 0x80041008), (1, 0x80041008), (32768, 0x80041016)):
+        state = service.invoke(DESKTOP, "SetVirtualDesktopState", keys, VMState=wrong)
+        assert state.return_value == code
 
 
 def test_user_assignment(service: Service) -> None:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fakes.small_deployment import HOST1, HOST2, open_small_deployment
+from openrdms.adapters.node_probe import NodeProbe
 from openrdms.model import errors
-from openrdms.services.deployment import Deployment
-from openrdms.services.nodes import Nodes, Role
+from openrdms.model.node import Role
+from openrdms.services.nodes import Nodes
 
 BROKER = "broker.example.org"
 
 
 @pytest.fixture
-def nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
-    monkeypatch.setattr(socket, "getfqdn", lambda: BROKER)
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
     with open_small_deployment(tmp_path) as place:
-        yield Nodes(Deployment(place.store), place.hosts)
+        yield Nodes(place.store, place.hosts, BROKER, NodeProbe())
 
 
 def test_the_broker_and_every_host_are_nodes(nodes: Nodes) -> None:
@@ -36,12 +35,9 @@ def test_the_broker_and_every_host_are_nodes(nodes: Nodes) -> None:
         nodes.get_node("nobody")
 
 
-def test_a_host_that_is_the_broker_too_is_one_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket, "getfqdn", HOST1.upper)
+def test_a_host_that_is_the_broker_too_is_one_node(tmp_path: Path) -> None:
     with open_small_deployment(tmp_path) as place:
-        nodes = Nodes(Deployment(place.store), place.hosts)
+        nodes = Nodes(place.store, place.hosts, HOST1.upper(), NodeProbe())
         assert nodes.get_node(HOST1).roles == Role.CONNECTION_BROKER | Role.VIRTUALIZATION_HOST
         assert nodes.count_nodes(0) == 2
 

@@ -54,7 +54,7 @@ class NodeRecords:
         with self._database.write() as connection:
             before = _find(connection, default.fqdn) or default
             after = change(before)
-            if before.takes_desktops and not (after and after.takes_desktops):
+            if after is None or (before.takes_desktops and not after.takes_desktops):
                 _check_empty(connection, before.fqdn)
             if after:
                 _put(connection, after)
@@ -63,11 +63,11 @@ class NodeRecords:
 
 
 def check_hosts(connection: sa.Connection, hosts: Iterable[str]) -> None:
-    """InvalidOperation names a host that takes no desktops any more."""
+    """InvalidOperation names a host that was unjoined, or is to be no VM host."""
     keys = {host.casefold() for host in hosts}
     for node in rows.select_records(connection, Node, nodes, nodes.c.fqdn_key.in_(keys)):
         if not node.takes_desktops:
-            raise errors.InvalidOperation(f"host {node.fqdn} has left the deployment")
+            raise errors.InvalidOperation(f"host {node.fqdn} is no VM host of the deployment now")
 
 
 def _is(fqdn: str) -> sa.ColumnElement[bool]:

@@ -23,6 +23,7 @@ from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 from openrdms.services.nodes import Nodes
+from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
 from openrdms.services.session_hosts import SessionHosts
@@ -37,6 +38,7 @@ class Services:
     collections: Collections
     desktops: Desktops
     provisioning: Provisioning
+    patching: Patching
     sessions: Sessions
     deployment: Deployment
     nodes: Nodes
@@ -49,7 +51,7 @@ class Services:
 def make_providers(services: Services) -> dict[str, Provider]:
     """A provider for each of the 13 classes, by class name."""
     offered = (
-        VirtualDesktopCollection(services.collections, services.provisioning),
+        VirtualDesktopCollection(services.collections, services.provisioning, services.patching),
         CollectionProperties(services.collections),
         VirtualDesktopProvider(services.desktops),
         VirtualDesktopSession(services.sessions),

@@ -10,8 +10,16 @@ from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.providers.property_methods import property_methods
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, find_text, get_flag, get_number, get_text
+from openrdms.providers.values import (
+    Values,
+    find_text,
+    get_flag,
+    get_number,
+    get_text,
+    get_time,
+)
 from openrdms.services.collections import Collections
+from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 
 _FIELDS = {
@@ -47,9 +55,12 @@ class VirtualDesktopCollection(ServiceProvider):
 
     cim_class = "Win32_RDMSVirtualDesktopCollection"
 
-    def __init__(self, collections: Collections, provisioning: Provisioning) -> None:
+    def __init__(
+        self, collections: Collections, provisioning: Provisioning, patching: Patching
+    ) -> None:
         self._collections = collections
         self._provisioning = provisioning
+        self._patching = patching
         self.methods = property_methods(self._find_property, self._set_property) | {
             "AddVirtualDesktop": self._add_virtual_desktop,
             "RemoveVirtualDesktop": self._remove_virtual_desktop,
@@ -58,6 +69,9 @@ class VirtualDesktopCollection(ServiceProvider):
             "ProvisioningJobCancel": self._cancel,
             "ProvisioningJobGetReport": self._report,
             "ProvisioningEnumerateJobs": self._list_jobs,
+            "SchedulePatch": self._schedule_patch,
+            "CancelPatch": lambda call: self._patching.cancel(get_text(call.keys, "Alias")),
+            "GetPatchProperties": self._get_patch,
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
@@ -128,6 +142,27 @@ class VirtualDesktopCollection(ServiceProvider):
         alias = find_text(call.parameters, "CollectionAlias") or None
         guids = self._provisioning.list_guids(running=kind == _RUNNING, collection=alias)
         return {"JobGuids": list(guids)}
+
+    def _schedule_patch(self, call: Call) -> None:
+        self._patching.schedule(
+            get_text(call.keys, "Alias"),
+            get_time(call.parameters, "StartTime"),
+            get_time(call.parameters, "ForceLogOffTime"),
+            get_text(call.parameters, "JobInputXml"),
+        )
+
+    def _get_patch(self, call: Call) -> Values:
+        """Of the last update there was, scheduled or not; without one it is refused."""
+        alias = get_text(call.keys, "Alias")
+        patch = self._patching.find(alias)
+        if patch is None:
+            raise errors.NotFound(f"collection {alias!r} was never updated")
+        return {
+            "StartTime": patch.start,
+            "ForceLogOffTime": patch.force_log_off,
+            "JobGuid": patch.guid,
+            "State": int(patch.state),
+        }
 
 
 def _render(collection: Collection) -> Values:

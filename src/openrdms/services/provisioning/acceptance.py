@@ -55,13 +55,18 @@ class Acceptance:
         self._images = images
 
     def make_job(
-        self, document: JobDocument, text: str, now: datetime
+        self,
+        document: JobDocument,
+        text: str,
+        now: datetime,
+        states: frozenset[CollectionState] = IDLE_STATES,
     ) -> tuple[Job, ProvisioningSettings | None]:
         """The job to accept and, for a Create, the settings that its collection gets.
 
-        NotFound, InvalidOperation, InvalidParameter, HostUnavailable say what is wrong.
+        The collection must be in one of ``states``. NotFound, InvalidOperation,
+        InvalidParameter, HostUnavailable say what is wrong.
         """
-        collection = self._get_collection(document)
+        collection = self._get_collection(document, states)
         document = replace(document, collection=collection.alias)
         job = Job(
             guid=_new_guid(),
@@ -81,13 +86,15 @@ class Acceptance:
             job.options["image"] = image.reference
         return job, None
 
-    def _get_collection(self, document: JobDocument) -> Collection:
+    def _get_collection(
+        self, document: JobDocument, states: frozenset[CollectionState]
+    ) -> Collection:
         collection = self._store.find_collection(document.collection)
         if collection is None:
             raise errors.NotFound(f"Name: there is no collection {document.collection!r}")
         if not collection.is_managed:
             raise errors.InvalidOperation(f"collection {collection.alias!r} is not managed")
-        if collection.state not in IDLE_STATES:
+        if collection.state not in states:
             raise errors.InvalidOperation(
                 f"collection {collection.alias!r} takes no job in state {collection.state.name}"
             )

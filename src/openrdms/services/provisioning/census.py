@@ -16,11 +16,15 @@ from openrdms.services.provisioning.placement import Room
 
 @dataclass(frozen=True)
 class Census:
-    """Names are case folded. ``silent`` are the hosts that could not be asked."""
+    """Names are case folded, but for those of hosts.
+
+    ``silent`` hosts could not be asked; ``closed`` ones are no VM hosts of the deployment now.
+    """
 
     vms: dict[str, dict[str, VmInfo]]
     rooms: tuple[Room, ...]
     silent: frozenset[str]
+    closed: frozenset[str]
     names: frozenset[str]
     macs: frozenset[str]
 
@@ -37,9 +41,11 @@ def take_census(store: ports.Store, hosts: Hosts, without_job: str = "") -> Cens
     explained = [*desktops, *planned]
     vms = {host.name: _list_vms(host) for host in hosts.all()}
     rooms = []
+    unwilling = {node.fqdn.casefold() for node in store.list_nodes() if not node.takes_desktops}
+    closed = frozenset(host.name for host in hosts.all() if host.name.casefold() in unwilling)
     for host in hosts.all():
         found = vms[host.name]
-        if found is not None:
+        if found is not None and host.name not in closed:
             here = {one.name.casefold() for one in explained if one.host == host.name}
             rooms.append(Room(host.name, host.describe().capacity, len(here | found.keys())))
     known = {one.name.casefold() for one in explained}
@@ -47,6 +53,7 @@ def take_census(store: ports.Store, hosts: Hosts, without_job: str = "") -> Cens
         vms={host: found or {} for host, found in vms.items()},
         rooms=tuple(rooms),
         silent=frozenset(host for host, found in vms.items() if found is None),
+        closed=closed,
         names=frozenset(known.union(*(found or {} for found in vms.values()))),
         macs=frozenset(one.mac for one in explained),
     )
@@ -65,12 +72,17 @@ def resolve_hosts(
 ) -> list[tuple[str | None, int]]:
     """What ``placement.place`` wants. No allocation at all is one desktop anywhere.
 
-    NotFound names an unknown host, HostUnavailable one that does not answer.
+    NotFound names an unknown host, InvalidParameter one that takes no desktops,
+    HostUnavailable one that does not answer.
     """
     wanted: list[tuple[str | None, int]] = []
     for allocation in allocations or (HostAllocation("", 1),):
         name = hosts.get(allocation.host).name if allocation.host else None
+        if name in census.closed:
+            reason = f"{name} is no VM host of the deployment now"
+            raise errors.InvalidParameter("HyperVHost", reason)
         if name in census.silent or not census.rooms:
-            raise errors.HostUnavailable(f"host {name or 'of any name'} does not answer")
+            words = f"host {name} does not answer" if name else "no host takes desktops now"
+            raise errors.HostUnavailable(words)
         wanted.append((name, allocation.count))
     return wanted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -11,7 +13,9 @@ from openrdms import ports
 from openrdms.jobs.engine import JobEngine, Run
 from openrdms.jobs.lanes import Lanes
 from openrdms.model import errors
+from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, parse_guid
+from openrdms.model.patch import Patch, as_job
 from openrdms.model.provisioning import parse_job
 from openrdms.model.report import build_report, render_report
 from openrdms.services.hosts import Hosts
@@ -22,6 +26,8 @@ from openrdms.services.provisioning.agents import AgentEvents
 from openrdms.services.provisioning.work import Tools, lane_width
 
 _log = structlog.get_logger(__name__)
+
+_SCHEDULED = frozenset({CollectionState.UPDATE_SCHEDULED})
 
 BOOT_DEADLINE = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
@@ -76,6 +82,20 @@ class Provisioning:
         self._begin(job.guid)
         return job.guid
 
+    def make_job(self, document: str, now: datetime) -> Job:
+        """The job that ``document`` would be now; nothing is accepted. Raises as ``execute``."""
+        return self._acceptance.make_job(parse_job(document), document, now)[0]
+
+    def execute_patch(self, patch: Patch) -> None:
+        """Accept the job of a scheduled patch under its guid and start it; once, if it waits still.
+
+        Raises as ``execute``: what was right when it was scheduled may be so no more.
+        """
+        document = parse_job(patch.document)
+        job, _ = self._acceptance.make_job(document, patch.document, self._clock(), _SCHEDULED)
+        if self._store.start_patch(replace(job, guid=patch.guid)):
+            self._begin(patch.guid)
+
     def prepare(
         self,
         *,
@@ -127,7 +147,11 @@ class Provisioning:
         return render_report(build_report(job, self._store.list_job_desktops(job.guid)))
 
     def _get(self, guid: str) -> Job:
-        job = self._store.find_job(parse_guid(guid))
+        """A job, or what is scheduled to become one."""
+        guid = parse_guid(guid)
+        job = self._store.find_job(guid)
+        if job is None and (patch := self._store.find_patch_of_job(guid)):
+            job = self._store.find_job(guid) or as_job(patch)  # it may just have become one
         if job is None:
             raise errors.NotFound(f"there is no job {guid}")
         return job
