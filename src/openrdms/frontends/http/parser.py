@@ -90,7 +90,8 @@ class RequestParser:
         """One header, or one of a trailer, which is ignored."""
         if self.stage is not Stage.HEAD:
             return
-        if len(self._headers) >= MAX_HEADERS:
+        self._header_count += 1
+        if self._header_count > MAX_HEADERS:
             self._refuse(431)
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
@@ -99,6 +100,8 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """Refuse what need not be read further."""
+        if self._parser.get_http_version() not in ("1.1", "1.0"):
+            self._refuse(505)
         self._path = self._find_path()
         if self._path is None:
             self._refuse(404)
@@ -130,6 +133,7 @@ class RequestParser:
         self._url = b""
         self._path = None
         self._headers: dict[str, str] = {}
+        self._header_count = 0
         self._parts: list[bytes] = []
         self._size = 0
         self._head_octets = 0
