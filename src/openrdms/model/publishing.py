@@ -10,7 +10,7 @@ from enum import IntEnum, StrEnum
 from openrdms.model import sddl
 from openrdms.model.errors import InvalidParameter
 
-MAX_ICON = 256 * 1024
+MAX_ICON = 64 * 1024
 """Bytes. The interface names no format of icons, so none is asked for."""
 
 _MAX_NAME, _MAX_FOLDER, _MAX_PATH, _MAX_ARGUMENTS = 256, 64, 4096, 32767

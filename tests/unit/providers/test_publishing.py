@@ -16,6 +16,7 @@ from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.cim.types import CimValue
 from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.publishing import MAX_ICON
 from openrdms.model.session_host import SessionCollection
 from openrdms.providers.rdms.file_type_association import FileTypeAssociation
 from openrdms.providers.rdms.management_data import ManagementData
@@ -202,7 +203,7 @@ def test_deleting_takes_file_types_along(service: Service) -> None:
         ("CommandLineSetting", 3),
         ("Folder", ".."),
         ("IconContents", [1, None]),
-        ("IconContents", [0] * (256 * 1024 + 1)),
+        ("IconContents", [0] * (MAX_ICON + 1)),
         ("SecurityDescriptor", "D:(A;;GA;;;DU)"),
     ],
 )
