@@ -22,6 +22,7 @@ from fakes.widgets import NAMESPACE, SCHEMA, Widgets
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
+from openrdms.frontends.cimxml import pulling
 from openrdms.frontends.cimxml.service import CimXmlServer
 from openrdms.providers import schema
 
@@ -386,6 +387,13 @@ class TestPulling:
         connection.PullInstancesWithPath(context, 10)
         assert [operation.name for _, operation in guard.seen] == ["Enumerate", "Enumerate"]
 
+    def test_a_reply_has_its_limit(
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pulling, "MAX_OBJECTS", 3)
+        opened = connection.OpenEnumerateInstances(CLASS, MaxObjectCount=1000)
+        assert (len(opened.instances), opened.eos) == (3, False)
+
     def test_only_what_is_pulled_is_made(self, widgets: Widgets, connection: Connection) -> None:
         made = []
 
@@ -497,7 +505,7 @@ class TestDeclarations:
         part = rdms.GetClass(found.classname, PropertyList=["NAME"], IncludeQualifiers=False)
         assert list(part.properties) == ["Name"]
         assert not part.properties["Name"].qualifiers
-        with refused(CimStatus.INVALID_CLASS):
+        with refused(CimStatus.NOT_FOUND):
             rdms.GetClass("Win32_Nothing")
 
     def test_qualifiers(self, rdms: Connection) -> None:

@@ -9,7 +9,14 @@ from openrdms.frontends.cimxml.intrinsic import Arguments, Scope, operation, ret
 
 
 def _get_class(scope: Scope, arguments: Arguments) -> str:
-    return returned(render_class(arguments.get_class(scope), _detail(arguments)))
+    detail = _detail(arguments)
+    try:
+        return returned(render_class(arguments.get_class(scope), detail))
+    except CimError as error:
+        if error.status is not CimStatus.INVALID_CLASS:
+            raise
+        # The class is what is asked for here, not where to look.
+        raise CimError(CimStatus.NOT_FOUND, str(error), wbem=error.wbem) from error
 
 
 def _enumerate_classes(scope: Scope, arguments: Arguments) -> str:
