@@ -51,12 +51,14 @@ class ServeConfig:
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:
-    """Write ``file`` so that a reader sees the old text or the new one, never a part."""
+    """Write ``file`` so that a reader, also after a crash, sees the old text or the new one."""
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), mode)
             stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(temporary, file)
     except OSError:
         os.unlink(temporary)

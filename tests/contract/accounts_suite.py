@@ -21,7 +21,7 @@ RDMS = "root/cimv2/rdms"
 def make_account(name: str, sid: str = "S-1-5-21-1-2-3-1000", **changes: object) -> Account:
     account = Account(
         name, sid, "$argon2id$", Role.OPERATOR, ("Ops",), ntlm=True, enabled=True,
-        created=NOW, changed=NOW,
+        from_options=True, created=NOW, changed=NOW,
     )  # fmt: skip
     return replace(account, **changes)  # type: ignore[arg-type]
 

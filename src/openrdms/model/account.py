@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,9 @@ AUTHENTICATED_USERS = "S-1-5-11"
 """Well-known SIDs that every account of ours has (MS-DTYP 2.4.2.4)."""
 
 
+_NTLM_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
 class Role(StrEnum):
     """What an account may do; ``security.policy`` says what that is."""
 
@@ -38,7 +42,8 @@ class Account:
 
     ``password_hash`` is argon2id as its reference implementation writes it, "" for an account
     that signs in without a password of ours, such as the Kerberos principal ``alice@REALM``.
-    With ``ntlm`` its NT hash is kept too, in a file.
+    With ``ntlm`` its NT hash is kept too, in a file. ``from_options`` is an account that the
+    service's options have named: they say what its password is.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Account:
     groups: tuple[str, ...]
     ntlm: bool
     enabled: bool
+    from_options: bool
     created: datetime
     changed: datetime
 
@@ -63,6 +69,12 @@ def check_name(name: str, field: str = "name") -> None:
     wrong = [letter for letter in name if letter in "\\:" or not letter.isprintable()]
     if wrong:
         raise InvalidParameter(field, f"may not contain {wrong[0]!a}")
+
+
+def check_ntlm_name(name: str) -> None:
+    """InvalidParameter unless every client and pyspnego write the name in the same way."""
+    if not _NTLM_NAME.fullmatch(name):
+        raise InvalidParameter("ntlm", f"{name!r} has other characters than A-Z a-z 0-9 . _ -")
 
 
 def check_new_password(password: str) -> None:

@@ -22,6 +22,7 @@ from openrdms.model.account import (
     Role,
     check_name,
     check_new_password,
+    check_ntlm_name,
 )
 from openrdms.security.nt_hashes import NtHashes
 from openrdms.security.passwords import Passwords, hash_password, is_outdated
@@ -90,15 +91,21 @@ class Accounts:
         """The SIDs of an enabled account: its own, its groups' and everybody's; else none."""
         return self._sids.get(name.casefold(), frozenset()) if self.find(name) else frozenset()
 
+    def recall(self, name: str, password: str) -> Account | None:
+        """The account if ``verify`` has found the same lately; takes microseconds."""
+        account = self.find(name)
+        return account if account and self._passwords.recall(account, password) else None
+
     def verify(self, name: str, password: str) -> Account | None:
         """The account if it is enabled and the password is its own.
 
         Takes as long for names that do not exist. What was verified is remembered for some
         minutes, until the account changes: then it takes microseconds.
         """
+        known = self.recall(name, password)
+        if known:
+            return known
         account = self._accounts.get(name.casefold())
-        if account and self._passwords.recall(account, password):
-            return account if account.enabled else None
         if not self._passwords.verify(account, password) or account is None:
             return None
         if account.enabled and (is_outdated(account.password_hash) or self._lacks_hash(account)):
@@ -125,12 +132,14 @@ class Accounts:
             return self._put(_apply(account, wanted, self._clock()), password)
 
     def change(self, name: str, change: Change) -> Account:
-        """Change an account. NotFound, InvalidParameter; InvalidOperation for the last
-        administrator, who must remain one and enabled.
+        """Change an account. NotFound, InvalidParameter; InvalidOperation for the password of
+        an account of the options, and for the last administrator, who must stay one and enabled.
         """
         if change.password is not None:
             check_new_password(change.password)
         with self._changing:
+            if change.password is not None and self.get(name).from_options:
+                raise errors.InvalidOperation(f"{name!r} has the password that the options name")
             account = _apply(self.get(name), change, self._clock())
             self._check_administrators(without=name, instead=account)
             return self._put(account, change.password)
@@ -147,23 +156,39 @@ class Accounts:
             self._passwords.forget(account.name)
 
     def ensure_administrator(self, name: str, password: str) -> Account:
-        """Make that account, or make it an enabled administrator with that password."""
+        """Make the account that the options name an enabled administrator with that password.
+
+        The one that they named before is disabled. AlreadyExists when it is an ordinary account.
+        """
         check_name(name, "admin-user")
         with self._changing:
             account = self._accounts.get(name.casefold())
             if account is None:
                 sid = self._store.account_sid(name, built_in=True)
-                account = self._make(name, sid, Role.ADMINISTRATOR)
-            new = None if self._passwords.verify(account, password) else password
-            wanted = Change(role=Role.ADMINISTRATOR, password=new, enabled=True)
-            changed = _apply(account, wanted, account.changed)
-            if changed == account and name.casefold() in self._accounts:
-                return account
-            return self._put(replace(changed, changed=self._clock()), new)
+                made = self._make(name, sid, Role.ADMINISTRATOR)
+                account = self._put(replace(made, from_options=True), None)
+            if not account.from_options:
+                raise errors.AlreadyExists(
+                    f"admin-user: {name!r} is an account made by `rdms user`; name another one"
+                )
+            account = self._bring_up_to_date(account, password)
+            for other in self.list():
+                if other.from_options and other.enabled and other is not account:
+                    self._put(replace(other, enabled=False, changed=self._clock()), None)
+            return account
+
+    def _bring_up_to_date(self, account: Account, password: str) -> Account:
+        new = None if self._passwords.verify(account, password) else password
+        wanted = Change(role=Role.ADMINISTRATOR, password=new, enabled=True)
+        changed = _apply(account, wanted, account.changed)
+        if changed == account:
+            return account
+        return self._put(replace(changed, changed=self._clock()), new)
 
     def _make(self, name: str, sid: str, role: Role) -> Account:
         now = self._clock()
-        return Account(name, sid, "", role, (), ntlm=False, enabled=True, created=now, changed=now)
+        flags = {"ntlm": False, "enabled": True, "from_options": False}
+        return Account(name, sid, "", role, (), **flags, created=now, changed=now)
 
     def _put(self, account: Account, password: str | None) -> Account:
         """Write the account; ``password`` is given when it is new."""
@@ -221,6 +246,8 @@ def _apply(account: Account, change: Change, now: datetime) -> Account:
     """The account as it is to be. InvalidParameter for a wrong name of a group."""
     for name in change.add_groups:
         check_name(name, "group")
+    if change.ntlm:
+        check_ntlm_name(account.name)
     gone = {name.casefold() for name in change.remove_groups}
     groups = {name.casefold(): name for name in (*account.groups, *change.add_groups)}
     missing = gone - groups.keys()

@@ -6,6 +6,7 @@ password to whoever reads it, so the file is the service's alone and holds nothi
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,6 +60,16 @@ class NtHashes:
         else:
             self.file.unlink(missing_ok=True)
         self._hashes = hashes
+        _sync(self.file.parent)
+
+
+def _sync(directory: Path) -> None:
+    """Have what was renamed or removed there on disk: no hash comes back after a power failure."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -22,8 +22,8 @@ REMEMBERED = timedelta(minutes=5)
 _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
 """46 MiB, one pass, one lane: OWASP's Password Storage Cheat Sheet. About 50 ms."""
 
-_AT_ONCE = 4
-"""Passwords checked at once: bounds the memory that strangers can make us use to 184 MiB."""
+_AT_ONCE = 2
+"""Passwords checked at once: bounds the memory that strangers can make us use to 92 MiB."""
 
 
 def read_password_file(field: str, file: Path) -> str:

@@ -22,6 +22,7 @@ _accounts = sa.Table(
     sa.Column("groups", schema.Texts, nullable=False),
     schema.flag_column("ntlm"),
     schema.flag_column("enabled"),
+    schema.flag_column("from_options"),
     schema.time_column("created"),
     schema.time_column("changed"),
     sa.UniqueConstraint("sid"),

@@ -236,6 +236,7 @@ def _describe_user(target: Target, account: Account) -> dict[str, Any]:
         "enabled": account.enabled,
         "password": bool(account.password_hash),
         "ntlm": account.ntlm,
+        "from_options": account.from_options,
         "nt_hash": target.accounts.has_nt_hash(account.name),
         "sid": account.sid,
         "created": account.created.isoformat(),

@@ -28,6 +28,7 @@ def _create_accounts() -> None:
         sa.Column("groups", sa.JSON, nullable=False),
         sa.Column("ntlm", sa.Boolean, nullable=False),
         sa.Column("enabled", sa.Boolean, nullable=False),
+        sa.Column("from_options", sa.Boolean, nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name_key", name=op.f("accounts_key")),
