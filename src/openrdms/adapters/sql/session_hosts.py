@@ -75,7 +75,9 @@ class SessionHostRecords(SessionCollectionRecords, AssignmentRecords):
             (before,) = rows.select_records(connection, StartQueue, _hosts, _is(name))
             last = connection.execute(sa.select(sa.func.max(_hosts.c.place))).scalar() or 0
             after = before.test_and_set(comparand, state, last)
-            connection.execute(sa.update(_hosts).where(_is(name)).values(rows.render_row(after)))
+            if after != before:
+                row = rows.render_row(after)
+                connection.execute(sa.update(_hosts).where(_is(name)).values(row))
             return before.state
 
     def take_pending_starts(self, limit: int) -> list[str]:
