@@ -259,6 +259,7 @@ class StoreSuite:
 
     def test_parts_of_no_collection_are_refused(self, store: Store) -> None:
         for write in (
+            lambda: store.get_property("none", "Key"),
             lambda: store.set_property("none", "Key", 1),
             lambda: store.set_provisioning("none", make_settings()),
             lambda: store.change_reference("none", lambda one: one),

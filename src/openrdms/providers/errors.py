@@ -26,7 +26,7 @@ def faults() -> Iterator[None]:
     try:
         yield
     except errors.RdmsError as error:
-        raise _fault(error) from error
+        raise fault(error) from error
 
 
 def refuse(error: errors.RdmsError) -> MethodResult:
@@ -35,7 +35,8 @@ def refuse(error: errors.RdmsError) -> MethodResult:
     return MethodResult(code, reason=str(error))
 
 
-def _fault(error: errors.RdmsError) -> CimError:
+def fault(error: errors.RdmsError) -> CimError:
+    """What a refusal is as a fault."""
     status = _STATUS.get(error.code, CimStatus.FAILED)
     names = [error.field] if isinstance(error, errors.InvalidParameter) else []
     return CimError(status, str(error), wbem=int(error.code), names=names)

@@ -14,6 +14,9 @@ Find = Callable[[Values, str], object]
 Change = Callable[[Values, str, int | str], None]
 
 
+READING = frozenset({"GetInt32Property", "GetStringProperty"})
+
+
 def property_methods(find: Find, change: Change) -> dict[str, Method]:
     """The four methods over a service."""
     return {

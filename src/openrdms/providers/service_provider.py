@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from openrdms.cim.provider import Caller, MethodResult, Provider
 from openrdms.cim.types import CimInstance, CimScalar
 from openrdms.model import errors
-from openrdms.providers.errors import faults, refuse
+from openrdms.providers.errors import fault, faults, refuse
 from openrdms.providers.values import Values
 
 
@@ -35,6 +35,9 @@ class ServiceProvider(Provider):
     """
 
     methods: Mapping[str, Method] = {}
+    finding: frozenset[str] = frozenset()
+    """Methods that raise NotFound when there is no such instance, and for nothing else: they are
+    called without asking for the instance before."""
 
     def do_list(self, where: Where) -> Iterable[Values]:
         """Properties of every instance, in a stable order; ``where`` may be used to read less."""
@@ -83,7 +86,7 @@ class ServiceProvider(Provider):
         self, caller: Caller, method: str, keys: Values | None, parameters: Values
     ) -> MethodResult:
         carry_out = self.methods.get(method)
-        if keys is not None and carry_out:
+        if keys is not None and carry_out and method not in self.finding:
             with faults():
                 self.do_require(keys)
         try:
@@ -91,6 +94,8 @@ class ServiceProvider(Provider):
                 raise self._not_supported(method)
             return MethodResult(outputs=carry_out(Call(keys or {}, parameters)) or {})
         except errors.RdmsError as error:
+            if method in self.finding and isinstance(error, errors.NotFound):
+                raise fault(error) from error
             return refuse(error)
 
     def _not_supported(self, what: str) -> errors.NotSupported:

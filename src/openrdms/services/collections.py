@@ -118,12 +118,11 @@ class Collections:
                 self._refuse_removal(collection, record, vm)
 
     def find_property(self, alias: str, key: str) -> int | str | None:
-        """The value of a property key, None when it was never set."""
-        collection = self.get(alias)
+        """The value of a property key, None when it was never set. NotFound: no collection."""
         known = VIRTUAL_DESKTOP_COLLECTION.find(key)
         name = known.name if known else key
         if name in _ROW_KEYS:
-            return _ROW_KEYS[name](collection)
+            return _ROW_KEYS[name](self.get(alias))
         value = self._store.get_property(alias, key)
         return _UNSET.get(name) if value is None else value
 

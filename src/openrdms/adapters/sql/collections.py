@@ -24,7 +24,25 @@ from openrdms.model.farm_settings import find_share
 
 _collections = schema.collections
 _settings = schema.provisioning_settings
+_values = schema.collection_values
 _Part = TypeVar("_Part", ProvisioningSettings, ReferenceDesktop)
+
+_QUICK_FIND = rows.query_records(Collection, _collections).where(
+    _collections.c.alias_key == sa.bindparam("alias")
+)
+_QUICK_PROPERTY = (
+    sa.select(_values.c.number, _values.c.text)
+    .select_from(_collections)
+    .outerjoin(
+        _values,
+        sa.and_(
+            _values.c.collection_key == _collections.c.alias_key,
+            _values.c.key == sa.bindparam("key"),
+        ),
+    )
+    .where(_collections.c.alias_key == sa.bindparam("alias"))
+)
+"""A row without values: there is the collection, and the key was never set."""
 
 
 class CollectionRecords:
@@ -39,8 +57,8 @@ class CollectionRecords:
             )
 
     def find_collection(self, alias: str) -> Collection | None:
-        with self._database.read() as connection:
-            return find_collection(connection, alias)
+        found = self._database.quick.rows(_QUICK_FIND, alias=alias.casefold())
+        return Collection(*found[0]) if found else None
 
     def create_collection(self, collection: Collection) -> None:
         with self._database.write() as connection:
@@ -73,15 +91,13 @@ class CollectionRecords:
             release_names(connection, alias)
 
     def get_property(self, alias: str, key: str) -> int | str | None:
-        values = schema.collection_values.c
-        query = sa.select(values.number, values.text).where(
-            values.collection_key == alias.casefold(), values.key == key.casefold()
+        found = self._database.quick.rows(
+            _QUICK_PROPERTY, alias=alias.casefold(), key=key.casefold()
         )
-        with self._database.read() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return row.text if row.number is None else row.number  # type: ignore[no-any-return]
+        if not found:
+            raise no_collection(alias)
+        number, text = found[0]
+        return text if number is None else number  # type: ignore[no-any-return]
 
     def set_property(self, alias: str, key: str, value: int | str) -> None:
         row = {
@@ -92,7 +108,7 @@ class CollectionRecords:
         }
         with self._database.write() as connection:
             get_collection(connection, alias)
-            rows.put_rows(connection, schema.collection_values, [row])
+            rows.put_rows(connection, _values, [row])
 
     def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
         with self._database.read() as connection:

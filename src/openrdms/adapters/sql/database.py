@@ -11,6 +11,7 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 
+from openrdms.adapters.sql.quick_reads import QuickReads
 from openrdms.model import errors
 
 _BUSY_SECONDS = 30
@@ -27,12 +28,14 @@ class Database:
     def __init__(self, url: str) -> None:
         """Opens the database and brings it to the newest schema. OperationFailed."""
         # A reader that waits for a pooled connection would be slower than one that opens its own.
-        self._engine = sa.create_engine(url, max_overflow=-1)
+        self._engine = sa.create_engine(url, max_overflow=-1, hide_parameters=True)
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
         self._writing = threading.Lock()
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
+        self.quick = QuickReads(self._engine)
+        """For single statements that are asked all the time."""
         self._migrate()
 
     @contextmanager
@@ -48,6 +51,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
+        self.quick.close()
         self._engine.dispose()
 
     def _migrate(self) -> None:
@@ -65,7 +69,7 @@ def _translated() -> Iterator[None]:
     except sa.exc.IntegrityError as error:
         # Whatever a caller may meet is checked before, in words; this is the last defence.
         raise errors.InvalidOperation(f"records: {error.orig}") from error
-    except sa.exc.DBAPIError as error:
+    except sa.exc.StatementError as error:
         raise errors.OperationFailed(f"records: {error.orig}") from error
 
 

@@ -14,6 +14,10 @@ from openrdms.model.desktop import Desktop
 
 _desktops = schema.desktops
 
+_QUICK_FIND = rows.query_records(Desktop, _desktops).where(
+    _desktops.c.name_key == sa.bindparam("name")
+)
+
 
 class DesktopRecords:
     """The part of ports.Store about desktops."""
@@ -34,8 +38,8 @@ class DesktopRecords:
             )
 
     def find_desktop(self, name: str) -> Desktop | None:
-        with self._database.read() as connection:
-            return _find(connection, name)
+        found = self._database.quick.rows(_QUICK_FIND, name=name.casefold())
+        return Desktop(*found[0]) if found else None
 
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
         with self._database.write() as connection:

@@ -23,6 +23,11 @@ def render_row(record: Any, **keys: object) -> dict[str, Any]:
     return {name: getattr(record, name) for name in _field_names(type(record))} | keys
 
 
+def query_records(kind: type[Any], table: sa.Table) -> sa.Select[Any]:
+    """All rows, their columns in the order of the fields of ``kind``."""
+    return sa.select(*(table.c[name] for name in _field_names(kind)))
+
+
 def select_records(
     connection: sa.Connection,
     kind: type[Record],
@@ -31,8 +36,7 @@ def select_records(
     order: Iterable[sa.ColumnElement[Any]] = (),
 ) -> list[Record]:
     """Rows as values of ``kind``."""
-    columns = [table.c[name] for name in _field_names(kind)]
-    rows = connection.execute(sa.select(*columns).where(*where).order_by(*order))
+    rows = connection.execute(query_records(kind, table).where(*where).order_by(*order))
     return [kind(*row) for row in rows]
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from openrdms.cim.types import CimValue
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
-from openrdms.providers.property_methods import property_methods
+from openrdms.providers.property_methods import READING, property_methods
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import (
     Values,
@@ -17,6 +16,10 @@ from openrdms.providers.values import (
     get_number,
     get_text,
     get_time,
+    parse_created,
+    parse_fields,
+    parse_icon,
+    render_icon,
 )
 from openrdms.services.collections import Collections
 from openrdms.services.patching import Patching
@@ -54,6 +57,7 @@ class VirtualDesktopCollection(ServiceProvider):
     """Collections are instances; provisioning jobs are static methods."""
 
     cim_class = "Win32_RDMSVirtualDesktopCollection"
+    finding = READING
 
     def __init__(
         self, collections: Collections, provisioning: Provisioning, patching: Patching
@@ -81,16 +85,14 @@ class VirtualDesktopCollection(ServiceProvider):
         return _render(self._collections.get(get_text(keys, "Alias")))
 
     def do_create(self, properties: Values) -> Values:
-        given = {name: value for name, value in properties.items() if value is not None}
-        for name in ("Alias", "Name", "Type"):
-            if name not in given:
-                raise errors.InvalidParameter(name, "is needed")
-        collection = Collection(**({"is_managed": False} | _parse(given)))
+        fields = _convert(parse_created(properties, _FIELDS, ("Alias", "Name", "Type")))
+        collection = Collection(**({"is_managed": False} | fields))
         self._collections.create(collection)
         return {"Alias": collection.alias}
 
     def do_modify(self, keys: Values, changes: Values) -> None:
-        self._collections.modify(get_text(keys, "Alias"), **_parse(changes))
+        fields = _convert(parse_fields(changes, _FIELDS, _NULLABLE))
+        self._collections.modify(get_text(keys, "Alias"), **fields)
 
     def do_delete(self, keys: Values) -> None:
         self._collections.delete(get_text(keys, "Alias"))
@@ -166,25 +168,16 @@ class VirtualDesktopCollection(ServiceProvider):
 
 
 def _render(collection: Collection) -> Values:
-    return {name: _value(getattr(collection, field)) for name, field in _FIELDS.items()}
+    values = {name: getattr(collection, field) for name, field in _FIELDS.items()}
+    return values | {"Type": int(collection.type), "IconContents": render_icon(collection.icon)}
 
 
-def _value(value: Any) -> CimValue:
-    if isinstance(value, CollectionType):
-        return int(value)
-    return list(value) if isinstance(value, bytes) else value
-
-
-def _parse(properties: Values) -> dict[str, Any]:
-    """Fields of Collection from CIM properties."""
-    for name, value in properties.items():
-        if value is None and name not in _NULLABLE:
-            raise errors.InvalidParameter(name, "cannot be NULL")
-    fields: dict[str, Any] = {_FIELDS[name]: value for name, value in properties.items()}
+def _convert(fields: dict[str, Any]) -> dict[str, Any]:
+    """Values of CIM as fields of Collection have them."""
     if "type" in fields:
         fields["type"] = _parse_type(fields["type"])
-    if fields.get("icon") is not None:
-        fields["icon"] = _parse_icon(fields["icon"])
+    if "icon" in fields:
+        fields["icon"] = parse_icon(fields["icon"])
     return fields
 
 
@@ -193,9 +186,3 @@ def _parse_type(value: int) -> CollectionType:
         return CollectionType(value)
     except ValueError as error:
         raise errors.InvalidParameter("Type", f"{value} is not 1, 2 or 3") from error
-
-
-def _parse_icon(value: list[int | None]) -> bytes:
-    if any(byte is None for byte in value):
-        raise errors.InvalidParameter("IconContents", "holds NULL")
-    return bytes(byte for byte in value if byte is not None)
