@@ -60,6 +60,10 @@ def succeeds(call: Callable[[], object]) -> bool:
     return True
 
 
+def _next(number: str) -> str:
+    return str(int(number) + 1)
+
+
 class SessionHostSuite:
     @pytest.fixture
     def store(self, open_store: OpenStore) -> Store:
@@ -205,22 +209,21 @@ class SessionHostSuite:
         with pytest.raises(errors.NotFound):
             store.delete_pair("hosts", "Key")
 
-    def test_no_exchange_is_lost(self, store: Store, hosts: SessionCollection) -> None:
-        """Each thread counts up as often, by comparing and setting until it wins."""
-        rounds = 8
+    def test_no_exchange_is_lost(self, open_store: OpenStore) -> None:
+        """Threads over two openings of the records count up, each by comparing until it wins."""
+        stores, rounds = [open_store(), open_store()], 4
 
-        def count() -> None:
+        def count(store: Store) -> None:
+            seen = "0"
             for _ in range(rounds):
-                seen = store.find_pair("hosts", "n") or "0"
-                while (was := self._raise(store, seen)) not in (seen, None):
+                while (was := store.compare_and_set_pair("hosts", "n", seen, _next(seen))) != seen:
                     seen = str(was)
+                seen = _next(seen)
 
-        store.compare_and_set_pair("hosts", "n", None, "0")
-        at_once([count] * THREADS)
-        assert store.find_pair("hosts", "n") == str(THREADS * rounds)
-
-    def _raise(self, store: Store, seen: str) -> str | None:
-        return store.compare_and_set_pair("hosts", "n", seen, str(int(seen) + 1))
+        stores[0].create_session_collection(PERSONAL)
+        stores[0].compare_and_set_pair("hosts", "n", None, "0")
+        at_once([lambda store=stores[n % 2]: count(store) for n in range(THREADS)])
+        assert stores[0].find_pair("hosts", "n") == str(THREADS * rounds)
 
     def test_one_of_many_inserts(self, store: Store, hosts: SessionCollection) -> None:
         values = [str(number) for number in range(THREADS)]
@@ -341,7 +344,8 @@ class SessionHostSuite:
         assert before.count(ServerState.STARTING) == THREADS - 1
         assert store.take_pending_starts(5) == ["one.Example"]
 
-    def test_a_server_is_handed_out_once_over_all_callers(self, store: Store) -> None:
+    def test_a_server_is_handed_out_once_over_all_callers(self, open_store: OpenStore) -> None:
+        store, other = open_store(), open_store()
         names = [f"h{number:02}" for number in range(40)]
         make_hosts(store, *names)
 
@@ -351,7 +355,7 @@ class SessionHostSuite:
             return []
 
         def drain() -> list[str]:
-            return [name for _ in range(4) for name in store.take_pending_starts(2)]
+            return [name for _ in range(4) for name in other.take_pending_starts(2)]
 
         starts = [lambda part=part: start(part) for part in range(THREADS // 2)]
         taken = [name for part in at_once([*starts, *[drain] * (THREADS // 2)]) for name in part]
