@@ -71,6 +71,11 @@ class Collection:
     job_guid: str = ""
 
 
+NO_DOMAIN = "WORKGROUP"
+"""What clients are told of desktops that belong to no domain, and send back: they cannot do with
+an empty text (facts b.5)."""
+
+
 @dataclass(frozen=True)
 class ProvisioningSettings:
     """What a collection remembers of its Create job (GetProvisioningProperties, facts b.5).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -416,6 +416,8 @@ def test_provisioning_properties(service: Service) -> None:
     }
     declared = load_rdms().get_class(PROPERTIES).get_method(method)
     assert set(outputs) == {item.name for item in declared.parameters}
+    service.place.store.set_provisioning("farm", replace(stored, domain=""))
+    assert service.invoke(PROPERTIES, method, farm).outputs["VmDomain"] == "WORKGROUP"
 
 
 def test_the_reference_desktop_can_be_put(service: Service) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from openrdms.model import errors
+from openrdms.model.collection import NO_DOMAIN
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, get_text
 from openrdms.services.collections import Collections
@@ -66,7 +67,7 @@ class CollectionProperties(ServiceProvider):
             "RunFromSMB": settings.run_from_smb,
             "SMBLocation": settings.smb_location,
             "SMBStreaming": settings.smb_streaming,
-            "VmDomain": settings.domain,
+            "VmDomain": settings.domain or NO_DOMAIN,
             "VmOU": settings.ou,
             "ProductKey": None,
         }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from openrdms import ports
 from openrdms.model import errors
-from openrdms.model.collection import ProvisioningSettings
+from openrdms.model.collection import NO_DOMAIN, ProvisioningSettings
 from openrdms.model.desktop import Desktop
 from openrdms.model.host import DiskKind, VmState
 from openrdms.model.job import Job, JobAction, JobDesktop
@@ -73,7 +73,7 @@ def _plan_making(tools: Tools, job: Job, census: Census) -> _Plan:
 
 
 def _not_joined(domain: str) -> str:
-    return f"not joined to {domain}" if domain else ""
+    return "" if domain in ("", NO_DOMAIN) else f"not joined to {domain}"
 
 
 def _plan_patch(tools: Tools, job: Job, census: Census) -> _Plan:
