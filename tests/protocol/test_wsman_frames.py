@@ -363,6 +363,17 @@ class TestEnvelopeSize:
         self.call(client, 20_000)
         assert len(client.received) == needed
 
+    def test_octets_count_not_characters(self, client: FrameClient, widgets: Widgets) -> None:
+        widgets.add("euro", 5, Text="\u20ac" * 3000)
+        keys = selectors(Name="euro", Slot=5)
+        client.max_envelope_size = 9000
+        with pytest.raises(WSManFaultError):
+            client.get(WIDGET, selector_set=keys)
+        assert fault(client) == ("w:EncodingLimit", "MaxEnvelopeSizeExceeded")
+        client.max_envelope_size = 12_000
+        (instance,) = client.get(WIDGET, selector_set=keys)
+        assert values_of(instance)["Text"] == "\u20ac" * 3000
+
     @pytest.mark.parametrize(
         ("size", "expected"),
         [

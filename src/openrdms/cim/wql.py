@@ -241,6 +241,8 @@ class _Parser:
         token = self._advance()
         if token.kind != "word" or token.text.lower() in _KEYWORDS:
             raise _invalid(f"{token.text!r} where a name was expected")
+        if self._next.text == "(":
+            raise _invalid(f"functions such as {token.text} are not known")
         return token.text
 
     def _expect(self, text: str) -> None:

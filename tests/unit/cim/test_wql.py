@@ -154,6 +154,24 @@ def test_a_wrong_query_is_an_invalid_query(text: str) -> None:
     assert caught.value.status is CimStatus.INVALID_QUERY
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("SELECT COUNT(*) FROM Test_Widget", "functions such as COUNT are not known"),
+        ("SELECT * FROM Test_Widget WHERE UPPER(Name) = 'X'", "functions such as UPPER"),
+        ("SELECT __CLASS FROM Test_Widget", "system properties such as __CLASS"),
+        ("SELECT * FROM Test_Widget WHERE __NAMESPACE = 'x'", "such as __NAMESPACE"),
+        ("ASSOCIATORS OF {Test_Widget.Name='x'}", "'ASSOCIATORS' where SELECT was expected"),
+        ("SELECT * FROM Test_Widget GROUP BY Name", "'GROUP' is too much"),
+        ("SELECT * FROM Test_Widget WHERE Name = 5 5", "'5' is too much"),
+    ],
+)
+def test_what_is_refused_is_named(text: str, words: str) -> None:
+    with pytest.raises(CimError, match=re.escape(words)) as caught:
+        wql.parse(text, SCHEMA.get_class)
+    assert caught.value.status is CimStatus.INVALID_QUERY
+
+
 def test_an_unknown_class_is_said_to_be_one() -> None:
     with pytest.raises(CimError) as caught:
         wql.parse("SELECT * FROM Test_Gadget", SCHEMA.get_class)
