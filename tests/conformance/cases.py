@@ -159,7 +159,7 @@ def _connection_pair(name: str, parameter: str) -> list[Case]:
             f"Set{name}",
             prepare,
             check_set,
-            [Bad("not a connection string", {parameter: "no\x0bpairs"}, _INVALID)],
+            [Bad("not a connection string", {parameter: "no pairs"}, _INVALID)],
         ),
     ]
 
@@ -652,7 +652,7 @@ def _running_job(w: World) -> Call:
 
 
 def _job_state(w: World, guid: str) -> str:
-    return str(rdms("job", "show", guid, *w.login)["state"])
+    return str(rdms("job", "show", guid, *w.login)["State"])
 
 
 def _check_cancelled(w: World, call: Call, answer: Answer) -> None:
@@ -698,12 +698,12 @@ def _check_prepared(w: World, call: Call, answer: Answer) -> None:
     guid = answer.outputs["JobGuid"]
     until("the job ends", lambda: _job_state(w, guid) == "JOB_COMPLETED", 30)
     images = rdms("image", "list", "--state-dir", w.service.state_dir)
-    assert call[1]["ExportToLocation"] in {image["name"] for image in images}
+    assert [image for image in images if image["source"].endswith(call[1]["ExportToLocation"])]
 
 
 _NO_JOB = [
     Bad("no such job", {"JobGuid": ABSENT_GUID}, _ABSENT),
-    Bad("no GUID", {"JobGuid": "7"}, _ABSENT),
+    Bad("no GUID", {"JobGuid": "7"}, _INVALID),
 ]
 
 COLLECTIONS = [
@@ -910,7 +910,7 @@ def _pending(w: World) -> Call:
 def _check_pending(w: World, call: Call, answer: Answer) -> None:
     assert w.memory["Name"] in answer.outputs["ServerFQDNs"]
     again = w.read(SERVER, "GetPendingStartServerList", *call)
-    assert w.memory["Name"] not in (again["ServerFQDNs"] or [])
+    assert w.memory["Name"] not in (again.get("ServerFQDNs") or [])
 
 
 SERVERS = [

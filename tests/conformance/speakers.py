@@ -7,6 +7,7 @@ raised as Refused with the CIM status it stands for, whatever the protocol calls
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,6 +117,7 @@ class CimXmlSpeaker:
             ca_certs=str(service.state_dir / "tls" / "certificate.pem"),
             timeout=30,
         )
+        self._connection.debug = True  # keeps the last reply
 
     def invoke(self, name: str, method: str, keys: Values | None, given: Values) -> Answer:
         declared = {item["name"].lower(): item for item in _parameters(name, method)}
@@ -127,7 +129,13 @@ class CimXmlSpeaker:
         with _statuses():
             code, outputs = self._connection.InvokeMethod(method, target, Params=parameters)
         plain = {key: _plain(value) for key, value in outputs.items() if key in _names(declared)}
-        return Answer(int(code), plain)
+        return Answer(int(code), plain | self._booleans())
+
+    def _booleans(self) -> dict[str, bool]:
+        """Boolean out-parameters of the last reply: pywbem takes any text, FALSE too, for true."""
+        reply = ET.fromstring(self._connection.last_raw_reply)
+        found = reply.iterfind(".//PARAMVALUE[@PARAMTYPE='boolean']")
+        return {item.get("NAME", ""): item.findtext("VALUE") == "TRUE" for item in found}
 
     def get(self, name: str, keys: Values) -> dict[str, Any]:
         with _statuses():

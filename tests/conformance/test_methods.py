@@ -42,7 +42,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFa
     place = tmp_path_factory.mktemp("conformance")
     cluster = (
         f"simulator://{place}/cluster?hosts=3&users=0"
-        "&clone_ms=5&start_ms=5&boot_ms=20&agent_ms=5&destroy_ms=5"
+        "&clone_ms=5&start_ms=5&boot_ms=200&agent_ms=5&destroy_ms=5"
     )
     ports = ["--cimxml-http-port", "0", "--cimxml-https-port", "0"]
     service = running_service(place / "state", cluster, options=ports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -45,6 +46,7 @@ class World:
         self.other: Speaker = self.speaker
         self.memory: Any = None
         self.last_pool = ""
+        self._slow_job = ""
         self._wire: Wire = service.wire()
         self._numbers = itertools.count(1)
         self.pool, self.job, self.desktops = self._make_pool(3)
@@ -113,10 +115,16 @@ class World:
         return self.last_pool
 
     def begin_slow_job(self) -> str:
-        """A job whose desktop never answers: it runs until it is cancelled."""
+        """A job whose desktop never answers: it runs until it is cancelled, or the next begins."""
+        if self._slow_job:
+            self._wire.invoke(COLLECTION, "ProvisioningJobCancel", JobGuid=self._slow_job)
+            follow(self._wire, self._slow_job)
         alias = self.fresh("c")
+        self._slow_job = begin_create(self._wire, alias, 1, host=HOST)
+        until("the desktop is started", lambda: self._is_running(f"{alias}-1"), pause=0.01)
         simulator.set_fault(self._cluster, HOST, f"{alias}-1", "silent")
-        return begin_create(self._wire, alias, 1, host=HOST)
+        until("the job does nothing but wait", self._is_quiet)
+        return self._slow_job
 
     def new_stranger(self) -> str:
         """A running VM that no service made."""
@@ -219,6 +227,16 @@ class World:
         hosts = simulator.read_state(self._cluster)["hosts"]
         [machine] = [one for host in hosts for one in host["vms"] if one["name"] == vm]
         return dict(machine)
+
+    def _is_quiet(self) -> bool:
+        before = self.dump()
+        time.sleep(0.5)
+        return self.dump() == before
+
+    def _is_running(self, vm: str) -> bool:
+        hosts = simulator.read_state(self._cluster)["hosts"]
+        states = {one["name"]: one["state"] for host in hosts for one in host["vms"]}
+        return states.get(vm) == "running"
 
     def _host_of(self, vm: str) -> str:
         hosts = simulator.read_state(self._cluster)["hosts"]

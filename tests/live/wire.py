@@ -201,7 +201,8 @@ def read(instance: ET.Element) -> dict[str, Text]:
     values: dict[str, Text] = {}
     for child in instance:
         name = child.tag.rpartition("}")[2]
-        value = None if child.get(NIL) == "true" else child.text or ""
+        inner = child[0] if len(child) else child  # a datetime is wrapped
+        value = None if child.get(NIL) == "true" else inner.text or ""
         before = values.get(name)
         if name not in values:
             values[name] = value
