@@ -106,18 +106,34 @@ def parse_datetime(text: str) -> datetime | timedelta:
     A point without a zone is taken as UTC.
     """
     if _DURATION.fullmatch(text):
-        return parse_duration(text)
+        return _check_interval(parse_duration(text))
     if match := _CIM_INTERVAL.fullmatch(text):
         days, hours, minutes, seconds, micros = map(int, match.groups())
         return timedelta(days, seconds, micros, 0, minutes, hours)
     if match := _CIM_POINT.fullmatch(text):
         clock, micros_text, sign, offset = match.groups()
         zone = timezone(timedelta(minutes=int(sign + offset)))
-        return datetime.strptime(f"{clock}{micros_text}", "%Y%m%d%H%M%S%f").replace(tzinfo=zone)
+        point = datetime.strptime(f"{clock}{micros_text}", "%Y%m%d%H%M%S%f").replace(tzinfo=zone)
+        return _check_point(point)
     if "T" not in text:
         raise WrongValueError("is not a datetime")
     point = datetime.fromisoformat(text)
-    return point if point.tzinfo else point.replace(tzinfo=UTC)
+    return _check_point(point if point.tzinfo else point.replace(tzinfo=UTC))
+
+
+def _check_point(point: datetime) -> datetime:
+    """Refuse what cannot be written in UTC: once stored, it would break every listing."""
+    try:
+        point.astimezone(UTC)
+    except OverflowError as error:
+        raise WrongValueError("is not within the years 1 to 9999 of UTC") from error
+    return point
+
+
+def _check_interval(interval: timedelta) -> timedelta:
+    if interval.days >= 10**8:  # the 25 characters hold no more
+        raise WrongValueError("is too long an interval")
+    return interval
 
 
 def parse_duration(text: str) -> timedelta:

@@ -57,6 +57,20 @@ def test_what_is_no_datetime_is_a_value_error(text: str) -> None:
         types.parse_datetime(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "00010101000000.000000+720",
+        "99991231235959.000000-720",
+        "P100000000D",
+    ],
+)
+def test_a_datetime_that_could_not_be_written_again_is_refused(text: str) -> None:
+    with pytest.raises(types.WrongValueError):
+        types.parse_datetime(text)
+
+
 def test_a_duration_beyond_what_python_holds_is_refused() -> None:
     with pytest.raises(types.WrongValueError, match="too long"):
         types.parse_duration("P999999999DT999999999H")
