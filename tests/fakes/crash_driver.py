@@ -23,13 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes import provisioning_rig as rigs
-from openrdms.model.collection import CollectionState
+from openrdms.model.collection import IDLE_STATES, CollectionState
 from openrdms.model.host import VmSpec, VmState
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import JobDocument
+from openrdms.model.report import Report
 from openrdms.ports import Host
 
 CHANGING = frozenset(
@@ -37,7 +40,7 @@ CHANGING = frozenset(
         *("create_disk", "delete_disk", "define", "undefine", "start", "destroy"),
         *("shut_down", "export_disk", "ping", "set_identity", "generalise"),
         *("accept_job", "add_job_desktops", "put_job_desktops", "request_cancel", "end_job"),
-        *("add_image", "drop_image"),
+        *("add_image", "drop_image", "schedule_patch", "start_patch", "cancel_patch"),
     }
 )
 HOSTS = (("host1.sim.local", 2), ("host2.sim.local", 1))
@@ -122,10 +125,12 @@ class Boundaries:
 
 @dataclass(frozen=True)
 class Scenario:
-    """``before`` are jobs that have ended when ``document`` (None: a Prep) is executed."""
+    """``before`` are jobs that have ended when ``document`` (None: a Prep) is executed, or is
+    scheduled for a moment later."""
 
     document: JobDocument | None
     before: tuple[JobDocument, ...] = ()
+    scheduled: bool = False
 
 
 _FIRST = (rigs.create(HOSTS),)
@@ -134,6 +139,7 @@ SCENARIOS = {
     "create-off": Scenario(rigs.create(HOSTS, start=False)),
     "update": Scenario(rigs.later(JobAction.UPDATE, hosts=rigs.create(HOSTS).hosts), _FIRST),
     "patch": Scenario(rigs.later(JobAction.PATCH), _FIRST),
+    "scheduled": Scenario(rigs.later(JobAction.PATCH), _FIRST, scheduled=True),
     "delete": Scenario(rigs.later(JobAction.DELETE), _FIRST),
     "prep": Scenario(None, _FIRST),
 }
@@ -159,15 +165,16 @@ def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Pa
     earlier = len(scenario.before)
 
     def cancel() -> None:
-        guid = _jobs(rig)[earlier]
-        rig.provisioning.cancel(guid)
+        if scenario.scheduled:
+            rig.patching.cancel(rigs.POOL)
+        else:
+            rig.provisioning.cancel(_jobs(rig)[earlier])
         cancelled.touch()
 
     boundaries.cancel = cancel
     if len(_jobs(rig)) == earlier:
         _execute(rig, scenario)
-    guid = _jobs(rig)[earlier]
-    report = rig.wait(guid)
+    report = _wait_for_update(rig) if scenario.scheduled else rig.wait(_jobs(rig)[earlier])
     boundaries.counting = False
     result.write_text(
         json.dumps(
@@ -200,7 +207,17 @@ def _jobs(rig: rigs.Rig) -> list[str]:
     return [job.guid for job in sorted(jobs, key=lambda job: job.started)]
 
 
+def _wait_for_update(rig: rigs.Rig) -> Report:
+    """Of an update that was cancelled before its time there is a report, but no job."""
+    rig.wait_until(lambda: rig.state() in IDLE_STATES)
+    return rig.report(rig.patch().guid)
+
+
 def _execute(rig: rigs.Rig, scenario: Scenario) -> None:
+    if scenario.document is not None and scenario.scheduled:
+        if rig.store.find_patch(rigs.POOL) is None:
+            rig.schedule(0.02, scenario.document)
+        return
     if scenario.document is not None:
         rig.execute(scenario.document)
         return
@@ -254,7 +271,9 @@ def judge(name: str, found: dict[str, Any]) -> list[str]:
     if set(found["vms"]) != set(found["records"]):
         wrong.append(f"VMs {sorted(found['vms'])}, records {sorted(found['records'])}")
     # a Patch and a Prep stop what they start again
-    if name not in ("patch", "prep") and (twice := {m for m in made if made.count(m) > 1}):
+    if name not in ("patch", "scheduled", "prep") and (
+        twice := {m for m in made if made.count(m) > 1}
+    ):
         wrong.append(f"done twice: {sorted(twice)}")
     prepared = any(image.startswith("prep-") for image in found["images"])
     if prepared != (name == "prep" and found["state"] == "JOB_COMPLETED"):
@@ -265,7 +284,7 @@ def judge(name: str, found: dict[str, Any]) -> list[str]:
 def _expected_files(name: str, found: dict[str, Any]) -> list[str]:
     done = found["state"] == CollectionState.JOB_COMPLETED.name
     desktops = {f"pool-{n}": 1 for n in range(1, 4)}
-    if name == "patch":
+    if name in ("patch", "scheduled"):
         # a cancelled Patch: finished desktops keep the new disk, the others the old
         desktops = {
             desktop: 2 if found["desktops"].get(desktop) == "Complete" else 1
@@ -285,6 +304,7 @@ def main() -> None:
     parser.add_argument("--cancel-at", type=int, default=0)
     parser.add_argument("--kill", type=int, nargs="+", help="default: at every boundary")
     options = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def run(kill_at: int) -> dict[str, Any]:
         directory = options.directory / str(kill_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from openrdms.jobs.engine import JobEngine
 from openrdms.model.collection import Collection, CollectionState, CollectionType
 from openrdms.model.host import DiskKind
 from openrdms.model.job import Job, JobAction
+from openrdms.model.patch import Patch
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 from openrdms.model.report import Report, parse_report
 from openrdms.ports import Host, Store
+from openrdms.security.audit_log import AuditLog
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 
 FAST = "hosts=3&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&destroy_ms=1"
@@ -73,13 +76,17 @@ class Rig:
             state / "prep",
             boot_deadline=boot_deadline,
         )
+        audit_log = AuditLog(self.store, state / "audit-head", now)
+        self.patching = Patching(self.store, self.provisioning, audit_log, now)
         self.audit = Audit(self.store, self.hosts)
 
     def resume(self) -> Rig:
         self.provisioning.resume()
+        self.patching.start()
         return self
 
     def close(self) -> None:
+        self.patching.close()
         self.engine.close()
         self.hosts.close()
         self.store.close()
@@ -95,6 +102,18 @@ class Rig:
 
     def execute(self, document: JobDocument) -> str:
         return self.provisioning.execute(render_job(document))
+
+    def schedule(self, seconds: float, document: JobDocument | None = None) -> Patch:
+        """An update of the pool that is to start after so many seconds."""
+        start = now() + timedelta(seconds=seconds)
+        text = render_job(document or later(JobAction.PATCH))
+        self.patching.schedule(POOL, start, start + timedelta(hours=1), text)
+        return self.patch()
+
+    def patch(self) -> Patch:
+        patch = self.patching.find(POOL)
+        assert patch is not None
+        return patch
 
     def job(self, guid: str) -> Job:
         job = self.store.find_job(guid)

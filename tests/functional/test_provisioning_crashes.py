@@ -55,6 +55,14 @@ def test_cancel_goes_on(tmp_path: Path, cancel_at: int, kill_at: int) -> None:
     assert_all_well(runs)
 
 
+@pytest.mark.parametrize("kill_at", [1, 2, 3, 4, 5, 9, 20])
+def test_scheduled_update_goes_on(tmp_path: Path, kill_at: int) -> None:
+    """Around the scheduling, around the moment it is due, and while its job runs."""
+    runs = drive(tmp_path, "--scenario", "scheduled", "--kill", kill_at)
+    assert [(run["killed"], run["state"]) for run in runs] == [(True, "JOB_COMPLETED")]
+    assert_all_well(runs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("scenario", fakes.crash_driver.SCENARIOS)
@@ -68,7 +76,7 @@ def test_killed_at_every_boundary(tmp_path: Path, scenario: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cancel_at", [2, 4, 15, 30, 45, 60])
-@pytest.mark.parametrize("scenario", ["create", "patch", "prep"])
+@pytest.mark.parametrize("scenario", ["create", "patch", "scheduled", "prep"])
 def test_cancelled_and_killed_at_every_boundary(
     tmp_path: Path, scenario: str, cancel_at: int
 ) -> None:
