@@ -221,6 +221,9 @@ class AuditStore(Protocol):
     def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
         """The first ``limit`` records whose sequence is above ``after``, in order."""
 
+    def list_unanswered_audit(self) -> list[AuditRecord]:
+        """Records that something was asked for which no record is ``of``, in order."""
+
     def last_audit(self) -> AuditRecord | None: ...
 
     def list_audited_calls(self, query: AuditQuery) -> list[AuditedCall]:

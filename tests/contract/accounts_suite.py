@@ -102,26 +102,35 @@ class AccountStoreSuite:
     def test_records_come_back_as_they_were(self, store: Store) -> None:
         assert store.last_audit() is None
         assert store.list_audit() == []
-        records = chain(AuditHead(), [make_record("ÄLICE \\ud800"), make_record(of=1, result="0")])
+        records = chain(
+            b"key", AuditHead(), [make_record("ÄLICE \\ud800"), make_record(of=1, result="0")]
+        )
         store.append_audit(records)
         assert store.list_audit() == records
         assert store.last_audit() == records[-1]
 
     def test_records_are_read_in_pages(self, store: Store) -> None:
-        records = chain(AuditHead(), [make_record() for _ in range(5)])
+        records = chain(b"key", AuditHead(), [make_record() for _ in range(5)])
         store.append_audit(records[:3])
         store.append_audit(records[3:])
         assert store.list_audit(after=1, limit=2) == records[1:3]
         assert store.list_audit(after=5) == []
 
+    def test_calls_without_an_end_are_found(self, store: Store) -> None:
+        others = [make_record(of=1, result="0"), make_record(result="denied")]
+        records = chain(b"key", AuditHead(), [make_record(), make_record("bob"), *others])
+        store.append_audit(records)
+        assert store.list_unanswered_audit() == [records[1]]
+
     def test_a_sequence_is_used_once(self, store: Store) -> None:
-        records = chain(AuditHead(), [make_record()])
+        records = chain(b"key", AuditHead(), [make_record()])
         store.append_audit(records)
         with pytest.raises(errors.InvalidOperation):
             store.append_audit(records)
 
     def test_calls_are_found_with_their_results(self, store: Store) -> None:
         records = chain(
+            b"key",
             AuditHead(),
             [
                 make_record("alice"),

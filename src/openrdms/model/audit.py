@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +12,7 @@ ASKED = "asked"
 DENIED = "denied"
 DONE = "0"
 BROKEN = "broken"
+UNKNOWN = "unknown"
 """Results besides ReturnValues, names of CIM statuses and of errors."""
 
 JsonScalar = bool | int | float | str | None
@@ -23,9 +24,10 @@ class AuditRecord:
     """One record, never changed.
 
     A change has two: ``asked`` before it begins, then its result, whose ``of`` is the sequence
-    of the first. ``what`` is namespace/class/operation, a command of the admin socket, or a
-    scheme of authentication; ``on`` are the keys of the instance. ``hash`` is that of the record
-    before and of all other fields of this one.
+    of the first; ``unknown`` stands for one that the service did not live to write. ``what`` is
+    namespace/class/operation, a command of the admin socket, or a scheme of authentication;
+    ``on`` are the keys of the instance. ``reason`` names the parameter at fault where that is
+    known. ``hash`` covers that of the record before and all other fields.
     """
 
     sequence: int
@@ -67,31 +69,31 @@ class AuditQuery:
     limit: int = 100
 
 
-def chain(head: AuditHead, records: Iterable[AuditRecord]) -> list[AuditRecord]:
+def chain(key: bytes, head: AuditHead, records: Iterable[AuditRecord]) -> list[AuditRecord]:
     """The records with their sequences and hashes, following ``head``."""
     chained = []
     for record in records:
         numbered = replace(record, sequence=head.count + 1)
-        chained.append(replace(numbered, hash=_hash(head.hash, numbered)))
+        chained.append(replace(numbered, hash=_hash(key, head.hash, numbered)))
         head = AuditHead(chained[-1].sequence, chained[-1].hash)
     return chained
 
 
-def follow(head: AuditHead, records: Iterable[AuditRecord]) -> tuple[AuditHead, str]:
+def follow(key: bytes, head: AuditHead, records: Iterable[AuditRecord]) -> tuple[AuditHead, str]:
     """How far the records follow from ``head``, and what is wrong with the next; "" for nothing."""
     for record in records:
         if record.sequence != head.count + 1:
             return head, f"record {head.count + 1} is missing, {record.sequence} follows"
-        if record.hash != _hash(head.hash, record):
+        if record.hash != _hash(key, head.hash, record):
             return head, f"record {record.sequence} is not what was written after the one before"
         head = AuditHead(record.sequence, record.hash)
     return head, ""
 
 
-def _hash(previous: str, record: AuditRecord) -> str:
-    """SHA-256 of the hash before and the record as JSON, which one record has one form of."""
+def _hash(key: bytes, previous: str, record: AuditRecord) -> str:
+    """HMAC-SHA-256 of the hash before and the record as JSON, which one record has one form of."""
     fields = asdict(record)
     del fields["hash"]
     fields["time"] = record.time.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"{previous}\n{text}".encode()).hexdigest()
+    return hmac.digest(key, f"{previous}\n{text}".encode(), "sha256").hex()

@@ -2,15 +2,16 @@
 
 Who has to wait for a commit shares it with all who came while the one before was under way.
 
-The number of records and the hash of the last one also stand in a file of their own, written
-after each commit. It shows that records are missing at the end, as after an older copy of the
-database was put back. It proves nothing against somebody who can write both: whoever must be
-safe from the service's own account keeps what `rdms audit verify` prints somewhere else.
+The chain's hashes are made with a key, and the number of records and the hash of the last one are
+noted after each commit; both stand in files beside, readable by the service alone. So records that
+were changed, put in or taken away by somebody who has the database alone are found, also at the
+end. docs/accounts.md says against whom this proves nothing.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from pathlib import Path
 
 import structlog
 
-from openrdms import ports
+from openrdms import config, ports
 from openrdms.model import errors
 from openrdms.model.audit import (
     ASKED,
     BROKEN,
     DENIED,
+    UNKNOWN,
     AuditedCall,
     AuditHead,
     AuditQuery,
@@ -33,6 +35,7 @@ from openrdms.model.audit import (
     follow,
 )
 from openrdms.security import disclosure
+from openrdms.security.refusals import Refusals, Subject
 
 SIGN_IN = "sign in"
 _CHAIN = "audit log"
@@ -65,19 +68,29 @@ class AuditLog:
     """Writes and reads the log. Safe from any thread; one process at a time."""
 
     def __init__(self, store: ports.AuditStore, head_file: Path, clock: ports.Clock) -> None:
-        """Records it when records are missing that ``head_file`` knows of."""
+        """The key stands beside ``head_file``; both are made at first.
+
+        Records it when records are missing that ``head_file`` knows of, and that nobody knows
+        how calls ended which a service before has left open.
+        """
         self._store = store
         self._clock = clock
+        self._refusals = Refusals(clock, self._write_count)
         self._lock = threading.Lock()
         self._queue: list[_Waiting] = []
         self._led = False
         last = store.last_audit()
         self._head = AuditHead(last.sequence, last.hash) if last else AuditHead()
         self._noted = _HeadFile(head_file)
-        problem = self._compare(self._noted.read())
+        problems = [self._compare(self._noted.read())]
         self._noted.open()
-        if problem:
+        key_file = head_file.with_name("audit-key")
+        if last and not key_file.exists():
+            problems.append(f"{key_file.name} is gone")
+        self._key = _read_key(key_file)
+        for problem in filter(None, problems):
             self.record("", "", _CHAIN, result=BROKEN, reason=problem)
+        self._close_calls()
         self._noted.write(self._head)
 
     def record(
@@ -96,6 +109,7 @@ class AuditLog:
 
         ``on`` and ``parameters`` are what may be disclosed; texts are made printable here.
         """
+        self._refusals.write_counts()
         who, address, reason = map(disclosure.clean, (who, address, reason))
         now = self._clock()
         record = AuditRecord(
@@ -107,21 +121,35 @@ class AuditLog:
             _log.info(what, caller=who, address=address, **about)
         return written.sequence
 
+    def deny(
+        self,
+        who: str,
+        address: str,
+        what: str,
+        on: Mapping[str, JsonValue] | None = None,
+        parameters: Mapping[str, JsonValue] | None = None,
+        reason: str = "",
+    ) -> None:
+        """Record a refusal, or count it when the same was refused within the last minute."""
+        if self._refusals.note((who, address, what)):
+            self.record(who, address, what, on, parameters, result=DENIED, reason=reason)
+
     def record_refusal(self, name: str, address: str, scheme: str, reason: str) -> None:
-        """A sign-in that failed. OperationFailed."""
-        what = f"{SIGN_IN}/{disclosure.clean(scheme)}"
-        self.record(name, address, what, result=DENIED, reason=reason)
+        """A sign-in that failed; ``reason`` quotes nothing that was given. OperationFailed."""
+        self.deny(name, address, f"{SIGN_IN}/{disclosure.clean(scheme)}", reason=reason)
 
     def list_calls(self, query: AuditQuery) -> list[AuditedCall]:
         """What was asked or refused, with what came of it, in order."""
+        self._refusals.write_counts()
         return self._store.list_audited_calls(query)
 
     def verify(self) -> Verification:
         """Walk the whole chain."""
+        self._refusals.write_counts()
         noted = self._noted.read()
         head, told = AuditHead(), list[str]()
         for page in self._pages():
-            head, problem = follow(head, page)
+            head, problem = follow(self._key, head, page)
             if problem:
                 return Verification(head.count, head.hash, (*told, problem))
             told += [
@@ -131,6 +159,22 @@ class AuditLog:
             ]
         problem = self._compare(noted)
         return Verification(head.count, head.hash, (*told, problem) if problem else tuple(told))
+
+    def _close_calls(self) -> None:
+        """Give every call an end that a service before did not live to tell."""
+        for asked in self._store.list_unanswered_audit():
+            self.record(
+                asked.who,
+                asked.address,
+                asked.what,
+                asked.on,
+                result=UNKNOWN,
+                reason="the service ended",
+                of=asked.sequence,
+            )
+
+    def _write_count(self, subject: Subject, times: int) -> None:
+        self.record(*subject, parameters={"times": times}, result=DENIED)
 
     def _pages(self) -> Iterator[list[AuditRecord]]:
         after = 0
@@ -181,7 +225,7 @@ class AuditLog:
 
     def _write(self, batch: list[_Waiting]) -> None:
         """One transaction."""
-        records = chain(self._head, [waiting.record for waiting in batch])
+        records = chain(self._key, self._head, [waiting.record for waiting in batch])
         self._store.append_audit(records)
         for waiting, record in zip(batch, records, strict=True):
             waiting.written = record
@@ -217,3 +261,13 @@ class _HeadFile:
             os.pwrite(self._handle, f"{head.count:020d} {head.hash}\n".encode(), 0)
         except OSError as error:
             _log.warning("audit head not written", file=str(self.file), error=str(error))
+
+
+def _read_key(file: Path) -> bytes:
+    """The key of the chain, made when there is none. OperationFailed."""
+    try:
+        if not file.exists():
+            config.write_atomically(file, secrets.token_hex(32), 0o600)
+        return bytes.fromhex(file.read_text(encoding="ascii"))
+    except (OSError, ValueError) as error:
+        raise errors.OperationFailed(f"{file}: {error}") from error

@@ -11,7 +11,7 @@ from openrdms.cim.errors import CimError
 from openrdms.cim.provider import MethodResult
 from openrdms.cim.types import CimValue
 from openrdms.model.audit import ASKED, DONE
-from openrdms.model.errors import RdmsError
+from openrdms.model.errors import InvalidParameter, RdmsError
 from openrdms.security import disclosure
 from openrdms.security.audit_log import AuditLog
 
@@ -36,12 +36,12 @@ class AuditedChange:
     ) -> None:
         self._log = log
         self._subject = (who, address, what, disclosure.disclose(on))
-        self._values = values
+        self._names = {*on, *values}
+        self._parameters = disclosure.disclose(values)
         self._result = MethodResult()
 
     def __enter__(self) -> AuditedChange:
-        parameters = disclosure.disclose(self._values)
-        self._asked = self._log.record(*self._subject, parameters, result=ASKED)
+        self._asked = self._log.record(*self._subject, self._parameters, result=ASKED)
         return self
 
     def answered(self, result: MethodResult) -> None:
@@ -55,22 +55,26 @@ class AuditedChange:
         traceback: TracebackType | None,
     ) -> None:
         outputs = disclosure.disclose_known(self._result.outputs)
-        result, reason = _render(self._result.return_value), self._result.reason
+        result, field = _render(self._result.return_value), ""
         if error:
-            result, reason = _describe(error)
-        reason = disclosure.censor(reason, self._values)
+            result, field = _describe(error)
+        elif self._result.return_value:
+            field = disclosure.find_field(self._result.reason, self._names)
         try:
-            self._log.record(*self._subject, outputs, result=result, reason=reason, of=self._asked)
+            self._log.record(*self._subject, outputs, result=result, reason=field, of=self._asked)
         except RdmsError as failure:  # what was done is done: saying it failed would be a lie
             _log.error("audit record lost", of=self._asked, result=result, error=str(failure))
 
 
 def _describe(error: BaseException) -> tuple[str, str]:
+    """The result, and the field at fault. An error's words may quote what was given."""
     if isinstance(error, CimError):
-        return error.status.name, str(error)
+        return error.status.name, ", ".join(error.names)
+    if isinstance(error, InvalidParameter):
+        return _render(error.code), error.field
     if isinstance(error, RdmsError):
-        return _render(error.code), str(error)
-    return type(error).__name__, ""  # its text may hold anything
+        return _render(error.code), ""
+    return type(error).__name__, ""
 
 
 def _render(return_value: int) -> str:

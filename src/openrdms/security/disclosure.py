@@ -5,8 +5,7 @@ Documents, messages, property values, passwords and connection strings may not.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from openrdms.cim.types import CimValue
@@ -36,8 +35,6 @@ _HARMLESS = frozenset(
 )
 """What a call was about. Numbers and booleans tell no secrets, whatever they are called."""
 
-_SECRET = re.compile("password|connectionstring", re.IGNORECASE)
-_PARTS = re.compile(r"[\s;=,'\"]+")
 _LONGEST = 500
 """Characters kept of any text."""
 
@@ -55,14 +52,10 @@ def disclose_known(values: Mapping[str, CimValue]) -> dict[str, JsonValue]:
     return {name: _plain(value) for name, value in values.items() if _is_harmless(name, value)}
 
 
-def censor(text: str, values: Mapping[str, CimValue]) -> str:
-    """The text without what it may quote of values that are not harmless.
-
-    Of passwords and connection strings it must not hold parts either.
-    """
-    for secret in sorted(_secrets(values), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return clean(text)
+def find_field(reason: str, names: Iterable[str]) -> str:
+    """Which of ``names`` a refusal is about; "" for none. Its other words may quote values."""
+    field = reason.partition(":")[0]
+    return field if field in names else ""
 
 
 def clean(text: str) -> str:
@@ -76,25 +69,6 @@ def clean(text: str) -> str:
 
 def _is_harmless(name: str, value: CimValue) -> bool:
     return name in _HARMLESS or isinstance(value, bool | int)
-
-
-def _secrets(values: Mapping[str, CimValue]) -> set[str]:
-    hidden = {name: value for name, value in values.items() if not _is_harmless(name, value)}
-    found = {form for value in hidden.values() for text in _texts(value) for form in _forms(text)}
-    for name, value in hidden.items():
-        if _SECRET.search(name):
-            found.update(part for text in _texts(value) for part in _PARTS.split(text))
-    return found - {""}
-
-
-def _texts(value: CimValue) -> Iterator[str]:
-    items: Iterable[object] = value if isinstance(value, list) else [value]
-    return (item for item in items if isinstance(item, str))
-
-
-def _forms(text: str) -> tuple[str, str]:
-    """As it is, and as messages quote it (!r)."""
-    return text, repr(text)[1:-1]
 
 
 def _plain(value: CimValue) -> JsonValue:

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.guard import Operation, Outcome
 from openrdms.cim.provider import Caller, MethodResult
-from openrdms.model.audit import DENIED
 from openrdms.model.errors import RdmsError, WbemCode
 from openrdms.security import disclosure
 from openrdms.security.audit_log import AuditLog
@@ -40,9 +39,7 @@ class PolicyGuard:
     def _deny(self, caller: Caller, operation: Operation) -> CimError:
         about = disclosure.disclose(operation.keys), disclosure.disclose(operation.values)
         try:
-            self._audit_log.record(
-                caller.name, caller.address, _render(operation), *about, result=DENIED
-            )
+            self._audit_log.deny(caller.name, caller.address, _render(operation), *about)
         except RdmsError as error:
             return _unrecorded(error)
         return CimError(

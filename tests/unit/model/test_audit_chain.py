@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from openrdms.model.audit import AuditHead, AuditRecord, chain, follow
 
+KEY = b"key"
+
 _values = st.dictionaries(
     st.text(max_size=5),
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3)),
@@ -29,17 +31,17 @@ _records = st.builds(
     of=st.none() | st.integers(1, 9),
 )
 _chains = st.lists(_records, min_size=1, max_size=6).map(
-    lambda records: chain(AuditHead(), records)
+    lambda records: chain(KEY, AuditHead(), records)
 )
 
 
 def is_whole(records: list[AuditRecord]) -> bool:
-    return not follow(AuditHead(), records)[1]
+    return not follow(KEY, AuditHead(), records)[1]
 
 
 @given(_chains)
 def test_an_untouched_chain_is_whole(records: list[AuditRecord]) -> None:
-    head, problem = follow(AuditHead(), records)
+    head, problem = follow(KEY, AuditHead(), records)
     assert (head, problem) == (AuditHead(len(records), records[-1].hash), "")
 
 
@@ -52,7 +54,7 @@ def test_a_change_of_any_field_is_found(records: list[AuditRecord], data: st.Dat
     if changed == records[place]:
         return
     broken = [*records[:place], changed, *records[place + 1 :]]
-    head, problem = follow(AuditHead(), broken)
+    head, problem = follow(KEY, AuditHead(), broken)
     assert problem
     assert head.count == place
 
@@ -81,12 +83,17 @@ def test_a_record_put_in_between_is_found(
 ) -> None:
     place = data.draw(st.integers(0, len(records) - 1))
     before = AuditHead(place, records[place - 1].hash) if place else AuditHead()
-    forged = [*records[:place], *chain(before, [extra]), *records[place:]]
+    forged = [*records[:place], *chain(KEY, before, [extra]), *records[place:]]
     assert not is_whole(forged)
+
+
+@given(_chains)
+def test_a_chain_that_was_made_with_another_key_is_found(records: list[AuditRecord]) -> None:
+    assert not is_whole(chain(b"another", AuditHead(), records))
 
 
 def test_the_hash_does_not_depend_on_the_time_zone() -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     record = AuditRecord(0, noon, "alice", "", "call", {}, {}, "0", "", None)
     there = noon.astimezone(timezone(timedelta(hours=2)))
-    assert is_whole([replace(item, time=there) for item in chain(AuditHead(), [record])])
+    assert is_whole([replace(item, time=there) for item in chain(KEY, AuditHead(), [record])])

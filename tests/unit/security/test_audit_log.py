@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ import sqlalchemy as sa
 from fakes.clock import StoppedClock
 from openrdms.adapters import sql
 from openrdms.model import errors
-from openrdms.model.audit import AuditQuery, AuditRecord
+from openrdms.model.audit import AuditHead, AuditQuery, AuditRecord, chain
 from openrdms.ports import Store
 from openrdms.security.audit_log import AuditLog
+from openrdms.security.refusals import MOST
 
 OpenLog = Callable[[], AuditLog]
 
@@ -59,7 +61,8 @@ def fill(log: AuditLog, count: int = 5) -> None:
 
 def test_a_new_log_is_whole(log: AuditLog, head_file: Path) -> None:
     assert log.verify().problems == ()
-    assert head_file.stat().st_mode & 0o777 == 0o600
+    for file in (head_file, head_file.with_name("audit-key")):
+        assert file.stat().st_mode & 0o777 == 0o600
     assert head_file.parent.stat().st_mode & 0o777 == 0o700
 
 
@@ -79,6 +82,26 @@ def test_a_refused_sign_in_is_on_record(log: AuditLog) -> None:
     assert (asked.who, asked.address, asked.what, asked.result, asked.reason) == (
         *("mallory\\x1b[2J\\udc80", "192.0.2.7", "sign in/NTLM", "denied", "wrong\\npassword"),
     )
+
+
+def test_calls_that_a_service_left_open_are_closed_by_the_next(
+    log: AuditLog, open_log: OpenLog
+) -> None:
+    asked = log.record("alice", "192.0.2.1", "call", {"Alias": "a"}, result="asked")
+    again = open_log()
+    (call,) = again.list_calls(AuditQuery())
+    assert call.answer is not None
+    assert (call.asked.sequence, call.answer.of) == (asked, asked)
+    assert (call.answer.result, call.answer.reason) == ("unknown", "the service ended")
+    assert call.answer.on == {"Alias": "a"}
+    found = open_log().verify()
+    assert (found.count, found.problems) == (2, ())
+
+
+def test_many_subjects_are_counted_in_bounded_memory(log: AuditLog) -> None:
+    for number in range(MOST + 500):
+        log.record_refusal(f"name-{number}", "192.0.2.1", "Basic", "wrong")
+    assert log.verify().count == MOST + 1
 
 
 class TestGroupCommit:
@@ -179,6 +202,22 @@ class TestTampering:
         fill(log)
         head_file.unlink()
         assert "audit-head is gone" in log.verify().problems[0]
+
+    def test_a_lost_key_is_found(self, log: AuditLog, open_log: OpenLog, head_file: Path) -> None:
+        fill(log)
+        head_file.with_name("audit-key").unlink()
+        assert "record 1 is not what" in open_log().verify().problems[0]
+
+    def test_a_chain_made_without_the_key_is_found(
+        self, log: AuditLog, store: Store, tamper: Callable[[str], None], head_file: Path
+    ) -> None:
+        fill(log)
+        records = [replace(item, who="bob", hash="") for item in store.list_audit()]
+        tamper("DELETE FROM audit_log")
+        forged = chain(b"guess", AuditHead(), records)
+        store.append_audit(forged)
+        head_file.write_text(f"5 {forged[-1].hash}\n")
+        assert "record 1 is not what" in log.verify().problems[0]
 
     def test_another_chain_of_the_same_length_is_found(
         self, log: AuditLog, open_log: OpenLog, tamper: Callable[[str], None], head_file: Path

@@ -1,4 +1,4 @@
-"""What of a call is written down: never what may be a secret, in whatever a refusal quotes."""
+"""What of a call is written down: never what may be a secret, in whatever a refusal says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openrdms.security.disclosure import HIDDEN, censor, clean, disclose, disclose_known
-
-CONNECTION = "Server=db.example.org;Uid=sa;Pwd='s3cr3t pass'"
+from openrdms.security.disclosure import HIDDEN, clean, disclose, disclose_known, find_field
 
 
 def test_names_are_told_and_values_only_where_they_are_harmless() -> None:
@@ -37,31 +35,22 @@ def test_texts_of_other_names_are_hidden(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason",
+    ("reason", "field"),
     [
-        f"ConnectionString: {CONNECTION!r} has no database",
-        f"ConnectionString: {CONNECTION} has no database",
-        "ConnectionString: keyword 'Pwd' twice, near \"s3cr3t\"",
-        "ConnectionString: Pwd=s3cr3t",
+        ("ConnectionString: 'Pwd=s3cr3t' is wrong", "ConnectionString"),
+        ("s3cr3t: is wrong", ""),
+        ("no desktop is called 'vd-1'", ""),
+        ("connectionstring: is wrong", ""),
+        ("", ""),
     ],
 )
-def test_no_part_of_a_connection_string_is_quoted(reason: str) -> None:
-    told = censor(reason, {"ConnectionString": CONNECTION})
-    assert "s3cr3t" not in told
-    assert "db.example" not in told
+def test_only_the_name_of_a_parameter_is_taken_from_a_reason(reason: str, field: str) -> None:
+    assert find_field(reason, {"ConnectionString", "Key"}) == field
 
 
-@given(st.text(min_size=4), st.sampled_from(["Value", "Password", "JobInputXml", "Message"]))
-def test_no_hidden_value_is_quoted(value: str, name: str) -> None:
-    for quoted in (value, repr(value), ascii(value)):
-        told = censor(f"{quoted} is wrong", {name: value})
-        if value not in " is wrong" + HIDDEN and value.strip():
-            assert value not in told
-            assert told.endswith(" is wrong")
-
-
-def test_harmless_values_stay() -> None:
-    assert censor("no desktop 'vd-1'", {"VMName": "vd-1", "Value": ""}) == "no desktop 'vd-1'"
+@given(st.text())
+def test_no_reason_brings_a_value_into_the_log(reason: str) -> None:
+    assert find_field(reason, {"Password"}) in ("", "Password")
 
 
 @given(st.text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def log(store: Store, tmp_path: Path) -> AuditLog:
-    return AuditLog(store, tmp_path / "audit-head", StoppedClock())
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+def log(store: Store, tmp_path: Path, clock: StoppedClock) -> AuditLog:
+    return AuditLog(store, tmp_path / "audit-head", clock)
 
 
 @pytest.fixture
@@ -78,10 +84,10 @@ def test_a_methods_refusal_is_its_result(
     guard: PolicyGuard, log: AuditLog, return_value: int, result: str
 ) -> None:
     with guard.watch(ALICE, operation("Logoff")) as outcome:
-        outcome.answered(MethodResult(return_value, reason="not now"))
+        outcome.answered(MethodResult(return_value, reason="SessionId: not now"))
     answer = read(log)[0].answer
     assert answer is not None
-    assert (answer.result, answer.reason) == (result, "not now")
+    assert (answer.result, answer.reason) == (result, "SessionId")
 
 
 def test_harmless_outputs_are_kept(guard: PolicyGuard, log: AuditLog) -> None:
@@ -96,8 +102,10 @@ def test_harmless_outputs_are_kept(guard: PolicyGuard, log: AuditLog) -> None:
 @pytest.mark.parametrize(
     ("error", "result", "reason"),
     [
-        (CimError(CimStatus.NOT_FOUND, "no such session"), "NOT_FOUND", "no such session"),
-        (errors.InvalidOperation("not now"), "0x80041016", "not now"),
+        (CimError(CimStatus.NOT_FOUND, "no such session"), "NOT_FOUND", ""),
+        (CimError(CimStatus.FAILED, "wrong", names=["A", "B"]), "FAILED", "A, B"),
+        (errors.InvalidParameter("Title", "secret"), "0x80041008", "Title"),
+        (errors.InvalidOperation("not now"), "0x80041016", ""),
         (ZeroDivisionError("secret"), "ZeroDivisionError", ""),
     ],
 )
@@ -145,6 +153,23 @@ def test_a_refusal_is_on_record_once(guard: PolicyGuard, log: AuditLog, name: st
     assert call.answer is None
     assert (call.asked.who, call.asked.what) == ("alice", f"{RDMS}/{SETTINGS}/{name}")
     assert (call.asked.result, call.asked.parameters) == ("denied", {"ConnectionString": "…"})
+
+
+def test_refusals_that_repeat_are_counted(
+    guard: PolicyGuard, log: AuditLog, clock: StoppedClock
+) -> None:
+    helen = Caller("helen", "192.0.2.9", "helpdesk")
+    for caller in (helen, helen, ALICE, helen):
+        with pytest.raises(CimError):
+            guard.watch(caller, operation("GetConnectionString", SETTINGS))
+    assert [call.asked.who for call in read(log)] == ["helen", "alice"]
+    clock.move(timedelta(minutes=1))
+    *_, count = read(log)
+    assert (count.asked.who, count.asked.result) == ("helen", "denied")
+    assert count.asked.parameters == {"times": 2}
+    with pytest.raises(CimError):
+        guard.watch(helen, operation("GetConnectionString", SETTINGS))
+    assert len(read(log)) == 4
 
 
 def test_nothing_is_done_that_cannot_be_recorded(

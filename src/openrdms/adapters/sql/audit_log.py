@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
-from openrdms.model.audit import AuditedCall, AuditQuery, AuditRecord
+from openrdms.model.audit import ASKED, AuditedCall, AuditQuery, AuditRecord
 
 _audit = sa.Table(
     "audit_log",
@@ -49,6 +49,13 @@ class AuditRecords:
                 .limit(limit)
             )
             return rows.select_records(connection, AuditRecord, _audit, wanted, order=order)
+
+    def list_unanswered_audit(self) -> list[AuditRecord]:
+        answered = sa.select(_audit.c.of).where(_audit.c.of.is_not(None))
+        wanted = (_audit.c.result == ASKED, _audit.c.sequence.not_in(answered))
+        with self._database.read() as connection:
+            order = [_audit.c.sequence]
+            return rows.select_records(connection, AuditRecord, _audit, *wanted, order=order)
 
     def last_audit(self) -> AuditRecord | None:
         newest = sa.select(sa.func.max(_audit.c.sequence)).scalar_subquery()
