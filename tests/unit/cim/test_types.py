@@ -15,7 +15,7 @@ def test_a_point_in_time_survives_its_text(point: datetime) -> None:
     assert types.parse_datetime(types.render_scalar(point)) == point
 
 
-@given(st.timedeltas(min_value=timedelta(0)))
+@given(st.timedeltas(timedelta(0), timedelta(99_999_999)))
 def test_an_interval_survives_its_text(interval: timedelta) -> None:
     assert types.parse_datetime(types.render_scalar(interval)) == interval
 
