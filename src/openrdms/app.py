@@ -47,6 +47,7 @@ from openrdms.providers.namespaces import make_namespaces
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
+from openrdms.security.audited_change import AuditedChange
 from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
@@ -203,10 +204,7 @@ class Service:
         self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
-        core.accounts.ensure_administrator(
-            settings.admin_user,
-            read_password_file("admin-password-file", settings.admin_password_file),
-        )
+        _ensure_administrator(core, settings)
         try:
             self._listeners = http.Listeners(
                 self._endpoints(core),
@@ -302,6 +300,15 @@ def _directories(state_dir: Path) -> dict[Directory, Path]:
         Directory.DIFF: state_dir / "desktops",
         Directory.EXPORT: images,
     }
+
+
+def _ensure_administrator(core: Core, settings: config.ServeConfig) -> None:
+    """Make the account of the options what they say, and record who has started the service."""
+    password = read_password_file("admin-password-file", settings.admin_password_file)
+    name = settings.admin_user
+    who = local_name(os.geteuid())
+    with AuditedChange(core.audit_log, who, "local", "serve", on={}, values={"name": name}):
+        core.accounts.ensure_administrator(name, password)
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:
