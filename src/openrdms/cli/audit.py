@@ -47,7 +47,7 @@ def show_log(
 ) -> Result:
     """List changes and refusals, with what came of them. 0 is success.
 
-    "no result" means that the service has died over it, or is still at work.
+    "no result" means that it is still at work, "unknown" that the service ended over it.
     """
     begin = since.astimezone().isoformat() if since else None
     calls = admin.run("audit log", since=begin, user=user, class_name=class_name, limit=limit)
@@ -58,7 +58,7 @@ def show_log(
 def verify(admin: AdminSession) -> Result:
     """Check that no record was changed, removed or added, and print what the chain ends with.
 
-    Keep what is printed in another place: who can write the state directory can make a new
+    Keep what is printed in another place: who has the whole state directory can make a new
     chain, but none with the same hash at the same record.
     """
     found = admin.run("audit verify")
