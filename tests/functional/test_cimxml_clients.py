@@ -6,18 +6,26 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 import pywbem
+import requests
 
 from conftest import ServiceFactory
+from fakes.cimxml_client import methodcall
 from live.rollout import COLLECTION, DESKTOP, SESSION, begin_create, follow, job_document
 from live.service import PASSWORD, USER, Service, until
 from live.wire import CIM_NAMESPACE
 
 NODE = "Win32_RDMSJoinedNode"
 NOT_FOUND, INVALID_PARAMETER, TYPE_MISMATCH = 6, 4, 13
+
+REPORT = methodcall(
+    "ProvisioningJobGetReport",
+    f'<CLASSNAME NAME="{COLLECTION}"/>',
+    '<PARAMVALUE NAME="JobGuid"><VALUE>no GUID</VALUE></PARAMVALUE>',
+)
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -150,6 +158,43 @@ class TestPywbem:
 
     def test_a_class_that_has_no_instances_to_list(self, connection: pywbem.WBEMConnection) -> None:
         assert isinstance(connection.EnumerateInstances(SESSION), list)
+
+
+class TestRawHttp:
+    @pytest.fixture
+    def post(self, service: Service):  # type: ignore[no-untyped-def]
+        def post(body: str, path: str = "/cimom", **headers: str) -> requests.Response:
+            return requests.post(
+                service.ready["cimxml_http"].removesuffix("/cimom") + path,
+                data=body.encode(),
+                headers={
+                    "CIMOperation": "MethodCall",
+                    "CIMMethod": "ProvisioningJobGetReport",
+                    "CIMObject": quote(f"{CIM_NAMESPACE}:{COLLECTION}"),
+                    **headers,
+                },
+                auth=(USER, PASSWORD),
+                timeout=30,
+            )
+
+        return post
+
+    def test_a_refusal_says_why(self, post) -> None:  # type: ignore[no-untyped-def]
+        for path in ("/cimom", "/"):
+            reply = post(REPORT, path)
+            assert reply.status_code == 200
+            assert reply.headers["CIMOperation"] == "MethodResponse"
+            assert "JobGuid" in unquote(reply.headers["OpenRDMS-Reason"])
+            assert '<RETURNVALUE PARAMTYPE="uint32"><VALUE>2147' in reply.text
+
+    def test_what_is_no_call(self, post) -> None:  # type: ignore[no-untyped-def]
+        for reply, error in (
+            (post(REPORT, CIMMethod="ProvisioningJobCancel"), "header-mismatch"),
+            (post("<!DOCTYPE CIM><CIM/>"), "request-not-well-formed"),
+        ):
+            assert (reply.status_code, reply.headers["CIMError"]) == (400, error)
+        assert post(REPORT, "/wsman").status_code == 404
+        assert post("x" * 2**20).status_code == 413
 
 
 class TestPywbemcli:
