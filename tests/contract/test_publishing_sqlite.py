@@ -6,12 +6,17 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
+import sqlalchemy as sa
 
 from contract.publishing_suite import PublishingSuite, make_application, offered
 from contract.store_suite import OpenStore, make_collection
 from contract.test_store_sqlite import open_at
+from openrdms.model import errors
 from openrdms.model.collection import Collection
+from openrdms.model.session_host import SessionCollection
 from openrdms.ports import Store
 
 
@@ -53,4 +58,35 @@ def test_a_lost_feed_comes_back(tmp_path: Path) -> None:
     assert offered(store) == [("farm", "calc")]
     store.rebuild_feed()
     assert offered(store) == whole
+    store.close()
+
+
+def _open_before_publishing(file: Path) -> None:
+    """Records as an older service has left them, with one collection."""
+    config = alembic.config.Config()
+    config.set_main_option("script_location", "openrdms.adapters.sql:migrations")
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO collections VALUES ('farm', 'the farm', 'Farm', 'The farm', 1, 1, NULL,"
+            " NULL, NULL, NULL, NULL, 1, 0, 0, 1, 0, '')"
+        )
+    engine.dispose()
+
+
+def test_older_records_get_names_and_a_feed(tmp_path: Path) -> None:
+    _open_before_publishing(tmp_path / "records.sqlite")
+    store = open_at(tmp_path)
+    with pytest.raises(errors.AlreadyExists, match="Alias"):
+        store.create_collection(make_collection("FARM"))
+    with pytest.raises(errors.AlreadyExists, match="Name"):
+        store.create_session_collection(SessionCollection("other", "THE FARM"))
+    assert store.list_feed() == []
+    store.rebuild_feed()
+    assert offered(store) == [("Farm", "")]
+    assert store.create_application(make_application()).collection == "Farm"
+    store.delete_collection("farm")
+    store.create_session_collection(SessionCollection("farm", "The farm"))
     store.close()

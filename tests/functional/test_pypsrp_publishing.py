@@ -204,6 +204,11 @@ def test_who_may_use_a_collection(service: Service, wire: Wire, farm: str, tmp_p
     assert (entry["allow"], entry["name"]) == (True, farm)
     shown = str(wire.get(COLLECTION, Alias=farm)["SecurityDescriptor"])
     assert shown == STOCK_DESCRIPTOR.replace("S-1-5-32-545", entry["sid"])
+    made = ("--image", "image:tiny", "--count", "1", "--user-group", "everyone")
+    rdms("collection", "create", f"{farm}-new", *made, "--wait", *place, *login)
+    verdict = rdms("collection", "access", f"{farm}-new", "--user", f"{farm}-bob", *place)
+    assert verdict == {"allowed": True, "reason": "(A;CIOI;CCLCSWLORCGR;;;S-1-1-0)"}
+    rdms("collection", "delete", f"{farm}-new", "--desktops", *login)
     wire.put(COLLECTION, {"SecurityDescriptor": STOCK_DESCRIPTOR}, Alias=farm)
     assert (may("ann"), may("bob")) == ((False, False), (False, False))
 
