@@ -14,6 +14,7 @@ pytest.register_assert_rewrite(
     "contract.host_suite",
     "contract.guest_suite",
     "contract.store_suite",
+    "contract.node_suite",
     "contract.session_host_suite",
     "contract.accounts_suite",
     "contract.publishing_suite",
