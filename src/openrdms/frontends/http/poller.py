@@ -4,7 +4,8 @@ Whoever waits also answers: a quick call costs no change of thread, which in Pyt
 the call. When a call takes longer than some milliseconds, another thread becomes the leader and
 waits in its stead; the slow call goes on where it is, with its connection to itself, and its
 thread becomes a reserve afterwards. So a call may block as long as it likes, and as many may as
-there are connections.
+there are connections. Where one call was slow others will be: for some requests after it the lead
+is given away before each call.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from openrdms.frontends.http.connection import Connection
 CONNECTIONS = 1000
 CONNECTIONS_OF_ADDRESS = 256
 """At once, in all and of one client, so that one cannot take the place of all others."""
-PATIENCE_SECONDS = 0.005
+PATIENCE_SECONDS = 0.002
 """How long a call may keep the leader: at least once, at most twice this."""
-QUIET_TURNS = 200
+WARY_TURNS = 64
+"""Requests after a slow call for which the lead is given away at once."""
+QUIET_TURNS = 500
 """After so much patience without a request, the watch stops looking until one comes."""
 SWEEP_SECONDS = 0.1
-MAX_RESERVE = 16
+MAX_RESERVE = 32
 
 _NO_TERM = -1
 
 _log = logging.getLogger(__name__)
 
+Work = Callable[[Connection], None]
 Accept = Callable[[socket.socket, str], Connection]
 """Makes a connection of a socket and its peer's address."""
 
@@ -53,6 +57,7 @@ class Poller:
         """Held while leadership or a connection changes hands."""
         self._term = 0
         self._turn = 0
+        self._wary = 0
         self._busy: Connection | None = None
         self._terms: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reserve = 0
@@ -123,24 +128,32 @@ class Poller:
             if not self._sweep():
                 return
 
-    def _attend(self, connection: Connection, work: Callable[[Connection], None]) -> bool:
+    def _attend(self, connection: Connection, work: Work) -> bool:
         """Let a connection work; False when this thread lost the lead meanwhile."""
         self._turn += 1
         self._busy = connection
         if self._dozing:
             self._rouse.set()
         before = connection.interest
-        try:
-            work(connection)
-        except Exception:  # noqa: BLE001 - the edge: one connection's failure must not end the others
-            _log.exception("a connection failed unexpectedly")
-            connection.closed = True
+        if self._wary:
+            self._work_warily(connection, work)
+        else:
+            _work_safely(connection, work)
         with self._lock:
             leads = self._busy is connection
             if leads:
                 self._busy = None
             self._settle(connection, before)
         return leads
+
+    def _work_warily(self, connection: Connection, work: Work) -> None:
+        """Give the lead away first. A call that was worth it makes the next ones wary too."""
+        self._wary -= 1
+        self._promote(self._turn)
+        began = time.monotonic()
+        _work_safely(connection, work)
+        if time.monotonic() - began > PATIENCE_SECONDS:
+            self._wary = WARY_TURNS
 
     def _settle(self, connection: Connection, before: int) -> None:
         was_away = connection in self._away
@@ -210,6 +223,7 @@ class Poller:
             if self._turn != seen:
                 seen, quiet = self._turn, 0
             elif self._busy is not None:
+                self._wary = WARY_TURNS
                 self._promote(seen)
             elif (quiet := quiet + 1) > QUIET_TURNS:
                 quiet = 0
@@ -236,3 +250,11 @@ class Poller:
                 self._terms.put(self._term)
             else:
                 self._spawn(self._work, self._term)
+
+
+def _work_safely(connection: Connection, work: Work) -> None:
+    try:
+        work(connection)
+    except Exception:  # noqa: BLE001 - the edge: one connection's failure must not end the others
+        _log.exception("a connection failed unexpectedly")
+        connection.closed = True
