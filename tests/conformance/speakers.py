@@ -110,14 +110,14 @@ class CimXmlSpeaker:
 
     def __init__(self, service: Service, user: str = USER, password: str = PASSWORD) -> None:
         address = urlsplit(service.ready["cimxml_https"])
-        self._connection = pywbem.WBEMConnection(
+        self.connection = pywbem.WBEMConnection(
             f"https://{address.netloc}",
             (user, password),
             CIM_NAMESPACE,
             ca_certs=str(service.state_dir / "tls" / "certificate.pem"),
             timeout=30,
         )
-        self._connection.debug = True  # keeps the last reply
+        self.connection.debug = True  # keeps the last reply
 
     def invoke(self, name: str, method: str, keys: Values | None, given: Values) -> Answer:
         declared = {item["name"].lower(): item for item in _parameters(name, method)}
@@ -127,38 +127,38 @@ class CimXmlSpeaker:
         ]
         target = name if keys is None else self._path(name, keys)
         with _statuses():
-            code, outputs = self._connection.InvokeMethod(method, target, Params=parameters)
+            code, outputs = self.connection.InvokeMethod(method, target, Params=parameters)
         plain = {key: _plain(value) for key, value in outputs.items() if key in _names(declared)}
         return Answer(int(code), plain | self._booleans())
 
     def _booleans(self) -> dict[str, bool]:
         """Boolean out-parameters of the last reply: pywbem takes any text, FALSE too, for true."""
-        reply = ET.fromstring(self._connection.last_raw_reply)
+        reply = ET.fromstring(self.connection.last_raw_reply)
         found = reply.iterfind(".//PARAMVALUE[@PARAMTYPE='boolean']")
         return {item.get("NAME", ""): item.findtext("VALUE") == "TRUE" for item in found}
 
     def get(self, name: str, keys: Values) -> dict[str, Any]:
         with _statuses():
-            instance = self._connection.GetInstance(self._path(name, keys))
+            instance = self.connection.GetInstance(self._path(name, keys))
         return {key: _plain(value) for key, value in instance.items()}
 
     def create(self, name: str, properties: Values) -> None:
         with _statuses():
-            self._connection.CreateInstance(self._instance(name, properties))
+            self.connection.CreateInstance(self._instance(name, properties))
 
     def put(self, name: str, keys: Values, changes: Values) -> None:
         instance = self._instance(name, changes)
         instance.path = self._path(name, keys)
         with _statuses():
-            self._connection.ModifyInstance(instance, PropertyList=list(changes))
+            self.connection.ModifyInstance(instance, PropertyList=list(changes))
 
     def delete(self, name: str, keys: Values) -> None:
         with _statuses():
-            self._connection.DeleteInstance(self._path(name, keys))
+            self.connection.DeleteInstance(self._path(name, keys))
 
     def list(self, name: str) -> Sequence[dict[str, Any]]:
         with _statuses():
-            found = self._connection.EnumerateInstances(name)
+            found = self.connection.EnumerateInstances(name)
         return [{key: _plain(value) for key, value in one.items()} for one in found]
 
     def _path(self, name: str, keys: Values) -> pywbem.CIMInstanceName:
@@ -168,14 +168,7 @@ class CimXmlSpeaker:
 
     def _instance(self, name: str, values: Values) -> pywbem.CIMInstance:
         declared = TABLE[name]["properties"]
-        properties = []
-        for key, value in values.items():
-            item = declared[key]
-            properties.append(
-                pywbem.CIMProperty(
-                    key, _typed(item, value), type=item["type"], is_array=bool(item.get("array"))
-                )
-            )
+        properties = [_property(key, declared[key], value) for key, value in values.items()]
         return pywbem.CIMInstance(name, properties)
 
 
@@ -257,6 +250,14 @@ def _typed(item: Mapping[str, Any], value: Any) -> Any:
     if isinstance(value, list):
         return [_typed(item, one) for one in value]
     return pywbem.cimvalue(value, item["type"])
+
+
+def _property(key: str, item: Mapping[str, Any], value: Any) -> pywbem.CIMProperty:
+    """A text where another type is declared, wrong on purpose, is sent as the string it is."""
+    array = bool(item.get("array"))
+    first = value[0] if isinstance(value, list) and value else value
+    kind = "string" if isinstance(first, str) else item["type"]
+    return pywbem.CIMProperty(key, _typed(item, value), type=kind, is_array=array)
 
 
 def _plain(value: Any) -> Any:
