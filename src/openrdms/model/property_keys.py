@@ -13,6 +13,8 @@ from typing import Any
 from openrdms.model import farm_settings, host_name, sddl
 from openrdms.model.errors import InvalidOperation, InvalidParameter
 
+_MAX_KEY = 256
+
 Accept = Callable[[Any], Any]
 """A value as it is kept. ValueError says why it is refused."""
 
@@ -35,8 +37,8 @@ class PropertyKeys:
 
     def find(self, key: str) -> PropertyKey | None:
         """None when it is not known. InvalidParameter when it is no key at all."""
-        if not key:
-            raise InvalidParameter("Key", "is empty")
+        if not 0 < len(key) <= _MAX_KEY:
+            raise InvalidParameter("Key", f"is empty or longer than {_MAX_KEY} characters")
         return self._keys.get(key.casefold())
 
     def accept_change(self, key: str, value: int | str) -> int | str:

@@ -40,6 +40,7 @@ def test_what_is_kept_as_it_is(keys: PropertyKeys, key: str, values: list[int | 
     ("keys", "key", "value", "field"),
     [
         (VIRTUAL_DESKTOP_COLLECTION, "", 1, "Key"),
+        (VIRTUAL_DESKTOP_COLLECTION, "k" * 257, 1, "Key"),
         (VIRTUAL_DESKTOP_COLLECTION, "MaxMonitors", "2", "Key"),
         (DEPLOYMENT, "DeploymentGatewayName", 1, "Key"),
         (DEPLOYMENT, "DeploymentGatewayName", "gate", "Value"),
