@@ -12,7 +12,7 @@ import typer
 
 from openrdms.cli import output
 from openrdms.frontends.admin import client
-from openrdms.frontends.admin.commands import Admin
+from openrdms.frontends.admin.target import Admin
 
 _HELP = "State directory of the service."
 StateDir = Annotated[Path, typer.Option(envvar="RDMS_STATE_DIR", help=_HELP)]

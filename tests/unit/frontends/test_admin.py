@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from openrdms.frontends.admin import SOCKET, client
-from openrdms.frontends.admin.commands import LocalAdmin, Progress
+from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer
+from openrdms.frontends.admin.target import Progress
 from openrdms.model import errors
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from openrdms import runtime_dir
 from openrdms.frontends.admin import SOCKET
-from openrdms.frontends.admin.commands import Progress
+from openrdms.frontends.admin.target import Progress
 from openrdms.model import errors
 
 

@@ -9,53 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from openrdms.frontends.admin import audit, users
+from openrdms.frontends.admin.target import Progress, Target
 from openrdms.model import errors
-from openrdms.model.account import Account, Role
-from openrdms.model.audit import ASKED, AuditedCall, AuditQuery
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.model.publishing import Resource
 from openrdms.security import certificate
-from openrdms.security.accounts import Accounts, Change
-from openrdms.security.audit_log import AuditLog
 from openrdms.security.audited_change import AuditedChange
-from openrdms.services.access import Access
-from openrdms.services.audit import Audit
-from openrdms.services.hosts import Hosts
-from openrdms.services.images import ImageOptions, Images
-from openrdms.services.publishing import Publishing
-
-Progress = Callable[[float, str], None]
-"""Takes the fraction done and what is being done."""
-
-
-class Target(Protocol):
-    """What the commands work on."""
-
-    @property
-    def images(self) -> Images: ...
-    @property
-    def hosts(self) -> Hosts: ...
-    @property
-    def audit(self) -> Audit: ...
-    @property
-    def accounts(self) -> Accounts: ...
-    @property
-    def audit_log(self) -> AuditLog: ...
-    @property
-    def state_dir(self) -> Path: ...
-    @property
-    def access(self) -> Access: ...
-    @property
-    def publishing(self) -> Publishing: ...
-
-
-class Admin(Protocol):
-    """Runs administration commands, here or in a service."""
-
-    def run(self, command: str, arguments: dict[str, Any], progress: Progress) -> Any:
-        """The command's result, JSON values only; RdmsError."""
+from openrdms.services.images import ImageOptions
 
 
 class LocalAdmin:
@@ -118,10 +81,6 @@ def _plain(description: certificate.Description) -> dict[str, Any]:
     }
 
 
-def _find_orphans(target: Target, _: Progress) -> dict[str, Any]:
-    return asdict(target.audit.find_orphans())
-
-
 def _list_images(target: Target, _: Progress) -> list[dict[str, Any]]:
     return [_describe(image) for image in target.images.list()]
 
@@ -170,118 +129,6 @@ def _describe(image: ImageVersion) -> dict[str, Any]:
     }
 
 
-def _list_users(target: Target, _: Progress) -> list[dict[str, Any]]:
-    return [_describe_user(target, account) for account in target.accounts.list()]
-
-
-def _show_user(target: Target, _: Progress, *, name: str) -> dict[str, Any]:
-    account = target.accounts.get(name)
-    sids = sorted(target.accounts.find_sids(name))
-    return _describe_user(target, account) | {"sids": sids}
-
-
-def _add_user(
-    target: Target,
-    _: Progress,
-    *,
-    name: str,
-    role: str,
-    groups: Sequence[str],
-    password: str | None,
-) -> dict[str, Any]:
-    account = target.accounts.add(name, _read_role(role), groups=groups, password=password)
-    return _describe_user(target, account)
-
-
-def _change_user(
-    target: Target,
-    _: Progress,
-    *,
-    name: str,
-    role: str | None,
-    add_groups: Sequence[str],
-    remove_groups: Sequence[str],
-    password: str | None,
-    ntlm: bool | None,
-    enabled: bool | None,
-) -> dict[str, Any]:
-    change = Change(
-        role=None if role is None else _read_role(role),
-        add_groups=tuple(add_groups),
-        remove_groups=tuple(remove_groups),
-        password=password,
-        ntlm=ntlm,
-        enabled=enabled,
-    )
-    return _describe_user(target, target.accounts.change(name, change))
-
-
-def _remove_user(target: Target, _: Progress, *, name: str) -> None:
-    target.accounts.remove(name)
-
-
-def _read_role(role: str) -> Role:
-    try:
-        return Role(role)
-    except ValueError as error:
-        raise errors.InvalidParameter("role", str(error)) from error
-
-
-def _describe_user(target: Target, account: Account) -> dict[str, Any]:
-    """An account in JSON values, without its password's hash."""
-    return {
-        "name": account.name,
-        "role": account.role,
-        "groups": account.groups,
-        "enabled": account.enabled,
-        "password": bool(account.password_hash),
-        "ntlm": account.ntlm,
-        "from_options": account.from_options,
-        "nt_hash": target.accounts.has_nt_hash(account.name),
-        "sid": account.sid,
-        "created": account.created.isoformat(),
-        "changed": account.changed.isoformat(),
-    }
-
-
-def _read_audit_log(
-    target: Target,
-    _: Progress,
-    *,
-    since: str | None,
-    user: str | None,
-    class_name: str | None,
-    limit: int,
-) -> list[dict[str, Any]]:
-    begin = datetime.fromisoformat(since) if since else None
-    calls = target.audit_log.list_calls(AuditQuery(begin, user, class_name, limit))
-    return [_describe_call(call) for call in calls]
-
-
-def _describe_call(call: AuditedCall) -> dict[str, Any]:
-    """What was asked and what came of it, in one row."""
-    asked, answer = call.asked, call.answer
-    if answer is None and asked.result != ASKED:
-        answer = asked
-    return {
-        "sequence": asked.sequence,
-        "time": asked.time.isoformat(),
-        "who": asked.who,
-        "address": asked.address,
-        "what": asked.what,
-        "on": asked.on,
-        "parameters": asked.parameters,
-        "outputs": answer.parameters if answer and answer is not asked else {},
-        "result": answer.result if answer else "no result",
-        "reason": answer.reason if answer else "",
-        "ended": answer.time.isoformat() if answer else None,
-    }
-
-
-def _verify_audit_log(target: Target, _: Progress) -> dict[str, Any]:
-    return asdict(target.audit_log.verify())
-
-
 def _list_feed(target: Target, _: Progress, *, user: str | None) -> list[dict[str, Any]]:
     """The feed that an account sees; without one all of it, with what is not shown."""
     feed = target.publishing.list_resources()
@@ -308,9 +155,9 @@ def _make_descriptor(target: Target, _: Progress, *, names: Sequence[str]) -> st
 
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
-    "audit log": _read_audit_log,
-    "audit orphans": _find_orphans,
-    "audit verify": _verify_audit_log,
+    "audit log": audit.read_log,
+    "audit orphans": audit.find_orphans,
+    "audit verify": audit.verify_log,
     "collection descriptor": _make_descriptor,
     "collection entries": _list_entries,
     "collection verdict": _judge_user,
@@ -323,11 +170,11 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "image build": _build_image,
     "image import": _import_image,
     "image list": _list_images,
-    "user add": _add_user,
-    "user list": _list_users,
-    "user remove": _remove_user,
-    "user set": _change_user,
-    "user show": _show_user,
+    "user add": users.add_user,
+    "user list": users.list_users,
+    "user remove": users.remove_user,
+    "user set": users.change_user,
+    "user show": users.show_user,
 }
 """By name; called with the target, the progress and the request's arguments by keyword."""
 
@@ -335,6 +182,7 @@ AUDITED = frozenset(
     {
         "certificate create",
         "certificate import",
+        "host screenshot",
         "image build",
         "image import",
         "user add",
@@ -342,4 +190,4 @@ AUDITED = frozenset(
         "user set",
     }
 )
-"""Those that change something."""
+"""Those that change something, or look at what a user has on the screen."""

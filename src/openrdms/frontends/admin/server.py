@@ -18,7 +18,7 @@ import structlog
 
 from openrdms import runtime_dir
 from openrdms.frontends.admin import SOCKET
-from openrdms.frontends.admin.commands import Admin
+from openrdms.frontends.admin.target import Admin
 from openrdms.model import errors
 
 _PEER = struct.Struct("3i")

@@ -1,0 +1,46 @@
+"""What administration commands work on, and who runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from openrdms.security.accounts import Accounts
+from openrdms.security.audit_log import AuditLog
+from openrdms.services.access import Access
+from openrdms.services.audit import Audit
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+from openrdms.services.publishing import Publishing
+
+Progress = Callable[[float, str], None]
+"""Takes the fraction done and what is being done."""
+
+
+class Target(Protocol):
+    """What the commands work on."""
+
+    @property
+    def images(self) -> Images: ...
+    @property
+    def hosts(self) -> Hosts: ...
+    @property
+    def audit(self) -> Audit: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def audit_log(self) -> AuditLog: ...
+    @property
+    def state_dir(self) -> Path: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def publishing(self) -> Publishing: ...
+
+
+class Admin(Protocol):
+    """Runs administration commands, here or in a service."""
+
+    def run(self, command: str, arguments: dict[str, Any], progress: Progress) -> Any:
+        """The command's result, JSON values only; RdmsError."""
