@@ -22,7 +22,7 @@ from openrdms.model.collection import (
     ProvisioningSettings,
     ReferenceDesktop,
 )
-from openrdms.model.desktop import Desktop
+from openrdms.model.desktop import Desktop, DesktopSummary
 from openrdms.model.host import (
     GuestIdentity,
     GuestSession,
@@ -32,6 +32,7 @@ from openrdms.model.host import (
     VmEvent,
     VmInfo,
     VmSpec,
+    VmSummary,
 )
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
@@ -90,6 +91,12 @@ class Host(Protocol):
 
     def list_vms(self) -> list[VmInfo]:
         """All VMs, strangers' too."""
+
+    def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
+        """The first ``limit`` VMs in order of case-folded name, strangers' too.
+
+        Only of those whose case-folded name is above ``after`` and not above ``until``.
+        """
 
     def find_vm(self, name: str) -> VmInfo | None:
         """The VM of that name (ignoring case) or None."""
@@ -488,6 +495,17 @@ class Store(
         self, collection: str | None = None, *, home: str | None = None
     ) -> list[Desktop]:
         """In order of name; only members of ``collection``, only those made for ``home``."""
+
+    def page_desktops(
+        self, after: str, limit: int, collection: str | None = None
+    ) -> list[DesktopSummary]:
+        """The first ``limit`` of ``list_desktops`` whose key is above ``after``."""
+
+    def list_given_up(self, name: str | None = None) -> frozenset[str]:
+        """Case-folded names of desktops that jobs still running have given up.
+
+        Of the one called ``name``, or of all.
+        """
 
     def find_desktop(self, name: str) -> Desktop | None: ...
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:

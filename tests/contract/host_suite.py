@@ -29,6 +29,7 @@ from openrdms.model.host import (
     VmInfo,
     VmSpec,
     VmState,
+    VmSummary,
 )
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Host
@@ -305,6 +306,23 @@ class HostSuite:
         assert stranger in host.list_vms()
         assert leftovers_of(host, stranger.name) == []
         assert not {left.name for left in host.list_leftovers()} & set(stranger.disks)
+
+    def test_vms_are_paged_in_order_of_name(
+        self, host: Host, stranger: VmInfo, spec: VmSpec
+    ) -> None:
+        make_vm(host, spec)
+        every = host.page_vms("", None, 1000)
+        keys = [vm.name.casefold() for vm in every]
+        assert keys == sorted(vm.name.casefold() for vm in host.list_vms())
+        assert VmSummary(stranger.name, stranger.state, "") in every
+        assert VmSummary(spec.name, VmState.STOPPED, OURS.collection) in every
+        assert len(every) >= 2
+        for index, key in enumerate(keys):
+            assert host.page_vms(key, None, 1) == every[index + 1 : index + 2]
+            assert host.page_vms("", key, 1000) == every[: index + 1]
+        host.set_ownership(stranger.name, replace(OURS, adopted=True))
+        assert host.page_vms("", None, 1000) == every
+        host.set_ownership(stranger.name, None)
 
     def test_stranger_is_never_redefined(
         self, host: Host, stranger: VmInfo, spec_for: Callable[..., VmSpec]

@@ -295,6 +295,31 @@ class StoreSuite:
         assert store.list_desktops(home="Farm") == [former, member]
         assert store.list_desktops("", home="farm") == [former]
 
+    def test_desktops_are_paged_in_order_of_name(self, store: Store) -> None:
+        user = {"user": "ann", "user_domain": "d"}
+        store.put_desktops([make_desktop("C", **user), make_desktop("a", ""), make_desktop("b")])
+        first, second, third = store.page_desktops("", 5)
+        assert third == ("c", "C", "host1", DesktopStatus.SUCCESS, "farm", "ann", "d")
+        assert third.status is DesktopStatus.SUCCESS
+        assert [first.name, second.name] == ["a", "b"]
+        assert store.page_desktops("", 2) == [first, second]
+        assert store.page_desktops("b", 2) == [third]
+        assert store.page_desktops("", 2, "FARM") == [second, third]
+        assert store.page_desktops("", 2, "") == [first]
+        assert store.page_desktops("c", 2) == []
+
+    def test_what_a_running_job_has_given_up(self, store: Store, farm: Collection) -> None:
+        job = make_job()
+        store.accept_job(job)
+        first, second = make_plan(job, "Vd-1", "vd-2")
+        store.add_job_desktops([first, second], None)
+        assert store.list_given_up() == frozenset()
+        store.put_job_desktops([replace(first, status=VmStatus.FAILED)], LATER)
+        assert store.list_given_up() == store.list_given_up("VD-1") == {"vd-1"}
+        assert store.list_given_up("vd-2") == frozenset()
+        store.end_job(job.guid, CollectionState.JOB_ABORTED, "", LATER)
+        assert store.list_given_up() == frozenset()
+
     def test_a_desktop_is_replaced_by_name_and_deleted(self, store: Store) -> None:
         store.put_desktops([make_desktop("vd-1")])
         newer = make_desktop("VD-1", generation=2, identity_set=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from openrdms.model.host import DiskKind
@@ -46,3 +47,15 @@ class Desktop:
     def adopted(self) -> bool:
         """True when the VM was not made by us."""
         return self.home == ""
+
+
+class DesktopSummary(NamedTuple):
+    """What a list of many desktops shows of one; ``key`` is its name case-folded."""
+
+    key: str
+    name: str
+    host: str
+    status: DesktopStatus
+    collection: str
+    user: str | None
+    user_domain: str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
@@ -75,6 +76,22 @@ class VmInfo:
     firmware: Firmware = Firmware.BIOS
     disk_bus: DiskBus = DiskBus.VIRTIO
     os: GuestOs = GuestOs.LINUX
+
+    @property
+    def maker(self) -> str:
+        """The collection for which a job of ours made it, "" for all others."""
+        return self.ownership.collection if self.ownership and not self.ownership.adopted else ""
+
+
+class VmSummary(NamedTuple):
+    """What a list of many VMs shows of one.
+
+    ``maker`` is the collection for which a job of ours made it, "" for all others.
+    """
+
+    name: str
+    state: VmState
+    maker: str
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
-from openrdms.model.desktop import Desktop, DesktopStatus
-from openrdms.model.host import VmInfo, VmState
-from openrdms.model.job import VmStatus
+from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
+from openrdms.model.host import VmInfo, VmState, VmSummary
 from openrdms.services.hosts import Hosts
 
 _SHUTDOWN_SECONDS = 20.0
@@ -19,9 +19,14 @@ _SHUTDOWN_SECONDS = 20.0
 _SUSPENDED = 32769
 """Saved, in the numbers of Hyper-V v1 (facts c.5)."""
 
+_PAGE = 1000
+"""How many desktops are listed from one look at records and hosts."""
 
-@dataclass(frozen=True)
-class VirtualDesktop:
+_Pages = dict[str, dict[str, VmSummary]]
+"""VMs by host and case-folded name."""
+
+
+class VirtualDesktop(NamedTuple):
     """A VM as clients see it: on record or a stranger's, then with ``collection`` "".
 
     ``user`` and ``user_domain`` are None when nobody has it assigned.
@@ -43,22 +48,13 @@ class Desktops:
         self._store = store
         self._hosts = hosts
 
-    def list_desktops(self) -> list[VirtualDesktop]:
-        """Records and strangers, in order of name.
+    def list_desktops(self, *, name: str = "", collection: str = "") -> Iterator[VirtualDesktop]:
+        """Records and strangers, in order of name, read by pages while they are taken.
 
-        A host that does not answer is left out; its desktops are listed in state UNKNOWN.
+        ``name`` and ``collection`` may leave out what is called or belongs otherwise. A host that
+        does not answer is left out; its desktops are listed in state UNKNOWN.
         """
-        records = {record.name.casefold(): record for record in self._store.list_desktops()}
-        vms: dict[str, VmInfo] = {}
-        for host in self._hosts.all():
-            for vm in _list_vms(host):
-                record = records.get(vm.name.casefold())
-                if record is None or self._hosts.find(record.host) is host:
-                    vms.setdefault(vm.name.casefold(), vm)
-        failed = self._failed_now()
-        return [
-            _join(records.get(key), vms.get(key), failed) for key in sorted(records.keys() | vms)
-        ]
+        return self._list_called(name) if name else self._list_pages(collection)
 
     def get_desktop(self, name: str) -> VirtualDesktop:
         """NotFound."""
@@ -66,7 +62,7 @@ class Desktops:
         vm = self._find_vm(name, record)
         if record is None and vm is None:
             raise errors.NotFound(f"no host has a VM called {name!r}")
-        return _join(record, vm, self._failed_now())
+        return _join(record, vm, self._store.list_given_up(name), vm.host if vm else "")
 
     def get_vm(self, name: str) -> VmInfo:
         """What its host says of it. NotFound, HostUnavailable."""
@@ -151,14 +147,62 @@ class Desktops:
             return None
         return found[1] if found else None
 
-    def _failed_now(self) -> frozenset[str]:
-        """Desktops that a job still running has given up."""
-        return frozenset(
-            desktop.name.casefold()
-            for job in self._store.list_jobs(running=True)
-            for desktop in self._store.list_job_desktops(job.guid)
-            if desktop.status is VmStatus.FAILED
-        )
+    def _list_called(self, name: str) -> Iterator[VirtualDesktop]:
+        record = self._store.find_desktop(name)
+        failed = self._store.list_given_up(name)
+        if record:
+            yield _join(record, self._find_vm(name, record), failed)
+            return
+        for host in self._hosts.all():
+            if vm := _find_on(host, name):
+                yield _join(None, vm, failed, host.name)
+                return
+
+    def _list_pages(self, collection: str) -> Iterator[VirtualDesktop]:
+        failed = self._store.list_given_up()
+        after: str | None = ""
+        while after is not None:
+            records = self._store.page_desktops(after, _PAGE, collection or None)
+            until = records[-1].key if len(records) == _PAGE else None
+            pages, until = self._page_hosts(after, until)
+            found = {
+                record.key: _join(record, self._find_in(pages, record), failed)
+                for record in records
+                if until is None or record.key <= until
+            }
+            for host, page in pages.items():
+                for key, vm in page.items():
+                    if key not in found and self._may_belong(vm, collection):
+                        found[key] = _join(None, vm, failed, host)
+            yield from (found[key] for key in sorted(found))
+            after = until
+
+    def _page_hosts(self, after: str, until: str | None) -> tuple[_Pages, str | None]:
+        """What the hosts have, and up to where they were asked for all they have."""
+        pages: _Pages = {}
+        for host in self._hosts.all():
+            page = _page_of(host, after, until)
+            if len(page) == _PAGE:
+                until = page[-1].name.casefold()
+            pages[host.name] = {vm.name.casefold(): vm for vm in page}
+        if until is None:
+            return pages, None
+        cut = {
+            host: {key: vm for key, vm in page.items() if key <= until}
+            for host, page in pages.items()
+        }
+        return cut, until
+
+    def _find_in(self, pages: _Pages, record: DesktopSummary) -> VmSummary | None:
+        host = self._hosts.find(record.host)
+        return pages[host.name].get(record.key) if host else None
+
+    def _may_belong(self, vm: VmSummary, collection: str) -> bool:
+        """Whether a VM that is not among the records of a collection is listed with them."""
+        if not collection:
+            return True
+        claimed = vm.maker.casefold() == collection.casefold()
+        return claimed and self._store.find_desktop(vm.name) is None
 
     def _get_record(self, name: str) -> Desktop:
         record = self._store.find_desktop(name)
@@ -206,17 +250,30 @@ def locate_vm(hosts: Hosts, name: str) -> tuple[ports.Host, VmInfo] | None:
     return found[0] if found else None
 
 
-def _list_vms(host: ports.Host) -> Iterable[VmInfo]:
+def _page_of(host: ports.Host, after: str, until: str | None) -> list[VmSummary]:
     try:
-        return host.list_vms()
+        return host.page_vms(after, until, _PAGE)
     except errors.HostUnavailable:
-        return ()
+        return []
 
 
-def _join(record: Desktop | None, vm: VmInfo | None, failed: frozenset[str]) -> VirtualDesktop:
+def _find_on(host: ports.Host, name: str) -> VmInfo | None:
+    try:
+        return host.find_vm(name)
+    except errors.HostUnavailable:
+        return None
+
+
+def _join(
+    record: Desktop | DesktopSummary | None,
+    vm: VmInfo | VmSummary | None,
+    failed: frozenset[str],
+    host: str = "",
+) -> VirtualDesktop:
+    """``host`` is that of a VM without a record; it belongs to whom a job is making it for."""
     state = vm.state if vm else VmState.UNKNOWN
     if record:
-        gave_up = record.name.casefold() in failed
+        gave_up = failed and record.name.casefold() in failed
         return VirtualDesktop(
             record.name,
             record.host,
@@ -229,12 +286,7 @@ def _join(record: Desktop | None, vm: VmInfo | None, failed: frozenset[str]) -> 
     assert vm is not None  # noqa: S101 - callers have one of the two
     gave_up = vm.name.casefold() in failed
     status = DesktopStatus.FAILED if gave_up else DesktopStatus.UNKNOWN
-    return VirtualDesktop(vm.name, vm.host, status, state, _claimed_by(vm))
-
-
-def _claimed_by(vm: VmInfo) -> str:
-    """The collection for which a job is making a VM that is not on record yet."""
-    return vm.ownership.collection if vm.ownership and not vm.ownership.adopted else ""
+    return VirtualDesktop(vm.name, host, status, state, vm.maker)
 
 
 def _stop(host: ports.Host, name: str) -> None:

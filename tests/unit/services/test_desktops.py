@@ -40,7 +40,7 @@ def test_records_and_strangers_are_listed_together(
     place.store.put_desktops([member])
     simulator.add_stranger(place.path, HOST1, "debian")
     success, off = DesktopStatus.SUCCESS, VmState.STOPPED
-    assert desktops.list_desktops() == [
+    assert list(desktops.list_desktops()) == [
         VirtualDesktop("debian", HOST1, DesktopStatus.UNKNOWN, VmState.RUNNING),
         VirtualDesktop("vd-1", HOST2, success, off, "farm", "ann", "d"),
         VirtualDesktop("vd-2", HOST1, success, off, "farm"),
@@ -57,6 +57,29 @@ def test_a_namesake_on_another_host_does_not_hide_a_desktop(
     (listed,) = desktops.list_desktops()
     assert (listed.host, listed.state) == (HOST2, VmState.STOPPED)
     assert desktops.get_desktop("vd-1") == listed
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 100])
+def test_pages_are_joined_in_order_of_name(
+    place: SmallDeployment, desktops: Desktops, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr("openrdms.services.desktops._PAGE", page)
+    for name, home, host in (
+        *(("vd-2", "farm", HOST1), ("vd-3", "farm", HOST2), ("vd-7", "farm", HOST1)),
+        *(("vd-8", "other", HOST1), ("vd-9", "farm", HOST2)),
+    ):
+        place.make_desktop(name, home, host)
+    place.store.change_desktop("vd-3", lambda _: None)  # a job is making it
+    for name, host in (("VD-1", HOST1), ("vd-4", HOST2), ("vd-1", HOST2), ("zz", HOST1)):
+        simulator.add_stranger(place.path, host, name)
+    listed = list(desktops.list_desktops())
+    names = ["VD-1", "vd-2", "vd-3", "vd-4", "vd-7", "vd-8", "vd-9", "zz"]
+    assert [item.name for item in listed] == names
+    farm = [item for item in listed if item.collection == "farm"]
+    assert list(desktops.list_desktops(collection="FARM")) == farm
+    for item in listed:
+        assert list(desktops.list_desktops(name=item.name.upper())) == [item]
+    assert list(desktops.list_desktops(name="none")) == []
 
 
 def test_a_silent_host_hides_strangers_only(place: SmallDeployment, desktops: Desktops) -> None:

@@ -42,6 +42,7 @@ from openrdms.model.host import (
     VmInfo,
     VmSpec,
     VmState,
+    VmSummary,
 )
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
@@ -147,6 +148,17 @@ class LibvirtHost:
         with errors.translated(self._name):
             domains = self._link.get().listAllDomains()
         return [vm for domain in domains if (vm := self._find_info(domain))]
+
+    def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
+        """See ports.Host."""
+        with errors.translated(self._name):
+            domains = {one.name().casefold(): one for one in self._link.get().listAllDomains()}
+        page: list[VmSummary] = []
+        for key in sorted(domains):
+            inside = key > after and (until is None or key <= until)
+            if inside and len(page) < limit and (vm := self._find_info(domains[key])):
+                page.append(VmSummary(vm.name, vm.state, vm.maker))
+        return page
 
     def find_vm(self, name: str) -> VmInfo | None:
         """See ports.Host."""

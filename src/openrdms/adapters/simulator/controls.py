@@ -46,7 +46,9 @@ def log_on(path: Path, host: str, vm: str, user: str) -> str:
 
 def add_stranger(path: Path, host: str, name: str, *, running: bool = True) -> None:
     """Make a VM that no service of ours made, with a disk of its own, by default running with
-    one user logged on. NotFound, AlreadyExists."""
+    one user logged on. Its name is ASCII. NotFound, AlreadyExists, InvalidParameter."""
+    if not name.isascii():
+        raise InvalidParameter("name", f"{name!r} is not ASCII")
     with _host(path, host) as (db, on):
         if vms.find(db, on, name) is not None:
             raise AlreadyExists(f"{on} has a VM {name}")

@@ -26,6 +26,7 @@ from openrdms.model.host import (
     VmInfo,
     VmSpec,
     VmState,
+    VmSummary,
 )
 from openrdms.model.image import ImageVersion
 
@@ -73,6 +74,12 @@ class SimulatorHost:
         with self._operations.transaction(self._name) as db:
             rows = db.execute("SELECT * FROM vms WHERE host = ?", (self._name,)).fetchall()
         return [vms.info(row) for row in rows]
+
+    def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
+        """See ``ports.Host``. Names are ASCII, so the file's order is that of folded names."""
+        with self._operations.transaction(self._name) as db:
+            rows = vms.page(db, self._name, after, until, limit)
+        return [VmSummary(row["name"], vms.state(row), vms.maker(row)) for row in rows]
 
     def find_vm(self, name: str) -> VmInfo | None:
         """See ``ports.Host``."""

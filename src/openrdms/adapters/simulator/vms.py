@@ -26,6 +26,18 @@ def get(db: sqlite3.Connection, host: str, name: str) -> sqlite3.Row:
     return row
 
 
+def page(
+    db: sqlite3.Connection, host: str, after: str, until: str | None, limit: int
+) -> list[sqlite3.Row]:
+    """Rows in order of name, for ``state`` and ``maker``: see ``ports.Host.page_vms``."""
+    upper = "" if until is None else "AND name <= :until"
+    return db.execute(
+        f"""SELECT name, saved, paused, started_at, collection, adopted FROM vms
+            WHERE host = :host AND name > :after {upper} ORDER BY name LIMIT :limit""",  # noqa: S608
+        {"host": host, "after": after, "until": until, "limit": limit},
+    ).fetchall()
+
+
 def find_disk(db: sqlite3.Connection, host: str, vm: str, name: str) -> sqlite3.Row | None:
     """The row of the disk file ``name`` of that VM, whole or half made."""
     row: sqlite3.Row | None = db.execute(
@@ -53,6 +65,12 @@ def ownership(row: sqlite3.Row) -> Ownership | None:
     if row["collection"] is None:
         return None
     return Ownership(row["collection"], row["job"], row["image"], bool(row["adopted"]))
+
+
+def maker(row: sqlite3.Row) -> str:
+    """The collection for which a job of ours made the VM, "" for all others."""
+    made = row["collection"] is not None and not row["adopted"]
+    return str(row["collection"]) if made else ""
 
 
 def info(row: sqlite3.Row) -> VmInfo:

@@ -10,13 +10,30 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.model import errors
-from openrdms.model.desktop import Desktop
+from openrdms.model.desktop import Desktop, DesktopSummary
+from openrdms.model.job import VmStatus
 
 _desktops = schema.desktops
 
 _QUICK_FIND = rows.query_records(Desktop, _desktops).where(
     _desktops.c.name_key == sa.bindparam("name")
 )
+_QUICK_PAGE = (
+    sa.select(
+        *(_desktops.c.name_key, _desktops.c.name, _desktops.c.host, _desktops.c.status),
+        *(_desktops.c.collection, _desktops.c.user, _desktops.c.user_domain),
+    )
+    .where(_desktops.c.name_key > sa.bindparam("after"))
+    .order_by(_desktops.c.name_key)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_QUICK_PAGE_OF_ONE = _QUICK_PAGE.where(_desktops.c.collection_key == sa.bindparam("collection"))
+_QUICK_GIVEN_UP = (
+    sa.select(schema.job_desktops.c.name_key)
+    .join(schema.jobs)
+    .where(schema.jobs.c.ended.is_(None), schema.job_desktops.c.status == VmStatus.FAILED)
+)
+_QUICK_IS_GIVEN_UP = _QUICK_GIVEN_UP.where(schema.job_desktops.c.name_key == sa.bindparam("name"))
 
 
 class DesktopRecords:
@@ -36,6 +53,24 @@ class DesktopRecords:
             return rows.select_records(
                 connection, Desktop, _desktops, *where, order=[_desktops.c.name_key]
             )
+
+    def page_desktops(
+        self, after: str, limit: int, collection: str | None = None
+    ) -> list[DesktopSummary]:
+        quick = self._database.quick
+        if collection is None:
+            found = quick.rows(_QUICK_PAGE, after=after, limit=limit)
+        else:
+            key = collection.casefold()
+            found = quick.rows(_QUICK_PAGE_OF_ONE, after=after, limit=limit, collection=key)
+        return [DesktopSummary(*row) for row in found]
+
+    def list_given_up(self, name: str | None = None) -> frozenset[str]:
+        if name is None:
+            found = self._database.quick.rows(_QUICK_GIVEN_UP)
+        else:
+            found = self._database.quick.rows(_QUICK_IS_GIVEN_UP, name=name.casefold())
+        return frozenset(key for (key,) in found)
 
     def find_desktop(self, name: str) -> Desktop | None:
         found = self._database.quick.rows(_QUICK_FIND, name=name.casefold())

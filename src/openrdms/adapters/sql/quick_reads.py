@@ -94,9 +94,18 @@ def _compile(dialect: sa.Dialect, statement: sa.Select[Any]) -> _Compiled:
     return _Compiled(
         str(compiled),
         None if order is None else tuple(order),
-        dict(compiled.params),
+        {
+            name: _render(bind, dialect)
+            for name, bind in compiled.binds.items()
+            if not bind.required
+        },
         tuple((index, convert) for index, convert in found if convert),
     )
+
+
+def _render(bind: sa.BindParameter[Any], dialect: sa.Dialect) -> Any:
+    process = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    return process(bind.effective_value) if process else bind.effective_value
 
 
 def _convert(row: Sequence[Any], converts: tuple[_Convert, ...]) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
-from openrdms.providers.values import Values, find_text, get_number, get_text
+from openrdms.providers.values import Values, find_text, get_number, get_text, wanted_text
 from openrdms.services.desktops import Desktops, VirtualDesktop
 
 
@@ -27,7 +27,10 @@ class VirtualDesktopProvider(ServiceProvider):
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
-        return map(_render, self._desktops.list_desktops())
+        name, collection = wanted_text(where, "Name"), wanted_text(where, "CollectionAlias")
+        return map(
+            _render, self._desktops.list_desktops(name=name or "", collection=collection or "")
+        )
 
     def do_get(self, keys: Values) -> Values:
         return _render(self._desktops.get_desktop(get_text(keys, "Name")))
