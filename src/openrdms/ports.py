@@ -492,7 +492,11 @@ class Store(
 
     # desktops
     def list_desktops(
-        self, collection: str | None = None, *, home: str | None = None
+        self,
+        collection: str | None = None,
+        *,
+        home: str | None = None,
+        identity_set: bool | None = None,
     ) -> list[Desktop]:
         """In order of name; only members of ``collection``, only those made for ``home``."""
 

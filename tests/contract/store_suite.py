@@ -294,6 +294,9 @@ class StoreSuite:
         assert store.list_desktops("FARM") == [member, adopted]
         assert store.list_desktops(home="Farm") == [former, member]
         assert store.list_desktops("", home="farm") == [former]
+        store.put_desktops([replace(former, identity_set=False)])
+        assert [one.name for one in store.list_desktops(identity_set=False)] == ["a"]
+        assert store.list_desktops(identity_set=True) == [member, adopted]
 
     def test_desktops_are_paged_in_order_of_name(self, store: Store) -> None:
         user = {"user": "ann", "user_domain": "d"}

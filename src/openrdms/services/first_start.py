@@ -40,9 +40,8 @@ class FirstStart:
         for number in range(_WORKERS):
             # Daemons: a guest that answers slowly must not hold up the end of the service.
             threading.Thread(target=self._work, name=f"first-start-{number}", daemon=True).start()
-        for desktop in self._store.list_desktops():
-            if not desktop.identity_set:
-                self._connected.put(desktop.name)
+        for desktop in self._store.list_desktops(identity_set=False):
+            self._connected.put(desktop.name)
 
     def close(self) -> None:
         self._unsubscribe()

@@ -42,13 +42,19 @@ class DesktopRecords:
     _database: Database
 
     def list_desktops(
-        self, collection: str | None = None, *, home: str | None = None
+        self,
+        collection: str | None = None,
+        *,
+        home: str | None = None,
+        identity_set: bool | None = None,
     ) -> list[Desktop]:
         where = []
         if collection is not None:
             where.append(_desktops.c.collection_key == collection.casefold())
         if home is not None:
             where.append(_desktops.c.home_key == home.casefold())
+        if identity_set is not None:
+            where.append(_desktops.c.identity_set == identity_set)
         with self._database.read() as connection:
             return rows.select_records(
                 connection, Desktop, _desktops, *where, order=[_desktops.c.name_key]
