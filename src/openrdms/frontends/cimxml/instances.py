@@ -8,7 +8,7 @@ from openrdms.cim.types import CimInstance, CimValue
 from openrdms.frontends.cimxml.intrinsic import Arguments, Scope, operation, returned
 from openrdms.frontends.cimxml.message import class_of
 from openrdms.frontends.cimxml.rendering import (
-    instance_renderer,
+    asked_renderer,
     joined_renderer,
     name_renderer,
     render_name,
@@ -19,10 +19,7 @@ from openrdms.frontends.xml_input import Element
 
 def _get(scope: Scope, arguments: Arguments) -> str:
     cim_class, instance = _find(scope, arguments)
-    render = instance_renderer(
-        cim_class, arguments.find_properties(), class_origin=arguments.flag("IncludeClassOrigin")
-    )
-    return returned(render(instance))
+    return returned(asked_renderer(cim_class, arguments)(instance))
 
 
 def _enumerate(scope: Scope, arguments: Arguments) -> str:
@@ -30,11 +27,7 @@ def _enumerate(scope: Scope, arguments: Arguments) -> str:
     render = joined_renderer(
         "VALUE.NAMEDINSTANCE",
         name_renderer(cim_class),
-        instance_renderer(
-            cim_class,
-            arguments.find_properties(),
-            class_origin=arguments.flag("IncludeClassOrigin"),
-        ),
+        asked_renderer(cim_class, arguments),
     )
     return returned("".join(map(render, scope.manager.enumerate(scope.caller, cim_class.name))))
 

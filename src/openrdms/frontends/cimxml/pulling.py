@@ -20,6 +20,7 @@ from openrdms.frontends.cimxml.intrinsic import Arguments, Operation, Scope, ope
 from openrdms.frontends.cimxml.message import class_of
 from openrdms.frontends.cimxml.rendering import (
     Render,
+    asked_renderer,
     instance_renderer,
     joined_renderer,
     path_renderer,
@@ -90,12 +91,7 @@ class Pulling:
 
     def _open_instances(self, scope: Scope, arguments: Arguments) -> str:
         cim_class = arguments.get_class(scope)
-        instance = instance_renderer(
-            cim_class,
-            arguments.find_properties(),
-            class_origin=arguments.flag("IncludeClassOrigin"),
-        )
-        path = path_renderer(cim_class, scope)
+        path, instance = path_renderer(cim_class, scope), asked_renderer(cim_class, arguments)
         render = joined_renderer("VALUE.INSTANCEWITHPATH", path, instance)
         return self._open_class(scope, arguments, cim_class, _WITH_PATH, render)
 
@@ -113,12 +109,13 @@ class Pulling:
 
     def _open_query(self, scope: Scope, arguments: Arguments) -> str:
         text = arguments.get_text("FilterQuery")
+        wants_class = arguments.flag("ReturnQueryResultClass")
         query = queries.parse(scope, arguments.get_text("FilterQueryLanguage"), text)
         cim_class = scope.manager.schema.get_class(query.class_name)
         chosen = queries.chosen_by(query)
         items = map(instance_renderer(cim_class, chosen), queries.select(scope, query))
         answer = self._open(scope, arguments, Session(_PLAIN, cim_class.name, items))
-        if not arguments.flag("ReturnQueryResultClass"):
+        if not wants_class:
             return answer
         declared = render_class(cim_class, Detail(properties=chosen))
         return f'{answer}<PARAMVALUE NAME="QueryResultClass">{declared}</PARAMVALUE>'

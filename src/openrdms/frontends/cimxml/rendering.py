@@ -8,7 +8,7 @@ from openrdms.cim.cimxml import render_scalar, render_value
 from openrdms.cim.schema import CimClass, Property
 from openrdms.cim.types import INTEGER_RANGES, CimInstance, CimType, CimValue
 from openrdms.cim.xmltext import escape
-from openrdms.frontends.cimxml.intrinsic import Scope
+from openrdms.frontends.cimxml.intrinsic import Arguments, Scope
 
 Render = Callable[[CimInstance], str]
 
@@ -42,6 +42,13 @@ def instance_renderer(
         return "".join(parts)
 
     return render
+
+
+def asked_renderer(cim_class: CimClass, arguments: Arguments) -> Render:
+    """As ``instance_renderer``, by what PropertyList and IncludeClassOrigin say."""
+    return instance_renderer(
+        cim_class, arguments.find_properties(), class_origin=arguments.flag("IncludeClassOrigin")
+    )
 
 
 def name_renderer(cim_class: CimClass) -> Render:
