@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)  # requests prefers them to the certificate that a test names
+
+settings.register_profile("long", max_examples=10_000, deadline=None)
 
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
 
