@@ -123,7 +123,7 @@ def _cim_headers(body: bytes) -> Mapping[str, str]:
     headers = {"cimoperation": "MethodCall", "host": "broker"}
     try:
         root = ET.fromstring(body)
-    except (ET.ParseError, ValueError):
+    except (ET.ParseError, ValueError, LookupError):
         return headers
     namespace = "/".join(item.get("NAME", "") for item in root.iter("NAMESPACE"))
     for call in root.iter("IMETHODCALL"):
