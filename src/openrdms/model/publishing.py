@@ -95,8 +95,9 @@ class Resource:
 
     def since(self, before: Resource | None) -> Resource:
         """It with the time of ``before`` when nothing else has changed."""
-        same = before is not None and replace(self, modified=before.modified) == before
-        return before if before is not None and same else self
+        if before and replace(self, modified=before.modified) == before:
+            return before
+        return self
 
 
 @dataclass(frozen=True)
