@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from openrdms.cli import access, collection_settings
+from openrdms.cli import access, collection_settings, collection_update
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, submit, wait_for
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     """Add the group to the ``rdms`` command."""
     collection_settings.add_commands(group)
     access.add_commands(group)
+    collection_update.add_commands(group)
     app.add_typer(group, name="collection")
 
 
@@ -64,7 +65,9 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
     job = rdms.invoke(CLASS, "GetStringProperty", {"Alias": alias}, Key="ProvisioningJobId")
     made = _find_provisioning(rdms, alias)
     name = CollectionState(int(str(state["Value"]))).name
-    return {**instance, "CollectionState": name, "ProvisioningJobId": job["Value"], **made}
+    update = collection_update.find_update(rdms, alias)
+    facts = {"CollectionState": name, "ProvisioningJobId": job["Value"]}
+    return {**instance, **facts, **update, **made}
 
 
 @command(group, "create", opens=open_rdms)
@@ -226,23 +229,10 @@ def _change(
     image: str = "",
     hosts: tuple[HostAllocation, ...] = (),
 ) -> Row:
-    """Submit a job on an existing collection, with what the collection remembers."""
-    made = rdms.invoke(PROPERTIES, "GetProvisioningProperties", {"Alias": alias})
-    document = JobDocument(
-        action=action,
-        on_error=OnError.CONTINUE if continue_on_error else OnError.STOP,
-        collection=alias,
-        disk_kind=DiskKind(str(made["PoolVhdType"])),
-        base_vm_location=image or str(made["MasterVmLocation"]),
-        smb_share=str(made["SMBLocation"] or ""),
-        local_vm_path=str(made["LocalVmLocation"] or ""),
-        local_gold_path=str(made["LocalGoldVmLocation"] or ""),
-        run_from_smb=made["RunFromSMB"] is True,
-        streaming=made["SMBStreaming"] is True,
-        name_prefix=str(made["NamePrefix"]),
-        start_index=int(str(made["NameStartIndex"])),
-        domain=str(made["VmDomain"] or ""),
-        hosts=hosts,
+    """Submit a job on an existing collection."""
+    on_error = OnError.CONTINUE if continue_on_error else OnError.STOP
+    document = collection_update.make_document(
+        rdms, alias, action, on_error, image=image, hosts=hosts
     )
     return submit(rdms, render_job(document), wait=wait)
 

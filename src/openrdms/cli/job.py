@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from openrdms.cli import output
+from openrdms.cli.collection_update import find_update
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Document, Listing, Result, Row
@@ -24,7 +25,7 @@ DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone"
 _RUNNING, _COMPLETED = 0, 1
 _POLL_SECONDS = 0.5
 
-group = typer.Typer(help="Provisioning jobs: submit, list, watch, report, cancel.")
+group = typer.Typer(help="Provisioning jobs: submit, list, status, watch, report, cancel.")
 
 Guid = Annotated[str, typer.Argument(metavar="GUID", help="The job's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")]
@@ -51,6 +52,21 @@ def list_jobs(
 def show(rdms: RdmsClient, guid: Guid) -> Result:
     """Show how far a job is."""
     return _summary(_get_report(rdms, guid))
+
+
+@command(group, "status", opens=open_rdms)
+def show_status(
+    rdms: RdmsClient, alias: Annotated[str, typer.Argument(help="Alias of a collection.")]
+) -> Result:
+    """Show what a collection waits for, or how far its latest job is."""
+    keys = {"Alias": alias}
+    found = rdms.invoke(CLASS, "GetInt32Property", keys, Key="CollectionState")
+    state = CollectionState(int(str(found["Value"])))
+    if state in (CollectionState.UPDATE_SCHEDULED, CollectionState.UPDATE_CANCELLED):
+        return {"CollectionState": state.name, **find_update(rdms, alias)}
+    job = rdms.invoke(CLASS, "GetStringProperty", keys, Key="ProvisioningJobId")["Value"]
+    latest = _summary(_get_report(rdms, str(job))) if job else {}
+    return {"CollectionState": state.name, **latest}
 
 
 @command(group, "report", opens=open_rdms)
