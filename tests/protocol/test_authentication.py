@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,15 +243,20 @@ class TestStockClients:
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
     def test_pywinrm(self, strict: HttpRig, scheme: str) -> None:
-        client = _pywinrm(strict, scheme, PASSWORD)
-        for _ in range(2):
-            assert b"Test_Widget" in client.send_message(GET.decode())
-        with pytest.raises(InvalidCredentialsError):
-            _pywinrm(strict, scheme, "not the password").send_message(GET.decode())
+        with _pywinrm(strict, scheme, PASSWORD) as client:
+            for _ in range(2):
+                assert b"Test_Widget" in client.send_message(GET.decode())
+        with (
+            _pywinrm(strict, scheme, "not the password") as client,
+            pytest.raises(InvalidCredentialsError),
+        ):
+            client.send_message(GET.decode())
 
     def test_pywinrm_without_encryption(self, strict: HttpRig) -> None:
-        client = _pywinrm(strict, "http", PASSWORD, message_encryption="never")
-        with pytest.raises(PywinrmError):
+        with (
+            _pywinrm(strict, "http", PASSWORD, message_encryption="never") as client,
+            pytest.raises(PywinrmError),
+        ):
             client.send_message(GET.decode())
         assert strict.widgets.calls == 0
 
@@ -545,8 +550,9 @@ class TestSlowCalls:
         assert len(busy) < 40  # most have gone again
 
 
-def _pywinrm(rig: HttpRig, scheme: str, password: str, **options: Any) -> Protocol:
-    return Protocol(
+@contextmanager
+def _pywinrm(rig: HttpRig, scheme: str, password: str, **options: Any) -> Iterator[Protocol]:
+    client = Protocol(
         rig.https_url if scheme == "https" else rig.http_url,
         transport="ntlm",
         username="alice",
@@ -554,6 +560,10 @@ def _pywinrm(rig: HttpRig, scheme: str, password: str, **options: Any) -> Protoc
         ca_trust_path=str(rig.certificate.certificate),
         **options,
     )
+    try:
+        yield client
+    finally:
+        client.transport.close_session()
 
 
 def _curl(rig: HttpRig, url: str, *arguments: str) -> str:

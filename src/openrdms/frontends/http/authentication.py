@@ -161,11 +161,13 @@ class Session:
             self._basic = (authorization, account)
             return account
         name, password = self._read_basic(credentials)
-        self._refuse_locked(name, BASIC)
-        account = self._shared.accounts.verify(name, password)
-        if account is None:
-            raise self._failed(name, BASIC, "wrong name or password")
-        self._shared.lockouts.succeeded(name, self._address)
+        account = self._shared.accounts.recall(name, password)
+        if account is None:  # who was right lately is not locked out by others' guesses
+            self._refuse_locked(name, BASIC)
+            account = self._shared.accounts.verify(name, password)
+            if account is None:
+                raise self._failed(name, BASIC, "wrong name or password")
+            self._shared.lockouts.succeeded(name, self._address)
         self._basic = (authorization, account)
         return account
 

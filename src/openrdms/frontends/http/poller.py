@@ -178,19 +178,27 @@ class Poller:
         sock, accept = listening
         try:
             client, peer = sock.accept()
-        except OSError:  # it has gone again, or there are no more descriptors
+        except BlockingIOError:  # it has gone again
+            return
+        except OSError:
+            _log.exception("a connection cannot be accepted")
+            time.sleep(PATIENCE_SECONDS)  # there are no more descriptors, and it goes on waiting
             return
         if self._is_full(peer[0]):
             client.close()
             return
-        client.settimeout(0)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = accept(client, peer[0])
+        try:
+            client.settimeout(0)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = accept(client, peer[0])
+        except OSError:  # it has gone again
+            client.close()
+            return
         self._connections[connection.fileno] = connection
         self._epoll.register(connection.fileno, connection.interest)
 
     def _is_full(self, address: str) -> bool:
-        known = self._connections.values()
+        known = list(self._connections.values())  # which other threads remove theirs from
         of_address = sum(connection.address == address for connection in known)
         return of_address >= CONNECTIONS_OF_ADDRESS or len(known) >= CONNECTIONS
 
