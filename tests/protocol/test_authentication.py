@@ -504,6 +504,9 @@ class TestLockout:
             for _ in range(2):
                 _, reply = wire.shake_hands("NTLM", "alice", "wrong")
                 assert reply.headers["Retry-After"] is None
+            with HttpWire(rig.http_url) as other:  # who was right lately is not kept out
+                assert other.post(GET, basic("alice", PASSWORD)).status == 200
+            rig.accounts.change("alice", Change(add_groups=("Changed",)))
             began = time.monotonic()
             for header in (basic("alice", PASSWORD), basic("alice", "wrong")):
                 refused = wire.post(GET, header)
