@@ -151,11 +151,14 @@ class Service:
             ssl=scheme == "https",
             username=user,
             password=password,
-            auth="basic",
-            encryption="auto" if scheme == "https" else "never",
             cert_validation=certificate,
             no_proxy=True,
-            **{"max_envelope_size": 512_000, **options},
+            **{
+                "auth": "basic",
+                "encryption": "auto" if scheme == "https" else "never",
+                "max_envelope_size": 512_000,
+                **options,
+            },
         )
         return self._clients.enter_context(client)
 
