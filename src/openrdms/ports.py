@@ -226,7 +226,10 @@ class AuditStore(Protocol):
         """Add records, whose sequences must be new."""
 
     def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
-        """The first ``limit`` records whose sequence is above ``after``, in order."""
+        """The next records whose sequence is above ``after``, in order, at most ``limit``.
+
+        None only when there are no more.
+        """
 
     def list_unanswered_audit(self) -> list[AuditRecord]:
         """Records that something was asked for which no record is ``of``, in order."""

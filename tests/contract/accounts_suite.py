@@ -116,6 +116,12 @@ class AccountStoreSuite:
         assert store.list_audit(after=1, limit=2) == records[1:3]
         assert store.list_audit(after=5) == []
 
+    def test_a_gap_does_not_end_the_pages(self, store: Store) -> None:
+        first, *_, last = chain(b"key", AuditHead(), [make_record()] * 9)
+        store.append_audit([first, last])
+        assert store.list_audit(after=1, limit=2) == [last]
+        assert store.list_audit(limit=2) == [first]
+
     def test_calls_without_an_end_are_found(self, store: Store) -> None:
         others = [make_record(of=1, result="0"), make_record(result="denied")]
         records = chain(b"key", AuditHead(), [make_record(), make_record("bob"), *others])

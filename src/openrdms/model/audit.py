@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 ASKED = "asked"
@@ -92,8 +92,7 @@ def follow(key: bytes, head: AuditHead, records: Iterable[AuditRecord]) -> tuple
 
 def _hash(key: bytes, previous: str, record: AuditRecord) -> str:
     """HMAC-SHA-256 of the hash before and the record as JSON, which one record has one form of."""
-    fields = asdict(record)
-    del fields["hash"]
+    fields = {name: value for name, value in vars(record).items() if name != "hash"}
     fields["time"] = record.time.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return hmac.digest(key, f"{previous}\n{text}".encode(), "sha256").hex()

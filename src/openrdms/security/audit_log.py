@@ -131,7 +131,7 @@ class AuditLog:
         reason: str = "",
     ) -> None:
         """Record a refusal, or count it when the same was refused within the last minute."""
-        if self._refusals.note((who, address, what)):
+        if self._refusals.note((disclosure.clean(who), address, what)):
             self.record(who, address, what, on, parameters, result=DENIED, reason=reason)
 
     def record_refusal(self, name: str, address: str, scheme: str, reason: str) -> None:

@@ -203,6 +203,16 @@ class TestTampering:
         head_file.unlink()
         assert "audit-head is gone" in log.verify().problems[0]
 
+    def test_a_gap_longer_than_a_page_is_found(
+        self, log: AuditLog, store: Store, tamper: Callable[[str], None]
+    ) -> None:
+        fill(log, 1)
+        (first,) = store.list_audit()
+        head = AuditHead(1, first.hash)
+        store.append_audit(chain(log._key, head, [first] * 2500))
+        tamper("DELETE FROM audit_log WHERE sequence BETWEEN 2 AND 2400")
+        assert log.verify().problems == ("record 2 is missing, 2401 follows",)
+
     def test_a_lost_key_is_found(self, log: AuditLog, open_log: OpenLog, head_file: Path) -> None:
         fill(log)
         head_file.with_name("audit-key").unlink()

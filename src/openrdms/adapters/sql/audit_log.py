@@ -25,7 +25,7 @@ _audit = sa.Table(
     schema.text_column("reason"),
     schema.number_column("of", null=True),
     schema.text_column("hash"),
-    sa.Index("audit_log_of", "of", unique=True),
+    sa.Index("audit_log_of", "of", "sequence"),
 )
 
 
@@ -42,13 +42,10 @@ class AuditRecords:
     def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
         with self._database.read() as connection:
             order = [_audit.c.sequence]
-            wanted = _audit.c.sequence.in_(
-                sa.select(_audit.c.sequence)
-                .where(_audit.c.sequence > after)
-                .order_by(*order)
-                .limit(limit)
-            )
-            return rows.select_records(connection, AuditRecord, _audit, wanted, order=order)
+            later = _audit.c.sequence > after
+            first = sa.select(sa.func.min(_audit.c.sequence)).where(later).scalar_subquery()
+            wanted = (later, _audit.c.sequence < first + limit)
+            return rows.select_records(connection, AuditRecord, _audit, *wanted, order=order)
 
     def list_unanswered_audit(self) -> list[AuditRecord]:
         answered = sa.select(_audit.c.of).where(_audit.c.of.is_not(None))

@@ -66,4 +66,4 @@ def _create_audit_log() -> None:
         sa.Column("hash", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("sequence", name=op.f("audit_log_key")),
     )
-    op.create_index("audit_log_of", "audit_log", ["of"], unique=True)
+    op.create_index("audit_log_of", "audit_log", ["of", "sequence"])
