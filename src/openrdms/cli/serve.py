@@ -15,6 +15,8 @@ StateDir = Annotated[
     Path, typer.Option(envvar="RDMS_STATE_DIR", help="Directory of all that the service keeps.")
 ]
 
+Port = Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the ``rdms`` command."""
@@ -32,18 +34,10 @@ def serve(
         typer.Option(help="libvirt or simulator URI, repeatable; an embedded libvirt when none."),
     ] = None,
     listen: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    wsman_http_port: Annotated[
-        int, typer.Option(help="0: any free one.", min=0, max=65535)
-    ] = config.WSMAN_HTTP_PORT,
-    wsman_https_port: Annotated[
-        int, typer.Option(help="0: any free one.", min=0, max=65535)
-    ] = config.WSMAN_HTTPS_PORT,
-    cimxml_http_port: Annotated[
-        int, typer.Option(help="0: any free one.", min=0, max=65535)
-    ] = config.CIMXML_HTTP_PORT,
-    cimxml_https_port: Annotated[
-        int, typer.Option(help="0: any free one.", min=0, max=65535)
-    ] = config.CIMXML_HTTPS_PORT,
+    wsman_http_port: Port = config.WSMAN_HTTP_PORT,
+    wsman_https_port: Port = config.WSMAN_HTTPS_PORT,
+    cimxml_http_port: Port = config.CIMXML_HTTP_PORT,
+    cimxml_https_port: Port = config.CIMXML_HTTPS_PORT,
     allow_unencrypted: Annotated[
         bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
     ] = False,
