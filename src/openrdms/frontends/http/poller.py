@@ -5,7 +5,8 @@ the call. When a call takes longer than some milliseconds, another thread become
 waits in its stead; the slow call goes on where it is, with its connection to itself, and its
 thread becomes a reserve afterwards. So a call may block as long as it likes, and as many may as
 there are connections. Where one call was slow others will be: for some requests after it the lead
-is given away before each call.
+is given away before each call; then one is tried again, since threads that wait for each other
+look slow too.
 """
 
 from __future__ import annotations
@@ -136,24 +137,15 @@ class Poller:
             self._rouse.set()
         before = connection.interest
         if self._wary:
-            self._work_warily(connection, work)
-        else:
-            _work_safely(connection, work)
+            self._wary -= 1
+            self._promote(self._turn)
+        _work_safely(connection, work)
         with self._lock:
             leads = self._busy is connection
             if leads:
                 self._busy = None
             self._settle(connection, before)
         return leads
-
-    def _work_warily(self, connection: Connection, work: Work) -> None:
-        """Give the lead away first. A call that was worth it makes the next ones wary too."""
-        self._wary -= 1
-        self._promote(self._turn)
-        began = time.monotonic()
-        _work_safely(connection, work)
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            self._wary = WARY_TURNS
 
     def _settle(self, connection: Connection, before: int) -> None:
         was_away = connection in self._away
