@@ -10,6 +10,7 @@ import pytest
 
 from fakes.provisioning_rig import POOL, Rig, create, later, now
 from openrdms.model import errors
+from openrdms.model.audit import AuditQuery
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.job import JobAction
 from openrdms.model.patch import PatchState
@@ -214,3 +215,20 @@ def test_only_managed_pooled_collections_are_updated(
     document = render_job(later(JobAction.PATCH, collection="Other"))
     with pytest.raises(errors.InvalidOperation, match=r"pooled|managed"):
         rig.patching.schedule("Other", now(), now() + timedelta(seconds=1), document)
+
+
+def test_what_the_clock_began_is_in_the_audit_log(rig: Rig) -> None:
+    done = rig.schedule(0)
+    finish(rig, done.guid)
+    failed = rig.schedule(0.3, later(JobAction.PATCH, "pool-1")).guid
+    rig.store.change_desktop("pool-1", lambda _: None)
+    rig.wait_until(lambda: rig.patch().state is PatchState.UPDATE_FAILED)
+
+    def answers() -> list[tuple[object, str]]:
+        calls = rig.store.list_audited_calls(AuditQuery())
+        return [
+            (call.asked.parameters["JobGuid"], call.answer.result) for call in calls if call.answer
+        ]
+
+    expected = [(done.guid, "0"), (failed, "0x80041002")]
+    rig.wait_until(lambda: answers() == expected)

@@ -21,8 +21,8 @@ from openrdms.model.patch import Patch, PatchState, as_patch, state_of_job
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.provisioning import Provisioning
 
-TIMER = "timer"
-"""Who begins an update, in the audit log."""
+_BEGIN = "begin scheduled update"
+"""What the audit log calls it; nobody asked but the clock."""
 
 _PAUSE = 5.0
 """Seconds until the records are tried again that could not be read or written."""
@@ -132,7 +132,7 @@ class Patching:
 
     def _begin(self, patch: Patch) -> None:
         on, job = {"Alias": patch.collection}, {"JobGuid": patch.guid}
-        asked = self._audit_log.record(TIMER, "", "begin update", on, job, result=ASKED)
+        asked = self._audit_log.record("", "", _BEGIN, on, job, result=ASKED)
         result = DONE
         try:
             self._provisioning.execute_patch(patch)
@@ -140,8 +140,8 @@ class Patching:
             raise
         except errors.RdmsError as error:
             self._store.fail_patch(patch.guid, str(error), self._clock())
-            result = str(int(error.code))
-        self._audit_log.record(TIMER, "", "begin update", on, job, result=result, of=asked)
+            result = f"{error.code:#010x}"
+        self._audit_log.record("", "", _BEGIN, on, job, result=result, of=asked)
 
 
 def _point(field: str, value: datetime | timedelta) -> datetime:
