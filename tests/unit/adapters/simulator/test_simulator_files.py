@@ -1,20 +1,26 @@
-"""The files the simulator makes are what their formats say."""
+"""The files the simulator makes and reads are what their formats say."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import struct
 import subprocess
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openrdms.adapters import simulator
+from openrdms.adapters.simulator import state
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.screen import COLUMNS, ROWS, render
+from openrdms.model.host import VmState
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -68,3 +74,20 @@ def test_exported_disk_is_a_qcow2_that_qemu_accepts(tmp_path: Path, virtual_byte
     info = json.loads(told.stdout)
     assert info["virtual-size"] == virtual_bytes
     assert "backing-filename" not in info
+
+
+def test_state_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
+        vms = next(text for text in state._SCHEMA if "EXISTS vms" in text)
+        for column in state._ADDED.values():
+            vms = vms.replace(f" {column},", "")
+        db.execute(vms)
+        db.execute(
+            """INSERT INTO vms (host, name, uuid, mac, memory_mib, vcpus, disk)
+               VALUES ('host1.sim.local', 'old', ?, '', 1, 1, 'old.qcow2')""",
+            (str(UUID(int=1)),),
+        )
+        db.commit()
+    (host,) = simulator.connect(f"simulator://{tmp_path}?hosts=1")
+    assert [(vm.name, vm.state) for vm in host.list_vms()] == [("old", VmState.STOPPED)]
+    host.close()
