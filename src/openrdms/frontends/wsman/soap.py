@@ -8,7 +8,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from openrdms.cim.xmltext import escape
 from openrdms.frontends import xml_input
@@ -23,6 +22,9 @@ DEFAULT_ENVELOPE = 512_000
 """Octets of a reply when the client names no limit: what Windows uses now."""
 
 Element = xml_input.Element
+
+
+_HEADER, _BODY = f"{{{names.SOAP}}}Header", f"{{{names.SOAP}}}Body"
 
 
 def _known(namespace: str, *local: str) -> frozenset[str]:
@@ -91,20 +93,24 @@ class Message:
 
     def __init__(self, data: bytes) -> None:
         """Raises Fault for anything that is not a SOAP 1.2 envelope within the limits."""
-        root = _parse(data)
-        self.body = _first_child(root.find(f"{{{names.SOAP}}}Body"))
+        body: Element | None = None
         self._headers: dict[str, list[Element]] = {}
-        for element in root.iterfind(f"{{{names.SOAP}}}Header/*"):
-            self._headers.setdefault(str(element.tag), []).append(element)
+        for part in _parse(data):
+            if part.tag == _HEADER:
+                for element in part:
+                    self._headers.setdefault(str(element.tag), []).append(element)
+            elif part.tag == _BODY and body is None:
+                body = part
+        self.body = _first_child(body)
         self.echo = Echo(
             self._peek(names.ADDRESSING, "MessageID"), self._peek(names.MS_WSMAN, "OperationID")
         )
 
     def read(self) -> Request:
         """Check the headers; raises the Fault that DSP0226 wants for the first that is wrong."""
-        for element in chain.from_iterable(self._headers.values()):
-            if is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
-                _require_known(element)
+        for tag, elements in self._headers.items():
+            if tag not in _KNOWN_HEADERS:
+                _check_optional(elements)
         self._check_reply_to()
         if self._find(names.WSMAN, "FragmentTransfer") is not None:
             raise Fault(faults.FRAGMENT_ACCESS, "fragment-level access is not supported")
@@ -252,12 +258,12 @@ def is_true(text: str | None) -> bool:
     return text is not None and text.strip().lower() in ("true", "1")
 
 
-def _require_known(element: Element) -> None:
-    if element.tag in _KNOWN_HEADERS:
-        return
-    namespace, name = escape(namespace_of(element)), local_name(element)
-    raise Fault(
-        faults.MUST_UNDERSTAND,
-        f"the header {name} is not understood",
-        header=f'<s:NotUnderstood qname="u:{name}" xmlns:u="{namespace}"/>',
-    )
+def _check_optional(unknown: list[Element]) -> None:
+    for element in unknown:
+        if is_true(element.get(f"{{{names.SOAP}}}mustUnderstand")):
+            namespace, name = escape(namespace_of(element)), local_name(element)
+            raise Fault(
+                faults.MUST_UNDERSTAND,
+                f"the header {name} is not understood",
+                header=f'<s:NotUnderstood qname="u:{name}" xmlns:u="{namespace}"/>',
+            )
