@@ -61,6 +61,7 @@ from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
@@ -99,6 +100,7 @@ class Core:
     audit_log: AuditLog
     access: Access
     publishing: Publishing
+    installed_applications: InstalledApplications
 
 
 @contextmanager
@@ -126,6 +128,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             audit_log=audit_log,
             access=Access(store, accounts),
             publishing=Publishing(store),
+            installed_applications=InstalledApplications(store, hosts),
         )
     finally:
         hosts.close()

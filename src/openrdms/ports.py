@@ -27,6 +27,7 @@ from openrdms.model.host import (
     GuestIdentity,
     GuestSession,
     HostInfo,
+    InstalledApplication,
     Leftover,
     Ownership,
     VmEvent,
@@ -68,6 +69,9 @@ class Guest(Protocol):
 
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """End the session; returns when it is gone."""
+
+    def list_applications(self, timeout: float) -> list[InstalledApplication]:
+        """What is installed for all users and can be started, without what menus hide."""
 
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """Give the guest its own hostname, machine-id and MAC; repeatable."""
@@ -299,7 +303,6 @@ class PublishingStore(Protocol):
 
     def list_feed(self) -> list[Resource]:
         """In order of collection and application, a collection's desktop first."""
-
 
 
 class SessionHostStore(Protocol):

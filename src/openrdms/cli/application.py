@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from openrdms.cim.types import CimValue
+from openrdms.cli.admin import AdminSession, open_admin
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Listing, Result
+from openrdms.cli.output import Document, Listing, Result
 from openrdms.cli.rdms_client import RdmsClient, quote
 
 CLASS = "Win32_RDMSPublishedApplication"
@@ -18,6 +19,7 @@ FILE_TYPE = "Win32_RDMSFileTypeAssociation"
 MANAGEMENT = "Win32_RDMSManagementData"
 COLUMNS = ("PoolName", "AppAlias", "DisplayName", "AppPath", "ShowInPortal", "Folder")
 FILE_TYPE_COLUMNS = ("PoolName", "AppAlias", "ExtName", "IsPublished", "IsPrimaryHandler")
+AVAILABLE_COLUMNS = ("name", "path", "arguments", "icon")
 _COMMAND_LINE = {"no": 0, "yes": 1, "required": 2}
 
 group = typer.Typer(help="Published applications: list, publish, change, file types.")
@@ -44,6 +46,20 @@ def register(app: typer.Typer) -> None:
 def list_applications(rdms: RdmsClient, collection: OfCollection = "") -> Result:
     """List published applications."""
     return Listing(list(rdms.enumerate(CLASS, _where(collection))), COLUMNS)
+
+
+@command(group, "available", opens=open_admin)
+def list_available(
+    admin: AdminSession,
+    collection: Collection,
+    desktop: Annotated[
+        str | None, typer.Option(help="Desktop to look into; any that runs when not given.")
+    ] = None,
+) -> Result:
+    """List what is installed in a running desktop and could be published."""
+    found = admin.run("application available", collection=collection, desktop=desktop)
+    facts = {"desktop": found["desktop"]}
+    return Document(found, facts, found["applications"], AVAILABLE_COLUMNS)
 
 
 @command(group, "publish", opens=open_rdms)

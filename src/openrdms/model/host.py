@@ -163,3 +163,17 @@ class GuestSession:
     state: int
     client: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InstalledApplication:
+    """An application that a guest's menu shows.
+
+    ``path`` is its program's full path in the guest, ``arguments`` the rest of its command line
+    without files to open; ``icon`` is a file, or a name in the guest's icon themes, "" for none.
+    """
+
+    name: str
+    path: str
+    arguments: str = ""
+    icon: str = ""

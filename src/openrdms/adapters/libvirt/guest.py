@@ -11,7 +11,7 @@ from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.guest_linux import LinuxGuest
 from openrdms.adapters.libvirt.guest_windows import WindowsGuest
 from openrdms.model.errors import OperationFailed, VmNotRunning
-from openrdms.model.host import GuestIdentity, GuestSession, VmState
+from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
 from openrdms.ports import Guest
 
 
@@ -24,6 +24,7 @@ class _Driver(Protocol):
     ) -> None: ...
     def disconnect(self, session: GuestSession, deadline: Deadline) -> None: ...
     def log_off(self, session: GuestSession, deadline: Deadline) -> None: ...
+    def list_applications(self, deadline: Deadline) -> list[InstalledApplication]: ...
     def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None: ...
     def generalise(self, deadline: Deadline) -> None: ...
 
@@ -77,6 +78,12 @@ class AgentGuest:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).log_off(session, deadline)
+
+    @_distrust()
+    def list_applications(self, timeout: float) -> list[InstalledApplication]:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        return self._choose(deadline).list_applications(deadline)
 
     @_distrust()
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:

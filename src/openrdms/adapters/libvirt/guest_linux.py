@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Callable
 
-from openrdms.adapters.libvirt import linux_scripts
+from openrdms.adapters.libvirt import desktop_entries, linux_scripts
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands, Output
 from openrdms.adapters.libvirt.linux_sessions import (
     CONNECTED,
@@ -15,7 +15,7 @@ from openrdms.adapters.libvirt.linux_sessions import (
     parse_sessions,
 )
 from openrdms.model.errors import OperationFailed, SessionDenied, SessionGone
-from openrdms.model.host import GuestIdentity, GuestSession
+from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication
 
 _DEFAULT_TITLE = "Message from the administrator"
 _TERMINAL = re.compile(r"tty\d+|ttyS\d+|hvc\d+|pts/\d+")
@@ -72,6 +72,18 @@ class LinuxGuest:
         argv = ["loginctl", "terminate-session", session.guest_id]
         self._commands.run(argv, deadline).check("log the user off")
         self._wait(lambda: self._state(session, deadline) is None, deadline)
+
+    def list_applications(self, deadline: Deadline) -> list[InstalledApplication]:
+        """By desktop entries whose programs are there."""
+        text = self._script(linux_scripts.LIST_APPLICATIONS, deadline).text
+        entries = desktop_entries.parse_entries(text)
+        programs = desktop_entries.name_programs(entries)
+        if not programs:
+            return []
+        found = self._script(linux_scripts.FIND_PROGRAMS, deadline, *programs).text
+        places = desktop_entries.read_places(programs, found)
+        located = (entry.locate(places) for entry in entries)
+        return [application for application in located if application]
 
     def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None:
         """Write the identity and read it back."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ntpath
 from collections.abc import Callable
 
+from openrdms.adapters.libvirt import windows_shortcuts
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands, Output
 from openrdms.adapters.libvirt.windows_sessions import DISCONNECTED, parse_sessions
 from openrdms.model.errors import (
@@ -20,7 +21,7 @@ from openrdms.model.errors import (
     SessionGone,
     VmNotRunning,
 )
-from openrdms.model.host import GuestIdentity, GuestSession, VmState
+from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
 
 _SYSTEM = r"C:\Windows\System32"
 _ACCESS_DENIED = 5
@@ -85,12 +86,15 @@ class WindowsGuest:
         while any(found.key == session.key for found in self.list_sessions(deadline)):
             deadline.pause(_SETTLE)
 
+    def list_applications(self, deadline: Deadline) -> list[InstalledApplication]:
+        """Programs that the Start menu of all users has shortcuts to."""
+        output = self._commands.run(_powershell(windows_shortcuts.LIST), deadline, repeatable=True)
+        return windows_shortcuts.parse_shortcuts(output.check("list applications").text)
+
     def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None:
         """Rename the computer from its next start on. SID and keys are made anew by sysprep."""
-        powershell = ntpath.join("WindowsPowerShell", "v1.0", "powershell.exe")
-        argv = [ntpath.join(_SYSTEM, powershell), "-NoProfile", "-NonInteractive"]
-        argv += ["-Command", _RENAME]
         name = identity.hostname[:15]  # NetBIOS
+        argv = _powershell(_RENAME)
         output = self._commands.run(argv, deadline, stdin=f"{name}\r\n").check("rename itself")
         if output.text.strip().casefold() != name.casefold():
             raise OperationFailed(f"the guest kept the name {output.text.strip()}")
@@ -122,6 +126,11 @@ class WindowsGuest:
 
     def _run(self, deadline: Deadline, tool: str, *arguments: str) -> Output:
         return self._commands.run([ntpath.join(_SYSTEM, tool), *arguments], deadline)
+
+
+def _powershell(script: str) -> list[str]:
+    program = ntpath.join(_SYSTEM, "WindowsPowerShell", "v1.0", "powershell.exe")
+    return [program, "-NoProfile", "-NonInteractive", "-Command", script]
 
 
 def _decode(output: bytes) -> str:

@@ -60,6 +60,25 @@ exit 0
 """
 """The display and bus of a session, from a process of it, and who shows notifications there."""
 
+LIST_APPLICATIONS = r"""
+keys='Type|Name|Exec|TryExec|Icon|NoDisplay|Hidden|Terminal|OnlyShowIn'
+grep -RHZsaE --include='*.desktop' "^(\[|($keys)[[:blank:]]*=)" \
+    /usr/local/share/applications /usr/share/applications
+exit 0
+"""
+"""Group headers and keys of all desktop entries, each after its file's path and a NUL.
+
+In the order of XDG_DATA_DIRS; a directory that is missing has none.
+"""
+
+FIND_PROGRAMS = """
+PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games
+for program; do
+    printf '%s\\n' "$(command -v -- "$program")"
+done
+"""
+"""For each argument a line: the full path of that program on a user's PATH, or none."""
+
 SET_IDENTITY = """
 set -eu
 hostname=$1 machine_id=$2 mac=$3

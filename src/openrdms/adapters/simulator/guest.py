@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING
 
 from openrdms.adapters.simulator import vms
 from openrdms.model.errors import GuestUnreachable, HostUnavailable, SessionGone, VmNotRunning
-from openrdms.model.host import GuestIdentity, GuestSession, VmState
+from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
 
 if TYPE_CHECKING:
     from openrdms.adapters.simulator.cluster import Cluster
 
 ACTIVE, DISCONNECTED = 0, 4
 """ConnectState of Win32_VirtualDesktopSession."""
+
+_APPLICATIONS = (
+    InstalledApplication("Calculator", "/usr/bin/gnome-calculator", icon="org.gnome.Calculator"),
+    InstalledApplication("Firefox", "/usr/bin/firefox", icon="firefox"),
+    InstalledApplication(
+        "LibreOffice Writer", "/usr/bin/libreoffice", "--writer", "libreoffice-writer"
+    ),
+)
+"""What every simulated guest has installed."""
 
 
 class SimulatorGuest:
@@ -60,6 +69,11 @@ class SimulatorGuest:
                 "DELETE FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
             )
+
+    def list_applications(self, timeout: float) -> list[InstalledApplication]:
+        """See ``ports.Guest``."""
+        with self._agent(timeout):
+            return list(_APPLICATIONS)
 
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """See ``ports.Guest``. It is kept on the VM's disk, as in a real guest."""

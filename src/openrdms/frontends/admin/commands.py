@@ -142,6 +142,13 @@ def _describe_resource(resource: Resource) -> dict[str, Any]:
     return asdict(resource) | {"icon": icon, "modified": resource.modified.isoformat()}
 
 
+def _list_available(
+    target: Target, _: Progress, *, collection: str, desktop: str | None
+) -> dict[str, Any]:
+    """What is installed in a running desktop of the collection, and which it was."""
+    return asdict(target.installed_applications.list(collection, desktop))
+
+
 def _list_entries(target: Target, _: Progress, *, alias: str) -> list[dict[str, Any]]:
     return [asdict(entry) for entry in target.access.list_entries(alias)]
 
@@ -155,6 +162,7 @@ def _make_descriptor(target: Target, _: Progress, *, names: Sequence[str]) -> st
 
 
 COMMANDS: Mapping[str, Callable[..., Any]] = {
+    "application available": _list_available,
     "audit log": audit.read_log,
     "audit orphans": audit.find_orphans,
     "audit verify": audit.verify_log,

@@ -12,6 +12,7 @@ from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.publishing import Publishing
 
 Progress = Callable[[float, str], None]
@@ -37,6 +38,8 @@ class Target(Protocol):
     def access(self) -> Access: ...
     @property
     def publishing(self) -> Publishing: ...
+    @property
+    def installed_applications(self) -> InstalledApplications: ...
 
 
 class Admin(Protocol):
