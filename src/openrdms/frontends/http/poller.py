@@ -35,6 +35,7 @@ SWEEP_SECONDS = 0.1
 MAX_RESERVE = 32
 
 _NO_TERM = -1
+_FINISH_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ class Poller:
                 self._terms.put(_NO_TERM)
         os.eventfd_write(self._wake, 1)
         self._rouse.set()
-        if self._finished.wait(1.0):
+        if self._finished.wait(_FINISH_SECONDS):
             self._epoll.close()
             os.close(self._wake)
 
