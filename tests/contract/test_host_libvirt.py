@@ -101,6 +101,16 @@ class TestLibvirtHost(HostSuite):
         remove_vm(host, spec.name)
         assert leftovers_of(host, spec.name) == []
 
+    def test_saved_state_without_a_vm_is_left_over(
+        self, host: LibvirtHost, spec: VmSpec, state_dir: Path
+    ) -> None:
+        saved = state_dir / "libvirt/lib/qemu/save" / f"{spec.name}.save"
+        saved.write_bytes(b"LibvirtQemudSave")
+        (left,) = leftovers_of(host, spec.name)
+        assert (left.kind, Path(left.name).samefile(saved)) == ("saved", True)
+        host.undefine(spec.name)
+        assert leftovers_of(host, spec.name) == []
+
     def test_disk_in_use_is_not_deleted(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, spec)
         host.start(spec.name)

@@ -220,11 +220,14 @@ class LibvirtHost:
         """See ports.Host."""
         with self._changed(vm), errors.translated(vm):
             domain = self._get_domain(vm)
-            if _state(domain) is VmState.PAUSED:
-                _resume(domain)
-            elif not domain.isActive():
+            if not domain.isActive():
                 with self._attended():
                     domain.create()
+                return
+            if _state(domain) is VmState.PAUSED:
+                _resume(domain)
+            if domain.hasManagedSaveImage():
+                domain.managedSaveRemove()  # half of one: who saved it was killed
 
     def pause(self, vm: str) -> None:
         """See ports.Host."""
@@ -443,10 +446,14 @@ def _stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
 
 def _resume(domain: libvirt.virDomain) -> None:
     """Let a paused VM run on, whether it was paused or put itself to sleep."""
-    if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
-        domain.pMWakeup()
-    else:
-        domain.resume()
+    try:
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            domain.pMWakeup()
+        else:
+            domain.resume()
+    except libvirt.libvirtError:  # libvirt itself resumes what it finds half saved
+        if _state(domain) is not VmState.RUNNING:
+            raise
 
 
 def _is_active(domain: libvirt.virDomain) -> bool:
