@@ -22,7 +22,7 @@ from openrdms.model.errors import (
     SessionGone,
     VmNotRunning,
 )
-from openrdms.model.host import GuestIdentity, GuestSession
+from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication
 from openrdms.ports import Guest
 
 DISCONNECTED = 4
@@ -68,6 +68,12 @@ class GuestSuite:
     @classmethod
     def identity(cls) -> Callable[[], GuestIdentity]:
         """Reads the identity that ``guest`` has, past the port; "" for what it has not."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def installed(cls) -> InstalledApplication:
+        """An application that ``guest`` has."""
         raise NotImplementedError
 
     @pytest.fixture
@@ -129,6 +135,12 @@ class GuestSuite:
         assert find_session(guest, session.key, self.timeout) == session
         assert not any("to nobody" in shown for shown in seen())
 
+    def test_applications_are_listed(self, guest: Guest, installed: InstalledApplication) -> None:
+        found = guest.list_applications(self.timeout)
+        assert installed in found
+        assert all(one.name and one.path for one in found)
+        assert guest.list_applications(self.timeout) == found
+
     def test_identity_is_set_and_may_be_set_again(
         self, guest: Guest, identity: Callable[[], GuestIdentity]
     ) -> None:
@@ -141,6 +153,7 @@ class GuestSuite:
         for call in (
             lambda: off_guest.ping(self.timeout),
             lambda: off_guest.list_sessions(self.timeout),
+            lambda: off_guest.list_applications(self.timeout),
             lambda: off_guest.send_message(session, "", "x", self.timeout),
             lambda: off_guest.log_off(session, self.timeout),
         ):
@@ -153,6 +166,7 @@ class GuestSuite:
         for call in (
             lambda: silent_guest.ping(1),
             lambda: silent_guest.list_sessions(1),
+            lambda: silent_guest.list_applications(1),
             lambda: silent_guest.send_message(session, "", "x", 1),
         ):
             begun = time.monotonic()

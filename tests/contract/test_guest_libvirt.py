@@ -16,7 +16,7 @@ from contract.host_suite import EventLog, make_spec, make_vm, remove_vm
 from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.host import LibvirtHost
-from openrdms.model.host import GuestIdentity, VmEventKind
+from openrdms.model.host import GuestIdentity, InstalledApplication, VmEventKind
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
 from openrdms.runtime_dir import make_runtime_dir
@@ -24,6 +24,15 @@ from openrdms.runtime_dir import make_runtime_dir
 pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(400)]
 
 BOOT_SECONDS = 300
+ENTRY = "[Desktop Entry]\nType=Application\nName=%s\nExec=cat --number %%f\nIcon=cat\n%s\n"
+INSTALL = f"""
+mkdir -p /usr/share/applications
+cd /usr/share/applications
+entry() {{ printf '{ENTRY}' "$2" "$3" > "$1.desktop"; }}
+entry shown 'Über 你好'
+entry hidden hidden NoDisplay=true
+entry untried untried TryExec=absent
+"""
 IDENTITY = "cat /etc/hostname /etc/machine-id /sys/class/net/eth0/address"
 
 
@@ -86,6 +95,17 @@ class TestLibvirtGuest(GuestSuite):
 
         yield run
         link.close()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def installed(cls, run: Callable[[str], bytes]) -> InstalledApplication:
+        run(INSTALL)
+        return InstalledApplication("Über 你好", "/usr/bin/cat", "--number", "cat")
+
+    def test_hidden_applications_are_left_out(
+        self, guest: Guest, installed: InstalledApplication
+    ) -> None:
+        assert guest.list_applications(self.timeout) == [installed]
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -12,7 +12,7 @@ from contract.host_suite import EventLog, make_spec, make_vm
 from openrdms.adapters import simulator
 from openrdms.adapters.simulator import SimulatorHost
 from openrdms.adapters.simulator.guest import SimulatorGuest
-from openrdms.model.host import GuestIdentity, VmEventKind
+from openrdms.model.host import GuestIdentity, InstalledApplication, VmEventKind
 
 
 class TestSimulatorGuest(GuestSuite):
@@ -55,6 +55,11 @@ class TestSimulatorGuest(GuestSuite):
     @classmethod
     def identity(cls, guest: SimulatorGuest) -> Callable[[], GuestIdentity]:
         return guest.identity
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def installed(cls) -> InstalledApplication:
+        return InstalledApplication("Firefox", "/usr/bin/firefox", icon="firefox")
 
 
 def boot(host: SimulatorHost, name: str) -> SimulatorGuest:

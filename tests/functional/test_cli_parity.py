@@ -209,6 +209,17 @@ def test_an_application_and_its_file_types(rdms: Rdms, personal: str) -> None:
     assert rdms("application", "file-types") == []
 
 
+def test_what_is_installed_in_a_desktop_is_listed(rdms: Rdms, personal: str) -> None:
+    rdms("desktop", "start", "own-2")
+    found = rdms("application", "available", personal, "--desktop", "own-2")
+    assert found["desktop"] == "own-2"
+    writer = found["applications"][-1]
+    assert (writer["path"], writer["arguments"]) == ("/usr/bin/libreoffice", "--writer")
+    assert "Firefox" in rdms.run("application", "available", personal).stdout
+    absent = rdms.run("application", "available", personal, "--desktop", "own-9")
+    assert (absent.exit_code, "no desktop 'own-9'" in absent.stderr) == (1, True)
+
+
 def test_the_certificate_is_shown_made_anew_and_replaced(
     rdms: Rdms, service: Service, tmp_path: Path
 ) -> None:

@@ -74,7 +74,9 @@ In the order of XDG_DATA_DIRS; a directory that is missing has none.
 FIND_PROGRAMS = """
 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games
 for program; do
-    printf '%s\\n' "$(command -v -- "$program")"
+    found=$(command -v -- "$program")
+    [ -f "$found" ] && [ -x "$found" ] || found=
+    printf '%s\\n' "$found"
 done
 """
 """For each argument a line: the full path of that program on a user's PATH, or none."""
