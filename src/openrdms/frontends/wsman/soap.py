@@ -25,6 +25,7 @@ Element = xml_input.Element
 
 
 _HEADER, _BODY = f"{{{names.SOAP}}}Header", f"{{{names.SOAP}}}Body"
+_ADDRESS = f"{{{names.ADDRESSING}}}Address"
 
 
 def _known(namespace: str, *local: str) -> frozenset[str]:
@@ -251,7 +252,8 @@ def _selector_value(selector: Element) -> str | Element:
 
 
 def _address(element: Element) -> str:
-    return (element.findtext(f"{{{names.ADDRESSING}}}Address") or "").strip()
+    found = (child.text or "" for child in element if child.tag == _ADDRESS)
+    return next(found, "").strip()
 
 
 def is_true(text: str | None) -> bool:
