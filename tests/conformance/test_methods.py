@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from conformance.cases import CASES, SESSION_GONE, Bad, Case, Faults, Returns
+from conformance.case import SESSION_GONE, Bad, Case, Faults, Returns
+from conformance.cases import CASES
 from conformance.speakers import (
     ACCESS_DENIED,
     INVALID_PARAMETER,

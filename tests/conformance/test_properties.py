@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from conformance.cases import ASSIGNMENT, NODE, PROPERTIES, RDSH, SERVER
+from conformance.collection_cases import PROPERTIES
+from conformance.deployment_cases import NODE
+from conformance.session_host_cases import ASSIGNMENT, RDSH, SERVER
 from conformance.speakers import (
     ACCESS_DENIED,
     INVALID_PARAMETER,
