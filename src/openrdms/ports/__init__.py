@@ -1,0 +1,80 @@
+"""Everything the core asks of the outside, as Protocols.
+
+All methods are blocking and safe to call from several threads at once; callers on an event loop
+hand them to a thread. They raise only members of ``model.errors``. Every method that changes
+something is safe to repeat: asked for what is already so, it succeeds and changes nothing.
+One contract suite per port (tests/contract) is run against every adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from openrdms.ports.deployment_store import (
+    AccountStore,
+    AuditStore,
+    NodeStore,
+    PatchStore,
+    PublishingStore,
+    SessionHostStore,
+    SettingStore,
+)
+from openrdms.ports.hosts import Guest, Host, NodeProbe
+from openrdms.ports.images import ImageTools
+from openrdms.ports.provisioning_store import (
+    CollectionStore,
+    DesktopStore,
+    ImageStore,
+    JobStore,
+    SessionStore,
+)
+
+__all__ = [
+    
+    "AccountStore",
+    "AuditStore",
+    "Clock",
+    "CollectionStore",
+    "DesktopStore",
+    "Guest",
+    "Host",
+    "ImageStore",
+    "ImageTools",
+    "JobStore",
+    "NodeProbe",
+    "NodeStore",
+    "PatchStore",
+    "PublishingStore",
+    "SessionHostStore",
+    "SessionStore",
+    "SettingStore",
+    "Store",
+,
+]
+
+
+class Store(
+    CollectionStore,
+    DesktopStore,
+    JobStore,
+    ImageStore,
+    SessionStore,
+    AccountStore,
+    AuditStore,
+    PublishingStore,
+    SessionHostStore,
+    SettingStore,
+    NodeStore,
+    PatchStore,
+    Protocol,
+):
+    """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""
+
+    def close(self) -> None:
+        """Let go of the database; every call that returned is kept."""
+
+
+Clock = Callable[[], datetime]
+"""Now, in UTC, time zone aware."""

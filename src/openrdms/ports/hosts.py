@@ -1,0 +1,162 @@
+"""Hypervisor hosts, the guests on them, and servers elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from openrdms.model.host import (
+    GuestIdentity,
+    GuestSession,
+    HostInfo,
+    InstalledApplication,
+    Leftover,
+    Ownership,
+    VmEvent,
+    VmInfo,
+    VmSpec,
+    VmSummary,
+)
+from openrdms.model.image import ImageVersion
+
+
+class Guest(Protocol):
+    """The operating system inside one running VM, reached through its guest agent alone.
+
+    ``timeout`` is in seconds and bounds the whole call. Raises GuestUnreachable when the agent
+    does not answer in time, VmNotRunning when the VM is off.
+    """
+
+    def ping(self, timeout: float) -> None:
+        """Return when the agent answers."""
+
+    def list_sessions(self, timeout: float) -> list[GuestSession]:
+        """User sessions, greeters and services left out."""
+
+    def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
+        """Show a message in that session; returns when it was seen to be shown.
+
+        Raises SessionGone, SessionDenied or OperationFailed (no way to show it there).
+        """
+
+    def disconnect(self, session: GuestSession, timeout: float) -> None:
+        """Disconnect the session and leave it running; returns when it was seen to be so."""
+
+    def log_off(self, session: GuestSession, timeout: float) -> None:
+        """End the session; returns when it is gone."""
+
+    def list_applications(self, timeout: float) -> list[InstalledApplication]:
+        """What is installed for all users and can be started, without what menus hide."""
+
+    def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
+        """Give the guest its own hostname, machine-id and MAC; repeatable."""
+
+    def generalise(self, timeout: float) -> None:
+        """Remove what must not be cloned (machine-id, host keys, logs; sysprep on Windows)."""
+
+
+class Host(Protocol):
+    """One hypervisor host. ``name`` is compared ignoring case, short or full."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def slots(self) -> int:
+        """How many clones, starts and stops at once are worth while; more only wait."""
+
+    def describe(self) -> HostInfo:
+        """Facts about the host; never raises HostUnavailable (``reachable`` says it)."""
+
+    def list_vms(self) -> list[VmInfo]:
+        """All VMs, strangers' too."""
+
+    def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
+        """The first ``limit`` VMs in order of case-folded name, strangers' too.
+
+        Only of those whose case-folded name is above ``after`` and not above ``until``.
+        """
+
+    def find_vm(self, name: str) -> VmInfo | None:
+        """The VM of that name (ignoring case) or None."""
+
+    def images(self) -> list[ImageVersion]:
+        """Images the host brings with it (the simulator's ``tiny``); most have none."""
+
+    def create_disk(self, spec: VmSpec) -> None:
+        """Make the disk of that generation: overlay or full copy of ``spec.image``.
+
+        Repeatable; a half-made disk is replaced. Raises OutOfSpace before writing.
+        """
+
+    def delete_disk(self, vm: str, generation: int) -> None:
+        """Remove that generation's disk, whole or half made; absent is fine."""
+
+    def define(self, spec: VmSpec) -> None:
+        """Define the VM over its disk; on a VM already defined (Patch) the disk is exchanged.
+
+        Same uuid and MAC always. The VM must be off; a saved one loses its saved state with its
+        disk. Never touches a VM without our metadata.
+        """
+
+    def undefine(self, vm: str) -> None:
+        """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off.
+
+        InvalidOperation for a VM that is not ours or was adopted.
+        """
+
+    def start(self, vm: str) -> None:
+        """Let it run: boot it, resume it when paused, restore it when saved; running is fine."""
+
+    def pause(self, vm: str) -> None:
+        """Stop its processors and keep its memory; paused is fine.
+
+        InvalidOperation when it is off or saved, or not ours.
+        """
+
+    def save(self, vm: str) -> None:
+        """Write its memory to disk and stop it; ``start`` goes on from there. Saved is fine.
+
+        InvalidOperation when it is off or not ours.
+        """
+
+    def shut_down(self, vm: str, timeout: float) -> None:
+        """Ask the guest, resumed if need be, to shut down and wait for it; off is fine.
+
+        OperationFailed on time-out; InvalidOperation when it is saved.
+        """
+
+    def destroy(self, vm: str) -> None:
+        """Stop it at once and drop its saved state; off or absent is fine.
+
+        InvalidOperation for a VM that is not ours.
+        """
+
+    def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
+        """Write or remove our metadata (adoption); the rest of the definition stays."""
+
+    def export_disk(self, vm: str, target: Path) -> int:
+        """Copy the disk of a stopped VM, flattened, to a new qcow2 file; returns virtual bytes."""
+
+    def screenshot(self, vm: str) -> bytes:
+        """The guest's screen as PNG."""
+
+    def guest(self, vm: str) -> Guest:
+        """A handle; nothing is contacted yet."""
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        """Call ``callback`` from some thread on every event; returns how to end it."""
+
+    def list_leftovers(self) -> list[Leftover]:
+        """Every VM, disk, snapshot, saved state, NVRAM file, socket and QEMU process of ours."""
+
+    def close(self) -> None:
+        """Let go of the host; VMs keep running."""
+
+
+class NodeProbe(Protocol):
+    """Looks whether a machine is there that is to join the deployment."""
+
+    def require_answer(self, fqdn: str) -> None:
+        """HostUnavailable says what was tried and what each attempt came to."""

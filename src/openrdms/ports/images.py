@@ -1,0 +1,23 @@
+"""Disk images: who makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from openrdms.model.image import ImageVersion
+
+
+class ImageTools(Protocol):
+    """Makes and reads disk images. Long calls report progress as (fraction, words)."""
+
+    def build(
+        self, variant: str, target: Path, progress: Callable[[float, str], None]
+    ) -> ImageVersion:
+        """Build ``tiny`` or ``desktop`` into the directory ``target`` (name and version unset)."""
+
+    def import_disk(
+        self, source: Path, target: Path, progress: Callable[[float, str], None]
+    ) -> tuple[Path, int]:
+        """Convert qcow2, VHDX, VMDK or raw to qcow2 in ``target``; returns file, virtual bytes."""

@@ -1,0 +1,190 @@
+"""Records that provisioning works on: collections, desktops, jobs, images, sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from openrdms.model.collection import (
+    Collection,
+    CollectionState,
+    ProvisioningSettings,
+    ReferenceDesktop,
+)
+from openrdms.model.desktop import Desktop, DesktopSummary
+from openrdms.model.image import ImageVersion
+from openrdms.model.job import Job, JobDesktop
+from openrdms.model.session import SessionKey
+
+
+class CollectionStore(Protocol):
+    """Collections and what comes and goes with them."""
+
+    def list_collections(self) -> list[Collection]: ...
+    def find_collection(self, alias: str) -> Collection | None: ...
+    def create_collection(self, collection: Collection) -> None:
+        """AlreadyExists when a collection, of desktops or of sessions, has the alias or name."""
+
+    def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
+        """Replace the instance properties by those of what ``change`` makes of the collection.
+
+        One transaction; ``change`` must be quick and may not use the store. Alias, ``state`` and
+        ``job_guid`` are left alone. NotFound; AlreadyExists when the name is taken.
+        """
+
+    def delete_collection(self, alias: str) -> None:
+        """InvalidOperation when managed and it has desktops or a running job; NotFound."""
+
+    def get_property(self, alias: str, key: str) -> int | str | None:
+        """None when it was never set. NotFound without the collection."""
+
+    def set_property(self, alias: str, key: str, value: int | str) -> None: ...
+    def find_provisioning(self, alias: str) -> ProvisioningSettings | None: ...
+    def set_provisioning(self, alias: str, settings: ProvisioningSettings) -> None: ...
+    def find_reference(self, alias: str) -> ReferenceDesktop | None: ...
+    def change_reference(
+        self, alias: str, change: Callable[[ReferenceDesktop], ReferenceDesktop]
+    ) -> None:
+        """Replace what ``change`` is given, in one transaction, as for ``change_collection``."""
+
+
+class DesktopStore(Protocol):
+    """Desktops on record."""
+
+    def list_desktops(
+        self,
+        collection: str | None = None,
+        *,
+        home: str | None = None,
+        identity_set: bool | None = None,
+    ) -> list[Desktop]:
+        """In order of name; only members of ``collection``, only those made for ``home``."""
+
+    def page_desktops(
+        self, after: str, limit: int, collection: str | None = None
+    ) -> list[DesktopSummary]:
+        """The first ``limit`` of ``list_desktops`` whose key is above ``after``."""
+
+    def list_given_up(self, name: str | None = None) -> frozenset[str]:
+        """Case-folded names of desktops that jobs still running have given up.
+
+        Of the one called ``name``, or of all.
+        """
+
+    def find_desktop(self, name: str) -> Desktop | None: ...
+    def put_desktops(self, desktops: Iterable[Desktop]) -> None:
+        """Insert or replace, by name."""
+
+    def change_desktop(
+        self, name: str, change: Callable[[Desktop | None], Desktop | None]
+    ) -> Desktop | None:
+        """Replace the record by what ``change`` makes of it, in one transaction.
+
+        ``change`` gets and gives None for "no record"; what it raises leaves the record as it
+        was. It must be quick and may not use the store. AlreadyExists when the user it names
+        has another desktop in that collection.
+        """
+
+    def was_member(self, alias: str, name: str) -> bool:
+        """True when that desktop is or ever was a member of the collection that exists now."""
+
+
+class JobStore(Protocol):
+    """Provisioning jobs and their desktops."""
+
+    def accept_job(self, job: Job, settings: ProvisioningSettings | None = None) -> None:
+        """Insert the job and set its collection's state and job_guid, in one transaction.
+
+        With it ``settings`` become the collection's (a Create); AlreadyExists when another
+        collection has that name prefix. InvalidOperation unless the collection's state is in
+        IDLE_STATES and no job of it runs; NotFound without the collection. Prep jobs touch no
+        collection. A job accepted before is left as it is.
+        """
+
+    def find_job(self, guid: str) -> Job | None: ...
+    def list_jobs(self, *, running: bool, collection: str | None = None) -> list[Job]: ...
+    def request_cancel(self, guid: str, now: datetime) -> Job:
+        """Set cancel_requested once and the states to CANCEL_INPROGRESS, in one transaction.
+
+        Repeating it is fine, even when the cancelled job has ended. NotFound; InvalidOperation
+        when it ended without a cancel or is a Delete.
+        """
+
+    def end_job(
+        self,
+        guid: str,
+        state: CollectionState,
+        error: str,
+        now: datetime,
+        *,
+        cancel_seen: bool = False,
+        settings: ProvisioningSettings | None = None,
+    ) -> bool:
+        """Set the final state of job and collection in one transaction; True when done.
+
+        With it ``settings``, when given, become the collection's. False, and nothing written,
+        when a cancel was accepted and ``cancel_seen`` is not set: the workflow then turns to its
+        undo. A job that has ended is left as it is (True).
+        """
+
+    def add_job_desktops(
+        self, desktops: Sequence[JobDesktop], next_index: int | None
+    ) -> list[JobDesktop]:
+        """Record a job's plan unless it has one; returns the plan on record.
+
+        ``next_index`` advances the collection's NameStartIndex. AlreadyExists when a name means
+        another VM on record or is in work by another running job, be it as the VM that a Prep
+        job copies (options ``host`` and ``vm``); nor may this job copy one in work.
+        InvalidOperation names a host that has left the deployment.
+        """
+
+    def list_job_desktops(self, guid: str) -> list[JobDesktop]:
+        """In order of ordinal."""
+
+    def put_job_desktops(
+        self,
+        desktops: Sequence[JobDesktop],
+        now: datetime,
+        *,
+        records: Iterable[Desktop] = (),
+        dropped: Iterable[str] = (),
+    ) -> None:
+        """Write a batch's intent or result and the job's ``modified``, in one transaction.
+
+        With it the desktops named by ``dropped`` are deleted and ``records`` are written: where
+        a record of the same name and uuid exists, only image, generation, identity_set and
+        status of it change, since membership and user may have changed while the job ran.
+        """
+
+
+class ImageStore(Protocol):
+    """Versions of golden images."""
+
+    def list_images(self, *, settled: bool = False) -> list[ImageVersion]:
+        """All, or only the ``settled``: an image goes if the job that made it is cancelled, so
+        those of running jobs are left out.
+        """
+
+    def find_image(
+        self, name: str, version: int | None = None, *, settled: bool = False
+    ) -> ImageVersion | None:
+        """That version, or the newest one; ``settled`` as for ``list_images``."""
+
+    def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
+        """Record it under the next free version number, which the returned value carries.
+
+        The image that ``job`` (a GUID) has recorded before is returned as it is.
+        """
+
+    def drop_image(self, job: str) -> ImageVersion | None:
+        """Remove the version that ``job`` recorded, which nobody can have used; returns it."""
+
+
+class SessionStore(Protocol):
+    """Ids of user sessions."""
+
+    def session_ids(self, host: str, keys: Sequence[SessionKey]) -> dict[SessionKey, int]:
+        """Ids on that host, given once and never again to another key."""
+
+    def find_session(self, host: str, session_id: int) -> SessionKey | None: ...
