@@ -32,7 +32,6 @@ from openrdms.ports.provisioning_store import (
 )
 
 __all__ = [
-    
     "AccountStore",
     "AuditStore",
     "Clock",
@@ -51,7 +50,6 @@ __all__ = [
     "SessionStore",
     "SettingStore",
     "Store",
-,
 ]
 
 
