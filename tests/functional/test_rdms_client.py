@@ -68,7 +68,7 @@ def test_an_instance_goes_there_and_back_in_its_types(service: Service, scheme: 
 
 def test_many_instances_come_in_pages_and_by_query(service: Service) -> None:
     with make_client(service, max_envelope_size=SMALLEST) as client:
-        names = [f"c-{number:02}'s" for number in range(40)]
+        names = [f"c-{number:02} & s" for number in range(40)]
         for name in names:
             client.create(COLLECTION, {"Alias": name, "Name": name, "Type": 1, "IsManaged": False})
         found = [one["Alias"] for one in client.enumerate(COLLECTION)]

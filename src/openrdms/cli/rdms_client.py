@@ -78,10 +78,9 @@ class Login:
 def name_code(return_value: int) -> str:
     """A ReturnValue with its name: WBEM status or Win32 error."""
     try:
-        name = f"WBEM_E_{WbemCode(return_value).name}"
+        return f"0x{return_value:08x} (WBEM_E_{WbemCode(return_value).name})"
     except ValueError:
-        name = _WIN32_NAMES.get(return_value, "unknown code")
-    return f"{return_value} ({name})"
+        return f"{return_value} ({_WIN32_NAMES.get(return_value, 'unknown code')})"
 
 
 def quote(text: str) -> str:
@@ -188,14 +187,20 @@ class RdmsClient:
         return _read(reply, lambda name: outputs[name.lower()])
 
     def get_report(self, job: str) -> str:
-        """A job's report XML, however long: asks again with the envelope that would do."""
-        call = ("Win32_RDMSVirtualDesktopCollection", "ProvisioningJobGetReport", None)
-        try:
-            outputs = self.invoke(*call, JobGuid=job)
-        except _EnvelopeTooSmall as error:
-            self._wsman.max_envelope_size = error.needed
-            outputs = self.invoke(*call, JobGuid=job)
-        return str(outputs["JobReportXml"])
+        """A job's report XML, however long: asks again with an envelope that would do.
+
+        The report of a running job grows meanwhile, hence twice what was needed.
+        """
+        while True:
+            try:
+                outputs = self.invoke(
+                    *("Win32_RDMSVirtualDesktopCollection", "ProvisioningJobGetReport", None),
+                    JobGuid=job,
+                )
+            except _EnvelopeTooSmall as error:
+                self._wsman.max_envelope_size = 2 * error.needed
+            else:
+                return str(outputs["JobReportXml"])
 
 
 class _EnvelopeTooSmall(Fault):
@@ -230,7 +235,13 @@ def _read_fault(error: winrm.WSManFaultError) -> Fault:
     if "MaxEnvelopeSizeExceeded" in whole and sizes:
         return _EnvelopeTooSmall(error.reason, max(sizes))
     kind = Absent if _NOT_FOUND in whole else Fault
-    return kind(f"{error.reason or 'fault without a text'} (code {error.code})")
+    return kind(_describe_fault(str(error.code), error.reason or "fault without a text"))
+
+
+def _describe_fault(code: str, reason: str) -> str:
+    """The reason, and the code (a number, or a name of SOAP) unless the reason has it."""
+    shown = f"0x{int(code):08x}" if code.isdecimal() else code
+    return reason if shown in reason.casefold() else f"{reason} ({shown})"
 
 
 def _check_return_value(method: str, envelope: ET.Element, reply: ET.Element) -> None:
