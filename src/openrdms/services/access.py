@@ -68,14 +68,18 @@ class Access:
         return judge([descriptor] if descriptor else [], person)
 
     def list_entries(self, collection: str) -> list[Entry]:
-        """What a collection's descriptor says, in the order that decides. NotFound.
+        """What a collection's descriptor says, in the order that decides.
 
+        NotFound; InvalidOperation for one that cannot be read (see ``judge``).
         None without a descriptor: it is for administrators only.
         """
         text = self._find_descriptor(collection)
         if text is None:
             return []
-        dacl = sddl.parse(text).dacl
+        try:
+            dacl = sddl.parse(text).dacl
+        except sddl.SddlError as error:
+            raise errors.InvalidOperation(f"SecurityDescriptor: {error}") from error
         if dacl is None:
             return [Entry(allow=True, sid=EVERYONE, name="Everyone")]
         names = {sid: name for name, sid in self._list_names()}
@@ -111,20 +115,27 @@ class Access:
 
 
 def judge(descriptors: Sequence[str], person: Person) -> Verdict:
-    """The verdict of descriptors that must all allow; without any it is for administrators."""
+    """The verdict of descriptors that must all allow; without any it is for administrators.
+
+    One that cannot be read lets nobody else in: records of older services hold any text.
+    """
     if person.is_administrator:
         return Verdict(allowed=True, reason="administrators may use everything")
     if not person.sids:
         return Verdict(allowed=False, reason="the account is disabled")
     verdict = Verdict(allowed=False, reason="no descriptor: administrators only")
     for text in descriptors:
-        verdict = _explain(sddl.parse(text), person)
+        verdict = _explain(text, person)
         if not verdict.allowed:
             break
     return verdict
 
 
-def _explain(descriptor: sddl.SecurityDescriptor, person: Person) -> Verdict:
+def _explain(text: str, person: Person) -> Verdict:
+    try:
+        descriptor = sddl.parse(text)
+    except sddl.SddlError as error:
+        return Verdict(allowed=False, reason=f"the descriptor cannot be read: {error}")
     if descriptor.dacl is None:
         return Verdict(allowed=True, reason="no DACL: everybody")
     decision = descriptor.find_decision(person.sids)

@@ -119,6 +119,15 @@ def test_session_collections_have_theirs_under_a_key(office: Office) -> None:
     assert office.sees("ann") == ["Session hosts"]
 
 
+def test_what_cannot_be_read_lets_only_administrators_in(office: Office) -> None:
+    office.describe("as an older service has left it")
+    assert office.who_may() == {"root"}
+    assert office.sees("ann") == []
+    assert office.sees("root") == ["The farm"]
+    with pytest.raises(errors.InvalidOperation, match="SecurityDescriptor"):
+        office.access.list_entries("farm")
+
+
 def test_what_does_not_exist_is_not_found(office: Office) -> None:
     with pytest.raises(errors.NotFound):
         office.access.get_person("nobody")
