@@ -163,7 +163,7 @@ def test_a_saved_document_is_submitted_as_it_is(rdms: Rdms, tmp_path: Path) -> N
     document = tmp_path / "job.xml"
     document.write_text('<?xml version="1.0" encoding="utf-16"?><Nonsense/>', encoding="utf-16")
     refused = rdms.refuse(1, "job", "submit", str(document))
-    assert "2147749896 (WBEM_E_INVALID_PARAMETER): Nonsense: " in refused
+    assert "0x80041008 (WBEM_E_INVALID_PARAMETER): Nonsense: " in refused
 
 
 def test_without_its_job_a_collection_is_not_created(rdms: Rdms) -> None:

@@ -107,6 +107,9 @@ def test_a_session_collection_and_its_servers(rdms: Rdms) -> None:
     assert (shown["idle-limit"], shown["encryption"], shown["printer"]) == (30, "high", "on")
     [listed] = shown["Servers"]
     assert (listed["Name"], listed["new-sessions"], listed["weight"]) == (server, "no", 50)
+    assert "pooled" in rdms.run("session-collection", "list").stdout
+    told = rdms.run("session-collection", "show", "office").stdout
+    assert ("pooled" in told, "unknown" in told) == (True, True)
     wrong = rdms.run("session-collection", "set", "office", "encryption=rot13")
     assert (wrong.exit_code, "low|client|high" in wrong.stderr.replace("\n", "")) == (2, True)
     rdms("session-collection", "delete", "office", "--servers")
@@ -140,6 +143,9 @@ def test_settings_of_a_collection(rdms: Rdms, personal: str) -> None:
     assert (shown["redirect"], shown["monitors"], shown["printer"]) == (187, "all", "off")
     assert shown["save-delay (minutes)"] == 45
     assert (shown["profile disks"], shown["Type"]) == ("/srv/profiles", 3)
+    assert shown["profile disk size (GB)"] == 20
+    for told in (("config", personal), ("show", personal), ("list",)):
+        assert "auto-personal" in rdms.run("collection", *told).stdout
     assert shown["CollectionDescription"] == "Of one's own"
     rdms("collection", "profile-disks", personal, "")
     assert rdms("collection", "config", personal)["profile disks"] == "off"

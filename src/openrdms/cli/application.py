@@ -11,7 +11,7 @@ from openrdms.cim.types import CimValue
 from openrdms.cli.admin import AdminSession, open_admin
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Document, Listing, Result
+from openrdms.cli.output import Document, Facts, Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
 
 CLASS = "Win32_RDMSPublishedApplication"
@@ -21,8 +21,9 @@ COLUMNS = ("PoolName", "AppAlias", "DisplayName", "AppPath", "ShowInPortal", "Fo
 FILE_TYPE_COLUMNS = ("PoolName", "AppAlias", "ExtName", "IsPublished", "IsPrimaryHandler")
 AVAILABLE_COLUMNS = ("name", "path", "arguments", "icon")
 _COMMAND_LINE = {"no": 0, "yes": 1, "required": 2}
+WORDS: Words = {"CommandLineSetting": {number: word for word, number in _COMMAND_LINE.items()}}
 
-group = typer.Typer(help="Published applications: list, publish, change, file types.")
+group = typer.Typer(help="Applications: what is installed and what is published.")
 
 Collection = Annotated[str, typer.Argument(help="Alias of the collection.")]
 Alias = Annotated[str, typer.Argument(metavar="APPLICATION", help="Alias of the application.")]
@@ -106,7 +107,7 @@ def change(
     """Change an application; what is not given stays."""
     given = _properties(portal, folder, arguments, command_line, icon, security_descriptor)
     given |= {key: text for key, text in (("DisplayName", name), ("AppPath", path)) if text}
-    return rdms.put(CLASS, _keys(collection, alias), given)
+    return Facts(rdms.put(CLASS, _keys(collection, alias), given), WORDS)
 
 
 @command(group, "remove", opens=open_rdms)

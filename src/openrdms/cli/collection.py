@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from openrdms.cli import access, collection_settings, collection_update
+from openrdms.cli.collection_settings import TYPES, WORDS
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, submit, wait_for
-from openrdms.cli.output import Listing, Result, Row
+from openrdms.cli.output import Facts, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.errors import WbemCode
@@ -23,11 +24,6 @@ CLASS = "Win32_RDMSVirtualDesktopCollection"
 DESKTOP = "Win32_RDMSVirtualDesktop"
 PROPERTIES = "Win32_RDMSCollectionProperties"
 COLUMNS = ("Alias", "Name", "Type", "IsManaged", "CollectionDescription")
-_TYPES = {
-    "pooled": CollectionType.POOLED,
-    "personal": CollectionType.MANUAL_PERSONAL,
-    "auto-personal": CollectionType.AUTO_PERSONAL,
-}
 
 group = typer.Typer(help="Collections of desktops: create, extend, recreate, delete.")
 
@@ -54,7 +50,7 @@ def register(app: typer.Typer) -> None:
 @command(group, "list", opens=open_rdms)
 def list_collections(rdms: RdmsClient) -> Result:
     """List collections."""
-    return Listing(list(rdms.enumerate(CLASS)), COLUMNS)
+    return Listing(list(rdms.enumerate(CLASS)), COLUMNS, WORDS)
 
 
 @command(group, "show", opens=open_rdms)
@@ -67,7 +63,7 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
     name = CollectionState(int(str(state["Value"]))).name
     update = collection_update.find_update(rdms, alias)
     facts = {"CollectionState": name, "ProvisioningJobId": job["Value"]}
-    return {**instance, **facts, **update, **made}
+    return Facts({**instance, **facts, **update, **made}, WORDS)
 
 
 @command(group, "create", opens=open_rdms)
@@ -79,7 +75,7 @@ def create(
     host: OnHosts = None,
     alias: Annotated[str, typer.Option(help="Alias; the name when not given.")] = "",
     prefix: Annotated[str, typer.Option(help="Prefix of desktop names; made of the alias.")] = "",
-    kind: Annotated[str, typer.Option("--type", help=", ".join(_TYPES))] = "pooled",
+    kind: Annotated[str, typer.Option("--type", help=", ".join(TYPES))] = "pooled",
     description: Annotated[str, typer.Option(help="For administrators.")] = "",
     domain: Annotated[str, typer.Option(help="Domain that desktops are meant for.")] = "",
     user_group: access.UserGroups = None,
@@ -250,9 +246,9 @@ def _submit_delete(rdms: RdmsClient, alias: str, names: tuple[str, ...], *, wait
 
 def _collection_type(kind: str) -> CollectionType:
     try:
-        return _TYPES[kind]
+        return TYPES[kind]
     except KeyError:
-        raise typer.BadParameter(f"--type is one of {', '.join(_TYPES)}") from None
+        raise typer.BadParameter(f"--type is one of {', '.join(TYPES)}") from None
 
 
 def _allocate(count: int, hosts: list[str]) -> tuple[HostAllocation, ...]:

@@ -12,8 +12,9 @@ from openrdms.cim.types import CimValue
 from openrdms.cli import access, property_options
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Result
+from openrdms.cli.output import Facts, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, Values
+from openrdms.model.collection import CollectionType
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
 SETTINGS: property_options.Options = {
@@ -23,6 +24,12 @@ SETTINGS: property_options.Options = {
 }
 _MINUTE_MS = 60_000
 _GIB = 1 << 30
+TYPES = {
+    "pooled": CollectionType.POOLED,
+    "personal": CollectionType.MANUAL_PERSONAL,
+    "auto-personal": CollectionType.AUTO_PERSONAL,
+}
+WORDS: Words = {"Type": {int(number): word for word, number in TYPES.items()}}
 _PERSONAL = {"personal": 2, "auto-personal": 3}
 
 Alias = Annotated[str, typer.Argument(help="Alias of the collection.")]
@@ -44,13 +51,15 @@ def show_config(rdms: RdmsClient, alias: Alias) -> Result:
     """Show settings of a collection: access, saving, devices, profile disks."""
     instance = rdms.get(CLASS, {"Alias": alias})
     farm = _metadata(_parse_farm(instance))
-    shown = {name: value for name, value in instance.items() if not name.endswith("Settings")}
-    return {
-        **shown,
+    documents = ("VmFarmSettings", "UserVHDSetting")
+    shown = {name: value for name, value in instance.items() if name not in documents}
+    settings = {
         "save-delay (minutes)": int(farm["SaveDelay"]) // _MINUTE_MS,
         "profile disks": farm.get("UvhdShareUrl", "") or "off",
+        "profile disk size (GB)": _find_disk_size(instance),
         **property_options.read(rdms, CLASS, {"Alias": alias}, SETTINGS),
     }
+    return Facts({**shown, **settings}, WORDS)
 
 
 def change(
@@ -122,6 +131,13 @@ def set_profile_disks(
 def _parse_farm(instance: Values) -> etree._Element:
     """The VmFarmSettings document, which every collection has."""
     return etree.fromstring(str(instance["VmFarmSettings"]).encode())
+
+
+def _find_disk_size(instance: Values) -> int | None:
+    """GB of each profile disk, from the UserVHDSetting document; None before it is set."""
+    document = instance["UserVHDSetting"]
+    size = etree.fromstring(str(document).encode()).findtext("DiskSize") if document else None
+    return int(size) // _GIB if size else None
 
 
 def _metadata(farm: etree._Element) -> dict[str, str]:

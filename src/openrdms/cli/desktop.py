@@ -82,11 +82,11 @@ def stop(rdms: RdmsClient, name: Name) -> Result:
 def assign(
     rdms: RdmsClient,
     name: Name,
-    to: Annotated[str, typer.Option(help="User it shall belong to.")],
-    domain: Annotated[str, typer.Option(help="The user's domain.")] = "",
+    to: Annotated[str, typer.Option(help="The user, as DOMAIN\\NAME or NAME.")],
 ) -> Result:
     """Assign a desktop to a user."""
-    rdms.invoke(CLASS, "SetUserAssignment", {"Name": name}, UserName=to, UserDomain=domain)
+    domain, _, user = to.rpartition("\\")
+    rdms.invoke(CLASS, "SetUserAssignment", {"Name": name}, UserName=user, UserDomain=domain)
     return None
 
 

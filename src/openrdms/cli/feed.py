@@ -22,5 +22,5 @@ def show_feed(
     admin: AdminSession,
     user: Annotated[str | None, typer.Option(help="What this account sees; all when none.")] = None,
 ) -> Result:
-    """List published applications and desktops."""
+    """List what users may see and open: published applications and desktops."""
     return Listing(admin.run("feed", user=user), COLUMNS)

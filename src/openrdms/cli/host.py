@@ -14,7 +14,7 @@ from openrdms.cli.output import Listing, Result
 
 COLUMNS = ("name", "reachable", "accelerator", "capacity", "free_bytes", "os_version")
 
-group = typer.Typer(help="Hypervisor hosts.")
+group = typer.Typer(help="Hypervisor hosts: list, look at a VM's screen.")
 
 
 def register(app: typer.Typer) -> None:

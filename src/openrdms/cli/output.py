@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -21,6 +23,8 @@ Report = Callable[[float, str], None]
 
 _PIPE_WIDTH = 10_000
 """Columns of an output that is no terminal: programs want a row on one line."""
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # Names may hold brackets, which are no markup.
 _out = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -52,6 +56,7 @@ class Document:
     facts: Row
     rows: Sequence[Row]
     columns: Sequence[str]
+    words: Words = field(default_factory=dict)
 
 
 Result = Listing | Facts | Document | Row | str | None
@@ -62,17 +67,16 @@ def show(result: Result, *, as_json: bool) -> None:
     if as_json:
         _out.out(json.dumps(_plain(result), indent=1, default=str))
     elif isinstance(result, Listing):
-        rows = [_with_words(row, result.words) for row in result.rows]
-        _out.print(_table(rows, result.columns))
+        _out.print(_table(result.rows, result.columns, result.words))
     elif isinstance(result, Facts):
-        _out.print(_properties(_with_words(result.row, result.words)))
+        _out.print(_properties(result.row, result.words))
     elif isinstance(result, Document):
-        _out.print(_properties(result.facts))
-        _out.print(_table(result.rows, result.columns))
+        _out.print(_properties(result.facts, result.words))
+        _out.print(_table(result.rows, result.columns, result.words))
     elif isinstance(result, str):
         _out.out(result)
     elif result is not None:
-        _out.print(_properties(result))
+        _out.print(_properties(result, {}))
 
 
 def _plain(result: Result) -> object:
@@ -89,9 +93,14 @@ def _with_words(row: Row, words: Words) -> Row:
     return {**row, **known}
 
 
+def _printable(text: str) -> str:
+    """Without control characters: what others wrote must not steer a terminal."""
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def complain(text: str) -> None:
     """One line on standard error."""
-    _error.out(f"rdms: {text}")
+    _error.out(_printable(f"rdms: {text}"))
 
 
 @contextmanager
@@ -108,17 +117,18 @@ def progress_bar(title: str) -> Iterator[Report]:
         yield report
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str]) -> Table:
+def _table(rows: Sequence[Row], columns: Sequence[str], words: Words) -> Table:
     titles = (Column(column, overflow="fold") for column in columns)
     table = Table(*titles, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        shown = _with_words(row, words)
+        table.add_row(*(_cell(shown.get(column)) for column in columns))
     return table
 
 
-def _properties(row: Row) -> Table:
+def _properties(row: Row, words: Words) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in row.items():
+    for name, value in _with_words(row, words).items():
         table.add_row(name, _cell(value))
     return table
 
@@ -126,6 +136,12 @@ def _properties(row: Row) -> Table:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
     if isinstance(value, list | tuple):
+        if value and all(isinstance(item, int) for item in value):
+            return f"{len(value)} bytes"  # uint8[], the one array of numbers that RDMS has
         return ", ".join(map(_cell, value))
-    return str(value)
+    return _printable(str(value))

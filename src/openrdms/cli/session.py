@@ -8,11 +8,16 @@ import typer
 
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Listing, Result
+from openrdms.cli.output import Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
 
 CLASS = "Win32_VirtualDesktopSession"
 COLUMNS = ("VMHostName", "SessionId", "VMName", "UserName", "ConnectState", "CollectionId")
+_STATES = (
+    *("active", "connected", "connect query", "shadow", "disconnected"),
+    *("idle", "listen", "reset", "down", "init"),
+)
+WORDS: Words = {"ConnectState": dict(enumerate(_STATES))}
 
 group = typer.Typer(help="Sessions of users: list, message, disconnect, log off.")
 
@@ -32,7 +37,7 @@ def list_sessions(
 ) -> Result:
     """List sessions."""
     where = f"CollectionId = {quote(collection)}" if collection else ""
-    return Listing(list(rdms.enumerate(CLASS, where)), COLUMNS)
+    return Listing(list(rdms.enumerate(CLASS, where)), COLUMNS, WORDS)
 
 
 @command(group, "message", opens=open_rdms)

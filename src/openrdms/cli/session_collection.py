@@ -9,8 +9,9 @@ import typer
 from openrdms.cli import property_options
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Document, Listing, Result
+from openrdms.cli.output import Document, Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.model.session_host import ServerState
 
 CLASS = "Win32_RDSHCollection"
 SERVER = "Win32_RDSHServer"
@@ -49,6 +50,10 @@ SERVER_SETTINGS: property_options.Options = {
     "session-limit": property_options.number("SessionLimit"),
 }
 SERVER_COLUMNS = ("Name", "CollectionAlias", "ServerState", *SERVER_SETTINGS)
+WORDS: Words = {
+    "Type": {number: word for word, number in _TYPES.items()},
+    "ServerState": {int(state): state.name.lower() for state in ServerState},
+}
 
 group = typer.Typer(help="Session collections (RDSH): collections, settings, session hosts.")
 
@@ -72,7 +77,7 @@ def register(app: typer.Typer) -> None:
 @command(group, "list", opens=open_rdms)
 def list_collections(rdms: RdmsClient) -> Result:
     """List session collections."""
-    return Listing(list(rdms.enumerate(CLASS)), COLUMNS)
+    return Listing(list(rdms.enumerate(CLASS)), COLUMNS, WORDS)
 
 
 @command(group, "show", opens=open_rdms)
@@ -81,7 +86,7 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
     instance = rdms.get(CLASS, {"Alias": alias})
     facts = instance | property_options.read(rdms, CLASS, {"Alias": alias}, SETTINGS)
     servers = _list_servers(rdms, alias)
-    return Document({**facts, "Servers": servers}, facts, servers, SERVER_COLUMNS)
+    return Document({**facts, "Servers": servers}, facts, servers, SERVER_COLUMNS, WORDS)
 
 
 @command(group, "create", opens=open_rdms)
@@ -150,7 +155,7 @@ def list_servers(
     collection: Annotated[str, typer.Option(help="Only those of this collection.")] = "",
 ) -> Result:
     """List session hosts and their settings."""
-    return Listing(_list_servers(rdms, collection), SERVER_COLUMNS)
+    return Listing(_list_servers(rdms, collection), SERVER_COLUMNS, WORDS)
 
 
 @command(group, "add-server", opens=open_rdms)

@@ -23,8 +23,9 @@ NTLM_WAITS = (
 )
 
 group = typer.Typer(
+    short_help="Accounts: who may sign in, with which role.",
     help="Accounts: who may sign in, with which role. A Kerberos principal (alice@REALM) is an"
-    " account without a password."
+    " account without a password.",
 )
 
 Name = Annotated[str, typer.Argument(help="Name of the account.")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import pytest
@@ -82,3 +83,57 @@ def test_what_the_system_refuses_is_told_in_one_line(kind: str, words: str) -> N
 
 def test_wrong_usage_exits_with_2() -> None:
     assert run("list").exit_code == 2
+
+
+def show(
+    result: output.Result, capsys: pytest.CaptureFixture[str], *, as_json: bool = False
+) -> str:
+    output.show(result, as_json=as_json)
+    return capsys.readouterr().out
+
+
+WORDS: output.Words = {"State": {2: "running"}}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda row: output.Facts(row, WORDS),
+        lambda row: output.Listing([row], ("State",), WORDS),
+        lambda row: output.Document(row, row, [], (), WORDS),
+        lambda row: output.Document(row, {}, [row], ("State",), WORDS),
+    ],
+    ids=["facts", "listing", "document's facts", "document's rows"],
+)
+def test_people_read_words_and_programs_numbers(
+    make: Callable[[output.Row], output.Result], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "running" in show(make({"State": 2}), capsys)
+    assert "3" in show(make({"State": 3}), capsys), "a number without a word stays"
+    assert "running" not in show(make({"State": 2}), capsys, as_json=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        (True, "yes"),
+        (False, "no"),
+        (7, "7"),
+        ([0, 255, 17], "3 bytes"),
+        ([], ""),
+        (["a", None], "a, -"),
+        (datetime(2026, 1, 2, 3, 4, 5, 6789, tzinfo=UTC), "2026-01-02T03:04:05+00:00"),
+        ("Grüße [b]", "Grüße [b]"),
+        ("evil\x1b[2J\x9b\x07", "evil\ufffd[2J\ufffd\ufffd"),
+    ],
+)
+def test_values_as_people_see_them(
+    value: object, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert show({"it": value}, capsys).strip() == f"it  {shown}".strip()
+
+
+def test_a_refusal_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.complain("no \x1b[31m such thing")
+    assert "\x1b" not in capsys.readouterr().err
