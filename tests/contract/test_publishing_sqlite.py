@@ -61,23 +61,25 @@ def test_a_lost_feed_comes_back(tmp_path: Path) -> None:
     store.close()
 
 
-def _open_before_publishing(file: Path) -> None:
-    """Records as an older service has left them, with one collection."""
+def _open_before_publishing(file: Path, *farms: tuple[str, str | None]) -> None:
+    """Records as an older service has left them: collections, by alias and VmFarmSettings."""
     config = alembic.config.Config()
     config.set_main_option("script_location", "openrdms.adapters.sql:migrations")
     engine = sa.create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, "0002")
-        connection.exec_driver_sql(
-            "INSERT INTO collections VALUES ('farm', 'the farm', 'Farm', 'The farm', 1, 1, NULL,"
-            " NULL, NULL, NULL, NULL, 1, 0, 0, 1, 0, '')"
-        )
+        for alias, settings in farms:
+            connection.exec_driver_sql(
+                "INSERT INTO collections VALUES (?, ?, ?, ?, 1, 1, NULL, NULL, ?, NULL, NULL,"
+                " 1, 0, 0, 1, 0, '')",
+                (alias.casefold(), f"the {alias.casefold()}", alias, f"The {alias}", settings),
+            )
     engine.dispose()
 
 
 def test_older_records_get_names_and_a_feed(tmp_path: Path) -> None:
-    _open_before_publishing(tmp_path / "records.sqlite")
+    _open_before_publishing(tmp_path / "records.sqlite", ("Farm", None))
     store = open_at(tmp_path)
     with pytest.raises(errors.AlreadyExists, match="Alias"):
         store.create_collection(make_collection("FARM"))
@@ -89,4 +91,24 @@ def test_older_records_get_names_and_a_feed(tmp_path: Path) -> None:
     assert store.create_application(make_application()).collection == "Farm"
     store.delete_collection("farm")
     store.create_session_collection(SessionCollection("farm", "The farm"))
+    store.close()
+
+
+def _put_disks_on(share: str) -> str:
+    return (
+        '<Farm><Metadata Name="SaveDelay" Value="0" />'
+        '<Metadata Name="UvhdProfRoamingEnabled" Value="true" />'
+        f'<Metadata Name="UvhdShareUrl" Value="{share}" /></Farm>'
+    )
+
+
+def test_a_share_of_older_records_belongs_to_one_collection(tmp_path: Path) -> None:
+    shared, same = _put_disks_on("/srv/disks"), _put_disks_on("/srv/disks/")
+    older = (("Barn", shared), ("Farm", same), ("Odd", "<Farm"))
+    _open_before_publishing(tmp_path / "records.sqlite", *older)
+    store = open_at(tmp_path)
+    with pytest.raises(errors.AlreadyExists, match="'Barn'"):
+        store.create_collection(make_collection("mill", vm_farm_settings=shared))
+    store.delete_collection("barn")
+    store.create_collection(make_collection("mill", vm_farm_settings=shared))
     store.close()

@@ -5,6 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from openrdms.model.errors import InvalidParameter
+from openrdms.model.farm_settings import find_share, fold_share
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -17,6 +20,7 @@ def upgrade() -> None:
         "INSERT INTO collection_names (alias_key, name_key, alias, kind)"
         " SELECT alias_key, name_key, alias, 'desktops' FROM collections"
     )
+    _claim_shares()
     _create_applications()
     _create_file_types()
     _create_feed()
@@ -39,6 +43,27 @@ def _create_collection_names() -> None:
         sa.UniqueConstraint("name_key", name=op.f("collection_names_name_key")),
         sa.UniqueConstraint("share_key", name=op.f("collection_names_share_key")),
     )
+
+
+def _claim_shares() -> None:
+    """Of collections that put profile disks on one share, the first has it."""
+    connection = op.get_bind()
+    settings = connection.exec_driver_sql(
+        "SELECT alias_key, vm_farm_settings FROM collections"
+        " WHERE vm_farm_settings IS NOT NULL ORDER BY alias_key"
+    ).all()
+    names = sa.table("collection_names", sa.column("alias_key"), sa.column("share_key"))
+    taken = {""}
+    for alias, text in settings:
+        try:
+            share = fold_share(find_share(text))
+        except InvalidParameter:  # older services took what clients cannot read
+            continue
+        if share not in taken:
+            taken.add(share)
+            connection.execute(
+                sa.update(names).where(names.c.alias_key == alias).values(share_key=share)
+            )
 
 
 def _create_applications() -> None:
