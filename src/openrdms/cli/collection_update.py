@@ -65,7 +65,7 @@ def find_update(rdms: RdmsClient, alias: str) -> Row:
             raise
         return {}
     state = PatchState(int(str(found["State"]))).name
-    times = {name: str(found[name]) for name in ("StartTime", "ForceLogOffTime")}
+    times = {name: found[name] for name in ("StartTime", "ForceLogOffTime")}
     return {**times, "UpdateJobGuid": found["JobGuid"], "UpdateState": state}
 
 
