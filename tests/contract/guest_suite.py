@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -94,6 +95,13 @@ class GuestSuite:
         assert all(s.guest_id and s.key and s.user for s in sessions)
         assert len({s.key for s in sessions}) == len(sessions)
         assert {s.state for s in sessions} <= {0, 1, 4, 5}
+
+    def test_sessions_say_since_when(self, guest: Guest) -> None:
+        for session in guest.list_sessions(self.timeout):
+            assert session.since is not None
+            age = datetime.now(UTC) - session.since
+            assert -timedelta(seconds=2) < age < timedelta(hours=1)
+            assert session.idle is None or timedelta() <= session.idle < timedelta(hours=1)
 
     def test_sessions_keep_their_keys(self, guest: Guest) -> None:
         assert [s.key for s in guest.list_sessions(self.timeout)] == [

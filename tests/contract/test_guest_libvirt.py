@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import libvirt
@@ -101,6 +102,15 @@ class TestLibvirtGuest(GuestSuite):
     def installed(cls, run: Callable[[str], bytes]) -> InstalledApplication:
         run(INSTALL)
         return InstalledApplication("Über 你好", "/usr/bin/cat", "--number", "cat")
+
+    def test_idle_since_the_terminal_was_last_read(
+        self, guest: Guest, run: Callable[[str], bytes]
+    ) -> None:
+        """What the user types goes into the same device: reading it is the last input."""
+        run("touch -a -d '10 minutes ago' /dev/tty1")
+        (alice,) = guest.list_sessions(self.timeout)
+        assert alice.idle is not None
+        assert timedelta(minutes=10) <= alice.idle < timedelta(minutes=11)
 
     def test_hidden_applications_are_left_out(
         self, guest: Guest, installed: InstalledApplication

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 from uuid import UUID
@@ -154,6 +155,8 @@ class GuestSession:
     ``guest_id`` is the guest's own id ("3", "c1"); ``key`` never repeats in the life of the VM
     (it includes the boot or logon time), so that a reused guest_id is told apart.
     ``state`` is the ConnectState of facts c.5: 0 active, 1 connected, 4 disconnected, 5 idle.
+    ``since`` is when its user logged on, in UTC by the guest's clock; ``idle`` for how long nobody
+    has touched it. Both are None when the guest does not tell.
     """
 
     guest_id: str
@@ -162,6 +165,8 @@ class GuestSession:
     domain: str
     state: int
     client: str = ""
+    since: datetime | None = None
+    idle: timedelta | None = field(default=None, compare=False)
     details: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 
 @dataclass(frozen=True)
 class Session:
-    """A user session as RDMS shows it. ``session_id`` is ours: unique on the host, never reused."""
+    """A user session as RDMS shows it. ``session_id`` is ours: unique on the host, never reused.
+
+    ``since`` and ``idle`` are those of ``GuestSession``.
+    """
 
     host: str
     session_id: int
@@ -18,6 +22,8 @@ class Session:
     domain: str
     collection: str
     client: str
+    since: datetime | None = None
+    idle: timedelta | None = None
 
 
 @dataclass(frozen=True)

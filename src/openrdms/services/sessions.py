@@ -190,4 +190,6 @@ def _describe(place: _Place, session: GuestSession, session_id: int) -> Session:
         domain=session.domain,
         collection=place.record.collection,
         client=session.client,
+        since=session.since,
+        idle=session.idle,
     )

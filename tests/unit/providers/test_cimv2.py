@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,12 @@ from openrdms.providers.namespaces import make_namespaces
 
 CALLER = Caller("admin", "127.0.0.1", "administrator")
 SESSIONS = "Win32_SessionDirectorySessionEx"
-ANNA = Session("host1", 7, "desk-1", 0, "anna", "CONTOSO", "POOL", "192.0.2.7")
+LOGON = datetime(2026, 11, 21, 8, 30, 5, tzinfo=UTC)
+ANNA = Session(
+    *("host1", 7, "desk-1", 0, "anna", "CONTOSO", "POOL", "192.0.2.7"),
+    since=LOGON,
+    idle=timedelta(minutes=2, microseconds=1500),
+)
 BERT = Session("host2", 9, "desk-2", 4, "bert", "", "", "")
 
 
@@ -35,13 +40,14 @@ BERT = Session("host2", 9, "desk-2", 4, "bert", "", "", "")
 class FakeSessions:
     """``asked`` are the restrictions of each call, which it keeps."""
 
+    sessions: Sequence[Session] = (ANNA, BERT)
     asked: list[dict[str, str | None]] = field(default_factory=list)
 
     def list(self, *, collection: str | None = None, vm: str | None = None) -> list[Session]:
         self.asked.append({"collection": collection, "vm": vm})
         return [
             session
-            for session in (ANNA, BERT)
+            for session in self.sessions
             if collection in (None, session.collection) and vm in (None, session.vm)
         ]
 
@@ -85,15 +91,23 @@ def test_sessions_as_a_broker_lists_them(select: Select) -> None:
         "SessionId": 7,
         "UserName": "anna",
         "DomainName": "CONTOSO",
+        "CreateTime": LOGON,
         "SessionState": 0,
         "CollectionAlias": "POOL",
         "CollectionType": 1,
         "UnifiedSessionId": 7,
         "HostServer": "host1",
+        "IdleTime": 120_001,
         "RemoteFxEnabled": False,
     }
     assert (bert["CollectionAlias"], bert["CollectionType"]) == ("", None)
-    assert bert["SessionState"] == 4
+    assert (bert["SessionState"], bert["CreateTime"], bert["IdleTime"]) == (4, None, None)
+
+
+def test_a_session_may_be_idle_for_longer_than_can_be_said() -> None:
+    sessions = FakeSessions([replace(ANNA, idle=timedelta(days=90))])
+    directory = SessionDirectory(sessions, FakeCollections())  # type: ignore[arg-type]
+    assert [one["IdleTime"] for one in directory.do_list({})] == [2**32 - 1]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,8 @@ def test_sessions_as_a_broker_lists_them(select: Select) -> None:
         ("UserName = 'ANNA'", ["anna"], {"collection": None, "vm": None}),
         ("CollectionAlias = 'POOL' OR SessionId = 9", ["anna", "bert"], None),
         ("UnifiedSessionId = 9 AND HostServer = 'HOST2'", ["bert"], None),
-        ("IdleTime IS NULL AND SessionState <> 4", ["anna"], None),
+        ("IdleTime IS NULL AND SessionState = 4", ["bert"], None),
+        ("CreateTime IS NOT NULL AND IdleTime > 60000", ["anna"], None),
     ],
 )
 def test_filters_of_sessions(

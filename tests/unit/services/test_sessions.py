@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import pytest
@@ -18,7 +19,8 @@ from openrdms.services.hosts import Hosts
 from openrdms.services.sessions import Sessions
 
 HOST = "host1.sim.local"
-ALICE = GuestSession("1", "boot/1", "alice", "", 0, client="192.0.2.7")
+LOGON, IDLE = datetime(2026, 11, 21, 8, 30, tzinfo=UTC), timedelta(minutes=2)
+ALICE = GuestSession("1", "boot/1", "alice", "", 0, client="192.0.2.7", since=LOGON, idle=IDLE)
 
 
 @dataclass
@@ -138,6 +140,7 @@ def test_session_as_rdms_shows_it(sessions: Sessions, desk: FakeGuest) -> None:
     (found,) = sessions.list()
     assert (found.host, found.vm, found.collection) == (HOST, "desk-1", "pool")
     assert (found.user, found.domain, found.state, found.client) == ("alice", "", 0, "192.0.2.7")
+    assert (found.since, found.idle) == (LOGON, IDLE)
 
 
 def test_equal_guest_ids_on_one_host_get_numbers_of_their_own(

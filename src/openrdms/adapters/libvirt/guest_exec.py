@@ -120,6 +120,13 @@ class GuestCommands:
         """The ``id`` of guest-get-osinfo: a distribution's, or ``mswindows``."""
         return str(self._insist("guest-get-osinfo", {}, deadline).get("id", ""))
 
+    def list_users(self, deadline: Deadline) -> Any:
+        """The answer to guest-get-users; empty from an agent that is too old or may not tell."""
+        try:
+            return self._insist("guest-get-users", {}, deadline)
+        except OperationFailed:
+            return []
+
     def _call(self, command: str, arguments: dict[str, Any], deadline: Deadline) -> Any:
         return self._channel.call(command, arguments, deadline.left())
 

@@ -13,7 +13,11 @@ from collections.abc import Callable
 
 from openrdms.adapters.libvirt import windows_shortcuts
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands, Output
-from openrdms.adapters.libvirt.windows_sessions import DISCONNECTED, parse_sessions
+from openrdms.adapters.libvirt.windows_sessions import (
+    DISCONNECTED,
+    parse_sessions,
+    read_logons,
+)
 from openrdms.model.errors import (
     GuestUnreachable,
     OperationFailed,
@@ -48,7 +52,8 @@ class WindowsGuest:
         """Sessions of users. Both tools return 1 although they have answered."""
         sessions = self._run(deadline, "qwinsta.exe")
         users = self._run(deadline, "quser.exe")
-        return parse_sessions(_decode(sessions.out), _decode(users.out))
+        logons = read_logons(self._commands.list_users(deadline))
+        return parse_sessions(_decode(sessions.out), _decode(users.out), logons)
 
     def send_message(
         self, session: GuestSession, title: str, text: str, deadline: Deadline

@@ -3,12 +3,16 @@
 Every process costs a quarter of a second in a guest without KVM, so each question is one script.
 """
 
-_PROPERTIES = "Id Name User Type Class State Seat TTY Display Service Scope RemoteHost"
-_SHOW = "loginctl show-session " + " ".join(f"-p {name}" for name in _PROPERTIES.split())
+_PROPERTIES = (
+    "Id Name User Type Class State Seat TTY Display Service Scope RemoteHost"
+    " Timestamp IdleHint IdleSinceHintMonotonic"
+)
+_SHOW = "TZ=UTC loginctl show-session " + " ".join(f"-p {name}" for name in _PROPERTIES.split())
 
 LIST = f"""
 read -r boot_id < /proc/sys/kernel/random/boot_id
-echo "$boot_id"
+read -r uptime idle < /proc/uptime
+echo "$boot_id $uptime"
 cd /run/systemd/sessions 2>/dev/null || exit 0  # where sd_get_sessions(3) looks, too
 for session in *; do
     case $session in *.ref | '*') ;; *) set -- "$@" "$session" ;; esac
@@ -20,7 +24,9 @@ case $sessions in
     *Service=xrdp-sesman*) echo '%sockets'; ss -Htxnp | grep xrdp ;;
 esac
 """
-"""Boot id, the properties of all sessions and, with xrdp, the sockets of its connections."""
+"""Boot id, seconds since then, the properties of all sessions and, with xrdp, the sockets of its
+connections.
+"""
 
 END_CONNECTION = """
 read -r name < "/proc/$1/comm" && [ "$name" = xrdp ] && kill "$1" && exit

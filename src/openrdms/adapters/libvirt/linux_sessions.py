@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from openrdms.model.host import GuestSession
 
@@ -14,6 +15,10 @@ _XRDP = "xrdp-sesman"
 _STATES = {"active": ACTIVE, "opening": CONNECTED, "online": DISCONNECTED}
 """logind's states (sd_session_get_state(3)); ``closing`` is not a session any more."""
 
+_UTC = re.compile(r"\w+ (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.ASCII)
+_UPTIME = re.compile(r"\d{1,9}\.\d\d", re.ASCII)
+_MICROSECONDS = re.compile(r"[1-9]\d{0,15}", re.ASCII)
+
 _PROCESS = re.compile(r'"xrdp",pid=(\d+)')
 _TCP_CLIENT = re.compile(r"tcp(?:\s+\S+){4}\s+(\S+)")
 _UNIX_SOCKET = re.compile(r"u_str\s+ESTAB\s+\d+\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\d+)")
@@ -21,12 +26,13 @@ _UNIX_SOCKET = re.compile(r"u_str\s+ESTAB\s+\d+\s+\d+\s+(\S+)\s+(\d+)\s+\S+\s+(\
 
 def parse_sessions(text: str) -> list[GuestSession]:
     """User sessions from the output of ``linux_scripts.LIST``."""
-    boot_id, _, rest = text.partition("\n")
+    boot, _, rest = text.partition("\n")
+    boot_id, _, uptime = boot.strip().partition(" ")
     logind, _, sockets = rest.partition("%sockets\n")
     clients = parse_xrdp_clients(sockets)
     records = (parse_properties(block) for block in logind.split("\n\n"))
     return [
-        _session(boot_id.strip(), record, clients)
+        _session(boot_id, uptime, record, clients)
         for record in records
         if record.get("Class", "").startswith("user") and _is_interactive(record)
     ]
@@ -36,6 +42,30 @@ def parse_properties(block: str) -> dict[str, str]:
     """``Name=value`` lines of loginctl show-session."""
     pairs = (line.partition("=") for line in block.splitlines() if "=" in line)
     return {name: value for name, _, value in pairs}
+
+
+def read_time(text: str) -> datetime | None:
+    """A time as systemd prints it in UTC: ``Sat 2026-11-21 11:50:07 UTC``; None if it is none."""
+    found = _UTC.fullmatch(text)
+    try:
+        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else None
+    except ValueError:
+        return None
+
+
+def read_idle(record: Mapping[str, str], uptime: str) -> timedelta | None:
+    """For how long nobody has touched a session; None when logind does not know.
+
+    On a terminal logind looks at the last input itself; of a graphical session it knows only what
+    the desktop environment tells it, that is, once it calls the session idle. Monotonic times, so
+    that a guest whose clock is wrong is no less right about this.
+    """
+    known = record.get("Type") == "tty" or record.get("IdleHint") == "yes"
+    since = _MICROSECONDS.fullmatch(record.get("IdleSinceHintMonotonic", ""))
+    if not (known and since and _UPTIME.fullmatch(uptime)):
+        return None
+    idle = timedelta(seconds=float(uptime)) - timedelta(microseconds=int(since[0]))
+    return max(idle, timedelta())
 
 
 def parse_xrdp_clients(sockets: str) -> dict[str, tuple[str, str]]:
@@ -73,7 +103,7 @@ def _is_interactive(record: dict[str, str]) -> bool:
 
 
 def _session(
-    boot_id: str, record: dict[str, str], clients: dict[str, tuple[str, str]]
+    boot_id: str, uptime: str, record: dict[str, str], clients: dict[str, tuple[str, str]]
 ) -> GuestSession:
     state, client = _STATES[record["State"]], record.get("RemoteHost", "")
     details = dict(_details(record))
@@ -88,6 +118,8 @@ def _session(
         domain="",
         state=state,
         client=client,
+        since=read_time(record.get("Timestamp", "")),
+        idle=read_idle(record, uptime),
         details=details,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from openrdms.adapters.simulator import vms
@@ -139,7 +140,14 @@ def screen_lines(db: sqlite3.Connection, vm: sqlite3.Row, now: float) -> list[st
 
 def _session(row: sqlite3.Row, domain: str) -> GuestSession:
     guest_id = str(row["guest_id"])
-    return GuestSession(guest_id, f"{guest_id}@{row['since']!r}", row["user"], domain, row["state"])
+    return GuestSession(
+        guest_id,
+        f"{guest_id}@{row['since']!r}",
+        row["user"],
+        domain,
+        row["state"],
+        since=datetime.fromtimestamp(row["since"], UTC),
+    )
 
 
 def _session_key(

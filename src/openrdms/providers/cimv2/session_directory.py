@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from openrdms.model import errors
 from openrdms.model.session import Session
@@ -17,7 +18,8 @@ class SessionDirectory(ServiceProvider):
 
     ServerName is the desktop. HostServer and UnifiedSessionId are the keys that the session has
     as Win32_VirtualDesktopSession, whose methods act on it. What guests do not tell is NULL: the
-    server's address, protocol, application, screen, and the times.
+    server's address, protocol, application, screen, when a client left, and where they cannot
+    tell (``GuestSession``) the other times.
     """
 
     cim_class = "Win32_SessionDirectorySessionEx"
@@ -48,10 +50,17 @@ def _describe(session: Session, types: Mapping[str, int]) -> Values:
         "SessionId": session.session_id,
         "UserName": session.user,
         "DomainName": session.domain,
+        "CreateTime": session.since,
         "SessionState": session.state,
         "CollectionAlias": session.collection,
         "CollectionType": types.get(session.collection),
         "UnifiedSessionId": session.session_id,
         "HostServer": session.host,
+        "IdleTime": None if session.idle is None else _milliseconds(session.idle),
         "RemoteFxEnabled": False,
     }
+
+
+def _milliseconds(idle: timedelta) -> int:
+    """As many as the property can say: 49 days."""
+    return min(idle // timedelta(milliseconds=1), 2**32 - 1)

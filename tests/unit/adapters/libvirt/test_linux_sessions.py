@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from openrdms.adapters.libvirt.guest_linux import is_on_screen
-from openrdms.adapters.libvirt.linux_sessions import parse_sessions, parse_xrdp_clients
+from openrdms.adapters.libvirt.linux_sessions import (
+    parse_sessions,
+    parse_xrdp_clients,
+    read_idle,
+    read_time,
+)
 
 GUESTS = Path(__file__).parents[3] / "data" / "guests"
 BOOT = "011d3da7-49e2-4019-884f-d9e897144a66"
@@ -20,7 +30,7 @@ def logind(**changes: str) -> str:
     facts = {"Id": "1", "User": "1000", "Name": "alice", "Seat": "seat0", "TTY": "tty1"}
     facts |= {"Display": "", "RemoteHost": "", "Service": "login", "Type": "tty"}
     facts |= {"Class": "user", "State": "active", "Scope": "session-1.scope"} | changes
-    return "\n".join(["boot", *(f"{name}={value}" for name, value in facts.items()), ""])
+    return "\n".join(["boot 1000.25", *(f"{name}={value}" for name, value in facts.items()), ""])
 
 
 def test_console_and_connected_xrdp_session() -> None:
@@ -65,6 +75,69 @@ def test_session_over_ssh_has_its_client() -> None:
 
 def test_nobody_logged_on() -> None:
     assert parse_sessions("boot\n") == []
+    assert parse_sessions("boot 1000.25\n") == []
+
+
+def test_times_of_a_session() -> None:
+    told = {"Timestamp": "Sat 2026-11-21 11:50:07 UTC", "IdleHint": "yes"}
+    told |= {"IdleSinceHintMonotonic": "940250000"}
+    (session,) = parse_sessions(logind(**told))
+    assert session.since == datetime(2026, 11, 21, 11, 50, 7, tzinfo=UTC)
+    assert session.idle == timedelta(seconds=60)
+    assert session.key == "boot/1"
+
+
+def test_guests_that_tell_no_times_have_sessions_all_the_same() -> None:
+    assert [(s.since, s.idle) for s in parse_sessions(read("connected"))] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "hint", "since", "idle"),
+    [
+        ("tty", "yes", "940250000", 60.0),
+        ("tty", "no", "940250000", 60.0),  # seldom: where logind has an IdleAction to wait for
+        ("x11", "yes", "940250000", 60.0),
+        ("x11", "no", "940250000", None),  # since when it is not idle
+        ("x11", "yes", "0", None),
+        ("tty", "yes", "1000300000", 0.0),  # touched after the clock was read
+        ("tty", "yes", "", None),
+        ("tty", "yes", "-5", None),
+        ("tty", "yes", "9" * 5000, None),
+    ],
+)
+def test_idle_is_what_logind_measured(kind: str, hint: str, since: str, idle: float | None) -> None:
+    record = {"Type": kind, "IdleHint": hint, "IdleSinceHintMonotonic": since}
+    expected = None if idle is None else timedelta(seconds=idle)
+    assert read_idle(record, "1000.25") == expected
+    assert read_idle(record, "") is None
+
+
+@given(st.datetimes().map(lambda point: point.replace(microsecond=0, tzinfo=UTC)))
+def test_every_time_that_systemd_prints_is_read(point: datetime) -> None:
+    assert read_time(f"{point:%a} {point.isoformat(sep=' ')[:19]} UTC") == point
+
+
+@pytest.mark.parametrize(
+    "text", ["", "n/a", "Sat 2026-11-21 11:50:07 CET", "x 2026-13-01 00:00:00 UTC"]
+)
+def test_what_is_no_time_in_utc_is_none(text: str) -> None:
+    assert read_time(text) is None
+
+
+@given(st.text(), st.text())
+def test_any_words_are_times_or_none(one: str, other: str) -> None:
+    assert read_time(one) is None or read_time(one)
+    idle = read_idle({"Type": "tty", "IdleSinceHintMonotonic": one}, other)
+    assert idle is None or idle >= timedelta()
+
+
+PROPERTIES = ("Type", "State", "Service", "Display", "Timestamp", "IdleSinceHintMonotonic")
+LINE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")))
+
+
+@given(st.dictionaries(st.sampled_from(PROPERTIES), LINE | st.integers().map(str)))
+def test_any_values_of_properties_are_read(changes: dict[str, str]) -> None:
+    assert len(parse_sessions(logind(**changes))) <= 1
 
 
 def test_screen_is_compared_without_what_wrapping_and_wide_characters_change() -> None:
