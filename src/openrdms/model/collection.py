@@ -1,9 +1,15 @@
-"""Virtual desktop collections (Win32_RDMSVirtualDesktopCollection)."""
+"""Virtual desktop collections (Win32_RDMSVirtualDesktopCollection), and the names of all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from openrdms.model.errors import InvalidParameter
+
+_MAX_NAME = 256
+_NOT_IN_ALIASES = frozenset("*?\":<>|\\/'")
+"""The rule of the aliases of applications (facts d)."""
 
 
 class CollectionKind(StrEnum):
@@ -11,6 +17,19 @@ class CollectionKind(StrEnum):
 
     DESKTOPS = "desktops"
     SESSIONS = "sessions"
+
+
+def check_names(alias: str, name: str) -> None:
+    """InvalidParameter unless a collection of either kind may have them."""
+    for field, text in (("Alias", alias), ("Name", name)):
+        if not text or text != text.strip():
+            raise InvalidParameter(field, "is empty or has blanks at an end")
+        if len(text) > _MAX_NAME or not text.isprintable():
+            raise InvalidParameter(field, f"is longer than {_MAX_NAME} or not printable")
+    # Clients paste it into WQL and into paths as it is (facts 0.6, a.3).
+    wrong = _NOT_IN_ALIASES.intersection(alias)
+    if wrong:
+        raise InvalidParameter("Alias", f"has {min(wrong)}")
 
 
 class CollectionType(IntEnum):

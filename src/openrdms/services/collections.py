@@ -14,6 +14,7 @@ from openrdms.model.collection import (
     CollectionType,
     ProvisioningSettings,
     ReferenceDesktop,
+    check_names,
 )
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership
@@ -21,10 +22,6 @@ from openrdms.model.property_keys import VIRTUAL_DESKTOP_COLLECTION
 from openrdms.model.publishing import check_icon
 from openrdms.services import desktops
 from openrdms.services.hosts import Hosts
-
-_MAX_NAME = 256
-_NOT_IN_ALIASES = frozenset("*?\":<>|\\/'")
-"""The rule of the aliases of applications (facts d)."""
 
 _ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
     "CollectionState": lambda collection: int(collection.state),
@@ -223,7 +220,7 @@ def _accept_change(before: Collection, after: Collection) -> Collection:
 
 def _accept(collection: Collection) -> Collection:
     """The collection as it is kept. InvalidParameter."""
-    _check_names(collection)
+    check_names(collection.alias, collection.name)
     if collection.is_user_admin and collection.type is CollectionType.POOLED:
         raise errors.InvalidParameter("IsUserAdmin", "is for personal collections only")
     if collection.vm_farm_settings is None:
@@ -237,15 +234,3 @@ def _accept(collection: Collection) -> Collection:
     except sddl.SddlError as error:
         raise errors.InvalidParameter("SecurityDescriptor", str(error)) from error
     return replace(collection, security_descriptor=descriptor)
-
-
-def _check_names(collection: Collection) -> None:
-    for field, text in (("Alias", collection.alias), ("Name", collection.name)):
-        if not text or text != text.strip():
-            raise errors.InvalidParameter(field, "is empty or has blanks at an end")
-        if len(text) > _MAX_NAME or not text.isprintable():
-            raise errors.InvalidParameter(field, f"is longer than {_MAX_NAME} or not printable")
-    # Clients paste it into WQL and into paths as it is (facts 0.6, a.3).
-    wrong = _NOT_IN_ALIASES.intersection(collection.alias)
-    if wrong:
-        raise errors.InvalidParameter("Alias", f"has {min(wrong)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from openrdms import ports
 from openrdms.model import errors, property_keys
+from openrdms.model.collection import check_names
 from openrdms.model.host_name import check_full_name
 from openrdms.model.session_host import ServerState, SessionCollection, SessionHost
 from openrdms.services.deployment import Deployment
@@ -31,7 +32,7 @@ class SessionHosts:
 
     def create_collection(self, collection: SessionCollection) -> None:
         """InvalidParameter; AlreadyExists when a collection of either kind has alias or name."""
-        _check(collection)
+        check_names(collection.alias, collection.name)
         self._store.create_session_collection(collection)
 
     def modify_collection(self, alias: str, **changes: Any) -> None:
@@ -44,7 +45,7 @@ class SessionHosts:
             after = replace(before, **changes)
             if after.type.is_personal != before.type.is_personal:
                 raise errors.InvalidParameter("Type", "changes between 4 and 5 only")
-            _check(after)
+            check_names(after.alias, after.name)
             return after
 
         self._store.change_session_collection(alias, change)
@@ -165,12 +166,6 @@ class SessionHosts:
             return self._deployment.active_server()
         check_full_name("ConnectionBroker", given)
         return given
-
-
-def _check(collection: SessionCollection) -> None:
-    for name, text in (("Alias", collection.alias), ("Name", collection.name)):
-        if not text or text != text.strip():
-            raise errors.InvalidParameter(name, "is empty or has blanks at an end")
 
 
 def _checked(key: str) -> str:

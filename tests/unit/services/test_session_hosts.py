@@ -38,9 +38,17 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionHo
 
 @pytest.mark.parametrize(
     ("alias", "name", "field"),
-    [("", "x", "Alias"), (" x", "x", "Alias"), ("x", "", "Name"), ("x", "x ", "Name")],
+    [
+        ("", "x", "Alias"),
+        (" x", "x", "Alias"),
+        ("it's", "x", "Alias"),
+        ("x", "", "Name"),
+        ("x", "x ", "Name"),
+        ("x", "two\nlines", "Name"),
+        ("x", "x" * 257, "Name"),
+    ],
 )
-def test_alias_and_name_say_something(
+def test_alias_and_name_are_what_clients_can_take(
     hosts: SessionHosts, alias: str, name: str, field: str
 ) -> None:
     with pytest.raises(errors.InvalidParameter) as caught:
