@@ -4,9 +4,9 @@ Whoever waits also answers: a quick call costs no change of thread, which in Pyt
 the call. When a call takes longer than some milliseconds, another thread becomes the leader and
 waits in its stead; the slow call goes on where it is, with its connection to itself, and its
 thread becomes a reserve afterwards. So a call may block as long as it likes, and as many may as
-there are connections. Where one call was slow others will be: for some requests after it the lead
-is given away before each call; then one is tried again, since threads that wait for each other
-look slow too.
+there are connections. Where two calls were slow others will be: for some requests after them the
+lead is given away before each call; then one is tried again, since threads that wait for each
+other look slow too.
 """
 
 from __future__ import annotations
@@ -219,12 +219,16 @@ class Poller:
     def _watch(self) -> None:
         """Give the lead to another thread whenever a call keeps the leader for too long."""
         seen = quiet = 0
+        last_slow = -WARY_TURNS
         while not self._ended:
             time.sleep(PATIENCE_SECONDS)
             if self._turn != seen:
                 seen, quiet = self._turn, 0
             elif self._busy is not None:
-                self._wary = WARY_TURNS
+                # One by itself may have waited for a processor only.
+                if seen - last_slow < WARY_TURNS:
+                    self._wary = WARY_TURNS
+                last_slow = seen
                 self._promote(seen)
             elif (quiet := quiet + 1) > QUIET_TURNS:
                 quiet = 0
