@@ -21,7 +21,7 @@ _CHUNK = 10_000
 
 
 def fill(state_dir: Path, count: int) -> str:
-    """Make the records and the simulated VMs of ``count`` desktops; returns the hypervisor's URI."""
+    """Make records and simulated VMs of ``count`` desktops; returns the hypervisor's URI."""
     state_dir.mkdir(parents=True)
     cluster = state_dir / "cluster"
     uri = f"simulator://{cluster}?hosts={HOSTS}&capacity={count}"

@@ -90,7 +90,8 @@ def cimxml_open(count: int) -> Post:
     """The first ``count`` desktops."""
     return _intrinsic(
         "OpenEnumerateInstances",
-        f'<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{DESKTOPS}"/></IPARAMVALUE>{_count(count)}',
+        f'<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{DESKTOPS}"/></IPARAMVALUE>'
+        f"{_count(count)}",
         b"EnumerationContext",
     )
 
