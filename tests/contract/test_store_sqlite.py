@@ -162,3 +162,35 @@ def test_what_was_promised_survives_a_kill(tmp_path: Path) -> None:
 def test_a_database_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
     with pytest.raises(errors.OperationFailed, match="records"):
         open_at(tmp_path / "missing")
+
+
+def test_quick_reads_see_each_commit_and_wait_for_no_writer(tmp_path: Path) -> None:
+    store = open_at(tmp_path)
+    store.create_collection(make_collection("farm"))
+    with sqlite3.connect(tmp_path / "records.sqlite", isolation_level=None) as other:
+        for number in range(3):
+            store.set_property("farm", "Key", number)
+            assert store.get_property("farm", "Key") == number
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("UPDATE collection_values SET number = 99")
+            assert store.get_property("farm", "Key") == number
+            other.execute("COMMIT")
+            assert store.get_property("farm", "Key") == 99
+    other.close()
+    store.close()
+
+
+def test_a_quick_read_that_fails_is_an_error_of_ours_and_the_next_one_works(
+    tmp_path: Path,
+) -> None:
+    store = open_at(tmp_path)
+    store.create_collection(make_collection("farm"))
+    assert store.find_collection("farm")
+    with sqlite3.connect(tmp_path / "records.sqlite") as other:
+        other.execute("ALTER TABLE collections RENAME TO elsewhere")
+        with pytest.raises(errors.OperationFailed, match="no such table"):
+            store.find_collection("farm")
+        other.execute("ALTER TABLE elsewhere RENAME TO collections")
+    other.close()
+    assert store.find_collection("farm")
+    store.close()
