@@ -86,6 +86,13 @@ def test_message_is_on_the_users_screen(
     assert (tmp_path / "message.png").read_bytes() != before
 
 
+@pytest.mark.usefixtures("session")
+def test_applications_of_its_packages_are_listed(host: LibvirtHost) -> None:
+    found = {one.name: one for one in host.guest(NAME).list_applications(CALL_S)}
+    assert (found["XTerm"].path, found["XTerm"].arguments) == ("/usr/bin/xterm", "")
+    assert "Openbox" not in found, "a window manager is no application of a menu"
+
+
 def test_tls_key_is_the_clones_own(commands: GuestCommands) -> None:
     argv = ["openssl", "x509", "-noout", "-subject", "-in", "/etc/ssl/certs/ssl-cert-snakeoil.pem"]
     assert "CN = desk-1" in commands.run(argv, Deadline(CALL_S)).check("read").text
