@@ -198,6 +198,14 @@ def test_times_that_are_none(
     assert refused.value.field == field
 
 
+def test_last_update_is_told_of_however_it_was_asked_for(rig: Rig) -> None:
+    scheduled = finish(rig, rig.schedule(0).guid)
+    executed = rig.run(later(JobAction.PATCH))
+    assert (rig.patch().guid, rig.patch().start) == (executed.job_guid, executed.started)
+    rig.schedule(HOUR)
+    assert rig.patch().guid not in (scheduled.job_guid, executed.job_guid)
+
+
 def test_last_moment_that_powershell_knows_can_be_waited_for(rig: Rig) -> None:
     far = datetime.fromisoformat("9999-12-31T00:00:00-08:00")
     rig.patching.schedule(POOL, far, far, render_job(later(JobAction.PATCH)))

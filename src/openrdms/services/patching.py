@@ -100,16 +100,16 @@ class Patching:
     def find(self, collection: str) -> Patch | None:
         """The last update of a collection, scheduled or executed at once; None without one."""
         patch = self._store.find_patch(collection)
-        if patch is None:
-            jobs = [
-                job
-                for running in (True, False)
-                for job in self._store.list_jobs(running=running, collection=collection)
-                if job.action is JobAction.PATCH
-            ]
-            return as_patch(max(jobs, key=lambda job: job.started)) if jobs else None
-        job = self._store.find_job(patch.guid)
-        return replace(patch, state=state_of_job(job)) if job else patch
+        executed = [
+            job
+            for running in (True, False)
+            for job in self._store.list_jobs(running=running, collection=collection)
+            if job.action is JobAction.PATCH and (patch is None or job.started > patch.modified)
+        ]
+        if executed:
+            return as_patch(max(executed, key=lambda job: job.started))
+        job = self._store.find_job(patch.guid) if patch else None
+        return replace(patch, state=state_of_job(job)) if patch and job else patch
 
     def _work(self) -> None:
         while not self._closed:
