@@ -113,6 +113,7 @@ def test_strange_headers(name: str, value: str) -> None:
         (START + b"A: b\nC: d\r\n\r\n", 400),
         (b"POST /wsman HTTP/2.0\r\n\r\n", 505),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (START + b"Origin: https://elsewhere.test\r\n\r\n", 403),
         (START + b"X: y\r\n" * (MAX_HEADERS + 1) + b"\r\n", 431),
     ],
 )
@@ -126,6 +127,14 @@ def test_heads(data: bytes, expected: int | None) -> None:
 def test_chunks_that_become_too_large() -> None:
     chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
     assert status(START + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 9) == 413
+
+
+@pytest.mark.parametrize("endless", [b"X: ", b"X: y\r\n", b"y"])
+def test_a_trailer_or_chunk_extension_without_end(endless: bytes) -> None:
+    begin = b"0\r\nX: " if endless != b"y" else b"1;"
+    more = endless * (50_000 // len(endless))
+    refused = [START + b"Transfer-Encoding: chunked\r\n\r\n" + begin, *[more] * 30]
+    assert status(*refused) == 413
 
 
 def test_a_head_without_end() -> None:
@@ -149,3 +158,9 @@ def test_stages_and_continue() -> None:
     assert (parser.stage, parser.wants_continue) == (Stage.BODY, False)
     parser.feed(b"bc")
     assert parser.stage is Stage.IDLE
+
+
+def test_http_1_0_is_not_told_to_continue() -> None:
+    parser = RequestParser(PATHS)
+    parser.feed(b"POST /wsman HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    assert (parser.stage, parser.wants_continue) == (Stage.BODY, False)

@@ -53,7 +53,7 @@ class Connection:
         self._session = session
         self._parser = RequestParser(paths)
         self._stage = Stage.HEAD
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         self._held: Callable[[], None] | None = None
         self._close_when_sent = False
         self._draining = False
@@ -157,7 +157,7 @@ class Connection:
         self._send(_render(answer, version))
 
     def _send(self, data: bytes) -> None:
-        self._unsent = data
+        self._unsent = memoryview(data)  # whose rest costs no copy
         self._flush()
 
     def _flush(self) -> None:

@@ -14,6 +14,8 @@ MAX_BODY = 512_000
 MAX_HEAD = 65_536
 """Octets. Tokens of Kerberos, with all groups of a user in them, are the largest headers."""
 MAX_HEADERS = 100
+MAX_CHUNKED = 2 * MAX_BODY
+"""Octets of a body with the sizes of its chunks, their extensions and trailers, which we skip."""
 
 
 class Stage(Enum):
@@ -52,7 +54,6 @@ class RequestParser:
         """POST is taken at ``paths``; anything else is refused."""
         self._paths = {path.encode(): path for path in paths}
         self._parser = httptools.HttpRequestParser(self)
-        self._head_octets = 0
         self.received: deque[Received | Refused] = deque()
         self.stage = Stage.IDLE
         self.wants_continue = False
@@ -62,7 +63,7 @@ class RequestParser:
 
     def feed(self, data: bytes) -> None:
         """Take what has come."""
-        in_head = self.stage is Stage.HEAD
+        before = self.stage
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -70,10 +71,11 @@ class RequestParser:
                 raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.received.append(Refused(400))
-        if in_head and self.stage is Stage.HEAD:
-            self._head_octets += len(data)
-            if self._head_octets > MAX_HEAD:
-                self.received.append(Refused(431))
+        if before is self.stage is not Stage.IDLE:
+            self._octets += len(data)
+            in_head = before is Stage.HEAD
+            if self._octets > (MAX_HEAD if in_head else MAX_CHUNKED):
+                self.received.append(Refused(431 if in_head else 413))
 
     # What httptools calls.
 
@@ -107,11 +109,16 @@ class RequestParser:
             self._refuse(404)
         if self._parser.get_method() != b"POST":
             self._refuse(405, ("allow", "POST"))
+        if "origin" in self._headers:  # a web page's, with what the browser knows of its user
+            self._refuse(403)
         length = self._headers.get("content-length", "0")
         if len(length) > 12 or int(length) > MAX_BODY:
             self._refuse(413)
         self.stage = Stage.BODY
-        self.wants_continue = self._headers.get("expect", "").lower() == "100-continue"
+        self._octets = 0
+        expected = self._headers.get("expect", "").lower()
+        is_new = self._parser.get_http_version() == "1.1"  # an older one would not understand
+        self.wants_continue = is_new and expected == "100-continue"
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -136,7 +143,8 @@ class RequestParser:
         self._header_count = 0
         self._parts: list[bytes] = []
         self._size = 0
-        self._head_octets = 0
+        self._octets = 0
+        """What has come of head or body in pieces after its first."""
 
     def _find_path(self) -> str | None:
         path, _, _ = self._url.partition(b"?")
