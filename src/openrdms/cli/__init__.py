@@ -53,6 +53,8 @@ def build(groups: Sequence[str] = GROUPS) -> typer.Typer:
     for group in groups:
         module = importlib.import_module(f"openrdms.cli.{group.replace('-', '_')}")
         module.register(app)
+    for info in app.registered_groups:
+        info.no_args_is_help = True
     return app
 
 

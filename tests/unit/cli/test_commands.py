@@ -12,6 +12,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from openrdms import cli
 from openrdms.cli import commands, output
 from openrdms.model import errors
 
@@ -137,3 +138,17 @@ def test_values_as_people_see_them(
 def test_a_refusal_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     output.complain("no \x1b[31m such thing")
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_group_alone_shows_what_it_can_do() -> None:
+    result = CliRunner().invoke(cli.build(["session"]), ["session"])
+    assert "disconnect" in result.output
+    assert result.exit_code == 2
+
+
+def test_each_group_says_in_a_line_what_it_is_for() -> None:
+    root = typer.main.get_command(cli.build())
+    assert isinstance(root, typer.core.TyperGroup)
+    helps = {name: item.get_short_help_str(200) for name, item in root.commands.items()}
+    assert helps.keys() == set(cli.GROUPS)
+    assert [name for name, text in helps.items() if not 10 < len(text) < 100] == []
