@@ -79,7 +79,7 @@ class Nodes:
         """Change fields of model.node.Node: by name, the property they are known by and the value.
 
         InvalidParameter names a flag that this node cannot have; InvalidOperation while desktops
-        are on a host that is to have none.
+        are on a host that is to have none; NotFound.
         """
         now = self.get_node(fqdn)
         new = {
@@ -94,8 +94,9 @@ class Nodes:
             reason = f"the service has no hypervisor connection to {now.fqdn} (--hypervisor)"
             raise errors.InvalidParameter(name, reason)
         if new:
-            default = self._make_default(now.fqdn)
-            self._store.change_node(default, lambda present: replace(present, **new))
+            self._store.change_node(
+                self._make_default(now.fqdn), lambda present: _change(present, new)
+            )
 
     def _list_known(self) -> list[Node]:
         """Without asking anybody."""
@@ -111,11 +112,13 @@ class Nodes:
         for node in self._list_known():
             if _is(node, fqdn):
                 return node
-        raise errors.NotFound(f"{fqdn!r} is no server of this deployment")
+        raise _no_node(fqdn)
 
     def _make_default(self, name: str) -> Node:
-        """What a node is that has no record."""
-        return Node(name, is_vm_host=self._is_host(name))
+        """What a server is that has no record: a node when it is the broker or a host."""
+        is_host = self._is_host(name)
+        joined = is_host or name.casefold() == self._own_name.casefold()
+        return Node(name, joined=joined, is_vm_host=is_host)
 
     def _complete(self, node: Node) -> Node:
         """What no record decides."""
@@ -136,6 +139,17 @@ class Nodes:
 
     def _is_host(self, name: str) -> bool:
         return any(host.name.casefold() == name.casefold() for host in self._hosts.all())
+
+
+def _change(present: Node, fields: dict[str, Any]) -> Node:
+    """NotFound when it has left meanwhile."""
+    if not present.joined:
+        raise _no_node(present.fqdn)
+    return replace(present, **fields)
+
+
+def _no_node(fqdn: str) -> errors.NotFound:
+    return errors.NotFound(f"{fqdn!r} is no server of this deployment")
 
 
 def _is(node: Node, fqdn: str) -> bool:

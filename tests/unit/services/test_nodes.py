@@ -185,6 +185,21 @@ def test_flags_are_kept(place: SmallDeployment) -> None:
     assert again.count_nodes(2) == 1
 
 
+@pytest.mark.parametrize("fqdn", ["web.example.org", HOST2])
+def test_a_change_does_not_bring_back_what_leaves_meanwhile(
+    place: SmallDeployment, monkeypatch: pytest.MonkeyPatch, fqdn: str
+) -> None:
+    nodes, _ = open_nodes(place)
+    if fqdn != HOST2:
+        nodes.join(fqdn, "")
+    before = nodes.get_node(fqdn)
+    nodes.unjoin(fqdn)
+    monkeypatch.setattr(nodes, "get_node", lambda _: before)
+    with pytest.raises(errors.NotFound):
+        put(nodes, fqdn, is_gateway=True)
+    assert fqdn not in {node.fqdn for node in nodes.list_nodes()}
+
+
 def test_flags_nobody_can_set(place: SmallDeployment) -> None:
     nodes, _ = open_nodes(place)
     nodes.join("web.example.org", "")
