@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pypsrp.exceptions import AuthenticationError
@@ -241,12 +242,26 @@ def test_sessions_as_brokers_list_them(service: Service, pool: list[str]) -> Non
     assert sorted(str(session["ServerName"]) for session in found) == pool
     assert {str(session["ServerName"]) for session in everybody} >= set(pool)
     assert {session["CollectionType"] for session in found} == {"1"}
-    assert found[0]["CreateTime"] is None, "guests do not tell"
     one = found[-1]
+    logged_on = datetime.fromisoformat(str(one["CreateTime"]))
+    assert timedelta() < datetime.now(UTC) - logged_on < timedelta(minutes=10)
     keys = {"VMHostName": str(one["HostServer"]), "SessionId": str(one["UnifiedSessionId"])}
     assert service.wire().get(SESSION, **keys)["UserName"] == one["UserName"]
     [again] = broker.enumerate(DIRECTORY, f"ServerName = '{one['ServerName']}'")
     assert again == one
+
+
+def test_a_list_of_desktops_shows_who_was_seen_when_sessions_were_listed(
+    service: Service, pool: list[str]
+) -> None:
+    wire = service.wire()
+    seen = {str(one["VMName"]): one["UserName"] for one in wire.enumerate(SESSION)}
+    desktops = {str(one["Name"]): one for one in wire.enumerate(DESKTOP)}
+
+    for name in pool:
+        shown = desktops[name]
+        assert (shown["SessionUserName"], shown["SessionState"]) == (seen[name], "active")
+    assert wire.get(DESKTOP, Name=pool[0])["SessionUserName"] == seen[pool[0]]
 
 
 def test_the_operating_system_by_whose_version_clients_choose(service: Service) -> None:

@@ -10,14 +10,11 @@ from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.model.session import CONNECT_STATES
 
 CLASS = "Win32_VirtualDesktopSession"
 COLUMNS = ("VMHostName", "SessionId", "VMName", "UserName", "ConnectState", "CollectionId")
-_STATES = (
-    *("active", "connected", "connect query", "shadow", "disconnected"),
-    *("idle", "listen", "reset", "down", "init"),
-)
-WORDS: Words = {"ConnectState": dict(enumerate(_STATES))}
+WORDS: Words = {"ConnectState": dict(enumerate(CONNECT_STATES))}
 
 group = typer.Typer(help="Sessions of users: list, message, disconnect, log off.")
 

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+CONNECT_STATES = (
+    *("active", "connected", "connect query", "shadow", "disconnected"),
+    *("idle", "listen", "reset", "down", "init"),
+)
+"""The words for ConnectState, by its number (facts c.5)."""
+
 
 @dataclass(frozen=True)
 class Session:

@@ -18,9 +18,10 @@ import structlog
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop
-from openrdms.model.host import GuestSession, VmInfo, VmState
+from openrdms.model.host import GuestSession, VmEvent, VmEventKind, VmInfo, VmState
 from openrdms.model.session import Session, SessionKey
 from openrdms.services.hosts import Hosts
+from openrdms.services.last_seen import Key, LastSeen
 
 _LIST_SECONDS = 2.0
 """What one guest, or host, gets to answer an enumeration."""
@@ -50,6 +51,10 @@ class _Place:
     vm: VmInfo
     record: Desktop
 
+    @property
+    def seen_key(self) -> Key:
+        return Key(self.host.name, self.vm.name)
+
     def key(self, session: GuestSession) -> SessionKey:
         return SessionKey(self.vm.name, self.vm.uuid, session.key)
 
@@ -61,6 +66,8 @@ class Sessions:
         self._store = store
         self._hosts = hosts
         self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="guest")
+        self._last_seen = LastSeen()
+        hosts.subscribe(self._hear)
 
     def list(self, *, collection: str | None = None, vm: str | None = None) -> list[Session]:
         """All sessions, or those in desktops of a collection or in one VM; guests asked at once.
@@ -68,7 +75,11 @@ class Sessions:
         A guest or host that does not answer within 2 s is left out and holds up nobody.
         """
         found: dict[ports.Host, dict[SessionKey, tuple[_Place, GuestSession]]] = {}
-        for place, sessions in self._ask(_list_guest, self._find_places(collection, vm)):
+        places = self._find_places(collection, vm)
+        asked_at = time.monotonic()
+        answers = self._ask(_list_guest, places)
+        self._last_seen.note(asked_at, [(place.seen_key, told) for place, told in answers])
+        for place, sessions in answers:
             here = found.setdefault(place.host, {})
             here.update({place.key(session): (place, session) for session in sessions})
         return [
@@ -76,6 +87,10 @@ class Sessions:
             for host, here in found.items()
             for key, session_id in self._store.session_ids(host.name, list(here)).items()
         ]
+
+    def last_seen(self, host: str, vm: str) -> GuestSession | None:
+        """The session in a VM, when its guest told of one in the last minute; asks nobody."""
+        return self._last_seen.find(Key(host, vm))
 
     def send_message(self, host: str, session_id: int, title: str, text: str) -> None:
         """Show a message in a session; returns when it was seen to be shown.
@@ -115,7 +130,10 @@ class Sessions:
             guest = self._find_guest(host, key)
             for session in guest.list_sessions(_CALL_SECONDS):
                 if session.key == key.guest_key:
-                    yield guest, session, end - time.monotonic()
+                    try:
+                        yield guest, session, end - time.monotonic()
+                    finally:  # what failed may have had its effect, too
+                        self._last_seen.forget(Key(host.name, key.vm))
                     return
             raise errors.SessionGone(f"session {session_id} of {key.vm} has ended")
         except errors.SessionError:
@@ -126,6 +144,10 @@ class Sessions:
             raise errors.SessionGone(str(error)) from error
         except errors.RdmsError as error:
             raise errors.SessionDenied(str(error)) from error
+
+    def _hear(self, event: VmEvent) -> None:
+        if event.kind in (VmEventKind.STOPPED, VmEventKind.AGENT_DISCONNECTED):
+            self._last_seen.forget(Key(event.host, event.vm))
 
     def _find_guest(self, host: ports.Host, key: SessionKey) -> ports.Guest:
         vm = host.find_vm(key.vm)

@@ -21,6 +21,7 @@ from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.types import CimValue
 from openrdms.model import errors
 from openrdms.model.collection import ProvisioningSettings
+from openrdms.model.host import GuestSession
 from openrdms.model.session import Session
 from openrdms.providers import rdms
 from openrdms.providers.schema import load_rdms
@@ -96,9 +97,15 @@ class FakeSessions:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     session: Session = THE_SESSION
+    seen: GuestSession | None = None
+    seen_in: list[tuple[str, str]] = field(default_factory=list)
 
     def list(self, **_: str | None) -> list[Session]:
         return [self.session]
+
+    def last_seen(self, host: str, vm: str) -> GuestSession | None:
+        self.seen_in.append((host, vm))
+        return self.seen
 
     def _note(self, *call: Any) -> None:
         if call[2] != self.session.session_id:
@@ -434,6 +441,17 @@ def test_a_desktop_in_no_collection_has_an_empty_alias_and_no_user(service: Serv
         "UserDomain": None,
         "VMState": 2,
     }
+
+
+def test_who_was_seen_lately_in_a_desktop_that_runs(service: Service) -> None:
+    simulator.add_stranger(service.place.path, HOST2, "runs")
+    simulator.add_stranger(service.place.path, HOST2, "stopped", running=False)
+    service.sessions.seen = GuestSession("1", "1", "alice", "", 4)
+    shown = {
+        one["Name"]: (one["SessionUserName"], one["SessionState"]) for one in service.list(DESKTOP)
+    }
+    assert shown == {"runs": ("alice", "disconnected"), "stopped": (None, None)}
+    assert service.sessions.seen_in == [(HOST2, "runs")]
 
 
 def test_desktop_methods(service: Service) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_DNS, UUID, uuid5
@@ -13,7 +14,14 @@ import pytest
 
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
-from openrdms.model.host import DiskKind, GuestSession, VmInfo, VmState
+from openrdms.model.host import (
+    DiskKind,
+    GuestSession,
+    VmEvent,
+    VmEventKind,
+    VmInfo,
+    VmState,
+)
 from openrdms.model.session import SessionKey
 from openrdms.services.hosts import Hosts
 from openrdms.services.sessions import Sessions
@@ -59,6 +67,11 @@ class FakeHost:
     vms: dict[str, VmInfo] = field(default_factory=dict)
     guests: dict[str, FakeGuest] = field(default_factory=dict)
     up: bool = True
+    hear: Callable[[VmEvent], None] | None = None
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
+        self.hear = callback
+        return lambda: None
 
     def add(self, name: str, guest: FakeGuest | None = None) -> FakeGuest:
         uuid = uuid5(NAMESPACE_DNS, f"{name}.{self.name}")
@@ -303,3 +316,49 @@ def test_only_the_guests_that_can_matter_are_entered(
     for name in {"desk-1", "desk-2", "desk-3"} - {*found}:
         host.guests[name].nonsense = AssertionError("was entered")
     assert [session.vm for session in sessions.list(**wanted)] == found
+
+
+def test_what_a_list_of_sessions_saw_is_told_without_asking_again(
+    sessions: Sessions, desk: FakeGuest
+) -> None:
+    assert sessions.last_seen(HOST, "desk-1") is None
+    sessions.list()
+    desk.nonsense = AssertionError("was asked")
+    assert sessions.last_seen(HOST, "desk-1") == ALICE
+    assert sessions.last_seen("host2.sim.local", "desk-1") is None
+
+
+def test_who_has_logged_off_is_seen_no_more(sessions: Sessions, desk: FakeGuest) -> None:
+    (found,) = sessions.list()
+    sessions.log_off(HOST, found.session_id)
+    assert sessions.last_seen(HOST, "desk-1") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        (VmEventKind.STOPPED, False),
+        (VmEventKind.AGENT_DISCONNECTED, False),
+        (VmEventKind.AGENT_CONNECTED, True),
+    ],
+)
+def test_nobody_is_seen_in_a_vm_that_has_stopped(
+    host: FakeHost, sessions: Sessions, desk: FakeGuest, kind: VmEventKind, known: bool
+) -> None:
+    sessions.list()
+    assert host.hear is not None
+    host.hear(VmEvent(kind, HOST, "desk-1"))
+    assert (sessions.last_seen(HOST, "desk-1") is not None) is known
+
+
+def test_who_was_there_before_a_stop_is_not_seen_by_a_list_that_ends_after_it(
+    host: FakeHost, sessions: Sessions, desk: FakeGuest
+) -> None:
+    desk.thinks = 0.4
+    with ThreadPoolExecutor() as pool:
+        listed = pool.submit(sessions.list)
+        time.sleep(0.2)
+        assert host.hear is not None
+        host.hear(VmEvent(VmEventKind.STOPPED, HOST, "desk-1"))
+        assert len(listed.result()) == 1
+    assert sessions.last_seen(HOST, "desk-1") is None

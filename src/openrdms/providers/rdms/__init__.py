@@ -53,7 +53,7 @@ def make_providers(services: Services) -> dict[str, Provider]:
     offered = (
         VirtualDesktopCollection(services.collections, services.provisioning, services.patching),
         CollectionProperties(services.collections),
-        VirtualDesktopProvider(services.desktops),
+        VirtualDesktopProvider(services.desktops, services.sessions),
         VirtualDesktopSession(services.sessions),
         JoinedNode(services.nodes),
         Environment(services.deployment),

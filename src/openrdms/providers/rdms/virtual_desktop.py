@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from openrdms.model.host import VmState
+from openrdms.model.session import CONNECT_STATES
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_number, get_text, wanted_text
 from openrdms.services.desktops import Desktops, VirtualDesktop
+from openrdms.services.sessions import Sessions
 
 
 class VirtualDesktopProvider(ServiceProvider):
-    """Every VM of every host: desktops on record and strangers."""
+    """Every VM of every host: desktops on record and strangers.
+
+    To ask every guest who is logged on takes too long for a list of all desktops. SessionUserName
+    and SessionState are what the guest said when sessions were last listed, within a minute; NULL
+    means that nobody was seen, not that nobody is there: Win32_VirtualDesktopSession asks.
+    """
 
     cim_class = "Win32_RDMSVirtualDesktop"
 
-    def __init__(self, desktops: Desktops) -> None:
+    def __init__(self, desktops: Desktops, sessions: Sessions) -> None:
         self._desktops = desktops
+        self._sessions = sessions
         self.methods = {
             "GetVirtualDesktopDetails": self._get_details,
             "GetVirtualDesktopState": self._get_state,
@@ -29,11 +38,11 @@ class VirtualDesktopProvider(ServiceProvider):
     def do_list(self, where: Where) -> Iterable[Values]:
         name, collection = wanted_text(where, "Name"), wanted_text(where, "CollectionAlias")
         return map(
-            _render, self._desktops.list_desktops(name=name or "", collection=collection or "")
+            self._render, self._desktops.list_desktops(name=name or "", collection=collection or "")
         )
 
     def do_get(self, keys: Values) -> Values:
-        return _render(self._desktops.get_desktop(get_text(keys, "Name")))
+        return self._render(self._desktops.get_desktop(get_text(keys, "Name")))
 
     def _get_details(self, call: Call) -> Values:
         """The hosts have no RemoteFX; the guest's system is known by family."""
@@ -72,17 +81,17 @@ class VirtualDesktopProvider(ServiceProvider):
         )
         return {"VMName": name or ""}
 
-
-def _render(desktop: VirtualDesktop) -> Values:
-    """Sessions are not asked for here: that would mean entering every guest."""
-    return {
-        "Name": desktop.name,
-        "HostName": desktop.host,
-        "Status": int(desktop.status),
-        "CollectionAlias": desktop.collection,
-        "SessionState": None,
-        "SessionUserName": None,
-        "UserName": desktop.user,
-        "UserDomain": desktop.user_domain,
-        "VMState": int(desktop.state),
-    }
+    def _render(self, desktop: VirtualDesktop) -> Values:
+        running = desktop.state is VmState.RUNNING
+        seen = self._sessions.last_seen(desktop.host, desktop.name) if running else None
+        return {
+            "Name": desktop.name,
+            "HostName": desktop.host,
+            "Status": int(desktop.status),
+            "CollectionAlias": desktop.collection,
+            "SessionState": CONNECT_STATES[seen.state] if seen else None,
+            "SessionUserName": seen.user if seen else None,
+            "UserName": desktop.user,
+            "UserDomain": desktop.user_domain,
+            "VMState": int(desktop.state),
+        }
