@@ -18,6 +18,7 @@ import pytest
 import spnego
 from pypsrp.exceptions import AuthenticationError, WinRMTransportError
 from pypsrp.wsman import WSMan
+from spnego._ntlm_raw.crypto import hmac_md5, ntowfv1, ntowfv2
 from spnego._ntlm_raw.messages import Authenticate, Challenge
 from spnego.channel_bindings import GssChannelBindings
 from winrm.exceptions import InvalidCredentialsError
@@ -523,6 +524,33 @@ class TestLockout:
             assert wire.post(GET, basic("alice", "wrong")).status == 401
             assert wire.post(GET, basic("alice", PASSWORD)).status == 200
         assert len(rig.refusals) == 5
+
+    @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
+    def test_right_and_wrong_passwords_have_the_same_answer_meanwhile(
+        self, rig: HttpRig, wire: HttpWire, scheme: str
+    ) -> None:
+        for _ in range(4):
+            wire.shake_hands(scheme, "alice", "wrong")
+        for password in (PASSWORD, "wrong"):
+            _, reply = wire.shake_hands(scheme, "alice", password)
+            assert (reply.status, reply.headers["Retry-After"]) == (401, "2")
+        assert len(rig.refusals) == 4
+
+    @pytest.mark.parametrize("name", ["al\u0131ce", "\\alice", "x\\alice", "alice@x"])
+    def test_no_other_name_is_the_same_account(
+        self, rig: HttpRig, wire: HttpWire, name: str
+    ) -> None:
+        client = spnego.client("alice", PASSWORD, protocol="ntlm")
+        challenge = wire.post_token("NTLM", client.step() or b"").token("NTLM")
+        sent = Authenticate.unpack(client.step(challenge) or b"")
+        key = ntowfv2(name, ntowfv1(PASSWORD), sent.domain_name)
+        response = (sent.nt_challenge_response or b"")[16:]
+        proof = hmac_md5(key, Challenge.unpack(challenge).server_challenge + response)
+        forged = Authenticate(
+            sent.flags, b"", proof + response, domain_name=sent.domain_name, username=name
+        )
+        assert wire.post_token("NTLM", forged.pack(), GET).status == 401
+        assert "name" in rig.refusals[0][3]
 
     def test_names_that_do_not_exist_count_alike(self, rig: HttpRig, wire: HttpWire) -> None:
         replies = [wire.post(GET, basic("nobody", "wrong")) for _ in range(5)]

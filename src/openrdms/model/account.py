@@ -71,9 +71,14 @@ def check_name(name: str, field: str = "name") -> None:
         raise InvalidParameter(field, f"may not contain {wrong[0]!a}")
 
 
+def is_ntlm_name(name: str) -> bool:
+    """True when every client and pyspnego write the name in the same way."""
+    return _NTLM_NAME.fullmatch(name) is not None
+
+
 def check_ntlm_name(name: str) -> None:
-    """InvalidParameter unless every client and pyspnego write the name in the same way."""
-    if not _NTLM_NAME.fullmatch(name):
+    """InvalidParameter unless it is such a name."""
+    if not is_ntlm_name(name):
         raise InvalidParameter("ntlm", f"{name!r} has other characters than A-Z a-z 0-9 . _ -")
 
 

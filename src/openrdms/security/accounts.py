@@ -27,6 +27,9 @@ from openrdms.model.account import (
 from openrdms.security.nt_hashes import NtHashes
 from openrdms.security.passwords import Passwords, hash_password, is_outdated
 
+_LOCAL = ""
+"""Stands for the address of who starts the service."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -91,24 +94,29 @@ class Accounts:
         """The SIDs of an enabled account: its own, its groups' and everybody's; else none."""
         return self._sids.get(name.casefold(), frozenset()) if self.find(name) else frozenset()
 
-    def recall(self, name: str, password: str) -> Account | None:
-        """The account if ``verify`` has found the same lately; takes microseconds."""
+    def recall(self, name: str, password: str, address: str) -> Account | None:
+        """The account if ``verify`` has found the same lately from there; takes microseconds."""
         account = self.find(name)
-        return account if account and self._passwords.recall(account, password) else None
+        known = account and self._passwords.recall(account, password, address)
+        return account if known else None
 
-    def verify(self, name: str, password: str) -> Account | None:
+    def verify(self, name: str, password: str, address: str) -> Account | None:
         """The account if it is enabled and the password is its own.
 
         Takes as long for names that do not exist. What was verified is remembered for some
-        minutes, until the account changes: then it takes microseconds.
+        minutes, until the account changes: then it takes microseconds from the same address.
         """
-        known = self.recall(name, password)
+        known = self.recall(name, password, address)
         if known:
             return known
         account = self._accounts.get(name.casefold())
-        if not self._passwords.verify(account, password) or account is None:
+        if not self._passwords.verify(account, password, address) or account is None:
             return None
-        if account.enabled and (is_outdated(account.password_hash) or self._lacks_hash(account)):
+        if not account.enabled:
+            return None
+        if self._accounts.get(name.casefold()) is not account:  # changed meanwhile: ask that one
+            return self.verify(name, password, address)
+        if is_outdated(account.password_hash) or self._lacks_hash(account):
             self._renew(account, password)
         return self.find(name)
 
@@ -153,7 +161,6 @@ class Accounts:
             self._store.delete_account(name)
             self._accounts.pop(name.casefold())
             self._sids.pop(name.casefold())
-            self._passwords.forget(account.name)
 
     def ensure_administrator(self, name: str, password: str) -> Account:
         """Make the account that the options name an enabled administrator with that password.
@@ -178,7 +185,7 @@ class Accounts:
             return account
 
     def _bring_up_to_date(self, account: Account, password: str) -> Account:
-        new = None if self._passwords.verify(account, password) else password
+        new = None if self._passwords.verify(account, password, _LOCAL) else password
         wanted = Change(role=Role.ADMINISTRATOR, password=new, enabled=True)
         changed = _apply(account, wanted, account.changed)
         if changed == account:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 FREE_FAILURES = 3
 """Of one name from one address; from the next one on each failure locks."""
 FREE_FAILURES_OF_ADDRESS = 50
-"""Of all names together."""
+"""Of all names together, each counted while it is free. A script that goes on with an old password
+locks its own name alone, not everybody else's who works from there.
+"""
 FIRST_LOCK = 1.0
 LONGEST_LOCK = 900.0
 """Seconds, twice as long each time. A lock's failures are forgotten LONGEST_LOCK after its end."""
 MAX_REMEMBERED = 10_000
 """Names with address, and addresses; the longest untouched are forgotten first."""
+_LONGEST_NAME = 256
+"""Characters; no account has as many, and what was guessed is kept."""
 
 _Key = tuple[str | None, str]
 """Name and place; None for all names."""
@@ -56,8 +60,8 @@ class Lockouts:
         now = self._clock()
         own, of_address = _keys(name, address)
         with self._lock:
-            self._count(own, now, FREE_FAILURES)
-            self._count(of_address, now, FREE_FAILURES_OF_ADDRESS)
+            if self._count(own, now, FREE_FAILURES) <= FREE_FAILURES:
+                self._count(of_address, now, FREE_FAILURES_OF_ADDRESS)
             while len(self._failures) > MAX_REMEMBERED:
                 self._failures.popitem(last=False)
 
@@ -67,7 +71,7 @@ class Lockouts:
             with self._lock:
                 self._failures.pop(_keys(name, address)[0], None)
 
-    def _count(self, key: _Key, now: float, free: int) -> None:
+    def _count(self, key: _Key, now: float, free: int) -> int:
         known = self._find(key, now) or _Failures()
         known.count += 1
         excess = known.count - free
@@ -75,6 +79,7 @@ class Lockouts:
         known.locked_until = now + seconds
         self._failures[key] = known
         self._failures.move_to_end(key)
+        return known.count
 
     def _find(self, key: _Key, now: float) -> _Failures | None:
         known = self._failures.get(key)
@@ -85,11 +90,12 @@ class Lockouts:
 
 
 def _keys(name: str, address: str) -> tuple[_Key, _Key]:
-    place = _place(address)
-    return (name.casefold(), place), (None, place)
+    place = place_of(address)
+    return (name[:_LONGEST_NAME].casefold(), place), (None, place)
 
 
-def _place(address: str) -> str:
+def place_of(address: str) -> str:
+    """What counts of an address: all of IPv4's, the network of IPv6's."""
     if ":" not in address:
         return address
     try:

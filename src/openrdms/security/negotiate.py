@@ -33,6 +33,7 @@ from spnego.channel_bindings import GssChannelBindings
 from spnego.exceptions import BadBindingsError, BadMechanismError, InvalidTokenError, SpnegoError
 
 from openrdms.config import ChannelBinding
+from openrdms.model.account import is_ntlm_name
 
 NEGOTIATE, KERBEROS, NTLM = "Negotiate", "Kerberos", "NTLM"
 """The schemes, as WWW-Authenticate spells them."""
@@ -208,7 +209,7 @@ class _Ntlm(NTLMProxy, Mechanism):
         sent = Authenticate.unpack(token)
         self.claimed = sent.user_name or ""
         response = sent.nt_challenge_response or b""
-        if not self.claimed or len(response) <= _NTLM_V1_OCTETS:
+        if not is_ntlm_name(self.claimed) or len(response) <= _NTLM_V1_OCTETS:
             raise InvalidTokenError(context_msg="only NTLMv2 with a name is accepted")
         pairs = NTClientChallengeV2.unpack(response[16:]).av_pairs
         self._check_binding(pairs.get(AvId.channel_bindings, _UNBOUND))

@@ -6,6 +6,7 @@ import base64
 import hmac
 import secrets
 import threading
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,9 @@ REMEMBERED = timedelta(minutes=5)
 
 _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
 """46 MiB, one pass, one lane: OWASP's Password Storage Cheat Sheet. About 50 ms."""
+
+MAX_REMEMBERED = 10_000
+"""Accounts and addresses; the one longest ago is forgotten first."""
 
 _AT_ONCE = 2
 """Passwords checked at once: bounds the memory that strangers can make us use to 92 MiB."""
@@ -49,38 +53,47 @@ def is_outdated(password_hash: str) -> bool:
 
 
 class Passwords:
-    """Checks passwords and remembers, by a hash under a key of this process, which were right."""
+    """Checks passwords and remembers, by a hash under a key of this process, which were right.
+
+    For each address by itself: what is remembered costs no argon2 and is not locked, so it must
+    not answer the guesses of somebody elsewhere.
+    """
 
     def __init__(self, clock: ports.Clock) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._nobody = _unmatched_hash()
-        self._remembered: dict[str, tuple[Account, bytes, datetime]] = {}
+        self._remembered: OrderedDict[tuple[str, str], tuple[Account, bytes, datetime]] = (
+            OrderedDict()
+        )
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
 
-    def recall(self, account: Account, password: str) -> bool:
-        """True when it was verified lately and the account has not changed since."""
-        known = self._remembered.get(account.name)
+    def recall(self, account: Account, password: str, address: str) -> bool:
+        """True when it was verified lately from there and the account has not changed since."""
+        known = self._remembered.get((account.name, address))
         if known is None or known[0] is not account:  # another object: the account has changed
             return False
         age = self._clock() - known[2]
         same = hmac.compare_digest(known[1], self._hash(password))
         return same and timedelta(0) <= age < REMEMBERED
 
-    def verify(self, account: Account | None, password: str) -> bool:
+    def verify(self, account: Account | None, password: str, address: str) -> bool:
         """True when it is the account's. Without an account it is not, after as long a time."""
         with self._slots:
             # A client's connections often sign in at once: the first has paid for the others.
-            if account and self.recall(account, password):
+            if account and self.recall(account, password, address):
                 return True
             right = _matches((account and account.password_hash) or self._nobody, password)
             if right and account:
-                self._remembered[account.name] = (account, self._hash(password), self._clock())
+                self._remember(account, password, address)
             return right
 
-    def forget(self, name: str) -> None:
-        """Drop what is remembered of an account that is gone."""
-        self._remembered.pop(name, None)
+    def _remember(self, account: Account, password: str, address: str) -> None:
+        key = account.name, address
+        self._remembered.pop(key, None)
+        self._remembered[key] = account, self._hash(password), self._clock()
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
 
     def _hash(self, password: str) -> bytes:
         return hmac.digest(self._key, _octets(password), "sha256")

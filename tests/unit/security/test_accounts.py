@@ -21,6 +21,7 @@ from openrdms.security import passwords
 from openrdms.security.accounts import Accounts, Change
 
 PASSWORD = "correct horse"
+HERE = "192.0.2.1"
 NT_HASH = "8846F7EAEE8FB117AD06BDD830B7586C"
 """Of "password", as published everywhere."""
 
@@ -73,7 +74,7 @@ def reopen(accounts: Accounts, store: Store, clock: StoppedClock) -> Accounts:
 
 class TestSigningIn:
     def test_name_in_any_case_and_the_right_password(self, accounts: Accounts) -> None:
-        found = accounts.verify("aLICE", PASSWORD)
+        found = accounts.verify("aLICE", PASSWORD, HERE)
         assert found is accounts.find("alice")
         assert found is not None
         assert (found.name, found.role, found.groups) == ("Alice", Role.OPERATOR, ("Ops",))
@@ -83,11 +84,11 @@ class TestSigningIn:
         [("alice", "Correct horse"), ("alice", ""), ("bob", PASSWORD), ("", ""), ("", "\udc80")],
     )
     def test_anything_else_is_refused(self, accounts: Accounts, name: str, password: str) -> None:
-        assert accounts.verify(name, password) is None
+        assert accounts.verify(name, password, HERE) is None
 
     def test_an_account_without_a_password_has_no_password(self, accounts: Accounts) -> None:
         accounts.add("alice@REALM", Role.HELPDESK)
-        assert accounts.verify("alice@REALM", "") is None
+        assert accounts.verify("alice@REALM", "", HERE) is None
         assert accounts.find("ALICE@realm") is not None
 
     def test_neither_password_nor_hash_is_shown(self, accounts: Accounts) -> None:
@@ -99,33 +100,82 @@ class TestSigningIn:
     def test_a_verified_password_is_not_paid_for_again(
         self, accounts: Accounts, hasher: CountingHasher, clock: StoppedClock
     ) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         before = hasher.verified
         clock.move(passwords.REMEMBERED - timedelta(seconds=1))
-        assert accounts.verify("ALICE", PASSWORD)
-        assert accounts.recall("alice", PASSWORD) is accounts.get("alice")
-        assert accounts.recall("alice", "wrong") is accounts.recall("bob", PASSWORD) is None
+        assert accounts.verify("ALICE", PASSWORD, HERE)
+        assert accounts.recall("alice", PASSWORD, HERE) is accounts.get("alice")
+        assert (
+            accounts.recall("alice", "wrong", HERE)
+            is accounts.recall("bob", PASSWORD, HERE)
+            is None
+        )
         assert hasher.verified == before
         clock.move(timedelta(seconds=1))
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         assert hasher.verified == before + 1
+
+    def test_what_is_remembered_answers_no_guess_from_elsewhere(
+        self, accounts: Accounts, hasher: CountingHasher
+    ) -> None:
+        assert accounts.verify("alice", PASSWORD, HERE)
+        assert accounts.recall("alice", PASSWORD, "192.0.2.2") is None
+        before = hasher.verified
+        assert accounts.verify("alice", PASSWORD, "192.0.2.2")
+        assert hasher.verified == before + 1
+
+    def test_memory_is_bounded(self, accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(passwords, "MAX_REMEMBERED", 2)
+        for number in range(3):
+            assert accounts.verify("alice", PASSWORD, f"192.0.2.{number}")
+        found = [accounts.recall("alice", PASSWORD, f"192.0.2.{number}") for number in range(3)]
+        assert [account is not None for account in found] == [False, True, True]
+
+    @pytest.mark.parametrize(
+        ("change", "still"),
+        [
+            (Change(password="another one"), False),
+            (Change(enabled=False), False),
+            (Change(role=Role.AUDITOR), True),
+        ],
+    )
+    def test_an_account_changed_while_its_password_is_checked(
+        self,
+        accounts: Accounts,
+        hasher: CountingHasher,
+        monkeypatch: pytest.MonkeyPatch,
+        change: Change,
+        still: bool,
+    ) -> None:
+        changes = [change]
+
+        def check(password_hash: str, password: bytes) -> bool:
+            right = CountingHasher.verify(hasher, password_hash, password)
+            if changes:
+                accounts.change("alice", changes.pop())
+            return right
+
+        monkeypatch.setattr(hasher, "verify", check)
+        found = accounts.verify("alice", PASSWORD, HERE)
+        assert (found is accounts.get("alice")) == still
+        assert still or found is None
 
     def test_a_clock_that_goes_back_makes_nothing_last_longer(
         self, accounts: Accounts, hasher: CountingHasher, clock: StoppedClock
     ) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         before = hasher.verified
         clock.move(timedelta(seconds=-1))
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         assert hasher.verified == before + 1
 
     def test_a_wrong_password_is_paid_for_whatever_is_remembered(
         self, accounts: Accounts, hasher: CountingHasher
     ) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         before = hasher.verified
-        assert accounts.verify("alice", "wrong") is None
-        assert accounts.verify("nobody", PASSWORD) is None
+        assert accounts.verify("alice", "wrong", HERE) is None
+        assert accounts.verify("nobody", PASSWORD, HERE) is None
         assert hasher.verified == before + 2
 
     @pytest.mark.parametrize(
@@ -140,18 +190,18 @@ class TestSigningIn:
     def test_a_change_drops_what_is_remembered(
         self, accounts: Accounts, hasher: CountingHasher, change: Change, still: bool
     ) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         accounts.change("alice", change)
         before = hasher.verified
-        assert (accounts.verify("alice", PASSWORD) is not None) == still
+        assert (accounts.verify("alice", PASSWORD, HERE) is not None) == still
         assert hasher.verified == before + 1
 
     def test_a_removed_account_is_refused_at_once(self, accounts: Accounts) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         accounts.remove("Alice")
-        assert accounts.verify("alice", PASSWORD) is None
+        assert accounts.verify("alice", PASSWORD, HERE) is None
         accounts.add("alice", Role.USER, password="another one")
-        assert accounts.verify("alice", PASSWORD) is None
+        assert accounts.verify("alice", PASSWORD, HERE) is None
 
     def test_connections_that_sign_in_together_pay_once(
         self, accounts: Accounts, hasher: CountingHasher, monkeypatch: pytest.MonkeyPatch
@@ -163,7 +213,8 @@ class TestSigningIn:
         monkeypatch.setattr(hasher, "verify", slow)
         before = hasher.verified
         threads = [
-            threading.Thread(target=accounts.verify, args=("alice", PASSWORD)) for _ in range(24)
+            threading.Thread(target=accounts.verify, args=("alice", PASSWORD, HERE))
+            for _ in range(24)
         ]
         for thread in threads:
             thread.start()
@@ -176,11 +227,11 @@ class TestSigningIn:
     ) -> None:
         old = accounts.get("alice").password_hash
         hasher.check_needs_rehash = lambda text: text == old
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         new = accounts.get("alice").password_hash
         assert new != old
         assert reopen(accounts, store, clock).get("alice").password_hash == new
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         assert accounts.get("alice").password_hash == new
 
 
@@ -194,7 +245,7 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     def took(name: str) -> float:
         def once() -> float:
             begin = time.perf_counter()
-            assert real.verify(name, "wrong") is None
+            assert real.verify(name, "wrong", HERE) is None
             return time.perf_counter() - begin
 
         return min(once() for _ in range(5))
@@ -277,7 +328,7 @@ class TestChanging:
         with pytest.raises(errors.OperationFailed):
             accounts.change("alice", Change(role=Role.ADMINISTRATOR, password="another one"))
         assert accounts.get("alice") is before
-        assert accounts.verify("alice", PASSWORD) is before
+        assert accounts.verify("alice", PASSWORD, HERE) is before
 
 
 class TestAdministratorOfTheCommandLine:
@@ -294,15 +345,15 @@ class TestAdministratorOfTheCommandLine:
         accounts.change("alice", Change(role=Role.ADMINISTRATOR))
         accounts.change("admin", Change(role=Role.USER, enabled=False))
         accounts.ensure_administrator("admin", "new")
-        assert accounts.verify("admin", "pw") is None
-        found = accounts.verify("admin", "new")
+        assert accounts.verify("admin", "pw", HERE) is None
+        found = accounts.verify("admin", "new", HERE)
         assert found is not None
         assert found.role is Role.ADMINISTRATOR
 
     def test_another_name_takes_its_place(self, accounts: Accounts) -> None:
         accounts.ensure_administrator("root", "pw")
-        assert accounts.verify("root", "pw")
-        assert accounts.verify("admin", "pw") is None
+        assert accounts.verify("root", "pw", HERE)
+        assert accounts.verify("admin", "pw", HERE) is None
         assert not accounts.get("admin").enabled
         assert accounts.get("root").sid.endswith("-1002")
         accounts.ensure_administrator("admin", "pw")
@@ -318,7 +369,7 @@ class TestAdministratorOfTheCommandLine:
         with pytest.raises(errors.InvalidOperation, match="options"):
             accounts.change("admin", Change(password="another one"))
         accounts.change("admin", Change(ntlm=True))
-        assert accounts.verify("admin", "pw")
+        assert accounts.verify("admin", "pw", HERE)
         assert accounts.has_nt_hash("admin")
 
     def test_a_name_that_cannot_sign_in_is_refused(self, accounts: Accounts) -> None:
@@ -332,7 +383,7 @@ class TestNtHashes:
         return _get_credential(str(accounts.nt_hash_file), None, name)[3].hex().upper()
 
     def test_none_is_kept_without_being_allowed(self, accounts: Accounts) -> None:
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         assert not accounts.has_nt_hashes()
         assert not accounts.nt_hash_file.exists()
 
@@ -355,9 +406,9 @@ class TestNtHashes:
     def test_a_verified_password_brings_it(self, accounts: Accounts) -> None:
         accounts.change("alice", Change(ntlm=True))
         assert not accounts.has_nt_hash("alice")
-        assert accounts.verify("alice", "wrong") is None
+        assert accounts.verify("alice", "wrong", HERE) is None
         assert not accounts.has_nt_hashes()
-        assert accounts.verify("alice", PASSWORD)
+        assert accounts.verify("alice", PASSWORD, HERE)
         assert accounts.has_nt_hash("alice")
 
     @pytest.mark.parametrize("change", [Change(ntlm=False), Change(enabled=False), None])

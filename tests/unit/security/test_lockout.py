@@ -93,6 +93,22 @@ def test_many_names_from_one_address_lock_it(lockouts: Lockouts) -> None:
     assert lockouts.seconds_locked("somebody else", HERE)
 
 
+def test_one_name_that_goes_on_failing_does_not_lock_the_others(
+    lockouts: Lockouts, clock: Clock
+) -> None:
+    for _ in range(lockout.FREE_FAILURES_OF_ADDRESS * 2):
+        clock.now += lockouts.seconds_locked("a script", HERE)
+        lockouts.failed("a script", HERE)
+    assert lockouts.seconds_locked("a script", HERE)
+    assert not lockouts.seconds_locked("alice", HERE)
+
+
+def test_endless_names_are_not_kept(lockouts: Lockouts) -> None:
+    fail(lockouts, "x" * 50_000, FREE_FAILURES + 1)
+    assert lockouts.seconds_locked("x" * 50_000, HERE)
+    assert all(len(name or "") < 1_000 for name, _ in lockouts._failures)
+
+
 def test_memory_is_bounded(lockouts: Lockouts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lockout, "MAX_REMEMBERED", 100)
     fail(lockouts, "alice", FREE_FAILURES + 1)

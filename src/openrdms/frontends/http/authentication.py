@@ -161,10 +161,12 @@ class Session:
             self._basic = (authorization, account)
             return account
         name, password = self._read_basic(credentials)
-        account = self._shared.accounts.recall(name, password)
-        if account is None:  # who was right lately is not locked out by others' guesses
+        account = self._shared.accounts.recall(name, password, self._address)
+        if (
+            account is None
+        ):  # who was right lately, from there, is not locked out by others' guesses
             self._refuse_locked(name, BASIC)
-            account = self._shared.accounts.verify(name, password)
+            account = self._shared.accounts.verify(name, password, self._address)
             if account is None:
                 raise self._failed(name, BASIC, "wrong name or password")
             self._shared.lockouts.succeeded(name, self._address)
@@ -193,6 +195,7 @@ class Session:
         try:
             answer = handshake.step(token)
         except HandshakeFailed as failed:
+            self._refuse_locked(failed.name, scheme)  # in the words for who is right
             raise self._failed(failed.name, scheme, failed.reason) from failed
         challenge = f"{scheme} {base64.b64encode(answer).decode()}" if answer else None
         if not handshake.complete:
