@@ -227,6 +227,7 @@ class TestPywbemcli:
     def test_the_server(self, ask) -> None:  # type: ignore[no-untyped-def]
         assert CIM_NAMESPACE in ask("namespace", "list").split()
         assert ask("server", "brand").strip() == "OpenRDMS"
+        assert "Advertised management profiles" in ask("profile", "list")
 
 
 @pytest.mark.skipif(not shutil.which("wbemcli"), reason="needs Debian's sblim-wbemcli")

@@ -35,6 +35,15 @@ def test_a_server_describes_itself(connection: pywbem.WBEMConnection) -> None:
         assert connection.GetInstance(path)["Name"] == path["Name"]
 
 
+def test_it_keeps_no_profile_of_the_dmtf_and_says_so(connection: pywbem.WBEMConnection) -> None:
+    server = pywbem.WBEMServer(connection)
+    assert server.get_selected_profiles(registered_org="DMTF") == []
+    organizations = pywbem.ValueMapping.for_property(
+        server, server.interop_ns, "CIM_RegisteredProfile", "RegisteredOrganization"
+    )
+    assert organizations.tovalues(2) == "DMTF"
+
+
 def test_the_version_by_which_clients_choose(connection: pywbem.WBEMConnection) -> None:
     (system,) = connection.ExecQuery(
         "WQL", "SELECT Version FROM Win32_OperatingSystem", namespace="root/cimv2"

@@ -11,6 +11,7 @@ from openrdms.providers import schema
 from openrdms.providers.interop import (
     ChildNamespaces,
     NamespaceProvider,
+    NoProfiles,
     ObjectManagerProvider,
     Server,
 )
@@ -30,7 +31,7 @@ def make_namespaces(
         schema.load_root(),
     )
     names = [item.namespace for item in schemas]
-    interop = (ObjectManagerProvider(server), NamespaceProvider(server, names))
+    interop = (ObjectManagerProvider(server), NamespaceProvider(server, names), NoProfiles())
     providers = {
         schema.NAMESPACE: rdms,
         schema.CIMV2: _by_class(*cimv2, ChildNamespaces(schema.CIMV2, names)),

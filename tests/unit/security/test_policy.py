@@ -58,6 +58,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Win32_OperatingSystem": {"reads": "aohu", "changes": "ao"},
     "CIM_Namespace": {"reads": "aohu", "changes": "ao"},
     "CIM_ObjectManager": {"reads": "aohu", "changes": "ao"},
+    "CIM_RegisteredProfile": {"reads": "aohu", "changes": "ao"},
     "__Namespace": {"reads": "aohu", "changes": "ao"},
 }
 ON_INSTANCES = (guard.ENUMERATE, guard.GET, guard.CREATE, guard.MODIFY, guard.DELETE)
