@@ -361,6 +361,14 @@ class StoreSuite:
         with pytest.raises(errors.AlreadyExists, match="desktop a"):
             store.change_desktop("b", give)
 
+    def test_the_desktop_of_a_user_is_found_in_any_case(self, store: Store) -> None:
+        theirs = make_desktop("vd-1", user="Ann", user_domain="LAB")
+        others = make_desktop("vd-2", "barn", user="ann", user_domain="lab")
+        store.put_desktops([theirs, others, make_desktop("vd-3")])
+        assert store.find_assigned("FARM", "ANN", "lab") == theirs
+        assert store.find_assigned("barn", "Ann", "LAB") == others
+        assert store.find_assigned("farm", "ann", "") is None
+
     def test_membership_is_remembered_until_the_collection_goes(
         self, store: Store, farm: Collection
     ) -> None:

@@ -73,6 +73,9 @@ class DesktopStore(Protocol):
         """
 
     def find_desktop(self, name: str) -> Desktop | None: ...
+    def find_assigned(self, collection: str, user: str, domain: str) -> Desktop | None:
+        """The desktop that a user has in a collection."""
+
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
         """Insert or replace, by name."""
 

@@ -129,12 +129,8 @@ class Desktops:
         """The name of the desktop that the user has in a collection. NotFound: no collection."""
         if self._store.find_collection(alias) is None:
             raise errors.NotFound(f"there is no collection {alias!r}")
-        wanted = _folded((user, domain))
-        for record in self._store.list_desktops(alias):
-            owner = _user(record)
-            if owner and _folded(owner) == wanted:
-                return record.name
-        return None
+        found = self._store.find_assigned(alias, user, domain)
+        return found.name if found else None
 
     def _find_vm(self, name: str, record: Desktop | None) -> VmInfo | None:
         """On its own host only when it is on record; a silent host has nothing."""

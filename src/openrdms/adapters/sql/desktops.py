@@ -82,6 +82,10 @@ class DesktopRecords:
         found = self._database.quick.rows(_QUICK_FIND, name=name.casefold())
         return Desktop(*found[0]) if found else None
 
+    def find_assigned(self, collection: str, user: str, domain: str) -> Desktop | None:
+        with self._database.read() as connection:
+            return _find_assigned(connection, collection, user, domain)
+
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
         with self._database.write() as connection:
             put_desktops(connection, desktops)
@@ -152,28 +156,33 @@ def _render(desktop: Desktop) -> dict[str, object]:
         name_key=desktop.name.casefold(),
         collection_key=desktop.collection.casefold(),
         home_key=desktop.home.casefold(),
-        user_key=_user_key(desktop),
+        user_key=_user_key(desktop.user, desktop.user_domain),
     )
 
 
-def _user_key(desktop: Desktop) -> str | None:
-    """Whom it is assigned to, as one text; neither part can hold a backslash."""
-    if desktop.user is None:
-        return None
-    return f"{desktop.user_domain or ''}\\{desktop.user}".casefold()
+def _user_key(user: str | None, domain: str | None) -> str | None:
+    """A user as one text; neither part can hold a backslash."""
+    return None if user is None else f"{domain or ''}\\{user}".casefold()
+
+
+def _find_assigned(
+    connection: sa.Connection, collection: str, user: str, domain: str | None
+) -> Desktop | None:
+    return rows.find_record(
+        connection,
+        Desktop,
+        _desktops,
+        _desktops.c.collection_key == collection.casefold(),
+        _desktops.c.user_key == _user_key(user, domain),
+    )
 
 
 def _check_user(connection: sa.Connection, desktop: Desktop) -> None:
     """The unique index would refuse it too, in words no user understands."""
-    other = rows.find_record(
-        connection,
-        Desktop,
-        _desktops,
-        _desktops.c.collection_key == desktop.collection.casefold(),
-        _desktops.c.user_key == _user_key(desktop),
-        _desktops.c.name_key != desktop.name.casefold(),
-    )
-    if desktop.user is not None and other:
+    if desktop.user is None:
+        return
+    other = _find_assigned(connection, desktop.collection, desktop.user, desktop.user_domain)
+    if other and other.name.casefold() != desktop.name.casefold():
         raise errors.AlreadyExists(
             f"{desktop.user_domain}\\{desktop.user} has desktop {other.name} in this collection"
         )
