@@ -46,7 +46,8 @@ def test_create_makes_desktops_where_they_were_asked_for(rig: Rig) -> None:
 def test_records_say_what_was_made(rig: Rig) -> None:
     guid = rig.execute(create(domain="corp.example.org", ou="OU=Desks,DC=corp", start_index=7))
     report = rig.wait(guid)
-    assert [d.error for d in report.desktops] == ["not joined to corp.example.org"] * 2
+    assert [d.note for d in report.desktops] == ["not joined to corp.example.org"] * 2
+    assert [d.error for d in report.desktops] == ["", ""]
     desktops = rig.store.list_desktops(POOL)
     assert [d.name for d in desktops] == ["pool-7", "pool-8"]
     assert {(d.home, d.image, d.generation, d.identity_set) for d in desktops} == {

@@ -21,7 +21,7 @@ from openrdms.model.errors import OperationFailed
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
 COLUMNS = ("JobGuid", "CollectionAlias", "Action", "State", "PercentComplete")
-DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone")
+DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone", "Note")
 _RUNNING, _COMPLETED = 0, 1
 _POLL_SECONDS = 0.5
 
@@ -203,6 +203,7 @@ def _describe(desktop: report.DesktopReport) -> dict[str, object]:
         "Status": str(desktop.status),
         "Error": desktop.error,
         "Undone": list(desktop.undone),
+        "Note": desktop.note,
     }
 
 

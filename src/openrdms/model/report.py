@@ -25,13 +25,16 @@ _DEFAULT_NAMESPACE: Any = {None: NAMESPACE}  # lxml's types do not know the None
 
 @dataclass(frozen=True)
 class DesktopReport:
-    """One VmStatus. ``error`` is "" when nothing is to be said; ``undone`` in order of undoing."""
+    """One VmStatus. ``error`` is "" when nothing went wrong, by which clients know what came out
+    well (facts a.3); ``undone`` in order of undoing; ``note`` is what else is to be said.
+    """
 
     name: str
     host: str
     status: VmStatus
     error: str = ""
     undone: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ def build_report(job: Job, desktops: Sequence[JobDesktop]) -> Report:
 def _describe(job: Job, desktop: JobDesktop) -> DesktopReport:
     """A Prep's row is the copy it works on; its report names the VM that was copied."""
     name = str(job.options.get("vm", desktop.name))
-    said = "; ".join(text for text in (desktop.error, desktop.notes) if text)
-    return DesktopReport(name, desktop.host, desktop.status, said, desktop.undone)
+    return DesktopReport(
+        name, desktop.host, desktop.status, desktop.error, desktop.undone, desktop.notes
+    )
 
 
 def _percent(job: Job, desktops: Sequence[JobDesktop]) -> int:
@@ -112,6 +116,8 @@ def render_report(report: Report) -> str:
         _add(entry, "Error", desktop.error)
         if desktop.undone:
             _add(entry, "Undone", ", ".join(desktop.undone))
+        if desktop.note:
+            _add(entry, "Note", desktop.note)
     return etree.tostring(root, encoding="unicode")
 
 
@@ -151,6 +157,7 @@ def _read_desktop(entry: etree._Element) -> DesktopReport:
         status=VmStatus(_get(entry, "Status")),
         error=_get(entry, "Error"),
         undone=tuple(undone.split(", ")) if undone else (),
+        note=entry.findtext(_q("Note")) or "",
     )
 
 

@@ -56,6 +56,7 @@ DESKTOPS = st.builds(
     status=st.sampled_from(VmStatus),
     error=ANY_TEXT,
     undone=st.lists(st.sampled_from(["record", *Phase]), max_size=5).map(tuple),
+    note=ANY_TEXT,
 )
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 REPORTS = st.builds(
@@ -83,7 +84,7 @@ def test_every_report_is_valid_by_its_schema(report: Report) -> None:
 def test_what_is_read_renders_the_same(report: Report) -> None:
     text = render_report(report)
     assert render_report(parse_report(text)) == text
-    plain = replace(report, desktops=tuple(replace(d, error="") for d in report.desktops))
+    plain = replace(report, desktops=tuple(replace(d, error="", note="") for d in report.desktops))
     assert parse_report(render_report(plain)) == plain
 
 
@@ -132,7 +133,8 @@ def test_totals_and_words() -> None:
     ]
     report = build_report(JOB, rows)
     assert (report.succeeded, report.failed) == (1, 1)
-    assert [d.error for d in report.desktops] == ["not joined to corp", "no space", "cancelled"]
+    assert [d.error for d in report.desktops] == ["", "no space", "cancelled"]
+    assert [d.note for d in report.desktops] == ["not joined to corp", "", ""]
     assert report.desktops[1].undone == ("define", "disk")
 
 
