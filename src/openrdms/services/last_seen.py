@@ -20,11 +20,18 @@ class Key(NamedTuple):
     vm: str
 
 
+class Seen(NamedTuple):
+    """A user, and the ConnectState of the session."""
+
+    user: str
+    state: int
+
+
 class _Look(NamedTuple):
-    """``at`` is a monotonic time in seconds; ``session`` None when nobody was seen."""
+    """``at`` is a monotonic time in seconds; ``seen`` None when it was nobody."""
 
     at: float
-    session: GuestSession | None
+    seen: Seen | None
 
 
 class LastSeen:
@@ -49,16 +56,17 @@ class LastSeen:
         with self._lock:
             self._looks[key] = _Look(time.monotonic(), None)
 
-    def find(self, key: Key) -> GuestSession | None:
-        """The session seen in a VM; None for nobody as for not known."""
+    def find(self, key: Key) -> Seen | None:
+        """Who was seen in a VM; None for nobody as for not known."""
         look = self._looks.get(key)
-        return look.session if look and _is_fresh(look) else None
+        return look.seen if look and _is_fresh(look) else None
 
 
 def _is_fresh(look: _Look) -> bool:
     return time.monotonic() - look.at < SECONDS
 
 
-def _choose(sessions: Sequence[GuestSession]) -> GuestSession | None:
+def _choose(sessions: Sequence[GuestSession]) -> Seen | None:
     """One of several, an active one (0) before the disconnected (4)."""
-    return min(sessions, key=lambda session: session.state, default=None)
+    first = min(sessions, key=lambda session: session.state, default=None)
+    return Seen(first.user, first.state) if first else None

@@ -21,7 +21,7 @@ from openrdms.model.desktop import Desktop
 from openrdms.model.host import GuestSession, VmEvent, VmEventKind, VmInfo, VmState
 from openrdms.model.session import Session, SessionKey
 from openrdms.services.hosts import Hosts
-from openrdms.services.last_seen import Key, LastSeen
+from openrdms.services.last_seen import Key, LastSeen, Seen
 
 _LIST_SECONDS = 2.0
 """What one guest, or host, gets to answer an enumeration."""
@@ -88,8 +88,8 @@ class Sessions:
             for key, session_id in self._store.session_ids(host.name, list(here)).items()
         ]
 
-    def last_seen(self, host: str, vm: str) -> GuestSession | None:
-        """The session in a VM, when its guest told of one in the last minute; asks nobody."""
+    def last_seen(self, host: str, vm: str) -> Seen | None:
+        """Who was logged on in a VM when its guest last told, within a minute; asks nobody."""
         return self._last_seen.find(Key(host, vm))
 
     def send_message(self, host: str, session_id: int, title: str, text: str) -> None:

@@ -21,7 +21,6 @@ from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.types import CimValue
 from openrdms.model import errors
 from openrdms.model.collection import ProvisioningSettings
-from openrdms.model.host import GuestSession
 from openrdms.model.session import Session
 from openrdms.providers import rdms
 from openrdms.providers.schema import load_rdms
@@ -30,6 +29,7 @@ from openrdms.services.assignments import Assignments
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
+from openrdms.services.last_seen import Seen
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
 from openrdms.services.publishing import Publishing
@@ -97,13 +97,13 @@ class FakeSessions:
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     session: Session = THE_SESSION
-    seen: GuestSession | None = None
+    seen: Seen | None = None
     seen_in: list[tuple[str, str]] = field(default_factory=list)
 
     def list(self, **_: str | None) -> list[Session]:
         return [self.session]
 
-    def last_seen(self, host: str, vm: str) -> GuestSession | None:
+    def last_seen(self, host: str, vm: str) -> Seen | None:
         self.seen_in.append((host, vm))
         return self.seen
 
@@ -446,7 +446,7 @@ def test_a_desktop_in_no_collection_has_an_empty_alias_and_no_user(service: Serv
 def test_who_was_seen_lately_in_a_desktop_that_runs(service: Service) -> None:
     simulator.add_stranger(service.place.path, HOST2, "runs")
     simulator.add_stranger(service.place.path, HOST2, "stopped", running=False)
-    service.sessions.seen = GuestSession("1", "1", "alice", "", 4)
+    service.sessions.seen = Seen("alice", 4)
     shown = {
         one["Name"]: (one["SessionUserName"], one["SessionState"]) for one in service.list(DESKTOP)
     }

@@ -324,7 +324,7 @@ def test_what_a_list_of_sessions_saw_is_told_without_asking_again(
     assert sessions.last_seen(HOST, "desk-1") is None
     sessions.list()
     desk.nonsense = AssertionError("was asked")
-    assert sessions.last_seen(HOST, "desk-1") == ALICE
+    assert sessions.last_seen(HOST, "desk-1") == ("alice", 0)
     assert sessions.last_seen("host2.sim.local", "desk-1") is None
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import ntpath
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
+from openrdms.adapters.libvirt.guest_windows import WindowsGuest
 from openrdms.adapters.libvirt.windows_sessions import parse_sessions, read_idle, read_logons
 from openrdms.model.errors import OperationFailed
+from openrdms.model.host import VmState
 
 GUESTS = Path(__file__).parents[3] / "data" / "guests"
 
@@ -94,6 +98,33 @@ def test_any_words_are_an_idle_time_or_none(text: str) -> None:
 def test_any_number_is_a_time_or_none(seconds: float) -> None:
     logons = read_logons([{"user": "leo", "login-time": seconds}])
     assert logons.keys() <= {"leo"}
+
+
+class Agent:
+    """Answers as a German Windows with one user does."""
+
+    PRINTED: ClassVar = {"qwinsta.exe": "de-query-session", "quser.exe": "de-query-user"}
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        if command == "guest-get-users":
+            return [{"user": "leo", "domain": "PC", "login-time": 1746289560.0}]
+        if command == "guest-exec":
+            self.started.append(self.PRINTED[ntpath.basename((arguments or {})["path"])])
+            return {"pid": len(self.started)}
+        out = base64.b64encode(read(self.started[-1]).encode()).decode()
+        return {"exited": True, "exitcode": 1, "out-data": out}
+
+
+def test_a_windows_guest_tells_of_its_sessions_by_three_questions() -> None:
+    guest = WindowsGuest(GuestCommands(Agent()), lambda: VmState.RUNNING)
+    (leo,) = guest.list_sessions(Deadline(5))
+    assert (leo.user, leo.guest_id) == ("Leo", "3")
+    assert leo.since == datetime(2025, 5, 3, 16, 26, tzinfo=UTC)
 
 
 class Refusing:
