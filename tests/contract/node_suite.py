@@ -116,6 +116,12 @@ class NodeSuite:
         store.end_job(job.guid, CollectionState.JOB_ABORTED, "", LATER)
         store.change_node(HOST, leave)
 
+    def test_host_that_left_takes_no_desktop(self, store: Store) -> None:
+        store.change_node(HOST, leave)
+        with pytest.raises(errors.InvalidOperation, match="host1"):
+            store.put_desktops([make_desktop("vd-1")])
+        assert store.list_desktops() == []
+
     def test_host_that_left_gets_no_plan(self, store: Store) -> None:
         store.create_collection(make_collection())
         job = make_job()

@@ -77,7 +77,7 @@ class DesktopStore(Protocol):
         """The desktop that a user has in a collection."""
 
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
-        """Insert or replace, by name."""
+        """Insert or replace, by name. InvalidOperation for a host that takes no desktops."""
 
     def change_desktop(
         self, name: str, change: Callable[[Desktop | None], Desktop | None]

@@ -90,7 +90,7 @@ class Collections:
         """Make a VM a member. A stranger is adopted, a former member comes back.
 
         NotFound without the VM; AlreadyExists when it is a member here, InvalidOperation when
-        it is elsewhere or in the hands of a job.
+        it is elsewhere, in the hands of a job or on a host that was unjoined.
         """
         with self._membership:
             collection = self.get(alias)

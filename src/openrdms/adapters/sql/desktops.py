@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopSummary
 from openrdms.model.job import VmStatus
@@ -87,8 +88,10 @@ class DesktopRecords:
             return _find_assigned(connection, collection, user, domain)
 
     def put_desktops(self, desktops: Iterable[Desktop]) -> None:
+        new = list(desktops)
         with self._database.write() as connection:
-            put_desktops(connection, desktops)
+            check_hosts(connection, (desktop.host for desktop in new))
+            put_desktops(connection, new)
 
     def change_desktop(
         self, name: str, change: Callable[[Desktop | None], Desktop | None]
