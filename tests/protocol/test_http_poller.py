@@ -199,6 +199,20 @@ def test_one_address_cannot_take_all(plain: int, monkeypatch: pytest.MonkeyPatch
         assert one.post(b"0") == b"0"
 
 
+def test_without_more_threads_calls_wait_for_each_other(
+    plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Client(plain) as one, Client(plain) as two:
+        with monkeypatch.context() as patch:
+            patch.setattr(poller.Poller, "_spawn", refuse)
+            assert one.post(b"50") == b"50"
+            assert two.post(b"50") == b"50"
+        assert one.post(b"50") == two.post(b"50") == b"50"
+
+
 def test_tls_is_not_taken_for_http_nor_the_reverse(url: tuple[str, str], echo: Echo) -> None:
     for number in map(port, url):
         with socket.create_connection(("127.0.0.1", number), 10) as raw:

@@ -24,7 +24,7 @@ _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
 """46 MiB, one pass, one lane: OWASP's Password Storage Cheat Sheet. About 50 ms."""
 
 MAX_REMEMBERED = 10_000
-"""Accounts and addresses; the one longest ago is forgotten first."""
+"""Accounts and addresses; the first of them is forgotten first."""
 
 _AT_ONCE = 2
 """Passwords checked at once: bounds the memory that strangers can make us use to 92 MiB."""
@@ -89,9 +89,7 @@ class Passwords:
             return right
 
     def _remember(self, account: Account, password: str, address: str) -> None:
-        key = account.name, address
-        self._remembered.pop(key, None)
-        self._remembered[key] = account, self._hash(password), self._clock()
+        self._remembered[account.name, address] = account, self._hash(password), self._clock()
         if len(self._remembered) > MAX_REMEMBERED:
             self._remembered.popitem(last=False)
 

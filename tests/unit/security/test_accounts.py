@@ -243,14 +243,13 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     real.change("alice", Change(password=PASSWORD))
 
     def took(name: str) -> float:
-        def once() -> float:
-            begin = time.perf_counter()
-            assert real.verify(name, "wrong", HERE) is None
-            return time.perf_counter() - begin
+        begin = time.perf_counter()
+        assert real.verify(name, "wrong", HERE) is None
+        return time.perf_counter() - begin
 
-        return min(once() for _ in range(5))
-
-    assert 0.5 < took("nobody") / took("alice") < 2
+    # By turns: a machine that is busy is so for both.
+    nobody, alice = zip(*((took("nobody"), took("alice")) for _ in range(8)), strict=True)
+    assert 0.5 < min(nobody) / min(alice) < 2
 
 
 class TestChanging:

@@ -162,9 +162,7 @@ class Session:
             return account
         name, password = self._read_basic(credentials)
         account = self._shared.accounts.recall(name, password, self._address)
-        if (
-            account is None
-        ):  # who was right lately, from there, is not locked out by others' guesses
+        if account is None:  # who was right from there lately is not locked out by others' guesses
             self._refuse_locked(name, BASIC)
             account = self._shared.accounts.verify(name, password, self._address)
             if account is None:

@@ -15,6 +15,7 @@ from functools import partial
 from openrdms.frontends.exchange import HttpReply
 from openrdms.frontends.http.authentication import Answer, Session
 from openrdms.frontends.http.parser import Received, Refused, RequestParser, Stage
+from openrdms.security.lockout import place_of
 
 HEAD_SECONDS = 20.0
 BODY_SECONDS = 30.0
@@ -45,7 +46,7 @@ class Connection:
         self, sock: Socket, address: str, session: Session, paths: tuple[str, ...]
     ) -> None:
         self.socket = sock
-        self.address = address
+        self.place = place_of(address)
         self.fileno = sock.fileno()
         self.interest = select.EPOLLIN
         self.deadline = time.monotonic() + HEAD_SECONDS

@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable
 
 from openrdms.frontends.http.connection import Connection
+from openrdms.security.lockout import place_of
 
 CONNECTIONS = 1000
 CONNECTIONS_OF_ADDRESS = 256
-"""At once, in all and of one client, so that one cannot take the place of all others."""
+"""At once, in all and of one address (IPv6: network), so that one cannot take all of them."""
 PATIENCE_SECONDS = 0.002
 """How long a call may keep the leader: at least once, at most twice this."""
 WARY_TURNS = 64
@@ -77,7 +78,8 @@ class Poller:
 
     def start(self) -> None:
         """Begin to accept."""
-        self._spawn(self._work, 0)
+        self._spawn(self._work)
+        self._terms.put(self._term)
         self._spawn(self._watch)
 
     def stop(self, seconds: float) -> None:
@@ -102,18 +104,17 @@ class Poller:
             self._epoll.close()
             os.close(self._wake)
 
-    def _spawn(self, target: Callable[..., None], *arguments: int) -> None:
-        threading.Thread(target=target, args=arguments, name="http", daemon=True).start()
+    def _spawn(self, target: Callable[[], None]) -> None:
+        threading.Thread(target=target, name="http", daemon=True).start()
 
-    def _work(self, term: int) -> None:
+    def _work(self) -> None:
         """A thread's life: leader, then on its own with a slow call, then in reserve."""
         while True:
-            self._lead(term)
+            self._lead(self._terms.get())
             with self._lock:
                 if self._ended or self._reserve >= MAX_RESERVE:
                     return
                 self._reserve += 1
-            term = self._terms.get()
 
     def _lead(self, term: int) -> None:
         while self._term == term:
@@ -192,7 +193,8 @@ class Poller:
 
     def _is_full(self, address: str) -> bool:
         known = list(self._connections.values())  # which other threads remove theirs from
-        of_address = sum(connection.address == address for connection in known)
+        place = place_of(address)
+        of_address = sum(connection.place == place for connection in known)
         return of_address >= CONNECTIONS_OF_ADDRESS or len(known) >= CONNECTIONS
 
     def _sweep(self) -> bool:
@@ -246,15 +248,18 @@ class Poller:
             connection = self._busy
             if connection is None or self._turn != turn:
                 return
+            if self._reserve:
+                self._reserve -= 1
+            else:
+                try:
+                    self._spawn(self._work)
+                except RuntimeError:  # no more threads: the others wait for this call
+                    return
             self._busy = None
             self._epoll.unregister(connection.fileno)
             self._away.add(connection)
             self._term += 1
-            if self._reserve:
-                self._reserve -= 1
-                self._terms.put(self._term)
-            else:
-                self._spawn(self._work, self._term)
+            self._terms.put(self._term)
 
 
 def _work_safely(connection: Connection, work: Work) -> None:
