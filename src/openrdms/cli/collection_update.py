@@ -35,7 +35,7 @@ def schedule_update(
     image: Annotated[str, typer.Argument(help="What all its desktops are to be made of.")],
     start: Annotated[str, typer.Option(metavar="TIME", help=f"{_TIME} Now when left out.")] = "",
     force_logoff: Annotated[
-        str, typer.Option(metavar="TIME", help="When users are logged off; at the start if empty.")
+        str, typer.Option(metavar="TIME", help="Kept only: users are logged off at the start.")
     ] = "",
 ) -> Result:
     """Have all desktops made anew from an image, at a time to come."""

@@ -26,10 +26,10 @@ class PatchState(IntEnum):
 class Patch:
     """An update that was scheduled: the last one of its collection.
 
-    ``guid`` is that of the job it becomes at ``start``; ``force_log_off`` is when users who are
-    still there then are logged off. ``document`` is the job XML as received, ``requested`` how
-    many desktops it means. ``state`` says no more than UPDATE_STARTED once there is the job;
-    ``error`` is why there could be none.
+    ``guid`` is that of the job it becomes at ``start``; ``force_log_off``, until when users may
+    stay, is kept only, since the job logs off whoever is there. ``document`` is the job XML as
+    received, ``requested`` how many desktops it means. ``state`` says no more than
+    UPDATE_STARTED once there is the job; ``error`` is why there could be none.
     """
 
     collection: str
