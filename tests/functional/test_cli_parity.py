@@ -133,6 +133,33 @@ def personal(service: Service) -> str:
     return "own"
 
 
+def test_a_collection_is_made_of_existing_vms(rdms: Rdms) -> None:
+    for name in ("lone-1", "lone-2"):
+        simulator.add_stranger(rdms.cluster, HOST, name)
+
+    made = rdms("collection", "adopt", "Lone", "lone-1", "LONE-2", "--type", "personal")
+
+    assert made["Alias"] == "Lone"
+    shown = rdms("collection", "config", "lone")
+    assert (shown["IsManaged"], shown["Type"]) == (False, 2)
+    assert (shown["redirect"], shown["monitors"], shown["printer"]) == (187, "all", "on")
+    members = rdms("desktop", "list", "--collection", "Lone")
+    assert [desktop["Name"] for desktop in members] == ["lone-1", "lone-2"]
+    rdms("collection", "delete", "Lone")
+
+
+def test_what_cannot_be_adopted_leaves_no_collection(rdms: Rdms) -> None:
+    simulator.add_stranger(rdms.cluster, HOST, "lone-3")
+
+    refused = rdms.run("collection", "adopt", "Half", "lone-3", "nowhere")
+
+    assert refused.exit_code == 1
+    assert "nowhere" in refused.output
+    assert "Half" not in [collection["Alias"] for collection in rdms("collection", "list")]
+    [left] = [one for one in rdms("desktop", "list") if one["Name"] == "lone-3"]
+    assert left["CollectionAlias"] == ""
+
+
 def test_settings_of_a_collection(rdms: Rdms, personal: str) -> None:
     rdms(
         *("collection", "set", personal, "redirect=187", "monitors=all", "printer=off"),

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from openrdms.cli import access, collection_settings, collection_update
-from openrdms.cli.collection_settings import TYPES, WORDS
+from openrdms.cim.types import CimValue
+from openrdms.cli import access, collection_settings, collection_update, property_options
+from openrdms.cli.collection_settings import DEFAULTS, TYPES, WORDS
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, submit, wait_for
@@ -36,6 +37,10 @@ OnHosts = Annotated[
 Image = Annotated[
     str, typer.Option(help="image:NAME, image:NAME@VERSION, a disk file or an export's location.")
 ]
+Name = Annotated[str, typer.Argument(help="Name that users see.")]
+NewAlias = Annotated[str, typer.Option(help="Alias; the name when not given.")]
+Kind = Annotated[str, typer.Option("--type", help=", ".join(TYPES))]
+Description = Annotated[str, typer.Option(help="For administrators.")]
 Continue = Annotated[bool, typer.Option("--continue-on-error", help="Go on when a desktop fails.")]
 
 
@@ -69,14 +74,14 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
 @command(group, "create", opens=open_rdms)
 def create(
     rdms: RdmsClient,
-    name: Annotated[str, typer.Argument(help="Name that users see.")],
+    name: Name,
     image: Image,
     count: Count = 0,
     host: OnHosts = None,
-    alias: Annotated[str, typer.Option(help="Alias; the name when not given.")] = "",
+    alias: NewAlias = "",
     prefix: Annotated[str, typer.Option(help="Prefix of desktop names; made of the alias.")] = "",
-    kind: Annotated[str, typer.Option("--type", help=", ".join(TYPES))] = "pooled",
-    description: Annotated[str, typer.Option(help="For administrators.")] = "",
+    kind: Kind = "pooled",
+    description: Description = "",
     domain: Annotated[str, typer.Option(help="Domain that desktops are meant for.")] = "",
     user_group: access.UserGroups = None,
     state_dir: access.StateDir = None,
@@ -89,6 +94,7 @@ def create(
     """Create a managed collection and start the job that fills it."""
     alias = alias or name
     pooled = _collection_type(kind) is CollectionType.POOLED
+    descriptor = access.make_descriptor(user_group, state_dir) if user_group else None
     document = JobDocument(
         action=JobAction.CREATE,
         on_error=OnError.CONTINUE if continue_on_error else OnError.STOP,
@@ -100,19 +106,36 @@ def create(
         hosts=_allocate(count, host or []),
         start=start,
     )
-    instance: Values = {
-        "Alias": alias,
-        "Name": name,
-        "Type": int(_collection_type(kind)),
-        "IsManaged": True,
-        "CollectionDescription": description or None,
-        "SecurityDescriptor": access.make_descriptor(user_group, state_dir) if user_group else None,
-        "ShowInPortal": True,
-        "IsHA": False,
-        "IsUserAdmin": False,
-        "RollbackEnabled": pooled,
-    }
+    instance = _describe(alias, name, kind, description, descriptor)
+    instance |= {"IsManaged": True, "RollbackEnabled": pooled}
     return {"Alias": alias, **_create(rdms, instance, document, wait=wait)}
+
+
+@command(group, "adopt", opens=open_rdms)
+def adopt(
+    rdms: RdmsClient,
+    name: Name,
+    vm: Annotated[list[str], typer.Argument(help="VMs that are in no collection.")],
+    alias: NewAlias = "",
+    kind: Kind = "pooled",
+    description: Description = "",
+    user_group: access.UserGroups = None,
+    state_dir: access.StateDir = None,
+) -> Result:
+    """Create an unmanaged collection of existing VMs."""
+    alias = alias or name
+    descriptor = access.make_descriptor(user_group, state_dir) if user_group else None
+    instance = _describe(alias, name, kind, description, descriptor)
+    rdms.create(CLASS, {**instance, "IsManaged": False})
+    try:
+        for member in vm:
+            rdms.invoke(CLASS, "AddVirtualDesktop", {"Alias": alias}, VMName=member)
+    except Refused:
+        _let_go(rdms, alias)
+        rdms.delete(CLASS, {"Alias": alias})
+        raise
+    property_options.write(rdms, CLASS, {"Alias": alias}, DEFAULTS)
+    return {"Alias": alias}
 
 
 @command(group, "extend", opens=open_rdms)
@@ -182,6 +205,22 @@ def remove_desktop(rdms: RdmsClient, alias: Alias, vm: str) -> Result:
     return None
 
 
+def _describe(
+    alias: str, name: str, kind: str, description: str, descriptor: str | None
+) -> dict[str, CimValue]:
+    """What new collections of both kinds have."""
+    return {
+        "Alias": alias,
+        "Name": name,
+        "Type": int(_collection_type(kind)),
+        "CollectionDescription": description or None,
+        "SecurityDescriptor": descriptor,
+        "ShowInPortal": True,
+        "IsHA": False,
+        "IsUserAdmin": False,
+    }
+
+
 def _find_provisioning(rdms: RdmsClient, alias: str) -> Row:
     """How the collection's desktops are made; nothing before its first Create job."""
     try:
@@ -208,6 +247,7 @@ def _create(rdms: RdmsClient, instance: Values, document: JobDocument, *, wait: 
     """Create the collection and submit its job; without the job there is no collection either."""
     rdms.create(CLASS, instance)
     try:
+        property_options.write(rdms, CLASS, {"Alias": document.collection}, DEFAULTS)
         job = submit(rdms, render_job(document), wait=False)
     except Refused:
         rdms.delete(CLASS, {"Alias": document.collection})

@@ -22,6 +22,8 @@ SETTINGS: property_options.Options = {
     "monitors": property_options.choice("MaxMonitors", one=1, all=2),
     "printer": property_options.switch("RedirectClientPrinter"),
 }
+DEFAULTS = property_options.parse(SETTINGS, ("redirect=187", "monitors=all", "printer=on"))
+"""What the stock module sets on each collection that it makes (facts b.1)."""
 _MINUTE_MS = 60_000
 _GIB = 1 << 30
 TYPES = {
