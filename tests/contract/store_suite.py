@@ -9,6 +9,7 @@ and supplies the fixture ``open_store``: a function that opens the same records 
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -349,6 +350,18 @@ class StoreSuite:
         with pytest.raises(errors.InvalidOperation, match="no"):
             store.change_desktop("vd-1", refuse)
         assert store.find_desktop("vd-1") == make_desktop("vd-1")
+
+    def test_what_a_job_has_in_work_is_not_idle(self, store: Store, farm: Collection) -> None:
+        job = make_job()
+        store.accept_job(job)
+        (row,) = store.add_job_desktops(make_plan(job, "vd-1"), None)
+        desktop = replace(make_desktop("VD-1"), uuid=row.uuid)
+        store.put_desktops([desktop])
+        with pytest.raises(errors.InvalidOperation, match=re.escape(job.guid)):
+            store.change_desktop("vd-1", lambda _: None, idle=True)
+        store.end_job(job.guid, CollectionState.JOB_ABORTED, "", LATER)
+        store.change_desktop("vd-1", lambda _: None, idle=True)
+        assert store.find_desktop("vd-1") is None
 
     def test_a_user_has_one_desktop_in_a_collection(self, store: Store) -> None:
         store.put_desktops([make_desktop("a"), make_desktop("b"), make_desktop("c", "other")])

@@ -80,13 +80,18 @@ class DesktopStore(Protocol):
         """Insert or replace, by name. InvalidOperation for a host that takes no desktops."""
 
     def change_desktop(
-        self, name: str, change: Callable[[Desktop | None], Desktop | None]
+        self,
+        name: str,
+        change: Callable[[Desktop | None], Desktop | None],
+        *,
+        idle: bool = False,
     ) -> Desktop | None:
         """Replace the record by what ``change`` makes of it, in one transaction.
 
         ``change`` gets and gives None for "no record"; what it raises leaves the record as it
         was. It must be quick and may not use the store. AlreadyExists when the user it names
-        has another desktop in that collection.
+        has another desktop in that collection. When it must be ``idle``, InvalidOperation
+        names the running job that has it in work.
         """
 
     def was_member(self, alias: str, name: str) -> bool:

@@ -171,7 +171,6 @@ class Collections:
             raise errors.AlreadyExists(f"{record.name} is a member of {collection.alias!r} already")
         if record.collection:
             raise errors.InvalidOperation(f"{record.name} is a member of {record.collection!r}")
-        self._check_idle(record)
         if self._hosts.get(record.host).find_vm(record.name) is None:
             raise errors.NotFound(f"host {record.host} has no VM called {record.name!r}")
         # A collection that runs jobs answers from now on for what another one has made.
@@ -180,14 +179,8 @@ class Collections:
         def join(present: Desktop | None) -> Desktop | None:
             return present and replace(present, collection=collection.alias, home=home)
 
-        self._store.change_desktop(record.name, join)
-
-    def _check_idle(self, record: Desktop) -> None:
-        """A Delete that is under way must not take a desktop from the collection it joins."""
-        for job in self._store.list_jobs(running=True):
-            for row in self._store.list_job_desktops(job.guid):
-                if row.uuid == record.uuid and row.name.casefold() == record.name.casefold():
-                    raise errors.InvalidOperation(f"{record.name} is in work by job {job.guid}")
+        # A Delete that is under way must not take a desktop from the collection it joins.
+        self._store.change_desktop(record.name, join, idle=True)
 
     def _forget(self, member: Desktop) -> None:
         """Make an adopted VM a stranger again, if it is still there."""

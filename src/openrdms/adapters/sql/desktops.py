@@ -94,10 +94,16 @@ class DesktopRecords:
             put_desktops(connection, new)
 
     def change_desktop(
-        self, name: str, change: Callable[[Desktop | None], Desktop | None]
+        self,
+        name: str,
+        change: Callable[[Desktop | None], Desktop | None],
+        *,
+        idle: bool = False,
     ) -> Desktop | None:
         with self._database.write() as connection:
             before = _find(connection, name)
+            if before and idle:
+                _check_idle(connection, before)
             after = change(before)
             if after is None:
                 delete_desktops(connection, [name])
@@ -151,6 +157,22 @@ def delete_desktops(connection: sa.Connection, names: Iterable[str]) -> None:
 
 def _find(connection: sa.Connection, name: str) -> Desktop | None:
     return rows.find_record(connection, Desktop, _desktops, _desktops.c.name_key == name.casefold())
+
+
+def _check_idle(connection: sa.Connection, desktop: Desktop) -> None:
+    planned = schema.job_desktops.c
+    working = (
+        sa.select(planned.job)
+        .join(schema.jobs)
+        .where(
+            planned.name_key == desktop.name.casefold(),
+            planned.uuid == desktop.uuid,
+            schema.jobs.c.ended.is_(None),
+        )
+    )
+    guid = connection.execute(working).scalar()
+    if guid:
+        raise errors.InvalidOperation(f"{desktop.name} is in work by job {guid}")
 
 
 def _render(desktop: Desktop) -> dict[str, object]:
