@@ -51,7 +51,9 @@ def parse(data: bytes) -> Element:
     except etree.XMLSyntaxError as error:
         raise WrongXmlError("the body is not well-formed XML") from error
     if not _is_small(text) and _TOO_MUCH(root):
-        raise WrongXmlError("the body nests too deep or has too many attributes")
+        raise WrongXmlError(
+            "the body nests too deep, has too many attributes or a processing instruction"
+        )
     return root
 
 

@@ -162,8 +162,9 @@ class SessionHosts:
         return self._store.take_pending_starts(limit)
 
     def _broker(self, given: str) -> str:
-        if not given:
-            return self._deployment.active_server()
+        this = self._deployment.active_server()
+        if given.casefold() in ("", this.casefold()):
+            return this
         check_full_name("ConnectionBroker", given)
         return given
 

@@ -156,6 +156,23 @@ def test_a_server_has_this_broker_by_default(hosts: SessionHosts) -> None:
     assert hosts.get_server(ONE).collection == "pool"
 
 
+def test_this_broker_is_taken_by_whatever_name_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients put back what they read, and a machine need not be in a domain."""
+    monkeypatch.setattr(socket, "getfqdn", lambda: "vm")
+    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    hosts = SessionHosts(store, Deployment(store))
+
+    hosts.create_server(ONE)
+    hosts.modify_server(ONE, broker="VM")
+
+    assert hosts.get_server(ONE).broker == "vm"
+    with pytest.raises(errors.InvalidParameter):
+        hosts.modify_server(ONE, broker="other")
+    store.close()
+
+
 @pytest.mark.parametrize("name", ["", "one", "one.", "one.example.", "a b.example", "-x.example"])
 def test_servers_and_brokers_have_full_names(hosts: SessionHosts, name: str) -> None:
     with pytest.raises(errors.InvalidParameter, match="Name"):
