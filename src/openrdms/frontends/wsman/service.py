@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from openrdms.cim.enumeration import Contexts
 from openrdms.cim.errors import CimError
@@ -12,12 +13,14 @@ from openrdms.cim.provider import Caller
 from openrdms.frontends.wsman import enumeration, faults, identify, invoke, names, soap
 from openrdms.frontends.wsman.enumeration import Enumeration
 from openrdms.frontends.wsman.faults import Fault
+from openrdms.frontends.wsman.repeated import RepeatedRequests
 from openrdms.frontends.wsman.soap import Echo, Message, Reply, Request
 from openrdms.frontends.wsman.transfer import Transfer
 
 _log = logging.getLogger(__name__)
 
 _Operation = Callable[[Caller, Request], Reply]
+_Read = TypeVar("_Read", Message, Request)
 
 
 class Service:
@@ -30,6 +33,7 @@ class Service:
         """``version`` of the product is told to callers with a name."""
         self._namespaces = namespaces
         self._version = version
+        self._repeated = RepeatedRequests()
         transfer = Transfer(namespaces)
         enumerating = Enumeration(namespaces, Contexts())
         self._operations: dict[str, _Operation] = {
@@ -44,17 +48,24 @@ class Service:
 
     def handle(self, caller: Caller, data: bytes) -> tuple[int, bytes]:
         """Answer one request of an authenticated caller."""
-        return _guarded(data, lambda message: self._answer(caller, message))
+        known = self._repeated.find(data)
+        if known is not None:
+            return _guarded(lambda: known, lambda request: self._answer(caller, request))
+        return _guarded(lambda: Message(data), lambda message: self._read(caller, data, message))
 
     def identify(self, data: bytes) -> tuple[int, bytes]:
         """Answer Identify without a caller, and nothing else."""
-        return _guarded(data, _identify_hidden)
+        return _guarded(lambda: Message(data), _identify_hidden)
 
-    def _answer(self, caller: Caller, message: Message) -> bytes:
+    def _read(self, caller: Caller, data: bytes, message: Message) -> bytes:
         if identify.is_identify(message.body):
             return soap.render(identify.answer(self._version), message.echo)
         request = message.read()
-        reply = soap.render(self._dispatch(caller, request), message.echo)
+        self._repeated.keep(data, message, request)
+        return self._answer(caller, request)
+
+    def _answer(self, caller: Caller, request: Request) -> bytes:
+        reply = soap.render(self._dispatch(caller, request), request.echo)
         if len(reply) > request.max_envelope:
             raise enumeration.envelope_exceeded(len(reply))
         return reply
@@ -74,12 +85,12 @@ def _identify_hidden(message: Message) -> bytes:
     return soap.render(identify.answer(identify.HIDDEN_VERSION), message.echo)
 
 
-def _guarded(data: bytes, answer: Callable[[Message], bytes]) -> tuple[int, bytes]:
+def _guarded(read: Callable[[], _Read], answer: Callable[[_Read], bytes]) -> tuple[int, bytes]:
     echo = Echo()
     try:
-        message = Message(data)
-        echo = message.echo
-        return 200, answer(message)
+        found = read()
+        echo = found.echo
+        return 200, answer(found)
     except Fault as fault:
         return _fault(fault, echo)
     except CimError as error:

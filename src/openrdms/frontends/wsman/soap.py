@@ -5,7 +5,7 @@ Nothing here trusts the order, prefixes or indentation of what clients send.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -218,9 +218,15 @@ def _render_headers(reply: Reply, echo: Echo) -> str:
     return (
         f"<a:To>{names.ANONYMOUS}</a:To>"
         f"<a:Action>{escape(reply.action)}</a:Action>"
-        f"<a:MessageID>uuid:{str(uuid.uuid4()).upper()}</a:MessageID>"
+        f"<a:MessageID>uuid:{_new_id()}</a:MessageID>"
         f"{relates}{operation}{reply.headers}"
     )
+
+
+def _new_id() -> str:
+    """A random UUID (RFC 9562, version 4); uuid.uuid4 takes several times as long."""
+    digits = os.urandom(16).hex().upper()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
 
 
 _ENVELOPE = (
