@@ -10,6 +10,7 @@ import pytest
 
 from fakes.provisioning_rig import FAST, POOL, Faults, Rig, create, later
 from openrdms.adapters import simulator
+from openrdms.model import errors
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction, VmStatus
@@ -136,6 +137,18 @@ def test_delete_of_all_takes_former_members_and_no_strangers(rig: Rig) -> None:
     assert rig.store.list_desktops() == []
     assert [d.undone for d in report.desktops] == [(), ()]
     assert rig.orphans() == []
+
+
+def test_delete_leaves_what_another_collection_has_now(rig: Rig) -> None:
+    rig.run(create())
+    rig.add_collection("Lent", managed=False)
+    rig.store.change_desktop("pool-1", lambda one: one and replace(one, collection="Lent"))
+    with pytest.raises(errors.NotFound, match="pool-1"):
+        rig.execute(later(JobAction.DELETE, "pool-1"))
+    assert rig.run(later(JobAction.DELETE)).succeeded == 1
+    assert list(rig.vms()) == ["pool-1"]
+    with pytest.raises(errors.InvalidOperation, match="pool-1"):
+        rig.store.delete_collection(POOL)
 
 
 def test_delete_of_some(rig: Rig) -> None:

@@ -164,14 +164,17 @@ def get_settings(store: ports.Store, alias: str) -> ProvisioningSettings:
 def select_desktops(store: ports.Store, document: JobDocument) -> list[Desktop]:
     """The desktops that a Delete or Patch means: those named, or all.
 
-    A Delete takes those that were made for the collection, members or not; a Patch the members
-    among them. Adopted VMs are never meant. NotFound names what does not match: an unknown name
-    must not turn into "all".
+    A Delete takes those that were made for the collection, former members too unless another
+    collection has them now; a Patch the members. Adopted VMs are never meant. NotFound names
+    what does not match: an unknown name must not turn into "all".
     """
-    made = store.list_desktops(home=document.collection)
-    if document.action is JobAction.PATCH:
-        alias = document.collection.casefold()
-        made = [desktop for desktop in made if desktop.collection.casefold() == alias]
+    alias = document.collection.casefold()
+    owners = {alias} if document.action is JobAction.PATCH else {alias, ""}
+    made = [
+        desktop
+        for desktop in store.list_desktops(home=alias)
+        if desktop.collection.casefold() in owners
+    ]
     if not document.selected:
         return made
     by_name = {desktop.name.casefold(): desktop for desktop in made}
