@@ -15,6 +15,8 @@ FREE_FAILURES_OF_ADDRESS = 50
 """Of all names together, each counted while it is free. A script that goes on with an old password
 locks its own name alone, not everybody else's who works from there.
 """
+FREE_REFUSALS = 100
+"""Of one lock. So often it says who was right lately, and then no more (NIST SP 800-63B 5.2.2)."""
 FIRST_LOCK = 1.0
 LONGEST_LOCK = 900.0
 """Seconds, twice as long each time. A lock's failures are forgotten LONGEST_LOCK after its end."""
@@ -31,6 +33,8 @@ _Key = tuple[str | None, str]
 class _Failures:
     count: int = 0
     locked_until: float = 0.0
+    refusals: int = 0
+    """While this lock lasts."""
 
 
 class Lockouts:
@@ -55,6 +59,19 @@ class Lockouts:
             found = [self._find(key, now) for key in _keys(name, address)]
         return max([0.0, *(known.locked_until - now for known in found if known)])
 
+    def lets_recall(self, name: str, address: str) -> bool:
+        """Whether the lock may be passed by who was right lately: not after many have tried."""
+        with self._lock:
+            found = [self._failures.get(key) for key in _keys(name, address)]
+        return all(known is None or known.refusals < FREE_REFUSALS for known in found)
+
+    def refused(self, name: str, address: str) -> None:
+        """Count an attempt that came to nothing because of a lock."""
+        with self._lock:
+            for known in map(self._failures.get, _keys(name, address)):
+                if known:
+                    known.refusals += 1
+
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""
         now = self._clock()
@@ -77,6 +94,7 @@ class Lockouts:
         excess = known.count - free
         seconds = min(FIRST_LOCK * 2.0 ** min(excess - 1, 20), LONGEST_LOCK) if excess > 0 else 0.0
         known.locked_until = now + seconds
+        known.refusals = 0
         self._failures[key] = known
         self._failures.move_to_end(key)
         return known.count

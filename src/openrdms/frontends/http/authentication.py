@@ -161,7 +161,8 @@ class Session:
             self._basic = (authorization, account)
             return account
         name, password = self._read_basic(credentials)
-        account = self._shared.accounts.recall(name, password, self._address)
+        if self._shared.lockouts.lets_recall(name, self._address):
+            account = self._shared.accounts.recall(name, password, self._address)
         if account is None:  # who was right from there lately is not locked out by others' guesses
             self._refuse_locked(name, BASIC)
             account = self._shared.accounts.verify(name, password, self._address)
@@ -261,6 +262,7 @@ class Session:
     def _refuse_locked(self, name: str, scheme: str) -> None:
         seconds = self._shared.lockouts.seconds_locked(name, self._address)
         if seconds:
+            self._shared.lockouts.refused(name, self._address)
             _log.warning("%s is locked for %s for %d s", scheme, self._address, seconds)
             # Not 429: stock clients know what to tell their users about a 401.
             raise self._denied(("retry-after", str(int(seconds) + 1)))
