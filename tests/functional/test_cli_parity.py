@@ -119,6 +119,23 @@ def test_a_session_collection_and_its_servers(rdms: Rdms) -> None:
     rdms("session-collection", "remove-server", server)
 
 
+def test_a_session_collection_comes_with_all_its_servers_or_not_at_all(rdms: Rdms) -> None:
+    free, taken = "rdsh2.corp.example", "rdsh3.corp.example"
+    rdms("session-collection", "create", "First", "--server", taken)
+
+    refused = rdms.run(
+        "session-collection", "create", "Second", "--server", free, "--server", taken
+    )
+
+    assert (refused.exit_code, taken in refused.output) == (1, True)
+    assert [one["Alias"] for one in rdms("session-collection", "list")] == ["First"]
+    servers = {one["Name"]: one for one in rdms("session-collection", "servers")}
+    assert not servers[free]["CollectionAlias"]
+    rdms("session-collection", "delete", "First", "--servers")
+    for one in (free, taken):
+        rdms("session-collection", "remove-server", one)
+
+
 @pytest.fixture(scope="module")
 def personal(service: Service) -> str:
     """An unmanaged personal collection of two desktops."""

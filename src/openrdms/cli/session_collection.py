@@ -10,7 +10,7 @@ from openrdms.cli import property_options
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Document, Listing, Result, Words
-from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.cli.rdms_client import Fault, RdmsClient, quote
 from openrdms.model.session_host import ServerState
 
 CLASS = "Win32_RDSHCollection"
@@ -110,8 +110,14 @@ def create(
             "Description": description or None,
         },
     )
-    for one in server or ():
-        _place_server(rdms, one, str(keys["Alias"]))
+    created = str(keys["Alias"])
+    try:
+        for one in server or ():
+            _place_server(rdms, one, created)
+    except Fault:
+        _empty(rdms, created)
+        rdms.delete(CLASS, {"Alias": created})
+        raise
     return keys
 
 
@@ -143,8 +149,7 @@ def delete(
 ) -> Result:
     """Delete a session collection."""
     if servers:
-        for one in _list_servers(rdms, alias):
-            rdms.put(SERVER, {"Name": str(one["Name"])}, {"CollectionAlias": ""})
+        _empty(rdms, alias)
     rdms.delete(CLASS, {"Alias": alias})
     return None
 
@@ -187,6 +192,12 @@ def _place_server(rdms: RdmsClient, name: str, alias: object) -> None:
         rdms.put(SERVER, {"Name": name}, {"CollectionAlias": str(alias)})
     else:
         rdms.create(SERVER, {"Name": name, "CollectionAlias": str(alias)})
+
+
+def _empty(rdms: RdmsClient, alias: str) -> None:
+    """Take its servers out of a collection."""
+    for one in _list_servers(rdms, alias):
+        rdms.put(SERVER, {"Name": str(one["Name"])}, {"CollectionAlias": ""})
 
 
 def _list_servers(rdms: RdmsClient, alias: str) -> list[dict[str, object]]:
