@@ -65,12 +65,15 @@ class Lockouts:
             found = [self._failures.get(key) for key in _keys(name, address)]
         return all(known is None or known.refusals < FREE_REFUSALS for known in found)
 
-    def refused(self, name: str, address: str) -> None:
-        """Count an attempt that came to nothing because of a lock."""
+    def refused(self, name: str, address: str) -> int:
+        """Count an attempt that came to nothing because of a lock; the first of them is 1."""
+        now = self._clock()
         with self._lock:
-            for known in map(self._failures.get, _keys(name, address)):
-                if known:
-                    known.refusals += 1
+            found = [self._find(key, now) for key in _keys(name, address)]
+            locked = [known for known in found if known and known.locked_until > now]
+            for known in locked:
+                known.refusals += 1
+            return min((known.refusals for known in locked), default=1)
 
     def failed(self, name: str, address: str) -> None:
         """Count a failure."""

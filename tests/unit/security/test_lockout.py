@@ -116,3 +116,16 @@ def test_memory_is_bounded(lockouts: Lockouts, monkeypatch: pytest.MonkeyPatch) 
         lockouts.failed("bob", f"192.0.2.{number}")
     assert len(lockouts._failures) == 100
     assert not lockouts.seconds_locked("alice", HERE)
+
+
+def test_refusals_are_counted_until_the_next_lock(lockouts: Lockouts) -> None:
+    fail(lockouts, "alice", FREE_FAILURES + 1)
+    assert [lockouts.refused("alice", HERE) for _ in range(3)] == [1, 2, 3]
+    assert lockouts.lets_recall("alice", HERE)
+    for _ in range(lockout.FREE_REFUSALS):
+        lockouts.refused("alice", HERE)
+    assert not lockouts.lets_recall("alice", HERE)
+    assert lockouts.lets_recall("alice", "192.0.2.2")
+    lockouts.failed("alice", HERE)
+    assert lockouts.lets_recall("alice", HERE)
+    assert lockouts.refused("alice", HERE) == 1

@@ -262,8 +262,8 @@ class Session:
     def _refuse_locked(self, name: str, scheme: str) -> None:
         seconds = self._shared.lockouts.seconds_locked(name, self._address)
         if seconds:
-            self._shared.lockouts.refused(name, self._address)
-            _log.warning("%s is locked for %s for %d s", scheme, self._address, seconds)
+            if self._shared.lockouts.refused(name, self._address) == 1:  # thousands may follow
+                _log.warning("%s is locked for %s for %d s", scheme, self._address, seconds)
             # Not 429: stock clients know what to tell their users about a 401.
             raise self._denied(("retry-after", str(int(seconds) + 1)))
 
