@@ -162,6 +162,17 @@ class TestHeaders:
         _, root = send(service, envelope(Again=HEADERS["Action"]))
         assert subcode(root) == "a:InvalidMessageInformationHeader"
 
+    @pytest.mark.parametrize("text", ["soon", "60", "P", "-PT1S"])
+    def test_a_timeout_that_is_no_duration(self, service: Service, text: str) -> None:
+        header = f"<w:OperationTimeout>{text}</w:OperationTimeout>"
+        _, root = send(service, envelope(OperationTimeout=header))
+        assert subcode(root) == "a:InvalidMessageInformationHeader"
+
+    @pytest.mark.parametrize("text", ["PT60.000S", "PT20S", " PT1.000S ", "P0DT0H1M0S"])
+    def test_a_timeout_as_clients_write_it(self, service: Service, text: str) -> None:
+        header = f"<w:OperationTimeout>{text}</w:OperationTimeout>"
+        assert send(service, envelope(OperationTimeout=header))[0] == 200
+
     def test_an_answer_to_somewhere_else(self, service: Service) -> None:
         header = "<a:ReplyTo><a:Address>http://example.test/</a:Address></a:ReplyTo>"
         _, root = send(service, envelope(ReplyTo=header))

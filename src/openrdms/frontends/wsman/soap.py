@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from openrdms.cim import types
 from openrdms.cim.xmltext import escape
 from openrdms.frontends import xml_input
 from openrdms.frontends.wsman import faults, names
@@ -113,6 +114,7 @@ class Message:
             if tag not in _KNOWN_HEADERS:
                 _check_optional(elements)
         self._check_reply_to()
+        self._check_timeout()
         if self._find(names.WSMAN, "FragmentTransfer") is not None:
             raise Fault(faults.FRAGMENT_ACCESS, "fragment-level access is not supported")
         action = self._require(names.ADDRESSING, "Action").strip()
@@ -165,6 +167,15 @@ class Message:
                 raise Fault(faults.INVALID_OPTIONS, f"the option {name} is not supported")
             found[name.lower()] = option.text or ""
         return found
+
+    def _check_timeout(self) -> None:
+        """What is asked for is not shortened: calls end when their work has ended."""
+        element = self._find(names.WSMAN, "OperationTimeout")
+        if element is not None:
+            try:
+                types.parse_duration((element.text or "").strip())
+            except ValueError as error:
+                raise Fault(faults.INVALID_HEADER, "OperationTimeout is no xs:duration") from error
 
     def _selectors(self) -> tuple[tuple[str, str | Element], ...]:
         element = self._find(names.WSMAN, "SelectorSet")
