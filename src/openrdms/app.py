@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -320,6 +321,7 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     RdmsError when it cannot start.
     """
     _log_to_stderr(logging.INFO)
+    _raise_file_limit()
     with hold(settings.state_dir):
         if settings.ready_file:
             _make_way(settings.ready_file)
@@ -327,6 +329,12 @@ def serve(settings: config.ServeConfig) -> NoReturn:
             config.remember_hypervisors(settings.state_dir, settings.hypervisors)
             _run_until_asked_to_end(Service(core, settings))
             os._exit(0)
+
+
+def _raise_file_limit() -> None:
+    """A thousand connections leave nothing to databases and guests within Debian's soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _run_until_asked_to_end(service: Service) -> None:

@@ -88,6 +88,16 @@ class Sessions:
             for key, session_id in self._store.session_ids(host.name, list(here)).items()
         ]
 
+    def get(self, host: str, session_id: int) -> Session:
+        """One session; only its own guest is asked. NotFound."""
+        known = self._hosts.find(host)
+        key = self._store.find_session(known.name, session_id) if known else None
+        if known and key:
+            for session in self.list(vm=key.vm):
+                if (session.host, session.session_id) == (known.name, session_id):
+                    return session
+        raise errors.NotFound(f"host {host} has no session {session_id}")
+
     def last_seen(self, host: str, vm: str) -> Seen | None:
         """Who was logged on in a VM when its guest last told, within a minute; asks nobody."""
         return self._last_seen.find(Key(host, vm))

@@ -103,6 +103,11 @@ class FakeSessions:
     def list(self, **_: str | None) -> list[Session]:
         return [self.session]
 
+    def get(self, host: str, session_id: int) -> Session:
+        if (host.casefold(), session_id) != (self.session.host.casefold(), self.session.session_id):
+            raise errors.NotFound(f"host {host} has no session {session_id}")
+        return self.session
+
     def last_seen(self, host: str, vm: str) -> Seen | None:
         self.seen_in.append((host, vm))
         return self.seen

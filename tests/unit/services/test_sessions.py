@@ -362,3 +362,17 @@ def test_who_was_there_before_a_stop_is_not_seen_by_a_list_that_ends_after_it(
         host.hear(VmEvent(VmEventKind.STOPPED, HOST, "desk-1"))
         assert len(listed.result()) == 1
     assert sessions.last_seen(HOST, "desk-1") is None
+
+
+def test_one_session_is_found_by_asking_its_own_guest_only() -> None:
+    host, store = FakeHost(), FakeStore()
+    for name in ("d-1", "d-2"):
+        host.add(name)
+        store.record(host, name)
+    sessions = Sessions(store, Hosts([host]))  # type: ignore[arg-type, list-item]
+    wanted = sessions.list()[1]
+    host.guests["d-1"].nonsense = AssertionError("it was asked")
+    assert sessions.get(HOST.upper(), wanted.session_id) == wanted
+    for place, number in ((HOST, 99), ("elsewhere", wanted.session_id)):
+        with pytest.raises(errors.NotFound):
+            sessions.get(place, number)

@@ -78,6 +78,10 @@ class _Conversation(socketserver.StreamRequestHandler):
             result = admin.run(command, arguments, self._report)
         except errors.RdmsError as error:
             self._reply({"error": str(error), "code": error.code})
+        except Exception:  # noqa: BLE001 - the edge: a command gets an answer, the log the trace
+            _log.exception("an admin command failed unexpectedly")
+            words = "the service failed; see its log"
+            self._reply({"error": words, "code": errors.WbemCode.FAILED})
         else:
             self._reply({"result": result})
 

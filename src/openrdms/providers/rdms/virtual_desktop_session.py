@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from openrdms.model import errors
 from openrdms.model.session import Session
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_text, get_number, get_text, wanted_text
@@ -29,11 +28,7 @@ class VirtualDesktopSession(ServiceProvider):
         return map(_render, self._sessions.list(collection=collection, vm=vm))
 
     def do_get(self, keys: Values) -> Values:
-        host, session_id = _parse_keys(keys)
-        for session in self._sessions.list():
-            if (session.host.casefold(), session.session_id) == (host.casefold(), session_id):
-                return _render(session)
-        raise errors.NotFound(f"host {host} has no session {session_id}")
+        return _render(self._sessions.get(*_parse_keys(keys)))
 
     def do_require(self, keys: Values) -> None:
         """Nothing: a session that has gone is for the method to say, as 1168."""
