@@ -48,6 +48,7 @@ host.save("vm")
 """
 
 _NEXT = """
+assert "saved" not in kinds_of(host, "vm"), "it would be restored over a disk that has changed"
 host.start("vm")
 assert get_vm(host, "vm").state is VmState.RUNNING
 assert "saved" not in kinds_of(host, "vm")

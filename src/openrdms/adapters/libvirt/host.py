@@ -121,6 +121,8 @@ class LibvirtHost:
         with errors.translated(uri.libvirt):
             self._name = uri.name or link.get().getHostname()
         self._events = link.watch(self._name)
+        if uri.root:
+            self._drop_interrupted_saves()
 
     @property
     def name(self) -> str:
@@ -346,6 +348,20 @@ class LibvirtHost:
         self._events.close()
         with errors.translated(self._name):
             self._link.close()
+
+    def _drop_interrupted_saves(self) -> None:
+        """Of VMs that run on although somebody was saving them, who was killed with this libvirt.
+
+        Their disks change from now on: such an image, even a whole one, must never be restored.
+        """
+        flags = (
+            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
+        )
+        with errors.translated(self._name):
+            for domain in self._link.get().listAllDomains(flags):
+                info = self._find_info(domain)
+                if info and info.ownership:
+                    domain.managedSaveRemove()
 
     def _our_domains(self) -> Iterator[tuple[str, str, str]]:
         for vm in self.list_vms():
