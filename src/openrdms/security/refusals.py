@@ -12,8 +12,11 @@ from datetime import datetime, timedelta
 from openrdms import ports
 
 WINDOW = timedelta(minutes=1)
-MOST = 1000
-"""Subjects that are counted at once. What comes beyond is counted together."""
+MOST = 100
+"""Subjects that are counted at once; what comes beyond is counted together.
+
+So strangers add at most that many records a minute, however many names and addresses they have.
+"""
 
 Subject = tuple[str, str, str]
 """Who, from where, what."""

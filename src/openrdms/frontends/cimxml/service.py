@@ -63,6 +63,9 @@ class CimXmlServer:
             return HttpReply(
                 refusal.status, CONTENT_TYPE, b"", (("CIMError", refusal.token), words)
             )
+        except Exception:  # noqa: BLE001 - the edge: a client gets an error, and the log the trace
+            _log.exception("a message could not be read")
+            return HttpReply(500, CONTENT_TYPE, b"")
         content, reason = self._answer(caller, call, request.headers.get("host", "localhost"))
         headers = [_OPERATION]
         if reason:
