@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -68,3 +70,23 @@ def running_service(services: ServiceFactory) -> ServiceFactory:
 def _no_vm_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     assert destroy_qemus(tmp_path_factory.getbasetemp()) == [], "tests left these QEMU processes"
+
+
+_EXIT_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave although DBOS has a thread that waits for ever, for which Python would wait as well.
+
+    That happens when an engine is closed just as a workflow hands its outcome to DBOS's loop: the
+    loop stops without it. A service never closes its engine, it just exits.
+    """
+    if any(thread.name.startswith("dbos-executor") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash.get(_EXIT_STATUS, 1))

@@ -46,16 +46,19 @@ class Patching:
         self._clock = clock
         self._changed = threading.Event()
         self._closed = False
+        # A daemon: the service ends whatever is waited for.
+        self._thread = threading.Thread(target=self._work, name="patches", daemon=True)
 
     def start(self) -> None:
         """Begin to wait, and with what became due meanwhile. Call it after Provisioning.resume."""
-        # A daemon: the service ends whatever is waited for.
-        threading.Thread(target=self._work, name="patches", daemon=True).start()
+        self._thread.start()
 
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin nothing more; returns when nothing is being begun."""
         self._closed = True
         self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def schedule(
         self,
