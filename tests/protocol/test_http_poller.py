@@ -91,7 +91,7 @@ class Client:
 
 
 def render(body: bytes, headers: str = "", version: str = "1.1") -> bytes:
-    head = f"POST /echo HTTP/{version}\r\nAuthorization: {ADMIN}\r\n{headers}"
+    head = f"POST /echo HTTP/{version}\r\nHost: x\r\nAuthorization: {ADMIN}\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -38,6 +38,10 @@ from openrdms.security import disclosure
 from openrdms.security.refusals import Refusals, Subject
 
 SIGN_IN = "sign in"
+
+MOST_SUBJECTS = 1000
+MOST_STRANGERS = 60
+"""Refusals in a minute that are told apart: of callers, and of sign-ins."""
 _CHAIN = "audit log"
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +79,9 @@ class AuditLog:
         """
         self._store = store
         self._clock = clock
-        self._refusals = Refusals(clock, self._write_count)
+        self._refusals = Refusals(clock, self._write_count, MOST_SUBJECTS)
+        # Apart, so that nobody hides a caller's refusals among those of strangers.
+        self._strangers = Refusals(clock, self._write_count, MOST_STRANGERS)
         self._lock = threading.Lock()
         self._queue: list[_Waiting] = []
         self._led = False
@@ -109,7 +115,7 @@ class AuditLog:
 
         ``on`` and ``parameters`` are what may be disclosed; texts are made printable here.
         """
-        self._refusals.write_counts()
+        self._write_counts()
         who, address, reason = map(disclosure.clean, (who, address, reason))
         now = self._clock()
         record = AuditRecord(
@@ -134,18 +140,24 @@ class AuditLog:
         if self._refusals.note((disclosure.clean(who), address, what)):
             self.record(who, address, what, on, parameters, result=DENIED, reason=reason)
 
+    def _write_counts(self) -> None:
+        self._refusals.write_counts()
+        self._strangers.write_counts()
+
     def record_refusal(self, name: str, address: str, scheme: str, reason: str) -> None:
         """A sign-in that failed; ``reason`` quotes nothing that was given. OperationFailed."""
-        self.deny(name, address, f"{SIGN_IN}/{disclosure.clean(scheme)}", reason=reason)
+        what = f"{SIGN_IN}/{disclosure.clean(scheme)}"
+        if self._strangers.note((disclosure.clean(name), address, what)):
+            self.record(name, address, what, result=DENIED, reason=reason)
 
     def list_calls(self, query: AuditQuery) -> list[AuditedCall]:
         """What was asked or refused, with what came of it, in order."""
-        self._refusals.write_counts()
+        self._write_counts()
         return self._store.list_audited_calls(query)
 
     def verify(self) -> Verification:
         """Walk the whole chain."""
-        self._refusals.write_counts()
+        self._write_counts()
         noted = self._noted.read()
         head, told = AuditHead(), list[str]()
         for page in self._pages():

@@ -12,12 +12,6 @@ from datetime import datetime, timedelta
 from openrdms import ports
 
 WINDOW = timedelta(minutes=1)
-MOST = 100
-"""Subjects that are counted at once; what comes beyond is counted together.
-
-So strangers add at most that many records a minute, however many names and addresses they have.
-"""
-
 Subject = tuple[str, str, str]
 """Who, from where, what."""
 
@@ -25,11 +19,18 @@ OTHERS: Subject = ("", "", "refusals of others")
 
 
 class Refusals:
-    """Counts per subject. ``write`` takes one and its count, on any thread, with no lock held."""
+    """Counts per subject. ``write`` takes one and its count, on any thread, with no lock held.
 
-    def __init__(self, clock: ports.Clock, write: Callable[[Subject, int], None]) -> None:
+    Beyond ``most`` subjects in a minute what comes is counted together: so many records, and so
+    many counts, are written at most.
+    """
+
+    def __init__(
+        self, clock: ports.Clock, write: Callable[[Subject, int], None], most: int
+    ) -> None:
         self._clock = clock
         self._write = write
+        self._most = most
         self._lock = threading.Lock()
         self._open: dict[Subject, tuple[datetime, int]] = {}
 
@@ -37,7 +38,7 @@ class Refusals:
         """True when this one is to be written by the caller."""
         self.write_counts()
         with self._lock:
-            if subject not in self._open and len(self._open) >= MOST:
+            if subject not in self._open and len(self._open) >= self._most:
                 subject = OTHERS
             since, times = self._open.get(subject, (self._clock(), -1))
             self._open[subject] = (since, times + 1)

@@ -95,7 +95,10 @@ def test_strange_headers(name: str, value: str) -> None:
     [
         (b"GET /wsman HTTP/1.1\r\n\r\n", 405),
         (b"POST /other HTTP/1.1\r\n\r\n", 404),
-        (b"POST http://x/wsman HTTP/1.1\r\nContent-Length: 0\r\n\r\n", None),
+        (b"POST http://x/wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", None),
+        (b"POST /wsman HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 400),
+        (b"POST /wsman HTTP/1.0\r\nContent-Length: 0\r\n\r\n", None),
+        (START + b"Host: y\r\nContent-Length: 0\r\n\r\n", 400),
         (b"POST * HTTP/1.1\r\n\r\n", 404),
         (START + b"Content-Length: %d\r\n\r\n" % (MAX_BODY + 1), 413),
         (START + b"Content-Length: 99999999999999\r\n\r\n", 413),

@@ -17,8 +17,7 @@ from openrdms.adapters import sql
 from openrdms.model import errors
 from openrdms.model.audit import AuditHead, AuditQuery, AuditRecord, chain
 from openrdms.ports import Store
-from openrdms.security.audit_log import AuditLog
-from openrdms.security.refusals import MOST
+from openrdms.security.audit_log import MOST_STRANGERS, AuditLog
 
 OpenLog = Callable[[], AuditLog]
 
@@ -99,9 +98,16 @@ def test_calls_that_a_service_left_open_are_closed_by_the_next(
 
 
 def test_many_subjects_are_counted_in_bounded_memory(log: AuditLog) -> None:
-    for number in range(MOST + 500):
+    for number in range(MOST_STRANGERS + 500):
         log.record_refusal(f"name-{number}", "192.0.2.1", "Basic", "wrong")
-    assert log.verify().count == MOST + 1
+    assert log.verify().count == MOST_STRANGERS + 1
+
+
+def test_strangers_hide_no_refusal_of_a_caller(log: AuditLog) -> None:
+    for number in range(MOST_STRANGERS + 10):
+        log.record_refusal(f"name-{number}", "192.0.2.1", "Basic", "wrong")
+    log.deny("alice", "192.0.2.2", "root/cimv2/rdms/C/Delete")
+    assert log.list_calls(AuditQuery(who="alice"))
 
 
 class TestGroupCommit:

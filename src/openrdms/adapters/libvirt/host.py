@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import libvirt
@@ -360,8 +360,9 @@ class LibvirtHost:
         with errors.translated(self._name):
             for domain in self._link.get().listAllDomains(flags):
                 info = self._find_info(domain)
-                if info and info.ownership:
-                    domain.managedSaveRemove()
+                if info and info.ownership and _is_active(domain):
+                    with suppress(libvirt.libvirtError):  # it has just gone; no reason to stay away
+                        domain.managedSaveRemove()
 
     def _our_domains(self) -> Iterator[tuple[str, str, str]]:
         for vm in self.list_vms():

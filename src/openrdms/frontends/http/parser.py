@@ -98,6 +98,8 @@ class RequestParser:
         key = name.decode("latin-1").lower()
         text = value.decode("latin-1")
         before = self._headers.get(key)
+        if key == "host" and before is not None:
+            self._refuse(400)
         self._headers[key] = text if before is None else f"{before}, {text}"
 
     def on_headers_complete(self) -> None:
@@ -109,6 +111,8 @@ class RequestParser:
             self._refuse(404)
         if self._parser.get_method() != b"POST":
             self._refuse(405, ("allow", "POST"))
+        if self._parser.get_http_version() == "1.1" and "host" not in self._headers:
+            self._refuse(400)  # RFC 9112 3.2
         if "origin" in self._headers:  # a web page's, with what the browser knows of its user
             self._refuse(403)
         length = self._headers.get("content-length", "0")
