@@ -98,29 +98,42 @@ IS_NEW: dict[str, Callable[..., str]] = {
 
 
 class Boundaries:
-    """Counts them; kills at one, cancels at another."""
+    """Counts them; kills at one, cancels at another.
+
+    While the cancel is under way nobody else passes a boundary: so it has the next numbers, and
+    a kill at a later one always comes after it was accepted.
+    """
 
     def __init__(self, kill_at: int, cancel_at: int) -> None:
         self._kill_at = kill_at
         self._cancel_at = cancel_at
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._canceller: threading.Thread | None = None
         self.counting = False
         self.names: list[str] = []
         self.cancel: Callable[[], None] = lambda: None
 
     def __call__(self, name: str) -> None:
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(self._may_pass)
             if not self.counting:
                 return
             self.names.append(name)
             number = len(self.names)
             if number == self._kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
-        if number == self._cancel_at:
+            if number != self._cancel_at:
+                return
             # from a thread of its own, as a caller's request would come
-            thread = threading.Thread(target=self.cancel)
-            thread.start()
-            thread.join()
+            self._canceller = threading.Thread(target=self.cancel)
+        self._canceller.start()
+        self._canceller.join()
+        with self._changed:
+            self._canceller = None
+            self._changed.notify_all()
+
+    def _may_pass(self) -> bool:
+        return self._canceller in (None, threading.current_thread())
 
 
 @dataclass(frozen=True)
