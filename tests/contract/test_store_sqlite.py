@@ -48,13 +48,22 @@ class TestSqliteStore(StoreSuite):
 
 
 def _tables(database: sqlite3.Connection) -> dict[str, list[str]]:
-    """Definitions by name, the order of constraints aside."""
+    """Definitions by name, the order of columns and constraints aside."""
     rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-    return {
-        name: sorted(line.strip().rstrip(",") for line in text.splitlines())
-        for name, text in rows
-        if name != "alembic_version"
-    }
+    return {name: sorted(_parts(text)) for name, text in rows if name != "alembic_version"}
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between the commas of the outermost parentheses."""
+    head, _, body = text.partition("(")
+    parts, depth = [""], 0
+    for character in body.rpartition(")")[0]:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [" ".join(part.split()) for part in (head, *parts)]
 
 
 def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:

@@ -97,7 +97,11 @@ class VmSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class HostInfo:
-    """A hypervisor host. ``free_bytes`` is room where disks are made; ``reachable`` is now."""
+    """A hypervisor host. ``free_bytes`` is room where disks are made; ``reachable`` is now.
+
+    ``capacity`` is how many VMs it may have, ``memory_mib`` what all running guests may use
+    together, ``used_mib`` what those that run are using of it.
+    """
 
     name: str
     reachable: bool
@@ -105,15 +109,41 @@ class HostInfo:
     capacity: int
     free_bytes: int
     os_version: str
+    memory_mib: int = 0
+    used_mib: int = 0
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What an administrator has set for a host; None is "as the service sees fit".
+
+    ``concurrency`` is how many desktops are made on it at a time, 1 to 100; ``idle_count`` how
+    many that nobody uses are kept running (Set-RDVirtualDesktopConcurrency, -IdleCount).
+    """
+
+    concurrency: int | None = None
+    idle_count: int | None = None
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command in a guest came to. ``output`` is the end of what it wrote, both streams."""
+
+    status: int
+    output: str
 
 
 class VmEventKind(StrEnum):
-    """What a host tells about a VM without being asked."""
+    """What a host tells about a VM without being asked. LOGGED_ON and LOGGED_OFF only hosts
+    tell whose guests tell them (``Host.tells_sessions``).
+    """
 
     STARTED = "started"
     STOPPED = "stopped"
     AGENT_CONNECTED = "agent_connected"
     AGENT_DISCONNECTED = "agent_disconnected"
+    LOGGED_ON = "logged_on"
+    LOGGED_OFF = "logged_off"
 
 
 @dataclass(frozen=True)

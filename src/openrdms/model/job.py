@@ -147,7 +147,7 @@ class Job:
     error: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobDesktop:
     """One desktop of one job: intent and result of every step, in our own rows.
 
@@ -155,6 +155,8 @@ class JobDesktop:
     known to have happened; both None at first. ``undone`` lists what the undo took back, in
     order. ``previous`` is the generation in use before a Patch, ``previous_image`` its image.
     ``notes`` carries what the report should say besides (for example "not joined").
+    ``reason`` is the ReasonCode of its placement, or of its failure once there is ``error``.
+    ``wave`` counts from 0 the waves of an update.
     """
 
     job: str
@@ -175,3 +177,15 @@ class JobDesktop:
     previous: int | None = None
     previous_image: str = ""
     was_running: bool = False
+    reason: str = ""
+    wave: int = 0
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """How long a kind of step takes on a host: seconds, smoothed over ``count`` of them."""
+
+    host: str
+    kind: str
+    seconds: float
+    count: int

@@ -23,6 +23,7 @@ from openrdms.ports.deployment_store import (
 )
 from openrdms.ports.hosts import Guest, Host, NodeProbe
 from openrdms.ports.images import ImageTools
+from openrdms.ports.pool_store import DesktopUseStore, HostSettingStore, StepTimeStore
 from openrdms.ports.provisioning_store import (
     CollectionStore,
     DesktopStore,
@@ -37,8 +38,10 @@ __all__ = [
     "Clock",
     "CollectionStore",
     "DesktopStore",
+    "DesktopUseStore",
     "Guest",
     "Host",
+    "HostSettingStore",
     "ImageStore",
     "ImageTools",
     "JobStore",
@@ -49,6 +52,7 @@ __all__ = [
     "SessionHostStore",
     "SessionStore",
     "SettingStore",
+    "StepTimeStore",
     "Store",
 ]
 
@@ -66,6 +70,9 @@ class Store(
     SettingStore,
     NodeStore,
     PatchStore,
+    DesktopUseStore,
+    HostSettingStore,
+    StepTimeStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

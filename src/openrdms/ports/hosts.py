@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from openrdms.model.host import (
+    CommandResult,
     GuestIdentity,
     GuestSession,
     HostInfo,
@@ -52,6 +53,12 @@ class Guest(Protocol):
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """Give the guest its own hostname, machine-id and MAC; repeatable."""
 
+    def run_command(self, command: str, timeout: float) -> CommandResult:
+        """Run a command line by the guest's own shell, as its administrator.
+
+        GuestUnreachable too when it has not ended in time.
+        """
+
     def generalise(self, timeout: float) -> None:
         """Remove what must not be cloned (machine-id, host keys, logs; sysprep on Windows)."""
 
@@ -83,6 +90,29 @@ class Host(Protocol):
 
     def images(self) -> list[ImageVersion]:
         """Images the host brings with it (the simulator's ``tiny``); most have none."""
+
+    @property
+    def tells_sessions(self) -> bool:
+        """Whether it tells of log-ons and log-offs by itself; else guests must be asked."""
+
+    def has_image(self, image: ImageVersion) -> bool:
+        """Whether disks over that image can be made here now; always where it sees ours."""
+
+    def copy_image(
+        self,
+        image: ImageVersion,
+        go_on: Callable[[], bool],
+        progress: Callable[[float], None],
+    ) -> None:
+        """Bring the image here, from where an earlier attempt left off; whole is fine.
+
+        ``go_on`` is asked after every piece: False ends it with InvalidOperation, and leaves
+        what is here for the next attempt. ``progress`` gets the share that is here, 0 to 1.
+        OperationFailed when the copy's checksum is not the image's, which removes it.
+        """
+
+    def drop_image(self, image: ImageVersion) -> None:
+        """Remove what ``copy_image`` brought here, whole or not; nothing is fine."""
 
     def create_disk(self, spec: VmSpec) -> None:
         """Make the disk of that generation: overlay or full copy of ``spec.image``.

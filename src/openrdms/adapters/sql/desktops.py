@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql import desktop_uses, rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
@@ -123,7 +123,10 @@ class DesktopRecords:
 
 def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None:
     new = [_render(desktop) for desktop in desktops]
+    if not new:
+        return
     rows.put_rows(connection, _desktops, new)
+    desktop_uses.enter_desktops(connection, new)
     keys = [column.name for column in schema.memberships.columns]
     joined = [{key: row[key] for key in keys} for row in new if row["collection"]]
     rows.put_rows(connection, schema.memberships, joined)

@@ -51,11 +51,16 @@ def find_record(
     return found[0] if found else None
 
 
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """An INSERT that can say what to do on a conflict, in the words of the database."""
+    return _INSERTS[connection.dialect.name](table)
+
+
 def put_rows(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """Insert, or replace what has the same primary key."""
     if not rows:
         return
-    statement = _INSERTS[connection.dialect.name](table)
+    statement = insert(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     if changed:

@@ -283,6 +283,9 @@ job_desktops = sa.Table(
     number_column("previous", null=True),
     text_column("previous_image"),
     flag_column("was_running"),
+    # tables had rows when these came, hence the defaults
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("wave", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("job_desktops_name", "name_key"),
 )
 

@@ -7,7 +7,9 @@ from openrdms.adapters.sql.accounts import AccountRecords
 from openrdms.adapters.sql.audit_log import AuditRecords
 from openrdms.adapters.sql.collections import CollectionRecords
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.desktop_uses import DesktopUseRecords
 from openrdms.adapters.sql.desktops import DesktopRecords
+from openrdms.adapters.sql.host_settings import HostSettingRecords
 from openrdms.adapters.sql.images import ImageRecords
 from openrdms.adapters.sql.jobs import JobRecords
 from openrdms.adapters.sql.nodes import NodeRecords
@@ -16,6 +18,7 @@ from openrdms.adapters.sql.publishing import PublishingRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
+from openrdms.adapters.sql.step_times import StepTimeRecords
 
 
 class SqlStore(
@@ -31,6 +34,9 @@ class SqlStore(
     SettingRecords,
     NodeRecords,
     PatchRecords,
+    DesktopUseRecords,
+    HostSettingRecords,
+    StepTimeRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 

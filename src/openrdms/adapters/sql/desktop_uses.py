@@ -1,0 +1,166 @@
+"""Who may have which desktop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.pool_tables import desktop_uses
+from openrdms.model.desktop_use import DesktopUse, Use
+
+_desktops = schema.desktops.c
+_uses = desktop_uses.c
+_STATE = ("use", "since", "fresh", "holder", "seen", "claim", "saved", "failures", "reason")
+"""Columns that have the names of their fields; the rest of a use is its desktop's."""
+
+_QUERY = sa.select(
+    _desktops.name,
+    _desktops.collection,
+    _desktops.host,
+    _desktops.uuid,
+    *(_uses[name] for name in _STATE),
+).join_from(desktop_uses, schema.desktops)
+
+
+class DesktopUseRecords:
+    """The part of ports.Store about uses of desktops."""
+
+    _database: Database
+
+    def list_uses(
+        self, collection: str | None = None, *, use: Use | None = None
+    ) -> list[DesktopUse]:
+        where = []
+        if collection is not None:
+            where.append(_uses.collection_key == collection.casefold())
+        if use is not None:
+            where.append(_uses.use == use)
+        with self._database.read() as connection:
+            return _select(connection, *where)
+
+    def count_uses(self, collection: str) -> Mapping[Use, int]:
+        query = (
+            sa.select(_uses.use, sa.func.count().label("count"))
+            .where(_uses.collection_key == collection.casefold())
+            .group_by(_uses.use)
+        )
+        with self._database.read() as connection:
+            return {row.use: row.count for row in connection.execute(query)}
+
+    def find_use(self, name: str) -> DesktopUse | None:
+        with self._database.read() as connection:
+            return _find(connection, _uses.name_key == name.casefold())
+
+    def find_held(self, collection: str, holder: str) -> DesktopUse | None:
+        with self._database.read() as connection:
+            return _find_held(connection, collection, holder)
+
+    def take_ready(self, collection: str, holder: str, now: datetime) -> DesktopUse | None:
+        def take(connection: sa.Connection) -> DesktopUse | None:
+            held = _find_held(connection, collection, holder)
+            if held:
+                return held
+            key = connection.execute(_NEXT_READY, {"collection": collection.casefold()}).scalar()
+            if key is None:
+                return None
+            values = {"use": Use.TAKEN, "since": now, "holder": holder, "seen": False}
+            connection.execute(
+                sa.update(desktop_uses)
+                .where(_uses.name_key == key)
+                .values(holder_key=holder.casefold(), **values)
+            )
+            return _find(connection, _uses.name_key == key)
+
+        return self._database.grouped(take)
+
+    def change_uses(
+        self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
+    ) -> list[DesktopUse]:
+        keys = [name.casefold() for name in names]
+
+        def replace(connection: sa.Connection) -> list[DesktopUse]:
+            before = _select(connection, _uses.name_key.in_(keys))
+            after = [new for new in map(change, before) if new is not None]
+            if after:
+                connection.execute(_REPLACE, [_render(use) for use in after])
+            return after
+
+        return self._database.grouped(replace)
+
+
+_NEXT_READY = (
+    sa.select(_uses.name_key)
+    .where(
+        _uses.collection_key == sa.bindparam("collection"),
+        _uses.use == Use.READY,
+        _uses.claim == "",
+    )
+    .order_by(_uses.saved, _uses.fresh)
+    .limit(1)
+)
+
+_REPLACE = (
+    sa.update(desktop_uses)
+    .where(_uses.name_key == sa.bindparam("key"))
+    .values({name: sa.bindparam(f"new_{name}") for name in (*_STATE, "holder_key")})
+)
+
+
+def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, Any]]) -> None:
+    """Give rows of desktops their uses; one that comes from another collection starts anew."""
+    now = datetime.now(UTC)
+    new = {
+        "use": Use.UNREADY,
+        "since": now,
+        "fresh": now,
+        "saved": False,
+        "failures": 0,
+        "holder": "",
+        "holder_key": None,
+        "seen": False,
+        "claim": "",
+        "reason": "",
+    }
+    insert = rows.insert(connection, desktop_uses)
+    elsewhere = _uses.collection_key != insert.excluded.collection_key
+    connection.execute(
+        insert.on_conflict_do_update(
+            index_elements=["name_key"],
+            set_={name: insert.excluded[name] for name in ("collection_key", *new)},
+            where=elsewhere,
+        ),
+        [
+            {"name_key": row["name_key"], "collection_key": row["collection_key"], **new}
+            for row in desktops
+        ],
+    )
+
+
+def _select(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[DesktopUse]:
+    found = connection.execute(_QUERY.where(*where).order_by(_uses.name_key))
+    return [DesktopUse(*row) for row in found]
+
+
+def _find(connection: sa.Connection, where: sa.ColumnElement[bool]) -> DesktopUse | None:
+    found = _select(connection, where)
+    return found[0] if found else None
+
+
+def _find_held(connection: sa.Connection, collection: str, holder: str) -> DesktopUse | None:
+    found = _select(
+        connection,
+        _uses.collection_key == collection.casefold(),
+        _uses.holder_key == holder.casefold(),
+    )
+    return found[0] if found else None
+
+
+def _render(use: DesktopUse) -> dict[str, Any]:
+    values = {f"new_{name}": getattr(use, name) for name in _STATE}
+    holder_key = use.holder.casefold() or None
+    return {"key": use.name.casefold(), "new_holder_key": holder_key, **values}

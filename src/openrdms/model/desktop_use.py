@@ -1,0 +1,53 @@
+"""Who may have a desktop now: the state that brokering, pools and jobs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class Use(StrEnum):
+    """What may be done with a desktop. Only READY ones are handed out.
+
+    UNREADY    off, or perhaps used: it must be prepared before anybody gets it
+    PREPARING  the pool makes it fresh, or starts it
+    READY      nobody has it and nothing of a former user is on it; running, saved or off
+    TAKEN      ``holder`` has it, logged on or not yet
+    WORK       the job ``claim`` has it in hand
+    QUARANTINED  nobody gets it; ``reason`` says why
+    """
+
+    UNREADY = "unready"
+    PREPARING = "preparing"
+    READY = "ready"
+    TAKEN = "taken"
+    WORK = "work"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopUse:
+    """One row for each desktop that a job made or that was added to a collection.
+
+    ``uuid`` is that of the desktop's record: a desktop made anew under an old name is another.
+    ``holder`` is DOMAIN\\USER, "" but when TAKEN; ``seen`` is True once the holder was logged on.
+    ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand it out,
+    pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
+    its image. ``failures`` counts attempts to prepare it that failed one after the other.
+    """
+
+    name: str
+    collection: str
+    host: str
+    uuid: UUID
+    use: Use
+    since: datetime
+    fresh: datetime
+    holder: str = ""
+    seen: bool = False
+    claim: str = ""
+    saved: bool = False
+    failures: int = 0
+    reason: str = ""

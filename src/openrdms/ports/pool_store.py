@@ -1,0 +1,63 @@
+"""Records of who may have which desktop, of hosts' settings, and of how long steps take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import HostSettings
+from openrdms.model.job import StepTime
+
+
+class DesktopUseStore(Protocol):
+    """Uses come and go with the records of their desktops: UNREADY at first.
+
+    Writes are committed together with those of other threads.
+    """
+
+    def list_uses(
+        self, collection: str | None = None, *, use: Use | None = None
+    ) -> list[DesktopUse]:
+        """In order of name."""
+
+    def count_uses(self, collection: str) -> Mapping[Use, int]:
+        """Only those that occur."""
+
+    def find_use(self, name: str) -> DesktopUse | None: ...
+    def find_held(self, collection: str, holder: str) -> DesktopUse | None:
+        """What that user has taken in a collection."""
+
+    def take_ready(self, collection: str, holder: str, now: datetime) -> DesktopUse | None:
+        """Give one READY desktop that no job claims to ``holder``; None when there is none.
+
+        Running ones before saved ones, the freshest last; several callers get different ones.
+        What the holder has taken already is given again.
+        """
+
+    def change_uses(
+        self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
+    ) -> list[DesktopUse]:
+        """Replace each by what ``change`` makes of it, all in one transaction; None leaves it.
+
+        Returns what was changed, as it is now. ``change`` must be quick and may not use the
+        store. Names without a record are passed over.
+        """
+
+
+class HostSettingStore(Protocol):
+    """What an administrator has set for a host."""
+
+    def find_host_settings(self, host: str) -> HostSettings:
+        """All unset when nobody has set anything."""
+
+    def put_host_settings(self, host: str, settings: HostSettings) -> None: ...
+
+
+class StepTimeStore(Protocol):
+    """How long the steps of jobs took lately."""
+
+    def list_step_times(self) -> list[StepTime]: ...
+    def put_step_times(self, times: Iterable[StepTime]) -> None:
+        """Insert or replace."""

@@ -1,0 +1,82 @@
+"""Who may have which desktop: the one place where that changes, and where others hear of it.
+
+Every change is conditional on what the desktop is now, in one transaction, so of several that
+want it one gets it. Listeners are told after the commit, in the thread that made the change: they
+must be quick, and may not change uses themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+
+import structlog
+
+from openrdms import ports
+from openrdms.model.desktop_use import DesktopUse, Use
+
+Listener = Callable[[DesktopUse], None]
+
+_log = structlog.get_logger(__name__)
+
+
+class DesktopUses:
+    """Safe from any thread."""
+
+    def __init__(self, store: ports.Store, clock: ports.Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Tell it of every use that has changed, as it is then; returns how to end it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def take_ready(self, collection: str, holder: str) -> DesktopUse | None:
+        """See ports.DesktopUseStore."""
+        taken = self._store.take_ready(collection, holder, self._clock())
+        if taken:
+            self._tell([taken])
+        return taken
+
+    def move(
+        self,
+        names: Iterable[str],
+        use: Use,
+        *,
+        of: Collection[Use],
+        **values: object,
+    ) -> list[DesktopUse]:
+        """Bring those that are in one of ``of`` now to ``use``; returns them as they are then.
+
+        ``values`` are other fields. Leaving TAKEN ends the holder's claim to it; a use that
+        begins READY is fresh from now on unless ``values`` say since when.
+        """
+        now = self._clock()
+
+        def change(before: DesktopUse) -> DesktopUse | None:
+            if before.use not in of:
+                return None
+            kept = {"holder": before.holder, "seen": before.seen} if use is Use.TAKEN else {}
+            nobody = {"holder": "", "seen": False}
+            fresh = {"fresh": now} if use is Use.READY else {}
+            return replace(before, use=use, since=now, **{**nobody, **kept, **fresh, **values})  # type: ignore[arg-type]  # fields of a use
+
+        return self.change(names, change)
+
+    def change(
+        self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
+    ) -> list[DesktopUse]:
+        """See ports.DesktopUseStore.change_uses."""
+        changed = self._store.change_uses(names, change)
+        self._tell(changed)
+        return changed
+
+    def _tell(self, changed: Iterable[DesktopUse]) -> None:
+        for use in changed:
+            for listener in tuple(self._listeners):
+                try:
+                    listener(use)
+                except Exception:  # noqa: BLE001  whatever one does, the others are told
+                    _log.exception("a listener failed", desktop=use.name)
