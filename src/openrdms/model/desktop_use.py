@@ -32,7 +32,10 @@ class DesktopUse:
     """One row for each desktop that a job made or that was added to a collection.
 
     ``uuid`` is that of the desktop's record: a desktop made anew under an old name is another.
-    ``holder`` is DOMAIN\\USER, "" but when TAKEN; ``seen`` is True once the holder was logged on.
+    ``holder`` is DOMAIN\\USER, "" but when TAKEN; ``asked`` tells those to whom it was handed out
+    from who just logged on; ``seen`` is True once the holder was logged on. ``turn`` counts up
+    whenever somebody gets it or comes back to it, so that what is heard late of one who left is
+    told apart. ``mark`` is what its guest said of log-ons when it became READY (Guest.logon_mark).
     ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand it out,
     pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
     its image. ``failures`` counts attempts to prepare it that failed one after the other.
@@ -46,7 +49,10 @@ class DesktopUse:
     since: datetime
     fresh: datetime
     holder: str = ""
+    asked: bool = False
     seen: bool = False
+    turn: int = 0
+    mark: str = ""
     claim: str = ""
     saved: bool = False
     failures: int = 0

@@ -59,6 +59,9 @@ class Guest(Protocol):
         GuestUnreachable too when it has not ended in time.
         """
 
+    def logon_mark(self, timeout: float) -> str:
+        """A text that changes whenever somebody logs on, and when the guest boots."""
+
     def generalise(self, timeout: float) -> None:
         """Remove what must not be cloned (machine-id, host keys, logs; sysprep on Windows)."""
 

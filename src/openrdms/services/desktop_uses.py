@@ -58,10 +58,9 @@ class DesktopUses:
         def change(before: DesktopUse) -> DesktopUse | None:
             if before.use not in of:
                 return None
-            kept = {"holder": before.holder, "seen": before.seen} if use is Use.TAKEN else {}
-            nobody = {"holder": "", "seen": False}
+            nobody = {} if use is Use.TAKEN else {"holder": "", "asked": False, "seen": False}
             fresh = {"fresh": now} if use is Use.READY else {}
-            return replace(before, use=use, since=now, **{**nobody, **kept, **fresh, **values})  # type: ignore[arg-type]  # fields of a use
+            return replace(before, use=use, since=now, **{**nobody, **fresh, **values})  # type: ignore[arg-type]  # fields of a use
 
         return self.change(names, change)
 

@@ -15,7 +15,10 @@ from openrdms.model.desktop_use import DesktopUse, Use
 
 _desktops = schema.desktops.c
 _uses = desktop_uses.c
-_STATE = ("use", "since", "fresh", "holder", "seen", "claim", "saved", "failures", "reason")
+_STATE = (
+    *("use", "since", "fresh", "holder", "asked", "seen", "turn", "mark", "claim", "saved"),
+    *("failures", "reason"),
+)
 """Columns that have the names of their fields; the rest of a use is its desktop's."""
 
 _QUERY = sa.select(
@@ -45,12 +48,12 @@ class DesktopUseRecords:
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         query = (
-            sa.select(_uses.use, sa.func.count().label("count"))
+            sa.select(_uses.use, sa.func.count().label("number"))
             .where(_uses.collection_key == collection.casefold())
             .group_by(_uses.use)
         )
         with self._database.read() as connection:
-            return {row.use: row.count for row in connection.execute(query)}
+            return {row.use: row.number for row in connection.execute(query)}
 
     def find_use(self, name: str) -> DesktopUse | None:
         with self._database.read() as connection:
@@ -68,11 +71,18 @@ class DesktopUseRecords:
             key = connection.execute(_NEXT_READY, {"collection": collection.casefold()}).scalar()
             if key is None:
                 return None
-            values = {"use": Use.TAKEN, "since": now, "holder": holder, "seen": False}
             connection.execute(
                 sa.update(desktop_uses)
                 .where(_uses.name_key == key)
-                .values(holder_key=holder.casefold(), **values)
+                .values(
+                    use=Use.TAKEN,
+                    since=now,
+                    holder=holder,
+                    holder_key=holder.casefold(),
+                    asked=True,
+                    seen=False,
+                    turn=_uses.turn + 1,
+                )
             )
             return _find(connection, _uses.name_key == key)
 
@@ -122,7 +132,10 @@ def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, An
         "failures": 0,
         "holder": "",
         "holder_key": None,
+        "asked": False,
         "seen": False,
+        "turn": 0,
+        "mark": "",
         "claim": "",
         "reason": "",
     }
@@ -157,6 +170,7 @@ def _find_held(connection: sa.Connection, collection: str, holder: str) -> Deskt
         _uses.collection_key == collection.casefold(),
         _uses.holder_key == holder.casefold(),
     )
+    found.sort(key=lambda use: not use.asked)
     return found[0] if found else None
 
 

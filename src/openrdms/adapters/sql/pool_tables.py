@@ -22,7 +22,10 @@ desktop_uses = sa.Table(
     schema.time_column("fresh"),
     schema.text_column("holder"),
     schema.text_column("holder_key", null=True),
+    schema.flag_column("asked"),
     schema.flag_column("seen"),
+    schema.number_column("turn"),
+    schema.text_column("mark"),
     schema.text_column("claim"),
     schema.flag_column("saved"),
     schema.number_column("failures"),
@@ -30,7 +33,16 @@ desktop_uses = sa.Table(
     sa.CheckConstraint("(holder_key IS NOT NULL) = (use = 'taken')", name="held"),
     sa.CheckConstraint("(holder_key IS NULL) = (holder = '')", name="holder"),
     sa.Index("desktop_uses_state", "collection_key", "use", "claim", "saved", "fresh"),
-    sa.Index("desktop_uses_holder", "collection_key", "holder_key", unique=True),
+    sa.CheckConstraint("use = 'taken' OR NOT asked", name="asked"),
+    sa.Index("desktop_uses_holder", "collection_key", "holder_key"),
+    sa.Index(
+        "desktop_uses_one_each",
+        "collection_key",
+        "holder_key",
+        unique=True,
+        sqlite_where=sa.text("asked"),
+        postgresql_where=sa.text("asked"),
+    ),
 )
 """``holder_key`` is the holder case-folded, NULL for nobody."""
 

@@ -34,7 +34,10 @@ def _create_desktop_uses() -> None:
         sa.Column("fresh", sa.DateTime(timezone=True), nullable=False),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("holder_key", sa.Text, nullable=True),
+        sa.Column("asked", sa.Boolean, nullable=False),
         sa.Column("seen", sa.Boolean, nullable=False),
+        sa.Column("turn", sa.BigInteger, nullable=False),
+        sa.Column("mark", sa.Text, nullable=False),
         sa.Column("claim", sa.Text, nullable=False),
         sa.Column("saved", sa.Boolean, nullable=False),
         sa.Column("failures", sa.BigInteger, nullable=False),
@@ -48,14 +51,22 @@ def _create_desktop_uses() -> None:
         ),
         sa.CheckConstraint("(holder_key IS NOT NULL) = (use = 'taken')", name="held"),
         sa.CheckConstraint("(holder_key IS NULL) = (holder = '')", name="holder"),
+        sa.CheckConstraint("use = 'taken' OR NOT asked", name="asked"),
     )
     op.create_index(
         "desktop_uses_state",
         "desktop_uses",
         ["collection_key", "use", "claim", "saved", "fresh"],
     )
+    holder = ["collection_key", "holder_key"]
+    op.create_index("desktop_uses_holder", "desktop_uses", holder)
     op.create_index(
-        "desktop_uses_holder", "desktop_uses", ["collection_key", "holder_key"], unique=True
+        "desktop_uses_one_each",
+        "desktop_uses",
+        holder,
+        unique=True,
+        sqlite_where=sa.text("asked"),
+        postgresql_where=sa.text("asked"),
     )
 
 
@@ -63,8 +74,10 @@ def _enter_desktops() -> None:
     """Of desktops that are there already nobody knows who used them."""
     op.execute(
         """INSERT INTO desktop_uses
+           (name_key, collection_key, use, since, fresh, holder, holder_key, asked, seen, turn,
+            mark, claim, saved, failures, reason)
            SELECT name_key, collection_key, 'unready', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP,
-                  '', NULL, false, '', false, 0, ''
+                  '', NULL, false, false, 0, '', '', false, 0, ''
            FROM desktops"""
     )
 
