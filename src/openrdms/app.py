@@ -60,6 +60,7 @@ from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
@@ -95,6 +96,7 @@ class Core:
     state_dir: Path
     store: ports.Store
     hosts: Hosts
+    health: HostHealth
     images: Images
     audit: Audit
     accounts: Accounts
@@ -112,6 +114,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     """
     store = sql.open_store(f"sqlite:///{_own_file(state_dir / 'records.sqlite')}")
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
+    health = HostHealth(hosts, now)
     images = Images(store, DebianImageTools(), state_dir / "images", now)
     images.register(image for host in hosts.all() for image in host.images())
     security_dir = state_dir / "security"
@@ -123,6 +126,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             state_dir=state_dir,
             store=store,
             hosts=hosts,
+            health=health,
             images=images,
             audit=Audit(store, hosts),
             accounts=accounts,
@@ -132,6 +136,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             installed_applications=InstalledApplications(store, hosts),
         )
     finally:
+        health.close()
         hosts.close()
         store.close()
 
@@ -206,6 +211,7 @@ class Service:
             core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
         )
         self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
+        self._health = core.health
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
         _ensure_administrator(core, settings)
@@ -222,6 +228,7 @@ class Service:
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
         self._publishing.synchronize()  # records older than the feed have none
+        self._health.start()
         self._provisioning.resume()
         self._patching.start()
         self._first_start.start()
