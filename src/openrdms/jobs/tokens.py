@@ -1,0 +1,315 @@
+"""Tokens: how much may be asked of a host at a time. The way from workflows to blocking calls.
+
+A call that makes something on a host takes one of its tokens. There are as many as the host has
+slots at first; one more for every round of calls that take as long as they always do, half as
+many when the host stops answering or takes much longer. So a slow host slows only itself, and is
+known to be degraded. Removals have tokens of their own: they never hold up starts. What is
+closest to a finished desktop goes first, and what a user waits for before that.
+
+Time is measured from the moment a call begins on the host, without what it waited here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar, TypeVarTuple
+
+from openrdms.jobs.halt import Halt, Halted
+from openrdms.jobs.threads import Threads
+from openrdms.model import errors
+
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+NORMAL = 1.5
+SLOW = 4.0
+"""Times the usual duration of such calls: up to the one the limit grows, above the other the
+host is in trouble."""
+
+LEAST_EXCESS = 0.25
+"""Seconds by which a call must be slower than usual before that means anything."""
+
+JUDGED_CALLS = 8
+"""How many calls of a kind a host must have answered before it is compared with others."""
+
+FORGIVEN_AFTER = 600.0
+"""Seconds without a call after which a host is tried again like any other."""
+
+GUEST_THREADS = 16
+"""Calls at a time in the guests of one host."""
+
+
+class Kind(StrEnum):
+    """What a call does, the most urgent first."""
+
+    START = "start"
+    DEFINE = "define"
+    CLONE = "clone"
+    STOP = "stop"
+    AGENT = "agent"
+    COPY = "copy"
+
+
+_MAKING = frozenset({Kind.START, Kind.DEFINE, Kind.CLONE})
+_ORDER = {kind: order for order, kind in enumerate(Kind, 1)}
+_URGENT = 0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a host is doing: ``limit`` calls that make something may run at a time."""
+
+    limit: int
+    running: int
+    waiting: int
+
+
+class _Call:
+    """One call that waits for its turn, and what came of it."""
+
+    def __init__(self, kind: Kind, work: Callable[[], Any]) -> None:
+        self.kind = kind
+        self.work = work
+        self.result: Future[Any] = Future()
+
+
+class Limit:
+    """How many calls at a time: a rule on values, told of every call that has ended.
+
+    ``first`` is what the host says is worth while, ``cap`` what it may have at most.
+    """
+
+    def __init__(self, first: int, cap: Callable[[], int], *, adapts: bool = True) -> None:
+        self._first = first
+        self._cap = cap
+        self._adapts = adapts
+        self._limit = first
+        self._good = 0
+        self._halved = 0.0
+        self.is_lowest = False
+        """Whether calls failed or dragged on so often that one at a time was left."""
+        self._best: dict[Kind, float] = {}
+        self.usual: dict[Kind, float] = {}
+        """Seconds by kind, smoothed over the last calls."""
+        self.calls: dict[Kind, int] = {}
+        self.last = 0.0
+        """When a call last ended, by the monotonic clock."""
+
+    @property
+    def now(self) -> int:
+        """The limit of this moment, 1 or more."""
+        return max(1, min(self._limit, self._cap()))
+
+    def ended(self, kind: Kind, begun: float, ended: float, running: int, *, away: bool) -> None:
+        """A call of ``kind`` took from ``begun`` to ``ended``, among ``running`` at a time."""
+        seconds = ended - begun
+        self.last = ended
+        best = self._best.get(kind, seconds)
+        slow = seconds > max(SLOW * best, best + LEAST_EXCESS)
+        if self._adapts and (away or slow):
+            self._halve(begun, ended)
+        elif self._adapts and seconds <= NORMAL * best and running >= self.now:
+            self._grow()
+        if not away:
+            self._learn(kind, seconds, best, running)
+
+    def _grow(self) -> None:
+        """By one, after as many good calls as there may be at a time."""
+        self._good += 1
+        if self._good >= self.now:
+            self._limit, self._good = min(self._limit, self._cap()) + 1, 0
+            self.is_lowest = False
+
+    def _halve(self, begun: float, ended: float) -> None:
+        """Once for all calls that were under way together."""
+        if begun >= self._halved:
+            self._limit, self._good, self._halved = max(1, self.now // 2), 0, ended
+            self.is_lowest = self._limit == 1
+
+    def _learn(self, kind: Kind, seconds: float, best: float, running: int) -> None:
+        """What is usual gets worse only by calls that did not stand in each other's way."""
+        if seconds < best or running <= self._first:
+            best += (seconds - best) / 8
+        self._best[kind] = best
+        usual = self.usual.get(kind, seconds)
+        self.usual[kind] = usual + (seconds - usual) / 4
+        self.calls[kind] = self.calls.get(kind, 0) + 1
+
+
+class _Lane:
+    """Calls of one host that share a limit. Who ends one begins the next in the same thread."""
+
+    def __init__(self, limit: Limit, threads: Threads) -> None:
+        self.limit = limit
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, _Call]] = []
+        self.running = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a token."""
+        return len(self._waiting)
+
+    def submit(self, call: _Call, order: int) -> None:
+        """Let it run when its turn comes."""
+        with self._lock:
+            heapq.heappush(self._waiting, (order, next(self._order), call))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while call := self._next(0):
+            self._threads.run(self._work, call)
+
+    def _next(self, ended: int) -> _Call | None:
+        """The next call, when there is a token for it; ``ended`` tokens are given back."""
+        with self._lock:
+            self.running -= ended
+            while self._waiting and self.running < self.limit.now:
+                call = heapq.heappop(self._waiting)[2]
+                if call.result.set_running_or_notify_cancel():
+                    self.running += 1
+                    return call
+            return None
+
+    def _work(self, call: _Call) -> None:
+        following: _Call | None = call
+        while following:
+            self._do(following)
+            following = self._next(1)
+        self._go_on()  # the limit may have grown
+
+    def _do(self, call: _Call) -> None:
+        begun = time.monotonic()
+        away = False
+        try:
+            result = call.work()
+        except BaseException as error:  # noqa: BLE001  it is raised to who asked for the call
+            away = isinstance(error, errors.HostUnavailable)
+            self._measure(call, begun, away=away)
+            call.result.set_exception(error)
+        else:
+            self._measure(call, begun, away=False)
+            call.result.set_result(result)
+
+    def _measure(self, call: _Call, begun: float, *, away: bool) -> None:
+        with self._lock:
+            self.limit.ended(call.kind, begun, time.monotonic(), self.running, away=away)
+
+
+class Tokens:
+    """Safe from any thread. Hosts are called by their names, as ``slots`` and ``factor`` are.
+
+    ``slots`` says how many calls at once are worth while on a host, ``factor`` how many it may
+    get at most (its concurrency factor).
+    """
+
+    def __init__(self, slots: Callable[[str], int], factor: Callable[[str], int]) -> None:
+        self._slots = slots
+        self._factor = factor
+        self._threads = Threads("host")
+        self._lock = threading.Lock()
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    def run(
+        self,
+        host: str,
+        kind: Kind,
+        function: Callable[[*Ts], R],
+        *args: *Ts,
+        urgent: bool = False,
+    ) -> R:
+        """What ``function`` returns or raises, once it has had its turn; ``urgent`` for a user."""
+        return self._submit(host, kind, function, args, urgent=urgent).result()
+
+    async def call(
+        self,
+        host: str,
+        kind: Kind,
+        halt: Halt | None,
+        function: Callable[[*Ts], R],
+        *args: *Ts,
+    ) -> R:
+        """As ``run``, for workflows. Raises Halted when ``halt`` is set before its turn comes.
+
+        A call that has begun is never interrupted: threads cannot be, and its effect is on a host.
+        """
+        if halt is None:
+            return await asyncio.wrap_future(self._submit(host, kind, function, args))
+        if halt.is_set():
+            raise Halted
+        future = self._submit(host, kind, function, args)
+        with halt.telling(future.cancel):
+            try:
+                return await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                if halt.is_set() and future.cancelled():
+                    raise Halted from None
+                raise
+
+    def _submit(
+        self,
+        host: str,
+        kind: Kind,
+        function: Callable[[*Ts], R],
+        args: tuple[*Ts],
+        *,
+        urgent: bool = False,
+    ) -> Future[R]:
+        call = _Call(kind, lambda: function(*args))
+        self._lane(host, kind).submit(call, _URGENT if urgent else _ORDER[kind])
+        return call.result
+
+    def _lane(self, host: str, kind: Kind) -> _Lane:
+        group = "make" if kind in _MAKING else str(kind)
+        key = (host.casefold(), group)
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is None:
+                lane = self._lanes[key] = _Lane(self._limit(host, kind), self._threads)
+            return lane
+
+    def _limit(self, host: str, kind: Kind) -> Limit:
+        if kind is Kind.AGENT:
+            return Limit(GUEST_THREADS, lambda: GUEST_THREADS, adapts=False)
+        if kind is Kind.COPY:
+            return Limit(1, lambda: 1, adapts=False)
+        slots = self._slots(host)
+        if kind is Kind.STOP:  # each of them ends with calls that take none of the host's slots
+            slots *= 2
+        return Limit(slots, lambda: self._factor(host))
+
+    def is_degraded(self, host: str) -> bool:
+        """Whether it fails, or takes much longer than the others, so that it is to be spared."""
+        key = (host.casefold(), "make")
+        with self._lock:
+            making = {h: lane.limit for (h, group), lane in self._lanes.items() if group == "make"}
+        mine = making.pop(key[0], None)
+        if mine is None or time.monotonic() > mine.last + FORGIVEN_AFTER:
+            return False
+        return mine.is_lowest or any(
+            _is_slow(mine, kind, list(making.values())) for kind in mine.usual
+        )
+
+    def load(self, host: str) -> Load:
+        """What there is to be made on it at this moment."""
+        lane = self._lane(host, Kind.START)
+        return Load(lane.limit.now, lane.running, lane.waiting)
+
+
+def _is_slow(mine: Limit, kind: Kind, others: list[Limit]) -> bool:
+    known = [other.usual[kind] for other in others if kind in other.usual]
+    if not known or mine.calls[kind] < JUDGED_CALLS:
+        return False
+    median = statistics.median(known)
+    return mine.usual[kind] > max(SLOW * median, median + LEAST_EXCESS)
