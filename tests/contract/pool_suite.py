@@ -109,6 +109,57 @@ class PoolSuite:
             names = [name for names in threads.map(take, range(10)) for name in names]
         assert sorted(names) == sorted(f"pool-{number}" for number in range(count))
 
+    def test_hosts_that_are_away_give_none(self, store: Store) -> None:
+        elsewhere = replace(desktop("pool-2"), host="host2")
+        store.put_desktops([desktop("pool-1"), elsewhere])
+        store.change_uses(["pool-1", "pool-2"], make_ready)
+        taken = store.take_ready("pool", "corp\\alice", NOW, ["host1"])
+        assert taken and taken.name == "pool-2"
+        assert store.take_ready("pool", "corp\\bob", NOW, ["host1"]) is None
+        assert store.take_ready("pool", "corp\\alice", NOW, ["host2"]) == taken
+
+    def test_only_free_desktops_are_assigned(self, store: Store) -> None:
+        names = [f"own-{number}" for number in range(1, 7)]
+        store.put_desktops(desktop(name) for name in names)
+        store.put_desktops(
+            [
+                replace(desktop("own-0"), user="bob", user_domain="corp"),
+                replace(desktop("failed"), status=DesktopStatus.FAILED),
+                replace(desktop("away"), host="host2"),
+            ]
+        )
+        use, holder = Use.TAKEN, "corp\\eve"
+        store.change_uses(["own-1"], lambda one: replace(one, use=use, holder=holder))
+        store.change_uses(["own-2"], lambda one: replace(one, use=Use.WORK, claim="{job}"))
+        store.change_uses(["own-3"], lambda one: replace(one, claim="{job}"))
+        store.change_uses(["own-4"], lambda one: replace(one, use=Use.QUARANTINED))
+        store.change_uses(["own-6"], make_ready)
+
+        def assign(user: str) -> str | None:
+            found = store.assign_free("POOL", user, "corp", ["host2"])
+            return found and found.name
+
+        users = ("alice", "ALICE", "bob", "carol", "dave")
+        found = [assign(user) for user in users]
+        assert found == ["own-6", "own-6", "own-0", "own-5", None]
+        assigned = store.find_assigned("pool", "alice", "corp")
+        assert assigned and (assigned.name, assigned.user) == ("own-6", "alice")
+
+    def test_of_many_users_one_gets_the_last_free_desktop(self, store: Store) -> None:
+        store.put_desktops([desktop("own-1"), desktop("own-2"), desktop("own-3")])
+        ready = threading.Barrier(8)
+
+        def assign(user: str) -> str | None:
+            ready.wait()
+            found = store.assign_free("pool", user, "corp")
+            return found and found.name
+
+        with ThreadPoolExecutor(8) as threads:
+            names = [*threads.map(assign, [f"user{number // 2}" for number in range(8)])]
+        winners = [name for name in names[::2] if name]
+        assert names[::2] == names[1::2]  # whoever asks twice gets the same
+        assert sorted(winners) == ["own-1", "own-2", "own-3"]
+
     def test_who_just_logged_on_may_have_several(self, store: Store) -> None:
         store.put_desktops([desktop("pool-1"), desktop("pool-2")])
         unasked = {"use": Use.TAKEN, "holder": "corp\\alice"}

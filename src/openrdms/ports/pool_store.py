@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import HostSettings
 from openrdms.model.job import StepTime
@@ -29,11 +30,22 @@ class DesktopUseStore(Protocol):
     def find_held(self, collection: str, holder: str) -> DesktopUse | None:
         """What that user has taken in a collection."""
 
-    def take_ready(self, collection: str, holder: str, now: datetime) -> DesktopUse | None:
+    def take_ready(
+        self, collection: str, holder: str, now: datetime, away: Collection[str] = ()
+    ) -> DesktopUse | None:
         """Give one READY desktop that no job claims to ``holder``; None when there is none.
 
         Running ones before saved ones, the freshest last; several callers get different ones.
-        What the holder has taken already is given again.
+        What the holder has taken already is given again. Hosts named in ``away`` are left out.
+        """
+
+    def assign_free(
+        self, collection: str, user: str, domain: str, away: Collection[str] = ()
+    ) -> Desktop | None:
+        """Assign a desktop that nobody has, is logged on to or works at; None without any.
+
+        READY ones first; several users get different ones. The desktop that the user has
+        already is given again, whatever its host.
         """
 
     def change_uses(

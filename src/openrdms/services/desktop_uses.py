@@ -33,9 +33,11 @@ class DesktopUses:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def take_ready(self, collection: str, holder: str) -> DesktopUse | None:
+    def take_ready(
+        self, collection: str, holder: str, away: Collection[str] = ()
+    ) -> DesktopUse | None:
         """See ports.DesktopUseStore."""
-        taken = self._store.take_ready(collection, holder, self._clock())
+        taken = self._store.take_ready(collection, holder, self._clock(), away)
         if taken:
             self._tell([taken])
         return taken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,15 +60,20 @@ class DesktopUseRecords:
             return _find(connection, _uses.name_key == name.casefold())
 
     def find_held(self, collection: str, holder: str) -> DesktopUse | None:
-        with self._database.read() as connection:
-            return _find_held(connection, collection, holder)
+        found = self._database.quick.rows(
+            _QUICK_HELD, collection=collection.casefold(), holder=holder.casefold()
+        )
+        return DesktopUse(*found[0]) if found else None
 
-    def take_ready(self, collection: str, holder: str, now: datetime) -> DesktopUse | None:
+    def take_ready(
+        self, collection: str, holder: str, now: datetime, away: Collection[str] = ()
+    ) -> DesktopUse | None:
         def take(connection: sa.Connection) -> DesktopUse | None:
             held = _find_held(connection, collection, holder)
             if held:
                 return held
-            key = connection.execute(_NEXT_READY, {"collection": collection.casefold()}).scalar()
+            wanted = {"collection": collection.casefold(), "away": list(away)}
+            key = connection.execute(_NEXT_READY, wanted).scalar()
             if key is None:
                 return None
             connection.execute(
@@ -103,12 +108,23 @@ class DesktopUseRecords:
         return self._database.grouped(replace)
 
 
+_QUICK_HELD = (
+    _QUERY.where(
+        _uses.collection_key == sa.bindparam("collection"),
+        _uses.holder_key == sa.bindparam("holder"),
+    )
+    .order_by(_uses.asked.desc(), _uses.name_key)
+    .limit(1)
+)
+
 _NEXT_READY = (
     sa.select(_uses.name_key)
+    .join_from(desktop_uses, schema.desktops)
     .where(
         _uses.collection_key == sa.bindparam("collection"),
         _uses.use == Use.READY,
         _uses.claim == "",
+        _desktops.host.not_in(sa.bindparam("away", expanding=True)),
     )
     .order_by(_uses.saved, _uses.fresh)
     .limit(1)
@@ -165,13 +181,9 @@ def _find(connection: sa.Connection, where: sa.ColumnElement[bool]) -> DesktopUs
 
 
 def _find_held(connection: sa.Connection, collection: str, holder: str) -> DesktopUse | None:
-    found = _select(
-        connection,
-        _uses.collection_key == collection.casefold(),
-        _uses.holder_key == holder.casefold(),
-    )
-    found.sort(key=lambda use: not use.asked)
-    return found[0] if found else None
+    wanted = {"collection": collection.casefold(), "holder": holder.casefold()}
+    row = connection.execute(_QUICK_HELD, wanted).first()
+    return DesktopUse(*row) if row else None
 
 
 def _render(use: DesktopUse) -> dict[str, Any]:

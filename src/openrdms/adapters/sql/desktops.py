@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -11,10 +11,12 @@ from openrdms.adapters.sql import desktop_uses, rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
-from openrdms.model.desktop import Desktop, DesktopSummary
+from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
+from openrdms.model.desktop_use import Use
 from openrdms.model.job import VmStatus
 
 _desktops = schema.desktops
+_uses = desktop_uses.desktop_uses.c
 
 _QUICK_FIND = rows.query_records(Desktop, _desktops).where(
     _desktops.c.name_key == sa.bindparam("name")
@@ -29,6 +31,21 @@ _QUICK_PAGE = (
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _QUICK_PAGE_OF_ONE = _QUICK_PAGE.where(_desktops.c.collection_key == sa.bindparam("collection"))
+_QUICK_COUNT = sa.select(_desktops.c.host, sa.func.count()).group_by(_desktops.c.host)
+_NEXT_FREE = (
+    rows.query_records(Desktop, _desktops)
+    .join_from(_desktops, desktop_uses.desktop_uses)
+    .where(
+        _desktops.c.collection_key == sa.bindparam("collection"),
+        _desktops.c.user_key.is_(None),
+        _desktops.c.status == DesktopStatus.SUCCESS,
+        _desktops.c.host.not_in(sa.bindparam("away", expanding=True)),
+        _uses.use.in_([Use.READY, Use.UNREADY]),
+        _uses.claim == "",
+    )
+    .order_by(_uses.use, _desktops.c.name_key)  # "ready" before "unready"
+    .limit(1)
+)
 _QUICK_GIVEN_UP = (
     sa.select(schema.job_desktops.c.name_key)
     .join(schema.jobs)
@@ -72,6 +89,10 @@ class DesktopRecords:
             found = quick.rows(_QUICK_PAGE_OF_ONE, after=after, limit=limit, collection=key)
         return [DesktopSummary(*row) for row in found]
 
+    def count_desktops(self) -> Mapping[str, int]:
+        found = self._database.quick.rows(_QUICK_COUNT)
+        return {str(host).casefold(): int(count) for host, count in found}
+
     def list_given_up(self, name: str | None = None) -> frozenset[str]:
         if name is None:
             found = self._database.quick.rows(_QUICK_GIVEN_UP)
@@ -111,6 +132,23 @@ class DesktopRecords:
                 _check_user(connection, after)
                 put_desktops(connection, [after])
             return after
+
+    def assign_free(
+        self, collection: str, user: str, domain: str, away: Collection[str] = ()
+    ) -> Desktop | None:
+        def assign(connection: sa.Connection) -> Desktop | None:
+            owned = _find_assigned(connection, collection, user, domain)
+            if owned:
+                return owned
+            wanted = {"collection": collection.casefold(), "away": list(away)}
+            row = connection.execute(_NEXT_FREE, wanted).first()
+            if row is None:
+                return None
+            desktop = replace(Desktop(*row), user=user, user_domain=domain)
+            put_desktops(connection, [desktop])
+            return desktop
+
+        return self._database.grouped(assign)
 
     def was_member(self, alias: str, name: str) -> bool:
         history = schema.memberships.c
