@@ -11,7 +11,13 @@ from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.guest_linux import LinuxGuest
 from openrdms.adapters.libvirt.guest_windows import WindowsGuest
 from openrdms.model.errors import OperationFailed, VmNotRunning
-from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
+from openrdms.model.host import (
+    CommandResult,
+    GuestIdentity,
+    GuestSession,
+    InstalledApplication,
+    VmState,
+)
 from openrdms.ports import Guest
 
 
@@ -26,6 +32,8 @@ class _Driver(Protocol):
     def log_off(self, session: GuestSession, deadline: Deadline) -> None: ...
     def list_applications(self, deadline: Deadline) -> list[InstalledApplication]: ...
     def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None: ...
+    def run_command(self, command: str, deadline: Deadline) -> CommandResult: ...
+    def logon_mark(self, deadline: Deadline) -> str: ...
     def generalise(self, deadline: Deadline) -> None: ...
 
 
@@ -90,6 +98,18 @@ class AgentGuest:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).set_identity(identity, deadline)
+
+    @_distrust()
+    def run_command(self, command: str, timeout: float) -> CommandResult:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        return self._choose(deadline).run_command(command, deadline)
+
+    @_distrust()
+    def logon_mark(self, timeout: float) -> str:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        return self._choose(deadline).logon_mark(deadline)
 
     @_distrust()
     def generalise(self, timeout: float) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 from openrdms.adapters.libvirt.agent import AgentChannel
 from openrdms.model.errors import GuestUnreachable, OperationFailed
+from openrdms.model.host import CommandResult
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.25
 _MOST_OUTPUT = 1 << 20
+_MOST_TOLD = 4000
 _AT_ONCE = 0.5
 """Seconds that a call to an agent which is connected, but does not answer, takes at least."""
 
@@ -51,6 +53,12 @@ class Output:
     def text(self) -> str:
         """Standard output."""
         return self.out.decode("utf-8", "replace")
+
+    @property
+    def result(self) -> CommandResult:
+        """Its end: code, and the last of both streams."""
+        both = b"\n".join(filter(None, (self.out.rstrip(), self.err.rstrip())))
+        return CommandResult(self.code, both.decode("utf-8", "replace")[-_MOST_TOLD:])
 
     def check(self, what: str) -> Output:
         """Itself. OperationFailed, with the command's own words, unless it returned 0."""

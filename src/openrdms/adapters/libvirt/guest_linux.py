@@ -15,7 +15,7 @@ from openrdms.adapters.libvirt.linux_sessions import (
     parse_sessions,
 )
 from openrdms.model.errors import OperationFailed, SessionDenied, SessionGone
-from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication
+from openrdms.model.host import CommandResult, GuestIdentity, GuestSession, InstalledApplication
 
 _DEFAULT_TITLE = "Message from the administrator"
 _TERMINAL = re.compile(r"tty\d+|ttyS\d+|hvc\d+|pts/\d+")
@@ -94,6 +94,14 @@ class LinuxGuest:
             raise OperationFailed(f"the guest did not take its identity, it has {found}")
         if found[3:] and wanted[2] not in found[3:]:
             raise OperationFailed(f"no network card of the guest has address {wanted[2]}")
+
+    def run_command(self, command: str, deadline: Deadline) -> CommandResult:
+        """By sh, as root."""
+        return self._commands.run(["/bin/sh", "-c", command], deadline).result
+
+    def logon_mark(self, deadline: Deadline) -> str:
+        """The boot, and a number that counts what logind wrote of log-ons since."""
+        return self._script(linux_scripts.LOGON_MARK, deadline).check("tell").text.strip()
 
     def generalise(self, deadline: Deadline) -> None:
         """Remove what must not be cloned."""

@@ -25,7 +25,13 @@ from openrdms.model.errors import (
     SessionGone,
     VmNotRunning,
 )
-from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
+from openrdms.model.host import (
+    CommandResult,
+    GuestIdentity,
+    GuestSession,
+    InstalledApplication,
+    VmState,
+)
 
 _SYSTEM = r"C:\Windows\System32"
 _ACCESS_DENIED = 5
@@ -39,6 +45,14 @@ _RENAME = (
     ".ComputerName"
 )
 """The new name comes on standard input; prints the name that holds from the next start."""
+
+_LOGON_MARK = (
+    "$ErrorActionPreference='Stop'; "
+    "$boot=(Get-CimInstance Win32_OperatingSystem).LastBootUpTime.Ticks; "
+    "$logon=(Get-CimInstance Win32_LogonSession -Filter 'LogonType=2 or LogonType=10 or"
+    " LogonType=11 or LogonType=12').StartTime.Ticks | Measure-Object -Maximum; "
+    '"$boot/$($logon.Maximum)/$($logon.Count)"'
+)
 
 
 class WindowsGuest:
@@ -103,6 +117,15 @@ class WindowsGuest:
         output = self._commands.run(argv, deadline, stdin=f"{name}\r\n").check("rename itself")
         if output.text.strip().casefold() != name.casefold():
             raise OperationFailed(f"the guest kept the name {output.text.strip()}")
+
+    def run_command(self, command: str, deadline: Deadline) -> CommandResult:
+        """By cmd.exe, as LocalSystem."""
+        return self._run(deadline, "cmd.exe", "/d", "/s", "/c", command).result
+
+    def logon_mark(self, deadline: Deadline) -> str:
+        """When the system was started, and the last interactive logon in its security log."""
+        output = self._commands.run(_powershell(_LOGON_MARK), deadline, repeatable=True)
+        return output.check("tell of logons").text.strip()
 
     def generalise(self, deadline: Deadline) -> None:
         """sysprep /generalize /oobe /shutdown; returns when the VM has gone down by it."""

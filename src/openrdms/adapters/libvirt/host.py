@@ -47,7 +47,9 @@ from openrdms.model.host import (
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
 
-_SMALLEST_DESKTOP_KIB = 512 << 10
+_CAPACITY = 10_000
+"""Definitions that libvirt lists and looks up without a noticeable wait."""
+
 _EMULATOR = "qemu-system-x86_64"
 _STREAM_CHUNK = 256 << 10
 
@@ -130,19 +132,22 @@ class LibvirtHost:
         return self._name
 
     def describe(self) -> HostInfo:
-        """See ports.Host; the capacity is how many of the smallest desktops fill its memory."""
-        try:
-            with errors.translated(self._name):
-                memory_kib = self._link.get().getMemoryStats(-1)["total"]
-        except HostUnavailable:
-            memory_kib = 0
+        """See ports.Host. The memory is the machine's; used of it is what running VMs have."""
+        memory_kib = used_kib = 0
+        with suppress(HostUnavailable), errors.translated(self._name):
+            connection = self._link.get()
+            memory_kib = connection.getMemoryStats(-1)["total"]
+            running = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+            used_kib = sum(_memory_kib(domain) for domain in running)
         return HostInfo(
             name=self._name,
             reachable=memory_kib > 0,
             accelerator=self._domain_type,
-            capacity=memory_kib // _SMALLEST_DESKTOP_KIB,
+            capacity=_CAPACITY,
             free_bytes=self._storage.free_bytes(),
             os_version=platform.freedesktop_os_release()["PRETTY_NAME"],
+            memory_mib=memory_kib // 1024,
+            used_mib=used_kib // 1024,
         )
 
     def list_vms(self) -> list[VmInfo]:
@@ -170,6 +175,27 @@ class LibvirtHost:
     def images(self) -> list[ImageVersion]:
         """None: images are files of ours, not the host's."""
         return []
+
+    @property
+    def tells_sessions(self) -> bool:
+        """False: guests must be asked who is logged on."""
+        return False
+
+    def has_image(self, image: ImageVersion) -> bool:
+        """See ports.Host; the host sees the files of the library."""
+        return True
+
+    def copy_image(
+        self,
+        image: ImageVersion,
+        go_on: Callable[[], bool],
+        progress: Callable[[float], None],
+    ) -> None:
+        """See ports.Host; there is nothing to bring."""
+        progress(1.0)
+
+    def drop_image(self, image: ImageVersion) -> None:
+        """See ports.Host; nothing was brought."""
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ports.Host."""
@@ -471,6 +497,14 @@ def _resume(domain: libvirt.virDomain) -> None:
     except libvirt.libvirtError:  # libvirt itself resumes what it finds half saved
         if _state(domain) is not VmState.RUNNING:
             raise
+
+
+def _memory_kib(domain: libvirt.virDomain) -> int:
+    """What it may use; nothing when it has gone since it was found."""
+    try:
+        return int(domain.maxMemory())
+    except libvirt.libvirtError:
+        return 0
 
 
 def _is_active(domain: libvirt.virDomain) -> bool:

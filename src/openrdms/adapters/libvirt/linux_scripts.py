@@ -161,3 +161,12 @@ sync
 cat /etc/machine-id
 """
 """Removes what must not be cloned; prints the machine-id that is left, which is none."""
+
+LOGON_MARK = """
+read -r boot_id < /proc/sys/kernel/random/boot_id
+echo "$boot_id/$(journalctl -b -q -o cat MESSAGE_ID=8d45620c1a4348dbb17410da57c60c66 | sha256sum)"
+"""
+"""The boot id, and a digest of what logind has written of new sessions since.
+
+The number is SD_MESSAGE_SESSION_START of sd-messages(3).
+"""

@@ -103,4 +103,5 @@ def log_on(db: sqlite3.Connection, vm: tuple[str, str], user: str, since: float)
         "INSERT INTO sessions (host, vm, guest_id, user, since) VALUES (?, ?, ?, ?, ?)",
         (*vm, guest_id, user, since),
     )
+    db.execute("UPDATE vms SET logons = logons + 1 WHERE host = ? AND name = ?", vm)
     return int(guest_id)

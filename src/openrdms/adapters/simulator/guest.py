@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from openrdms.adapters.simulator import vms
 from openrdms.model.errors import GuestUnreachable, HostUnavailable, SessionGone, VmNotRunning
-from openrdms.model.host import GuestIdentity, GuestSession, InstalledApplication, VmState
+from openrdms.model.host import (
+    CommandResult,
+    GuestIdentity,
+    GuestSession,
+    InstalledApplication,
+    VmState,
+)
 
 if TYPE_CHECKING:
     from openrdms.adapters.simulator.cluster import Cluster
@@ -80,6 +86,16 @@ class SimulatorGuest:
         """See ``ports.Guest``. It is kept on the VM's disk, as in a real guest."""
         with self._agent(timeout) as (db, vm):
             _write_identity(db, vm, identity)
+
+    def run_command(self, command: str, timeout: float) -> CommandResult:
+        """See ``ports.Guest``. Every command succeeds."""
+        with self._agent(timeout):
+            return CommandResult(0, "")
+
+    def logon_mark(self, timeout: float) -> str:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (_, vm):
+            return f"{vm['started_at']!r}/{vm['logons']}"
 
     def generalise(self, timeout: float) -> None:
         """See ``ports.Guest``."""

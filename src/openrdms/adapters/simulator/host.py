@@ -58,8 +58,9 @@ class SimulatorHost:
         try:
             with self._operations.transaction(self._name) as db:
                 room, reachable = self._settings.capacity - vms.count_desktops(db, self._name), True
+                used = vms.used_mib(db, self._name)
         except HostUnavailable:
-            room, reachable = 0, False
+            room, used, reachable = 0, 0, False
         return HostInfo(
             name=self._name,
             reachable=reachable,
@@ -67,6 +68,8 @@ class SimulatorHost:
             capacity=self._settings.capacity,
             free_bytes=max(0, room) * self._cluster.image.virtual_bytes,
             os_version="OpenRDMS simulator",
+            memory_mib=self._settings.memory_mib,
+            used_mib=used,
         )
 
     def list_vms(self) -> list[VmInfo]:
@@ -90,6 +93,27 @@ class SimulatorHost:
     def images(self) -> list[ImageVersion]:
         """See ``ports.Host``."""
         return [self._cluster.image]
+
+    @property
+    def tells_sessions(self) -> bool:
+        """False: guests must be asked who is logged on."""
+        return False
+
+    def has_image(self, image: ImageVersion) -> bool:
+        """See ``ports.Host``; the host sees the files of the library."""
+        return True
+
+    def copy_image(
+        self,
+        image: ImageVersion,
+        go_on: Callable[[], bool],
+        progress: Callable[[float], None],
+    ) -> None:
+        """See ``ports.Host``; there is nothing to bring."""
+        progress(1.0)
+
+    def drop_image(self, image: ImageVersion) -> None:
+        """See ``ports.Host``; nothing was brought."""
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ``ports.Host``. Linked or full, it takes ``clone_ms``."""

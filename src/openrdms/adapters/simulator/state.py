@@ -29,6 +29,7 @@ _SCHEMA = (
         collection TEXT, job TEXT, image TEXT, adopted INTEGER,
         started_at REAL, agent_at REAL, paused INTEGER NOT NULL DEFAULT 0,
         fault TEXT NOT NULL DEFAULT '', saved INTEGER NOT NULL DEFAULT 0, held_at REAL,
+        logons INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (host, name)) WITHOUT ROWID""",
     # generation is NULL for a disk that is not ours. The identity is what the guest has on it.
     """CREATE TABLE IF NOT EXISTS disks (
@@ -57,7 +58,11 @@ _SCHEMA = (
 )
 
 
-_ADDED = {"saved": "saved INTEGER NOT NULL DEFAULT 0", "held_at": "held_at REAL"}
+_ADDED = {
+    "saved": "saved INTEGER NOT NULL DEFAULT 0",
+    "held_at": "held_at REAL",
+    "logons": "logons INTEGER NOT NULL DEFAULT 0",
+}
 """Columns of vms that a state made by version 0.1 lacks."""
 
 

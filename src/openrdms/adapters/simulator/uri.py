@@ -15,16 +15,17 @@ SCHEME = "simulator"
 class Settings:
     """How the cluster in the directory ``path`` behaves. The parameters of the URI by name.
 
-    Each of ``hosts`` hosts holds ``capacity`` desktops and does ``slots`` clones, starts,
-    saves and destroys at once. Durations are in milliseconds; ``fail`` is the probability that an
-    attempt to make or start something fails; ``users`` are logged on when a guest's agent first
-    answers.
+    Each of ``hosts`` hosts holds ``capacity`` desktops, does ``slots`` clones, starts, saves and
+    destroys at once and has ``memory_mib`` for all that run together. Durations are in
+    milliseconds; ``fail`` is the probability that an attempt to make or start something fails;
+    ``users`` are logged on when a guest's agent first answers.
     """
 
     path: Path
     hosts: int = 10
     slots: int = 2
     capacity: int = 100_000
+    memory_mib: int = 25_600_000
     clone_ms: int = 50
     start_ms: int = 100
     boot_ms: int = 500
@@ -40,6 +41,7 @@ _NUMBERS = {
     "hosts": (1, None),
     "slots": (1, None),
     "capacity": (1, None),
+    "memory_mib": (1, None),
     "clone_ms": (0, None),
     "start_ms": (0, None),
     "boot_ms": (0, None),

@@ -164,6 +164,16 @@ def drop_saved(db: sqlite3.Connection, host: str, name: str) -> None:
     db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", (host, name))
 
 
+def used_mib(db: sqlite3.Connection, host: str) -> int:
+    """Memory of the VMs that run or are paused there."""
+    (used,) = db.execute(
+        """SELECT coalesce(sum(memory_mib), 0) FROM vms
+           WHERE host = ? AND started_at IS NOT NULL AND NOT saved""",
+        (host,),
+    ).fetchone()
+    return int(used)
+
+
 def count_desktops(db: sqlite3.Connection, host: str) -> int:
     """How many VMs have disks on the host or are just getting their first."""
     (count,) = db.execute(
