@@ -45,6 +45,7 @@ from openrdms.providers import rdms
 from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
 from openrdms.providers.interop import Server
 from openrdms.providers.namespaces import make_namespaces
+from openrdms.providers.openrdms import HostProvider
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
@@ -61,6 +62,7 @@ from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth
+from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
@@ -97,6 +99,7 @@ class Core:
     store: ports.Store
     hosts: Hosts
     health: HostHealth
+    host_states: HostStates
     images: Images
     audit: Audit
     accounts: Accounts
@@ -127,6 +130,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             store=store,
             hosts=hosts,
             health=health,
+            host_states=HostStates(store, hosts, health),
             images=images,
             audit=Audit(store, hosts),
             accounts=accounts,
@@ -298,6 +302,7 @@ class Service:
         return make_namespaces(
             rdms.make_providers(services),
             [OperatingSystem(), SessionDirectory(sessions, collections)],
+            [HostProvider(core.host_states)],
             PolicyGuard(core.audit_log),
             Server(deployment.active_server(), metadata.version("openrdms")),
         )

@@ -17,7 +17,8 @@ from openrdms.providers.schema import load_rdms
 
 @pytest.fixture
 def namespaces() -> Namespaces:
-    return make_namespaces({}, [OperatingSystem()], OpenGuard(), Server("broker.test", "1.2.3"))
+    server = Server("broker.test", "1.2.3")
+    return make_namespaces({}, [OperatingSystem()], [], OpenGuard(), server)
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def connection(namespaces: Namespaces) -> pywbem.WBEMConnection:
 def test_a_server_describes_itself(connection: pywbem.WBEMConnection) -> None:
     server = pywbem.WBEMServer(connection)
     assert server.interop_ns == "root/interop"
-    assert server.namespaces == ["root/cimv2/rdms", "root/cimv2", "root/interop", "root"]
+    assert server.namespaces == [
+        *("root/cimv2/rdms", "root/cimv2", "root/openrdms", "root/interop", "root")
+    ]
     assert (server.brand, server.version) == ("OpenRDMS", "1.2.3")
     assert server.namespace_classname == "CIM_Namespace"
     for path in server.namespace_paths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -65,6 +65,9 @@ class DesktopStore(Protocol):
         self, after: str, limit: int, collection: str | None = None
     ) -> list[DesktopSummary]:
         """The first ``limit`` of ``list_desktops`` whose key is above ``after``."""
+
+    def count_desktops(self) -> Mapping[str, int]:
+        """How many there are on each host that has any, by its case-folded name."""
 
     def list_given_up(self, name: str | None = None) -> frozenset[str]:
         """Case-folded names of desktops that jobs still running have given up.

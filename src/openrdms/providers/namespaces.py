@@ -21,12 +21,17 @@ _ALIASES = {"root/PG_InterOp": schema.INTEROP}
 
 
 def make_namespaces(
-    rdms: Mapping[str, Provider], cimv2: Iterable[Provider], guard: Guard, server: Server
+    rdms: Mapping[str, Provider],
+    cimv2: Iterable[Provider],
+    openrdms: Iterable[Provider],
+    guard: Guard,
+    server: Server,
 ) -> Namespaces:
-    """``rdms`` and ``cimv2`` are the providers of those namespaces; one guard stands before all."""
+    """Providers by the last part of their namespace's name; one guard stands before all."""
     schemas = (
         schema.load_rdms(),
         schema.load_cimv2(),
+        schema.load_openrdms(),
         schema.load_interop(),
         schema.load_root(),
     )
@@ -35,6 +40,7 @@ def make_namespaces(
     providers = {
         schema.NAMESPACE: rdms,
         schema.CIMV2: _by_class(*cimv2, ChildNamespaces(schema.CIMV2, names)),
+        schema.OPENRDMS: _by_class(*openrdms, ChildNamespaces(schema.OPENRDMS, names)),
         schema.INTEROP: _by_class(*interop, ChildNamespaces(schema.INTEROP, names)),
         schema.ROOT: _by_class(ChildNamespaces(schema.ROOT, names)),
     }

@@ -22,6 +22,11 @@ def get_number(values: Values, name: str) -> int:
     return _get(values, name, int)
 
 
+def find_number(values: Values, name: str) -> int | None:
+    """NULL reads as None."""
+    return None if values[name] is None else _get(values, name, int)
+
+
 def get_flag(values: Values, name: str) -> bool:
     return _get(values, name, bool)
 

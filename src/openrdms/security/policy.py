@@ -47,6 +47,7 @@ RULES = (
     Rule("Win32_OperatingSystem", "*", _STAFF, _OPERATORS),
     Rule("CIM_*", "*", _STAFF, _OPERATORS),
     Rule("__Namespace", "*", _STAFF, _OPERATORS),
+    Rule("OpenRDMS_Host", "*", _READERS, _ADMINISTRATOR),
     Rule("*", "*", _READERS, _OPERATORS),
 )
 """The first one that matches decides."""

@@ -66,7 +66,7 @@ def sessions() -> FakeSessions:
 def namespaces(sessions: FakeSessions) -> Namespaces:
     directory = SessionDirectory(sessions, FakeCollections())  # type: ignore[arg-type]
     return make_namespaces(
-        {}, [OperatingSystem(), directory], OpenGuard(), Server("broker.test", "1.2.3")
+        {}, [OperatingSystem(), directory], [], OpenGuard(), Server("broker.test", "1.2.3")
     )
 
 
@@ -168,9 +168,11 @@ def test_get_finds_a_fixed_instance_by_its_keys(namespaces: Namespaces, select: 
 def test_every_namespace_is_listed(select: Select, namespaces: Namespaces) -> None:
     found = select("root/interop", "SELECT Name FROM CIM_Namespace")
     assert [one["Name"] for one in found] == list(namespaces.names)
-    assert set(namespaces.names) == {"root", "root/cimv2", "root/cimv2/rdms", "root/interop"}
+    assert set(namespaces.names) == {
+        *("root", "root/cimv2", "root/cimv2/rdms", "root/interop", "root/openrdms")
+    }
     for parent, children in (
-        ("root", ["cimv2", "interop"]),
+        ("root", ["cimv2", "openrdms", "interop"]),
         ("root/cimv2", ["rdms"]),
         ("root/interop", []),
     ):
@@ -196,14 +198,18 @@ def test_every_declared_class_is_offered_and_gives_declared_properties(
             assert all(values[key.name] is not None for key in cim_class.keys)
 
 
-@pytest.mark.parametrize("name", ["cimv2.mof", "interop.mof"])
+@pytest.mark.parametrize("name", ["cimv2.mof", "interop.mof", "openrdms.mof"])
 def test_pywbem_compiles_the_same_classes(name: str) -> None:
     place = Path(schema.__file__).parent
     connection = MOFWBEMConnection()
     compiler = pywbem.MOFCompiler(connection, log_func=None)
     for file in ("namespace.mof", name):
         compiler.compile_file(str(place / file), "test")
-    ours = {"cimv2.mof": schema.load_cimv2, "interop.mof": schema.load_interop}[name]()
+    ours = {
+        "cimv2.mof": schema.load_cimv2,
+        "interop.mof": schema.load_interop,
+        "openrdms.mof": schema.load_openrdms,
+    }[name]()
     described = [
         (c.name, [(p.name, str(p.type), p.key) for p in c.properties]) for c in ours.classes
     ]

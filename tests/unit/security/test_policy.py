@@ -55,6 +55,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Win32_RDSHServer": USUAL,
     "Win32_VirtualDesktopSession": {"reads": "aohu", "changes": "aoh"},
     "Win32_SessionDirectorySessionEx": {"reads": "aohu", "changes": "aoh"},
+    "OpenRDMS_Host": OF_THE_DEPLOYMENT,
     "Win32_OperatingSystem": {"reads": "aohu", "changes": "ao"},
     "CIM_Namespace": {"reads": "aohu", "changes": "ao"},
     "CIM_ObjectManager": {"reads": "aohu", "changes": "ao"},

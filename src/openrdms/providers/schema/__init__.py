@@ -11,6 +11,7 @@ from openrdms.cim.schema import Schema
 NAMESPACE = "root/cimv2/rdms"
 CIMV2 = "root/cimv2"
 INTEROP = "root/interop"
+OPENRDMS = "root/openrdms"
 ROOT = "root"
 
 
@@ -30,6 +31,12 @@ def load_cimv2() -> Schema:
 def load_interop() -> Schema:
     """The schema of root/interop."""
     return _load(INTEROP, "namespace.mof", "interop.mof")
+
+
+@cache
+def load_openrdms() -> Schema:
+    """The schema of root/openrdms: our own classes."""
+    return _load(OPENRDMS, "namespace.mof", "openrdms.mof")
 
 
 @cache

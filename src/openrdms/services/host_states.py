@@ -1,0 +1,108 @@
+"""How the hypervisor hosts are, and what an administrator has set for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.host import HostInfo, HostSettings
+from openrdms.services.host_health import HostHealth
+from openrdms.services.hosts import Hosts
+
+_MOST_AT_A_TIME = 100
+"""Largest concurrency factor of RDMS."""
+
+_MOST_IDLE = 2**31 - 1
+
+Trouble = Callable[[str], str]
+"""Says of the host of that name why it is spared now, "" when it is not."""
+
+Listener = Callable[[str, HostSettings], None]
+
+
+@dataclass(frozen=True)
+class HostState:
+    """A host as it is now. ``desktops`` are those on record there.
+
+    ``reason`` says why it is ``degraded`` or away, "" when it is neither.
+    """
+
+    info: HostInfo
+    settings: HostSettings
+    desktops: int
+    degraded: bool
+    reason: str
+
+
+class HostStates:
+    """Safe from any thread. Hosts are named as ``Hosts`` finds them; NotFound for others."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        trouble: Trouble = lambda host: "",
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._health = health
+        self._trouble = trouble
+        self._listeners: list[Listener] = []
+        self._changing = threading.Lock()
+
+    def list(self) -> Iterator[HostState]:
+        """Every host, in the order in which they were named to the service."""
+        counts = self._store.count_desktops()
+        for host in self._hosts.all():
+            yield self._describe(host, counts.get(host.name.casefold(), 0))
+
+    def get(self, name: str) -> HostState:
+        """One host."""
+        host = self._hosts.get(name)
+        return self._describe(host, self._store.count_desktops().get(host.name.casefold(), 0))
+
+    def subscribe(self, listener: Listener) -> None:
+        """Tell it, from now on, of every change of a host's settings."""
+        self._listeners.append(listener)
+
+    def set_concurrency(self, name: str, factor: int | None) -> None:
+        """How many desktops are made there at a time; None leaves it to the service."""
+        if factor is not None and not 1 <= factor <= _MOST_AT_A_TIME:
+            reason = f"{factor} is not from 1 to {_MOST_AT_A_TIME}"
+            raise errors.InvalidParameter("ConcurrencyFactor", reason)
+        self._change(name, lambda settings: replace(settings, concurrency=factor))
+
+    def set_idle_count(self, name: str, count: int | None) -> None:
+        """How many desktops that nobody uses are kept running there; None: as pools see fit."""
+        if count is not None and not 0 <= count <= _MOST_IDLE:
+            raise errors.InvalidParameter("IdleVmCount", f"{count} is not from 0 to {_MOST_IDLE}")
+        self._change(name, lambda settings: replace(settings, idle_count=count))
+
+    def _change(self, name: str, change: Callable[[HostSettings], HostSettings]) -> None:
+        host = self._hosts.get(name).name
+        with self._changing:
+            settings = change(self._store.find_host_settings(host))
+            self._store.put_host_settings(host, settings)
+        for listener in self._listeners:
+            listener(host, settings)
+
+    def _describe(self, host: ports.Host, desktops: int) -> HostState:
+        """A host that is known to be away is not asked: it may not even refuse."""
+        absence = self._health.status(host.name)
+        info = _absent(host.name) if absence else host.describe()
+        reason = absence.words if absence else self._trouble(host.name)
+        return HostState(
+            info=info,
+            settings=self._store.find_host_settings(host.name),
+            desktops=desktops,
+            degraded=info.reachable and bool(reason),
+            reason=reason or ("" if info.reachable else "does not answer"),
+        )
+
+
+def _absent(name: str) -> HostInfo:
+    return HostInfo(name, reachable=False, accelerator="", capacity=0, free_bytes=0, os_version="")
