@@ -21,6 +21,7 @@ class ReasonCode(StrEnum):
     TOO_MANY_UNAVAILABLE = "TooManyUnavailable"
     NO_DESKTOP_READY = "NoDesktopReady"
     DESKTOP_STARTING = "DesktopStarting"
+    DESKTOP_IN_WORK = "DesktopInWork"
     # failures
     HOST_REFUSED = "HostRefused"
     OUT_OF_SPACE = "OutOfSpace"

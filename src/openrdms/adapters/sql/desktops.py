@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from openrdms.adapters.sql import desktop_uses, rows, schema
+from openrdms.adapters.sql import desktop_uses, pool_tables, rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
@@ -16,7 +16,7 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.job import VmStatus
 
 _desktops = schema.desktops
-_uses = desktop_uses.desktop_uses.c
+_uses = pool_tables.desktop_uses.c
 
 _QUICK_FIND = rows.query_records(Desktop, _desktops).where(
     _desktops.c.name_key == sa.bindparam("name")
@@ -34,7 +34,7 @@ _QUICK_PAGE_OF_ONE = _QUICK_PAGE.where(_desktops.c.collection_key == sa.bindpara
 _QUICK_COUNT = sa.select(_desktops.c.host, sa.func.count()).group_by(_desktops.c.host)
 _NEXT_FREE = (
     rows.query_records(Desktop, _desktops)
-    .join_from(_desktops, desktop_uses.desktop_uses)
+    .join_from(_desktops, pool_tables.desktop_uses)
     .where(
         _desktops.c.collection_key == sa.bindparam("collection"),
         _desktops.c.user_key.is_(None),
