@@ -39,6 +39,9 @@ class DesktopUse:
     ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand it out,
     pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
     its image. ``failures`` counts attempts to prepare it that failed one after the other.
+
+    Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
+    made and left off, or stopped by an administrator: it is started when somebody needs it.
     """
 
     name: str
@@ -57,3 +60,5 @@ class DesktopUse:
     saved: bool = False
     failures: int = 0
     reason: str = ""
+    adopted: bool = False
+    left_off: bool = False

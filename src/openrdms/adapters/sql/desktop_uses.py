@@ -27,6 +27,8 @@ _QUERY = sa.select(
     _desktops.host,
     _desktops.uuid,
     *(_uses[name] for name in _STATE),
+    (_desktops.home == "").label("adopted"),
+    (~_desktops.identity_set).label("left_off"),
 ).join_from(desktop_uses, schema.desktops)
 
 
