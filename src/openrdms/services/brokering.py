@@ -1,0 +1,321 @@
+"""Brokering: which desktop of a collection a user gets when he connects.
+
+First the one that he has, then the one assigned to him, then a spare; then he waits in line.
+Nobody is given a desktop by two threads: what decides are conditional changes of the store.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.waiting_line import LAPSE_SECONDS
+from openrdms.services.access import Access, Person
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
+from openrdms.services.hosts import Hosts
+from openrdms.services.reaching import Reaching
+from openrdms.services.waiting_lines import Standing, WaitingLines
+
+_ASK_AGAIN_SECONDS = LAPSE_SECONDS / 3
+"""Who waits in a call keeps his place by asking so often."""
+
+_MARK_SECONDS = 2.0
+"""What a guest gets to say whether somebody has logged on to it."""
+
+_LINES_SERVED_AT_ONCE = 8
+
+_COMING = (Use.UNREADY, Use.PREPARING, Use.READY, Use.WORK)
+"""Desktops that may be somebody's without anybody logging off."""
+
+_log = structlog.get_logger(__name__)
+
+
+class How(StrEnum):
+    """Why this desktop."""
+
+    OWN = "own"
+    ASSIGNED = "assigned"
+    SPARE = "spare"
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who connects: as guests name him, and as descriptors see him."""
+
+    name: str
+    domain: str
+    person: Person
+
+    @property
+    def holder(self) -> str:
+        """As ``DesktopUse.holder`` has it."""
+        return f"{self.domain}\\{self.name}" if self.domain else self.name
+
+
+@dataclass(frozen=True)
+class Connection:
+    """The desktop to connect to; it runs and its guest is up."""
+
+    desktop: str
+    host: str
+    how: How
+
+
+class Refused(errors.AccessDenied):
+    """He gets no desktop here, however long he waits; ``reason`` is a code for programs."""
+
+    def __init__(self, reason: ReasonCode, words: str) -> None:
+        super().__init__(words)
+        self.reason = reason
+
+
+_Key = tuple[str, str]
+"""Collection and holder, case-folded."""
+
+
+class Brokering:
+    """Safe from any thread. ``lines`` are those who wait for pooled desktops."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        uses: DesktopUses,
+        access: Access,
+        health: HostHealth,
+        clock: ports.Clock,
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._uses = uses
+        self._access = access
+        self._clock = clock
+        self.lines = WaitingLines()
+        self._reaching = Reaching(hosts, health, clock, self._wake_holder)
+        self._lock = threading.Lock()
+        self._listening: dict[_Key, set[threading.Event]] = {}
+        self._servers = ThreadPoolExecutor(_LINES_SERVED_AT_ONCE, thread_name_prefix="broker")
+        uses.subscribe(self._hear)
+
+    def find_user(self, name: str, domain: str) -> User:
+        """The account of that name as somebody who connects. NotFound."""
+        return User(name, domain, self._access.get_person(name))
+
+    def connect(self, user: User, collection: str, wait: float = 0.0) -> Connection | Wait:
+        """A desktop for the user, or what he waits for; he asks again to keep his place in line.
+
+        Waits at most ``wait`` seconds for one. NotFound; Refused; what a host refused.
+        """
+        if wait <= 0:
+            return self._find_desktop(user, collection)
+        deadline = time.monotonic() + wait
+        with self._woken(user, collection) as woken:
+            while True:
+                woken.clear()
+                answer = self._find_desktop(user, collection)
+                left = deadline - time.monotonic()
+                if isinstance(answer, Connection) or left <= 0:
+                    return answer
+                woken.wait(min(left, _ASK_AGAIN_SECONDS))
+
+    def leave(self, user: User, collection: str) -> None:
+        """Give up a place in line; having none is fine."""
+        self.lines.leave(collection, user.holder)
+
+    def _find_desktop(self, user: User, alias: str) -> Connection | Wait:
+        collection = self._store.find_collection(alias)
+        if collection is None:
+            raise errors.NotFound(f"there is no collection {alias!r} of virtual desktops")
+        verdict = self._access.may_use(alias, user.person)
+        if not verdict.allowed:
+            words = f"{user.holder} may not use collection {alias!r}: {verdict.reason}"
+            raise Refused(ReasonCode.NO_ACCESS, words)
+        held = self._store.find_held(alias, user.holder)
+        answer = self._return_to(held, collection) if held else None
+        if answer:
+            return answer
+        if collection.type is CollectionType.POOLED:
+            return self._find_spare(user, collection)
+        return self._find_own(user, collection)
+
+    def _return_to(self, held: DesktopUse, collection: Collection) -> Connection | Wait | None:
+        """Back to what he has; None when he has it no more."""
+        wait = self._reaching.reach(held)
+        if wait:
+            return wait
+        back = self._uses.change([held.name], partial(_come_back, held=held))
+        return _connect(held, _how(held, collection)) if back else None
+
+    def _find_spare(self, user: User, collection: Collection) -> Connection | Wait:
+        alias = collection.alias
+        spare = None if self.lines.count(alias) else self._take_ready(alias, user.holder)
+        if spare is None:
+            standing = self.lines.ask(alias, user.holder)
+            if standing.is_new or standing.position == 1:
+                self._serve(alias)  # what became ready before he stood in line told nobody
+            spare = self._store.find_held(alias, user.holder)
+            if spare is None:
+                return self._explain(collection, standing)
+        # What was made fresh runs, and its guest has answered; what others left may be off.
+        runs = collection.rollback_enabled and not spare.saved
+        wait = None if runs else self._reaching.reach(spare)
+        return wait or _connect(spare, How.SPARE)
+
+    def _take_ready(self, alias: str, holder: str) -> DesktopUse | None:
+        """A spare that nobody has touched."""
+        while True:
+            use = self._uses.take_ready(alias, holder, self._reaching.away())
+            if use is None or use.seen or use.saved or self._is_untouched(use):
+                return use
+            _log.warning("not handed out: somebody has logged on to it", desktop=use.name)
+            self._uses.change([use.name], partial(_take_back, given=use))
+
+    def _is_untouched(self, use: DesktopUse) -> bool:
+        """False when it cannot be told, too. Hosts that tell of sessions need not be asked."""
+        try:
+            host = self._hosts.get(use.host)
+            if host.tells_sessions:
+                return True
+            return host.guest(use.name).logon_mark(_MARK_SECONDS) == use.mark
+        except errors.RdmsError as error:
+            _log.warning("a spare does not answer", desktop=use.name, error=str(error))
+            return False
+
+    def _serve(self, alias: str) -> None:
+        """Hand what is ready to those who wait longest."""
+        with self.lines.serving(alias) as people:
+            for holder in people:
+                if self._take_ready(alias, holder) is None:
+                    return
+                self.lines.leave(alias, holder)
+
+    def _explain(self, collection: Collection, standing: Standing) -> Wait:
+        counts = self._store.count_uses(collection.alias)
+        if any(counts.get(use) for use in _COMING):
+            code, words = ReasonCode.NO_DESKTOP_READY, "no desktop is ready"
+        else:
+            code, words = ReasonCode.NO_DESKTOP_LEFT, "all desktops are in use"
+        since = self._clock() - timedelta(seconds=standing.waited)
+        words = f"{words} in {collection.alias}"
+        return Wait(code, words, since, standing.position, standing.remaining)
+
+    def _find_own(self, user: User, collection: Collection) -> Connection | Wait:
+        alias = collection.alias
+        desktop = self._store.find_assigned(alias, user.name, user.domain)
+        if desktop is None and collection.type is CollectionType.MANUAL_PERSONAL:
+            words = f"no desktop of {alias!r} is assigned to {user.holder}"
+            raise Refused(ReasonCode.NOT_ASSIGNED, words)
+        if desktop is None:
+            away = self._reaching.away()
+            desktop = self._store.assign_free(alias, user.name, user.domain, away)
+        if desktop is None:
+            words = f"every desktop of {alias} has its user"
+            return Wait(ReasonCode.NO_DESKTOP_LEFT, words, self._clock())
+        move_in = partial(_move_in, holder=user.holder, now=self._clock())
+        taken = self._uses.change([desktop.name], move_in)
+        if taken:
+            return self._reaching.reach(taken[0]) or _connect(taken[0], How.ASSIGNED)
+        return self._explain_taken(desktop.name)
+
+    def _explain_taken(self, name: str) -> Wait:
+        use = self._store.find_use(name)
+        if use is None:
+            raise errors.NotFound(f"desktop {name} has just been deleted")
+        if use.use is Use.TAKEN:
+            words = f"{use.holder} is in {use.name}"
+            return Wait(ReasonCode.USER_LOGGED_ON, words, use.since)
+        if use.use is Use.QUARANTINED:
+            return Wait(ReasonCode.VM_LOST, f"{use.name}: {use.reason}", use.since)
+        return Wait(ReasonCode.DESKTOP_IN_WORK, f"a job has {use.name} in work", use.since)
+
+    def _hear(self, use: DesktopUse) -> None:
+        self.lines.hear(use)
+        alias = use.collection.casefold()
+        self._wake((alias, use.holder.casefold()))
+        if use.use is Use.READY and self.lines.count(alias):
+            self._servers.submit(self._serve_safely, alias)
+
+    def _serve_safely(self, alias: str) -> None:
+        try:
+            self._serve(alias)
+        except errors.RdmsError as error:  # who is first tries again when he asks
+            _log.warning("nobody served", collection=alias, error=str(error))
+
+    def _wake_holder(self, use: DesktopUse) -> None:
+        self._wake((use.collection.casefold(), use.holder.casefold()))
+
+    @contextmanager
+    def _woken(self, user: User, alias: str) -> Iterator[threading.Event]:
+        """An event that is set when something changes that he may wait for.
+
+        In a personal collection that is any desktop that somebody leaves. Who waits for a pooled
+        one stands in line, and is told when it is his turn.
+        """
+        event = threading.Event()
+        collection = self._store.find_collection(alias)
+        pooled = collection is None or collection.type is CollectionType.POOLED
+        holders = [user.holder] if pooled else [user.holder, ""]
+        keys = [(alias.casefold(), holder.casefold()) for holder in holders]
+        with self._lock:
+            for key in keys:
+                self._listening.setdefault(key, set()).add(event)
+        try:
+            yield event
+        finally:
+            with self._lock:
+                for key in keys:
+                    self._listening[key].discard(event)
+                    if not self._listening[key]:
+                        del self._listening[key]
+
+    def _wake(self, key: _Key) -> None:
+        with self._lock:
+            for event in self._listening.get(key, ()):
+                event.set()
+
+
+def _connect(use: DesktopUse, how: How) -> Connection:
+    return Connection(use.name, use.host, how)
+
+
+def _how(held: DesktopUse, collection: Collection) -> How:
+    """He may have been told to wait before, and so never have been on it."""
+    if held.seen:
+        return How.OWN
+    return How.SPARE if collection.type is CollectionType.POOLED else How.ASSIGNED
+
+
+def _come_back(use: DesktopUse, held: DesktopUse) -> DesktopUse | None:
+    """``asked`` too if he had just logged on: from here on it is the one that he is given."""
+    if use.use is not Use.TAKEN or use.holder.casefold() != held.holder.casefold():
+        return None
+    return replace(use, asked=True, turn=use.turn + 1, saved=False)
+
+
+def _move_in(use: DesktopUse, holder: str, now: datetime) -> DesktopUse | None:
+    """Into a personal desktop that nobody is in."""
+    if use.use not in (Use.READY, Use.UNREADY) or use.claim:
+        return None
+    return replace(use, use=Use.TAKEN, since=now, holder=holder, asked=True, turn=use.turn + 1)
+
+
+def _take_back(use: DesktopUse, given: DesktopUse) -> DesktopUse | None:
+    """From who was to get it, unless he has come back to it meanwhile."""
+    if (use.use, use.turn) != (Use.TAKEN, given.turn):
+        return None
+    return replace(use, use=Use.UNREADY, holder="", asked=False, seen=False)

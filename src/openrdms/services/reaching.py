@@ -1,0 +1,133 @@
+"""Bringing a desktop that somebody has to where he can connect to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse
+from openrdms.model.host import VmEvent, VmEventKind, VmInfo, VmState
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.services.host_health import HostHealth
+from openrdms.services.hosts import Hosts
+
+_STARTS_AT_ONCE = 32
+
+_PING_SECONDS = 1.0
+"""What a guest gets to show that it is up, while somebody waits for the answer."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Reaching:
+    """Starts what is off, and says what is still waited for. Safe from any thread.
+
+    Nothing here waits for a host to start a VM or for a guest to boot: whoever is told to wait
+    asks again, ``heard`` says when that may be worth while.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        health: HostHealth,
+        clock: ports.Clock,
+        heard: Callable[[DesktopUse], None],
+    ) -> None:
+        """``heard`` is told of a desktop that was waited for; it must be quick."""
+        self._hosts = hosts
+        self._health = health
+        self._clock = clock
+        self._heard = heard
+        self._lock = threading.Lock()
+        self._starts: dict[str, Future[None]] = {}
+        self._awaited: dict[str, DesktopUse] = {}
+        self._booting: set[str] = set()
+        self._starters = ThreadPoolExecutor(_STARTS_AT_ONCE, thread_name_prefix="reach")
+        hosts.subscribe(self._hear)
+
+    def away(self) -> list[str]:
+        """Names of the hosts that do not answer."""
+        return [host.name for host in self._hosts.all() if self._health.is_away(host.name)]
+
+    def reach(self, use: DesktopUse) -> Wait | None:
+        """None when the desktop runs and its guest is up; else it is started if need be.
+
+        OperationFailed and other errors of its host, for what it refused.
+        """
+        try:
+            absence = self._health.status(use.host)
+            if absence:
+                return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
+            with self._lock:
+                self._awaited[use.name.casefold()] = use
+            wait = self._find_start(use) or self._look(self._hosts.get(use.host), use)
+        except (errors.NotFound, errors.HostUnavailable) as error:
+            if isinstance(error, errors.HostUnavailable):
+                self._health.note_failure(use.host, error)
+            return Wait(ReasonCode.HOST_AWAY, str(error), self._clock())
+        if wait is None:
+            with self._lock:
+                self._awaited.pop(use.name.casefold(), None)
+        return wait
+
+    def _look(self, host: ports.Host, use: DesktopUse) -> Wait | None:
+        vm = host.find_vm(use.name)
+        if vm is None or vm.uuid != use.uuid:
+            words = f"{use.name} is not on {use.host}"
+            return Wait(ReasonCode.VM_LOST, words, self._clock())
+        if vm.state is not VmState.RUNNING:
+            return self._start(host, vm)
+        key = use.name.casefold()
+        if use.seen and key not in self._booting:
+            return None  # its guest let him in before, whatever its agent does now
+        try:
+            host.guest(use.name).ping(_PING_SECONDS)
+        except (errors.GuestUnreachable, errors.VmNotRunning) as error:
+            return Wait(ReasonCode.GUEST_BOOTING, str(error), self._clock())
+        self._booting.discard(key)
+        return None
+
+    def _start(self, host: ports.Host, vm: VmInfo) -> Wait:
+        key = vm.name.casefold()
+        with self._lock:
+            self._booting.add(key)
+            if key not in self._starts:
+                future = self._starts[key] = self._starters.submit(host.start, vm.name)
+                future.add_done_callback(lambda _: self._tell(key))
+                _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
+        return _starting(vm.name, self._clock())
+
+    def _find_start(self, use: DesktopUse) -> Wait | None:
+        """None when we are not starting it, or have just done so. Raises what that came to."""
+        key = use.name.casefold()
+        with self._lock:
+            future = self._starts.get(key)
+            if future is None:
+                return None
+            if not future.done():
+                return _starting(use.name, self._clock())
+            del self._starts[key]
+        future.result()
+        return None
+
+    def _hear(self, event: VmEvent) -> None:
+        if event.kind is VmEventKind.AGENT_CONNECTED:
+            self._tell(event.vm.casefold())
+        elif event.kind is VmEventKind.STOPPED:
+            self._booting.discard(event.vm.casefold())
+
+    def _tell(self, key: str) -> None:
+        with self._lock:
+            use = self._awaited.get(key)
+        if use:
+            self._heard(use)
+
+
+def _starting(name: str, now: datetime) -> Wait:
+    return Wait(ReasonCode.DESKTOP_STARTING, f"{name} is being started", now)
