@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from openrdms.model import errors
+
 
 class ReasonCode(StrEnum):
     """One word for each reason that is ever given. Words that go with it say the rest."""
@@ -34,6 +36,11 @@ class ReasonCode(StrEnum):
     # placements
     AS_ASKED = "AsAsked"
     LEAST_LOADED = "LeastLoaded"
+    # refusals
+    NO_CAPACITY = "NoCapacity"
+    NO_MEMORY = "NoMemory"
+    NOT_AS_ASKED = "NotAsAsked"
+    NOT_NOW = "NotNow"
     # brokering and pools
     NO_ACCESS = "NoAccess"
     NOT_ASSIGNED = "NotAssigned"
@@ -43,6 +50,7 @@ class ReasonCode(StrEnum):
     VM_LOST = "VmLost"
     UNKNOWN_VM = "UnknownVm"
     UNFINISHED_VM = "UnfinishedVm"
+    LEFT_OVER = "LeftOver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +66,19 @@ class Wait:
     since: datetime
     position: int | None = None
     seconds: float | None = None
+
+
+def explain_refusal(error: errors.RdmsError) -> ReasonCode:
+    """The code of a request that was refused; its words are the error's."""
+    if isinstance(error, errors.NoRoom):
+        return ReasonCode(error.reason)
+    return next((code for kind, code in _REFUSALS if isinstance(error, kind)), ReasonCode.NOT_NOW)
+
+
+_REFUSALS = (
+    (errors.HostUnavailable, ReasonCode.HOST_AWAY),
+    (errors.OutOfSpace, ReasonCode.OUT_OF_SPACE),
+    (errors.InvalidParameter, ReasonCode.NOT_AS_ASKED),
+    (errors.NotFound, ReasonCode.NOT_AS_ASKED),
+    (errors.NotSupported, ReasonCode.NOT_AS_ASKED),
+)

@@ -31,6 +31,7 @@ from openrdms.ports.provisioning_store import (
     JobStore,
     SessionStore,
 )
+from openrdms.ports.reconcile_store import ReconcileStore
 
 __all__ = [
     "AccountStore",
@@ -49,6 +50,7 @@ __all__ = [
     "NodeStore",
     "PatchStore",
     "PublishingStore",
+    "ReconcileStore",
     "SessionHostStore",
     "SessionStore",
     "SettingStore",
@@ -73,6 +75,7 @@ class Store(
     DesktopUseStore,
     HostSettingStore,
     StepTimeStore,
+    ReconcileStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

@@ -15,6 +15,7 @@ from openrdms.adapters.sql.jobs import JobRecords
 from openrdms.adapters.sql.nodes import NodeRecords
 from openrdms.adapters.sql.patches import PatchRecords
 from openrdms.adapters.sql.publishing import PublishingRecords
+from openrdms.adapters.sql.reconciling import ReconcileRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
@@ -37,6 +38,7 @@ class SqlStore(
     DesktopUseRecords,
     HostSettingRecords,
     StepTimeRecords,
+    ReconcileRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 
