@@ -19,9 +19,13 @@ class DesktopUseStore(Protocol):
     """
 
     def list_uses(
-        self, collection: str | None = None, *, use: Use | None = None
+        self,
+        collection: str | None = None,
+        *,
+        use: Use | None = None,
+        names: Iterable[str] | None = None,
     ) -> list[DesktopUse]:
-        """In order of name."""
+        """In order of name; only those that meet every condition given."""
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         """Only those that occur."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openrdms.model.collection import (
     Collection,
@@ -13,6 +13,7 @@ from openrdms.model.collection import (
     ReferenceDesktop,
 )
 from openrdms.model.desktop import Desktop, DesktopSummary
+from openrdms.model.desktop_use import DesktopUse
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop
 from openrdms.model.session import SessionKey
@@ -101,6 +102,27 @@ class DesktopStore(Protocol):
         """True when that desktop is or ever was a member of the collection that exists now."""
 
 
+class Reserved(NamedTuple):
+    """A desktop that a running job has planned. ``was_running`` is of those that it recreates."""
+
+    host: str
+    name_key: str
+    image: str
+    was_running: bool
+
+
+class ReservationStore(Protocol):
+    """What the plans of running jobs have taken, read without reading the plans."""
+
+    def list_reserved(self, guid: str) -> list[Reserved]:
+        """The desktops that a job has planned, but those it has given up."""
+
+    def list_names_in_use(self, without_job: str) -> list[tuple[str, str]]:
+        """Case-folded name and MAC of every desktop on record, and of those that running jobs but
+        that one have planned.
+        """
+
+
 class JobStore(Protocol):
     """Provisioning jobs and their desktops."""
 
@@ -134,9 +156,10 @@ class JobStore(Protocol):
     ) -> bool:
         """Set the final state of job and collection in one transaction; True when done.
 
-        With it ``settings``, when given, become the collection's. False, and nothing written,
-        when a cancel was accepted and ``cancel_seen`` is not set: the workflow then turns to its
-        undo. A job that has ended is left as it is (True).
+        With it ``settings``, when given, become the collection's, and uses are released as by
+        ``release_uses``. False, and nothing written, when a cancel was accepted and
+        ``cancel_seen`` is not set: the workflow then turns to its undo. A job that has ended is
+        left as it is (True).
         """
 
     def add_job_desktops(
@@ -144,6 +167,8 @@ class JobStore(Protocol):
     ) -> list[JobDesktop]:
         """Record a job's plan unless it has one; returns the plan on record.
 
+        It comes in parts, the row with ordinal 0 last: rows without that one are no plan, and
+        are replaced. So a plan that is refused or interrupted has had no effect.
         ``next_index`` advances the collection's NameStartIndex. AlreadyExists when a name means
         another VM on record or is in work by another running job, be it as the VM that a Prep
         job copies (options ``host`` and ``vm``); nor may this job copy one in work.
@@ -160,12 +185,24 @@ class JobStore(Protocol):
         *,
         records: Iterable[Desktop] = (),
         dropped: Iterable[str] = (),
+        marks: Mapping[str, str] | None = None,
     ) -> None:
-        """Write a batch's intent or result and the job's ``modified``, in one transaction.
+        """Write intents and results and the job's ``modified``, in one transaction.
 
         With it the desktops named by ``dropped`` are deleted and ``records`` are written: where
         a record of the same name and uuid exists, only image, generation, identity_set and
         status of it change, since membership and user may have changed while the job ran.
+
+        The use of a desktop in ``records`` becomes WORK with the job as its ``claim``. ``marks``
+        are what guests said of log-ons, by name of desktops that the job has in WORK: one that
+        has none, or "", must be prepared before anybody gets it.
+        """
+
+    def release_uses(
+        self, guid: str, now: datetime, names: Iterable[str] | None = None
+    ) -> list[DesktopUse]:
+        """Let go of what the job has in WORK, all or those of ``names``: READY with a mark, else
+        UNREADY. Other uses lose its claim. Returns what has changed, as it is now.
         """
 
 

@@ -74,6 +74,10 @@ class DesktopUses:
         self._tell(changed)
         return changed
 
+    def announce(self, names: Iterable[str]) -> None:
+        """Tell what is on record now of desktops whose uses a job has changed with its rows."""
+        self._tell(self._store.list_uses(names=names))
+
     def _tell(self, changed: Iterable[DesktopUse]) -> None:
         for use in changed:
             for listener in tuple(self._listeners):

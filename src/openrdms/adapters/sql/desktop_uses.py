@@ -38,7 +38,11 @@ class DesktopUseRecords:
     _database: Database
 
     def list_uses(
-        self, collection: str | None = None, *, use: Use | None = None
+        self,
+        collection: str | None = None,
+        *,
+        use: Use | None = None,
+        names: Iterable[str] | None = None,
     ) -> list[DesktopUse]:
         where = []
         if collection is not None:
@@ -46,6 +50,8 @@ class DesktopUseRecords:
         if use is not None:
             where.append(_uses.use == use)
         with self._database.read() as connection:
+            if names is not None:
+                return select_uses(connection, [name.casefold() for name in names], *where)
             return _select(connection, *where)
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
@@ -170,6 +176,18 @@ def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, An
             for row in desktops
         ],
     )
+
+
+_PART = 1000
+"""Names asked for in one statement: SQLite takes some 32,000 values."""
+
+
+def select_uses(
+    connection: sa.Connection, keys: Sequence[str], *where: sa.ColumnElement[bool]
+) -> list[DesktopUse]:
+    """Those of case-folded names."""
+    parts = [keys[at : at + _PART] for at in range(0, len(keys), _PART)]
+    return [use for part in parts for use in _select(connection, _uses.name_key.in_(part), *where)]
 
 
 def _select(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[DesktopUse]:

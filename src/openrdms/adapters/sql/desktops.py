@@ -172,11 +172,18 @@ def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None
 
 def merge_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None:
     """As ports.Store.put_job_desktops has it."""
-    put_desktops(connection, [_merge(connection, desktop) for desktop in desktops])
+    new = list(desktops)
+    if not new:
+        return
+    keys = [desktop.name.casefold() for desktop in new]
+    found = rows.select_records(connection, Desktop, _desktops, _desktops.c.name_key.in_(keys))
+    old = {desktop.name.casefold(): desktop for desktop in found}
+    put_desktops(
+        connection, [_merge(old.get(key), one) for key, one in zip(keys, new, strict=True)]
+    )
 
 
-def _merge(connection: sa.Connection, new: Desktop) -> Desktop:
-    old = _find(connection, new.name)
+def _merge(old: Desktop | None, new: Desktop) -> Desktop:
     if old is None or old.uuid != new.uuid:
         return new
     return replace(

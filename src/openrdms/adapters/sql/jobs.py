@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from openrdms.adapters.sql import collections, rows, schema
+from openrdms.adapters.sql import claimed_uses, collections, rows, schema
 from openrdms.adapters.sql import desktops as desktop_records
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
 from openrdms.model.collection import IDLE_STATES, CollectionState, ProvisioningSettings
 from openrdms.model.desktop import Desktop
+from openrdms.model.desktop_use import DesktopUse
 from openrdms.model.job import Job, JobAction, JobDesktop
 
 _jobs = schema.jobs
 _job_desktops = schema.job_desktops
 _collections = schema.collections
+
+_PART = 500
+"""Rows of a plan that are written at a time, so that a cancel or a user waits for no more. The
+first row is written last: where it is, the plan is whole.
+"""
 
 
 class JobRecords:
@@ -79,6 +85,7 @@ class JobRecords:
             job = _get(connection, guid)
             if moved:
                 _show_state(connection, guid, state)
+                claimed_uses.release(connection, guid, now)
             if moved and settings:
                 collections.set_provisioning(connection, job.collection, settings)
             return job.ended is not None
@@ -89,16 +96,34 @@ class JobRecords:
         if not desktops:
             return []
         guid = desktops[0].job
+        if self._begin_plan(guid):
+            return self.list_job_desktops(guid)
+        try:
+            for start in reversed(range(0, len(desktops), _PART)):
+                part = desktops[start : start + _PART]
+                self._add_part(part, next_index if start == 0 else None)
+        except errors.RdmsError:
+            self._begin_plan(guid)
+            raise
+        return list(desktops)
+
+    def _add_part(self, part: Sequence[JobDesktop], next_index: int | None) -> None:
         with self._database.write() as connection:
-            planned = _list_desktops(connection, guid)
-            if planned:
-                return planned
-            check_hosts(connection, (desktop.host for desktop in desktops))
-            _check_names(connection, desktops)
-            _put_desktops(connection, desktops)
+            check_hosts(connection, {desktop.host for desktop in part})
+            _check_names(connection, part)
+            _put_desktops(connection, part)
             if next_index is not None:
-                _advance_index(connection, _get(connection, guid).collection, next_index)
-            return _list_desktops(connection, guid)
+                _advance_index(connection, _get(connection, part[0].job).collection, next_index)
+
+    def _begin_plan(self, guid: str) -> bool:
+        """True when there is a whole plan; of one that was not finished nothing is left."""
+        here = _job_desktops.c.job == guid
+        with self._database.write() as connection:
+            first = sa.select(_job_desktops.c.ordinal).where(here, _job_desktops.c.ordinal == 0)
+            if connection.execute(first).first():
+                return True
+            connection.execute(sa.delete(_job_desktops).where(here))
+            return False
 
     def list_job_desktops(self, guid: str) -> list[JobDesktop]:
         with self._database.read() as connection:
@@ -111,16 +136,29 @@ class JobRecords:
         *,
         records: Iterable[Desktop] = (),
         dropped: Iterable[str] = (),
+        marks: Mapping[str, str] | None = None,
     ) -> None:
-        with self._database.write() as connection:
+        guids = {one.job for one in desktops}
+        kept = list(records)
+
+        def put(connection: sa.Connection) -> None:
             _put_desktops(connection, desktops)
-            connection.execute(
-                sa.update(_jobs)
-                .where(_jobs.c.guid.in_({one.job for one in desktops}))
-                .values(modified=now)
-            )
-            desktop_records.merge_desktops(connection, records)
+            connection.execute(sa.update(_jobs).where(_jobs.c.guid.in_(guids)).values(modified=now))
+            desktop_records.merge_desktops(connection, kept)
             desktop_records.delete_desktops(connection, dropped)
+            for guid in guids:
+                names = [record.name for record in kept]
+                claimed_uses.claim(connection, guid, names, marks or {}, now)
+
+        self._database.grouped(put)
+
+    def release_uses(
+        self, guid: str, now: datetime, names: Iterable[str] | None = None
+    ) -> list[DesktopUse]:
+        def release(connection: sa.Connection) -> list[DesktopUse]:
+            return claimed_uses.release(connection, guid, now, names)
+
+        return self._database.grouped(release)
 
 
 def find_job(connection: sa.Connection, guid: str) -> Job | None:
@@ -153,24 +191,42 @@ def _check_names(connection: sa.Connection, planned: Sequence[JobDesktop]) -> No
     """No name may mean another VM on record, and no VM be in work by another running job."""
     uuids = {one.name.casefold(): one.uuid for one in planned}
     recorded = schema.desktops.c
-    records = connection.execute(sa.select(recorded.name_key, recorded.uuid))
-    taken = {row.name_key for row in records if uuids.get(row.name_key, row.uuid) != row.uuid}
+    records = connection.execute(
+        sa.select(recorded.name_key, recorded.uuid).where(recorded.name_key.in_(uuids))
+    )
+    taken = {row.name_key for row in records if uuids[row.name_key] != row.uuid}
     guid = planned[0].job
     others = connection.execute(
-        sa.select(_job_desktops.c.name_key, _job_desktops.c.host)
+        sa.select(_job_desktops.c.name_key)
         .join(_jobs, _jobs.c.guid == _job_desktops.c.job)
-        .where(_jobs.c.ended.is_(None), _jobs.c.guid != guid)
-    ).all()
-    taken |= uuids.keys() & {row.name_key for row in others}
-    running = rows.select_records(connection, Job, _jobs, _jobs.c.ended.is_(None))
-    copied = {_copied_vm(job) for job in running if job.guid != guid}
-    copying = {_copied_vm(job) for job in running if job.guid == guid}
-    mine = {(one.host.casefold(), one.name.casefold()) for one in planned}
-    theirs = {(row.host.casefold(), row.name_key) for row in others}
-    taken |= {name for _, name in (mine & copied) | (copying & theirs)}
+        .where(_job_desktops.c.name_key.in_(uuids), _jobs.c.ended.is_(None), _jobs.c.guid != guid)
+    )
+    taken |= {row.name_key for row in others}
+    taken |= _taken_by_copies(connection, guid, planned)
     if taken:
         names = ", ".join(sorted(taken))
         raise errors.AlreadyExists(f"names are taken or in work by another job: {names}")
+
+
+def _taken_by_copies(
+    connection: sa.Connection, guid: str, planned: Sequence[JobDesktop]
+) -> set[str]:
+    """VMs that a Prep job copies while another has them in work."""
+    running = rows.select_records(connection, Job, _jobs, _jobs.c.ended.is_(None))
+    copied = {_copied_vm(job) for job in running if job.guid != guid}
+    mine = {(one.host.casefold(), one.name.casefold()) for one in planned}
+    taken = {name for _, name in mine & copied}
+    host, copying = next((_copied_vm(job) for job in running if job.guid == guid), ("", ""))
+    if copying:
+        theirs = connection.execute(
+            sa.select(_job_desktops.c.host)
+            .join(_jobs, _jobs.c.guid == _job_desktops.c.job)
+            .where(
+                _job_desktops.c.name_key == copying, _jobs.c.ended.is_(None), _jobs.c.guid != guid
+            )
+        )
+        taken |= {copying for row in theirs if row.host.casefold() == host}
+    return taken
 
 
 def _copied_vm(job: Job) -> tuple[str, str]:

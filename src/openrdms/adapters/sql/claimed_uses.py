@@ -1,0 +1,83 @@
+"""Uses of desktops that jobs have in hand, changed in the transactions of the jobs' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql.desktop_uses import select_uses
+from openrdms.adapters.sql.pool_tables import desktop_uses
+from openrdms.model.desktop_use import DesktopUse, Use
+
+_uses = desktop_uses.c
+
+_CLAIM = (
+    sa.update(desktop_uses)
+    .where(_uses.name_key == sa.bindparam("key"))
+    .values(
+        use=Use.WORK,
+        claim=sa.bindparam("job"),
+        since=sa.bindparam("now", type_=_uses.since.type),
+        mark=sa.bindparam("said"),
+        holder="",
+        holder_key=None,
+        asked=False,
+        seen=False,
+        saved=False,
+        reason="",
+    )
+)
+_MARK = (
+    sa.update(desktop_uses)
+    .where(
+        _uses.name_key == sa.bindparam("key"),
+        _uses.use == Use.WORK,
+        _uses.claim == sa.bindparam("job"),
+    )
+    .values(mark=sa.bindparam("said"))
+)
+
+
+def claim(
+    connection: sa.Connection,
+    guid: str,
+    names: Iterable[str],
+    marks: Mapping[str, str],
+    now: datetime,
+) -> None:
+    """See ports.JobStore.put_job_desktops; ``names`` are those of the records."""
+    said = {name.casefold(): mark for name, mark in marks.items()}
+    new = [
+        {"key": key, "job": guid, "now": now, "said": said.pop(key, "")}
+        for key in (name.casefold() for name in names)
+    ]
+    if new:
+        connection.execute(_CLAIM, new)
+    if said:
+        connection.execute(_MARK, [{"key": k, "job": guid, "said": m} for k, m in said.items()])
+
+
+def release(
+    connection: sa.Connection, guid: str, now: datetime, names: Iterable[str] | None = None
+) -> list[DesktopUse]:
+    """See ports.JobStore.release_uses."""
+    mine: Sequence[sa.ColumnElement[bool]] = [_uses.claim == guid]
+    if names is not None:
+        mine = [*mine, _uses.name_key.in_([name.casefold() for name in names])]
+    held = connection.execute(sa.select(_uses.name_key).where(*mine)).scalars().all()
+    if not held:
+        return []
+    connection.execute(
+        sa.update(desktop_uses)
+        .where(*mine, _uses.use == Use.WORK)
+        .values(
+            use=sa.case((_uses.mark != "", Use.READY), else_=Use.UNREADY),
+            since=now,
+            fresh=sa.case((_uses.mark != "", now), else_=_uses.fresh),
+            failures=0,
+        )
+    )
+    connection.execute(sa.update(desktop_uses).where(*mine).values(claim=""))
+    return select_uses(connection, held)
