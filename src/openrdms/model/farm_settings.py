@@ -7,6 +7,7 @@ are not known are left alone. UserVHDSetting is UVHDTemplateSetting/DiskSize.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 from lxml import etree
 
@@ -48,6 +49,12 @@ def find_share(text: str) -> str:
     if not re.fullmatch("[0-9]{1,10}", delay) or int(delay) > _MAX_DELAY:
         raise InvalidParameter(_SETTINGS, f"SaveDelay {delay!r} is no number of milliseconds")
     return _read_share(values)
+
+
+def read_save_delay(text: str) -> timedelta:
+    """How long a desktop may be idle before it is saved, of a document that was accepted."""
+    farm = parse_xml(text, _SETTINGS, _MAX_DOCUMENT)
+    return timedelta(milliseconds=int(_read_metadata(farm)["SaveDelay"]))
 
 
 def check_profile_disks(settings: str, disk: str | None) -> None:

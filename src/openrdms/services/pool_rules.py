@@ -1,0 +1,23 @@
+"""The rules of a collection's pool, read from its settings as they are now."""
+
+from __future__ import annotations
+
+from openrdms import ports
+from openrdms.model import farm_settings
+from openrdms.model.collection import CollectionType
+from openrdms.model.pool_policy import PoolRules
+
+
+def find_rules(store: ports.Store, alias: str) -> PoolRules | None:
+    """None when there is no such collection."""
+    collection = store.find_collection(alias)
+    if collection is None:
+        return None
+    pooled = collection.type is CollectionType.POOLED
+    return PoolRules(
+        pooled=pooled,
+        resets=pooled and collection.rollback_enabled,
+        save_delay=farm_settings.read_save_delay(
+            collection.vm_farm_settings or farm_settings.DEFAULT
+        ),
+    )
