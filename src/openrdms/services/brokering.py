@@ -133,10 +133,6 @@ class Brokering:
                     return answer
                 woken.wait(min(left, _ASK_AGAIN_SECONDS))
 
-    def leave(self, user: User, collection: str) -> None:
-        """Give up a place in line; having none is fine."""
-        self.lines.leave(collection, user.holder)
-
     def _find_desktop(self, user: User, alias: str) -> Connection | Wait:
         collection = self._store.find_collection(alias)
         if collection is None:
@@ -182,7 +178,6 @@ class Brokering:
             use = self._uses.take_ready(alias, holder, self._reaching.away())
             if use is None or use.seen or use.saved or self._is_untouched(use):
                 return use
-            _log.warning("not handed out: somebody has logged on to it", desktop=use.name)
             self._uses.change([use.name], partial(_take_back, given=use))
 
     def _is_untouched(self, use: DesktopUse) -> bool:
@@ -191,10 +186,13 @@ class Brokering:
             host = self._hosts.get(use.host)
             if host.tells_sessions:
                 return True
-            return host.guest(use.name).logon_mark(_MARK_SECONDS) == use.mark
+            untouched = host.guest(use.name).logon_mark(_MARK_SECONDS) == use.mark
+            why = "somebody has logged on to it"
         except errors.RdmsError as error:
-            _log.warning("a spare does not answer", desktop=use.name, error=str(error))
-            return False
+            untouched, why = False, str(error)
+        if not untouched:
+            _log.warning("a spare is not handed out", desktop=use.name, why=why)
+        return untouched
 
     def _serve(self, alias: str) -> None:
         """Hand what is ready to those who wait longest."""

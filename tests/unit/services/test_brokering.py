@@ -1,0 +1,292 @@
+"""Which desktop a user gets, and what he is told while he gets none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fakes.brokering_rig import CORP, BrokeringRig, open_brokering_rig
+from fakes.small_deployment import HOST1, HOST2
+from openrdms.adapters import simulator
+from openrdms.model import errors
+from openrdms.model.account import Role
+from openrdms.model.collection import CollectionType
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import VmState
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.services.brokering import Connection, How, Refused
+
+POOLED = CollectionType.POOLED
+MANUAL, AUTO = CollectionType.MANUAL_PERSONAL, CollectionType.AUTO_PERSONAL
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[BrokeringRig]:
+    with open_brokering_rig(tmp_path, "start_ms=30", "boot_ms=30") as rig:
+        rig.add_collection("pool", POOLED)
+        yield rig
+
+
+def wait_of(answer: Connection | Wait) -> Wait:
+    assert isinstance(answer, Wait), answer
+    return answer
+
+
+def until(check: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_spare_is_taken_and_found_again(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    ann = rig.add_user("ann")
+    assert rig.connect(ann) == Connection("vd-1", HOST1, How.SPARE)
+    use = rig.use("vd-1")
+    assert (use.use, use.holder, use.asked, use.turn) == (Use.TAKEN, "CORP\\ann", True, 1)
+    until(lambda: isinstance(rig.brokering.connect(ann, "pool"), Connection))
+    rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
+    assert rig.connect(ann) == Connection("vd-1", HOST1, How.OWN)
+    assert rig.use("vd-1").turn > use.turn
+
+
+def test_of_two_desktops_he_returns_to_the_one_that_he_was_given(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-2")
+    ann = rig.add_user("ann")
+    rig.connect(ann)
+    rig.add_ready("vd-1")
+    rig.make("vd-1", Use.TAKEN, holder="CORP\\ann", seen=True)
+    rig.uses.change(["vd-2"], lambda one: replace(one, seen=True))
+    assert rig.connect(ann).desktop == "vd-2"
+
+
+def test_who_just_logged_on_is_brought_back_to_it(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.add_ready("vd-2")
+    rig.make("vd-2", Use.TAKEN, holder="CORP\\ann", seen=True)
+    assert rig.connect(rig.add_user("ann")) == Connection("vd-2", HOST1, How.OWN)
+    assert rig.use("vd-2").asked
+
+
+def test_what_is_off_is_started(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    ann = rig.add_user("ann")
+    rig.connect(ann)
+    rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
+    rig.place.hosts.get(HOST1).destroy("vd-1")
+    waiting = wait_of(rig.brokering.connect(ann, "pool"))
+    assert waiting.code is ReasonCode.DESKTOP_STARTING
+    begin = time.monotonic()
+    assert rig.connect(ann, wait=10).desktop == "vd-1"
+    assert time.monotonic() - begin < 5  # heard of, not asked for again
+    assert rig.place.hosts.get(HOST1).find_vm("vd-1").state is VmState.RUNNING  # type: ignore[union-attr]
+
+
+def test_a_saved_spare_is_resumed(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.place.hosts.get(HOST1).save("vd-1")
+    rig.uses.change(["vd-1"], lambda one: replace(one, saved=True))
+    ann = rig.add_user("ann")
+    assert rig.connect(ann, wait=10) == Connection("vd-1", HOST1, How.SPARE)
+    assert not rig.use("vd-1").saved
+
+
+def test_a_host_that_is_away_gives_nothing(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.add_ready("vd-2", host=HOST2)
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
+    rig.connect(ann)
+    simulator.set_fault(rig.place.path, HOST1, fault="down")
+    waiting = wait_of(rig.brokering.connect(ann, "pool"))
+    assert waiting.code is ReasonCode.HOST_AWAY
+    rig.add_ready("vd-0", host=HOST2)
+    rig.uses.move(["vd-0"], Use.QUARANTINED, of=[Use.READY])
+    assert rig.connect(bob).desktop == "vd-2"
+    assert wait_of(rig.brokering.connect(rig.add_user("eve"), "pool")).position == 1
+
+
+def test_places_in_line_are_kept_and_served_in_order(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.make("vd-1", Use.PREPARING)
+    heard: list[str] = []
+    rig.brokering.lines.subscribe(heard.append)
+    ann, bob, eve = (rig.add_user(name) for name in ("ann", "bob", "eve"))
+    positions = [wait_of(rig.brokering.connect(one, "pool")).position for one in (ann, bob, ann)]
+    assert positions == [1, 2, 1]
+    assert rig.brokering.lines.count("POOL") == 2
+    assert heard == ["pool", "pool"]
+    waiting = wait_of(rig.brokering.connect(bob, "pool"))
+    assert waiting.code is ReasonCode.NO_DESKTOP_READY
+    rig.make("vd-1", Use.READY)
+    until(lambda: rig.use("vd-1").use is Use.TAKEN)
+    assert rig.use("vd-1").holder == "CORP\\ann"
+    assert wait_of(rig.brokering.connect(eve, "pool")).position == 2
+    until(lambda: wait_of(rig.brokering.connect(bob, "pool")).position == 1)
+
+
+def test_estimates_come_from_preparations_that_were_seen(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    ann = rig.add_user("ann")
+    rig.make("vd-1", Use.PREPARING)
+    assert wait_of(rig.brokering.connect(ann, "pool")).seconds is None
+    rig.brokering.lines.leave("pool", ann.holder)
+    rig.make("vd-1", Use.READY)
+    rig.make("vd-1", Use.PREPARING)
+    assert wait_of(rig.brokering.connect(ann, "pool")).seconds is not None
+
+
+def test_when_all_are_taken_none_is_left(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.connect(rig.add_user("ann"))
+    waiting = wait_of(rig.brokering.connect(rig.add_user("bob"), "pool"))
+    assert (waiting.code, waiting.position) == (ReasonCode.NO_DESKTOP_LEFT, 1)
+
+
+def test_a_blocking_call_is_woken(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.make("vd-1", Use.PREPARING)
+    ann = rig.add_user("ann")
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(rig.connect, ann, wait=20)
+        until(lambda: rig.brokering.lines.count("pool"))
+        begin = time.monotonic()
+        rig.make("vd-1", Use.READY)
+        assert asked.result(10).desktop == "vd-1"
+        assert time.monotonic() - begin < 2
+
+
+def test_who_may_not_is_told_why(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    rig.accounts.add("mallory", Role.USER)
+    with pytest.raises(Refused, match="may not use") as refusal:
+        rig.brokering.connect(rig.brokering.find_user("mallory", CORP), "pool")
+    assert refusal.value.reason is ReasonCode.NO_ACCESS
+    with pytest.raises(errors.NotFound, match="no collection 'nowhere'"):
+        rig.brokering.connect(rig.add_user("ann"), "nowhere")
+    with pytest.raises(errors.NotFound):
+        rig.brokering.find_user("nobody", CORP)
+
+
+def test_the_last_desktop_has_one_winner(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    users = [rig.add_user(f"user{number}") for number in range(16)]
+    ready = threading.Barrier(len(users))
+
+    def connect(number: int) -> Connection | Wait:
+        ready.wait()
+        return rig.brokering.connect(users[number], "pool")
+
+    with ThreadPoolExecutor(len(users)) as threads:
+        answers = [*threads.map(connect, range(len(users)))]
+    winners = [one for one in answers if isinstance(one, Connection)]
+    assert [one.desktop for one in winners] == ["vd-1"]
+    positions = sorted(one.position or 0 for one in answers if isinstance(one, Wait))
+    assert len(positions) == 15
+
+
+def test_one_user_in_many_threads_gets_one_desktop(rig: BrokeringRig) -> None:
+    for number in range(8):
+        rig.add_ready(f"vd-{number}")
+    ann = rig.add_user("ann")
+    with ThreadPoolExecutor(8) as threads:
+        answers = [*threads.map(lambda _: rig.brokering.connect(ann, "pool"), range(8))]
+    assert len({one.desktop for one in answers if isinstance(one, Connection)}) == 1
+    assert len(rig.place.store.list_uses("pool", use=Use.TAKEN)) == 1
+
+
+def test_a_touched_spare_is_not_handed_out(
+    rig: BrokeringRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulator.SimulatorHost, "tells_sessions", False)
+    for name in ("vd-1", "vd-2"):
+        rig.add_ready(name)
+        host = rig.place.hosts.get(HOST1)
+        until(lambda: _answers(host.guest(name)))  # noqa: B023
+        rig.make(name, Use.READY, mark=host.guest(name).logon_mark(5))
+    simulator.log_on(rig.place.path, HOST1, "vd-1", "stranger")
+    assert rig.connect(rig.add_user("ann")).desktop == "vd-2"
+    assert rig.use("vd-1").use is Use.UNREADY
+
+
+def _answers(guest: simulator.SimulatorHost) -> bool:
+    try:
+        guest.ping(5)  # type: ignore[attr-defined]
+    except errors.GuestUnreachable:
+        return False
+    return True
+
+
+def test_manual_desktops_are_for_those_they_were_assigned_to(rig: BrokeringRig) -> None:
+    rig.add_collection("own", MANUAL)
+    desktop = rig.place.make_desktop("my-1", "own")
+    ann = rig.add_user("ann")
+    with pytest.raises(Refused, match="no desktop of 'own' is assigned to CORP") as refusal:
+        rig.brokering.connect(ann, "own")
+    assert refusal.value.reason is ReasonCode.NOT_ASSIGNED
+    rig.place.store.put_desktops([replace(desktop, user="ann", user_domain="corp")])
+    assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.DESKTOP_STARTING
+    assert rig.connect(ann, "own", wait=10) == Connection("my-1", HOST1, How.ASSIGNED)
+    assert rig.use("my-1").use is Use.TAKEN
+
+
+def test_what_keeps_the_owner_out_is_said(rig: BrokeringRig) -> None:
+    rig.add_collection("own", MANUAL)
+    desktop = rig.place.make_desktop("my-1", "own")
+    rig.place.store.put_desktops([replace(desktop, user="ann", user_domain="CORP")])
+    ann = rig.add_user("ann")
+    for use, code, values in (
+        (Use.WORK, ReasonCode.DESKTOP_IN_WORK, {"claim": "{job}"}),
+        (Use.TAKEN, ReasonCode.USER_LOGGED_ON, {"holder": "CORP\\bob", "claim": ""}),
+        (Use.QUARANTINED, ReasonCode.VM_LOST, {"reason": "lost"}),
+    ):
+        rig.make("my-1", use, **values)
+        assert wait_of(rig.brokering.connect(ann, "own")).code is code
+    with ThreadPoolExecutor(1) as thread:
+        rig.make("my-1", Use.TAKEN, holder="CORP\\bob")
+        asked = thread.submit(rig.connect, ann, "own", 20)
+        time.sleep(0.2)
+        rig.make("my-1", Use.UNREADY)
+        assert asked.result(5).desktop == "my-1"
+
+
+def test_the_first_connection_assigns_a_free_desktop(rig: BrokeringRig) -> None:
+    rig.add_collection("own", AUTO)
+    for number in (1, 2):
+        rig.add_ready(f"my-{number}", "own")
+    users = [rig.add_user(f"user{number}") for number in range(12)]
+    ready = threading.Barrier(2 * len(users))
+
+    def connect(number: int) -> Connection | Wait:
+        ready.wait()
+        return rig.brokering.connect(users[number // 2], "own", 10 if number < 0 else 0)
+
+    with ThreadPoolExecutor(2 * len(users)) as threads:
+        answers = [*threads.map(connect, range(2 * len(users)))]
+    owners = {desktop.name: desktop.user for desktop in rig.place.store.list_desktops("own")}
+    assert len(set(owners.values())) == 2
+    for user in users:
+        if user.name in owners.values():
+            assert owners[rig.connect(user, "own", 10).desktop] == user.name
+        else:
+            answer = wait_of(rig.brokering.connect(user, "own"))
+            assert answer.code is ReasonCode.NO_DESKTOP_LEFT
+    connected = {one.desktop for one in answers if isinstance(one, Connection)}
+    assert connected <= set(owners)
+
+
+def test_a_deleted_desktop_frees_its_user(rig: BrokeringRig) -> None:
+    rig.add_collection("own", AUTO)
+    rig.add_ready("my-1", "own")
+    ann = rig.add_user("ann")
+    assert rig.connect(ann, "own", 10).desktop == "my-1"
+    rig.place.store.change_desktop("my-1", lambda _: None)
+    assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.NO_DESKTOP_LEFT
+    rig.add_ready("my-2", "own")
+    assert rig.connect(ann, "own", 10).desktop == "my-2"
