@@ -37,7 +37,12 @@ _MOST_SESSIONS = 256
 
 _ASKED_AT_ONCE = 256
 
+_ACTED_ON_AT_ONCE = 256
+
 _log = structlog.get_logger(__name__)
+
+Result = tuple[Session, errors.SessionError | None]
+"""A session and why it could not be acted on; None when it was."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,6 +71,8 @@ class Sessions:
         self._store = store
         self._hosts = hosts
         self._askers = ThreadPoolExecutor(_ASKED_AT_ONCE, thread_name_prefix="guest")
+        # Their own, since a guest that is slow to act must not keep others from being listed.
+        self._actors = ThreadPoolExecutor(_ACTED_ON_AT_ONCE, thread_name_prefix="session")
         self._last_seen = LastSeen()
         hosts.subscribe(self._hear)
 
@@ -112,6 +119,29 @@ class Sessions:
             if not title and not text:
                 raise errors.SessionDenied("Title and Message are both empty")
             guest.send_message(session, title, text, seconds)
+
+    def send_messages(self, sessions: Iterable[Session], title: str, text: str) -> Sequence[Result]:
+        """Show one message in many sessions at once; what came of each, in their order."""
+        return self._for_each(
+            sessions, lambda one: self.send_message(one.host, one.session_id, title, text)
+        )
+
+    def log_off_all(self, sessions: Iterable[Session]) -> Sequence[Result]:
+        """End many sessions at once; what came of each, in their order."""
+        return self._for_each(sessions, lambda one: self.log_off(one.host, one.session_id))
+
+    def _for_each(
+        self, sessions: Iterable[Session], act: Callable[[Session], None]
+    ) -> Sequence[Result]:
+        def attempt(session: Session) -> errors.SessionError | None:
+            try:
+                act(session)
+            except errors.SessionError as error:
+                return error
+            return None
+
+        asked = [*sessions]
+        return [*zip(asked, self._actors.map(attempt, asked), strict=True)]
 
     def disconnect(self, host: str, session_id: int) -> None:
         """Part a session from its client; it runs on. Raises as ``send_message``."""

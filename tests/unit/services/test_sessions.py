@@ -376,3 +376,30 @@ def test_one_session_is_found_by_asking_its_own_guest_only() -> None:
     for place, number in ((HOST, 99), ("elsewhere", wanted.session_id)):
         with pytest.raises(errors.NotFound):
             sessions.get(place, number)
+
+
+def test_many_are_messaged_at_once_each_with_its_own_result(
+    host: FakeHost, store: FakeStore, sessions: Sessions
+) -> None:
+    guests = [host.add(f"d-{number}", FakeGuest([replace(ALICE)])) for number in range(100)]
+    for number in range(len(guests)):
+        store.record(host, f"d-{number}")
+    found = sessions.list()
+    for guest in guests:
+        guest.thinks = 0.2
+    guests[7].refusal = errors.SessionDenied("no screen")
+    guests[8].sessions = []
+    begin = time.monotonic()
+    results = sessions.send_messages(reversed(found), "Title", "Text")
+    assert time.monotonic() - begin < 0.2 * len(guests) / 4
+    assert [session for session, _ in results] == [*reversed(found)]
+    failed = {session.vm: type(error) for session, error in results if error}
+    assert failed == {"d-7": errors.SessionDenied, "d-8": errors.SessionGone}
+    assert sum(guest.shown == [("Title", "Text")] for guest in guests) == 98
+
+
+def test_many_are_logged_off_at_once(
+    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest
+) -> None:
+    assert [error for _, error in sessions.log_off_all(sessions.list())] == [None]
+    assert desk.sessions == []

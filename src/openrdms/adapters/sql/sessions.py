@@ -12,6 +12,11 @@ from openrdms.model.session import SessionKey
 
 _sessions = schema.sessions
 
+_QUICK_FIND = rows.query_records(SessionKey, _sessions).where(
+    _sessions.c.host_key == sa.bindparam("host"),
+    _sessions.c.session_id == sa.bindparam("session_id", type_=sa.Integer),
+)
+
 
 class SessionRecords:
     """The part of ports.Store about sessions."""
@@ -29,14 +34,8 @@ class SessionRecords:
             return _find_ids(connection, host, keys)
 
     def find_session(self, host: str, session_id: int) -> SessionKey | None:
-        with self._database.read() as connection:
-            return rows.find_record(
-                connection,
-                SessionKey,
-                _sessions,
-                _sessions.c.host_key == host.casefold(),
-                _sessions.c.session_id == session_id,
-            )
+        found = self._database.quick.rows(_QUICK_FIND, host=host.casefold(), session_id=session_id)
+        return SessionKey(*found[0]) if found else None
 
 
 def _find_ids(
