@@ -59,6 +59,7 @@ from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
+from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth
@@ -70,6 +71,7 @@ from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
+from openrdms.services.reconciling import Reconciling
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Directory, Settings
@@ -100,6 +102,8 @@ class Core:
     hosts: Hosts
     health: HostHealth
     host_states: HostStates
+    uses: DesktopUses
+    reconciling: Reconciling
     images: Images
     audit: Audit
     accounts: Accounts
@@ -118,6 +122,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     store = sql.open_store(f"sqlite:///{_own_file(state_dir / 'records.sqlite')}")
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
     health = HostHealth(hosts, now)
+    uses = DesktopUses(store, now)
     images = Images(store, DebianImageTools(), state_dir / "images", now)
     images.register(image for host in hosts.all() for image in host.images())
     security_dir = state_dir / "security"
@@ -131,6 +136,8 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health),
+            uses=uses,
+            reconciling=Reconciling(store, hosts, health, uses, now),
             images=images,
             audit=Audit(store, hosts),
             accounts=accounts,
@@ -216,6 +223,7 @@ class Service:
         )
         self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
         self._health = core.health
+        self._reconciling = core.reconciling
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
         _ensure_administrator(core, settings)
@@ -233,8 +241,10 @@ class Service:
         """Return when all listeners accept; the ready file is there then."""
         self._publishing.synchronize()  # records older than the feed have none
         self._health.start()
+        self._reconciling.settle_uses()
         self._provisioning.resume()
         self._patching.start()
+        self._reconciling.start()
         self._first_start.start()
         self._admin.start()
         self._listeners.start()

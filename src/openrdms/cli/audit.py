@@ -13,7 +13,8 @@ from openrdms.cli.commands import command
 from openrdms.cli.output import Listing, Result
 from openrdms.model.errors import OperationFailed
 
-COLUMNS = ("host", "kind", "name", "reason")
+COLUMNS = ("host", "kind", "name", "code", "reason", "remedy")
+APART_COLUMNS = ("name", "host", "collection", "code", "reason", "since")
 LOG_COLUMNS = ("time", "who", "address", "what", "about", "result", "reason")
 
 group = typer.Typer(help="Who did what, and whether hosts and records agree.")
@@ -31,6 +32,12 @@ def find_orphans(admin: AdminSession) -> Result:
     for host in findings["unreachable"]:
         output.complain(f"warning: {host} could not be asked")
     return Listing(findings["orphans"], COLUMNS)
+
+
+@command(group, "findings", opens=open_admin)
+def list_set_apart(admin: AdminSession) -> Result:
+    """List the desktops that nobody gets, and why: lost ones, unknown ones, failed ones."""
+    return Listing(admin.run("audit findings"), APART_COLUMNS)
 
 
 @command(group, "log", opens=open_admin)

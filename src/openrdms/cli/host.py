@@ -28,6 +28,17 @@ def list_hosts(admin: AdminSession) -> Result:
     return Listing(admin.run("host list"), COLUMNS)
 
 
+@command(group, "forget", opens=open_admin)
+def forget_host(
+    admin: AdminSession, host: Annotated[str, typer.Argument(help="A host that is away for good.")]
+) -> Result:
+    """Give up a dead host: its desktops go from the records, and jobs go on without it.
+
+    Should it come back, its VMs are recorded as unknown ones that nobody gets.
+    """
+    return Listing([{"name": name} for name in admin.run("host forget", host=host)], ("name",))
+
+
 @command(group, "screenshot", opens=open_admin)
 def take_screenshot(
     admin: AdminSession,

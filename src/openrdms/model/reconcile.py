@@ -45,9 +45,10 @@ class Inventory:
     vms: Mapping[str, VmInfo]
     leftovers: tuple[Leftover, ...]
 
-    def disks_of(self, key: str) -> list[Leftover]:
+    def disks_of(self, key: str) -> tuple[str, ...]:
         """The disk files of ours that belong to the VM of that case-folded name."""
-        return [one for one in self.leftovers if one.kind == "disk" and one.vm.casefold() == key]
+        disks = (one for one in self.leftovers if one.kind == "disk")
+        return tuple(disk.name for disk in disks if disk.vm.casefold() == key)
 
     def missing_disks(self, vm: VmInfo) -> list[str]:
         """Disks that the VM's definition names and the host does not have."""
@@ -74,13 +75,18 @@ class Known:
         use = self.uses.get(key)
         return key in self.busy or (use is not None and use.use in (Use.WORK, Use.PREPARING))
 
+    def renews_disk(self, key: str) -> bool:
+        """Whether its disk is made anew before anybody gets it, whichever there is now."""
+        use = self.uses.get(key)
+        return use is not None and use.use is Use.UNREADY and not self.desktops[key].adopted
+
 
 @dataclass(frozen=True)
 class Finding:
     """Something that does not fit. ``kind`` is that of a Leftover, or ``record``.
 
-    ``desktop`` is the name it belongs to, "" when that cannot be told; ``record`` and ``use``
-    are that desktop's, as they were when it was found.
+    ``desktop`` is the name it belongs to, "" when that cannot be told; ``record``, ``use``, ``vm``
+    and ``disks`` are all that there was of that name when it was found.
     """
 
     host: str
@@ -92,6 +98,13 @@ class Finding:
     remedy: Remedy
     record: Desktop | None = None
     use: DesktopUse | None = None
+    vm: VmInfo | None = None
+    disks: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """The same for the same finding at another time."""
+        return (self.host, self.kind, self.name, self.code, self.words)
 
 
 def compare(inventory: Inventory, before: Known, after: Known) -> list[Finding]:
@@ -105,10 +118,16 @@ def render_reason(code: ReasonCode, words: str) -> str:
     return f"{code}: {words}"
 
 
+def parse_reason(reason: str) -> tuple[str, str]:
+    """Code and words of a quarantined use; "" is the code of a reason without one."""
+    code, _, words = reason.partition(": ")
+    return (code, words) if code in set(ReasonCode) else ("", reason)
+
+
 def is_set_apart(use: DesktopUse | None, code: ReasonCode) -> bool:
     """Whether the desktop was quarantined for that reason."""
-    apart = use is not None and use.use is Use.QUARANTINED
-    return apart and use is not None and use.reason.startswith(f"{code}:")
+    quarantined = use is not None and use.use is Use.QUARANTINED
+    return quarantined and use is not None and parse_reason(use.reason)[0] == code
 
 
 def generation_of(disk: str) -> int | None:
@@ -140,13 +159,14 @@ def _judge_leftover(
         code, remedy = ReasonCode.UNKNOWN_VM, Remedy.NONE
         words = f"the desktop of this name has uuid {record.uuid}, this VM {vm.uuid}"
     elif leftover.kind == "disk" and vm and leftover.name not in vm.disks:
+        if known.renews_disk(key):
+            return ()
         code, words = ReasonCode.UNFINISHED_VM, f"desktop {vm.name} uses another disk"
         remedy = Remedy.DELETE_DISK if _is_past(leftover, record, vm) else Remedy.NONE
     else:
         return ()
-    use = known.uses.get(key)
-    where = (inventory.host, leftover.kind, leftover.name, leftover.vm)
-    return (Finding(*where, code, words, remedy, record, use),)
+    what = (inventory.host, leftover.kind, leftover.name, leftover.vm, code, words, remedy)
+    return (Finding(*what, record, known.uses.get(key), vm, inventory.disks_of(key)),)
 
 
 def _is_past(disk: Leftover, record: Desktop, vm: VmInfo) -> bool:
@@ -175,7 +195,7 @@ def _judge_record(
     inventory: Inventory, known: Known, key: str, record: Desktop
 ) -> Iterator[Finding]:
     use = known.uses.get(key)
-    gone = _what_is_gone(inventory, key, record)
+    gone = _what_is_gone(inventory, known, key, record)
     lost = is_set_apart(use, ReasonCode.VM_LOST)
     code, words, remedy = ReasonCode.VM_LOST, gone, Remedy.QUARANTINE
     if _is_unfinished(known, record, use):
@@ -187,25 +207,25 @@ def _judge_record(
         words, remedy = "what was gone is back", Remedy.GIVE_BACK
     elif not gone:
         return
-    yield Finding(
-        inventory.host, "record", record.name, record.name, code, words, remedy, record, use
-    )
+    what = (inventory.host, "record", record.name, record.name, code, words, remedy)
+    yield Finding(*what, record, use, inventory.vms.get(key), inventory.disks_of(key))
 
 
 def _is_unfinished(known: Known, record: Desktop, use: DesktopUse | None) -> bool:
-    """Nobody ever had it: it was never a member of a collection, or it was set apart as such."""
-    if is_set_apart(use, ReasonCode.UNFINISHED_VM):
-        return True
+    """Nobody ever had it: it was never a member of a collection, or was recorded as such."""
+    if use and parse_reason(use.reason)[0] == ReasonCode.UNFINISHED_VM:
+        return not record.collection
     failed = record.status is DesktopStatus.FAILED and not record.collection
     return failed and record.uuid in known.unmade
 
 
-def _what_is_gone(inventory: Inventory, key: str, record: Desktop) -> str:
+def _what_is_gone(inventory: Inventory, known: Known, key: str, record: Desktop) -> str:
     """What the host lacks of a recorded desktop, "" when all is there."""
     vm = inventory.vms.get(key)
     if vm is None:
         return "the desktop's VM is gone"
     if vm.uuid != record.uuid:
         return f"the VM of this name has uuid {vm.uuid}, the desktop {record.uuid}"
-    missing = [] if record.adopted else inventory.missing_disks(vm)
+    unsure = record.adopted or known.renews_disk(key)
+    missing = [] if unsure else inventory.missing_disks(vm)
     return f"disk {', '.join(missing)} is gone" if missing else ""

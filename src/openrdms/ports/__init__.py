@@ -29,6 +29,7 @@ from openrdms.ports.provisioning_store import (
     DesktopStore,
     ImageStore,
     JobStore,
+    ReservationStore,
     SessionStore,
 )
 from openrdms.ports.reconcile_store import ReconcileStore
@@ -51,6 +52,7 @@ __all__ = [
     "PatchStore",
     "PublishingStore",
     "ReconcileStore",
+    "ReservationStore",
     "SessionHostStore",
     "SessionStore",
     "SettingStore",
@@ -63,6 +65,7 @@ class Store(
     CollectionStore,
     DesktopStore,
     JobStore,
+    ReservationStore,
     ImageStore,
     SessionStore,
     AccountStore,

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from openrdms import ports
-from openrdms.model import errors
-from openrdms.model.desktop import Desktop
-from openrdms.model.host import Leftover, VmInfo
-from openrdms.model.job import JobDesktop
+from openrdms.model import errors, reconcile
+from openrdms.model.desktop_use import Use
+from openrdms.model.reconcile import Finding, Inventory, Remedy
 from openrdms.services.hosts import Hosts
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """A thing nobody accounts for. ``kind`` is that of a Leftover, or ``record``."""
+    """A thing nobody accounts for. ``kind`` is that of a Leftover, or ``record``.
+
+    ``code`` is a ReasonCode, ``reason`` says the same in words, ``remedy`` what the service does
+    about it by itself (model.reconcile.Remedy).
+    """
 
     host: str
     kind: str
     name: str
     reason: str
+    code: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,25 +41,16 @@ class Findings:
     unreachable: list[str] = field(default_factory=list)
 
 
-_Place = tuple[str, str]
-"""Host and VM name, both case folded: the host's own name, whatever form a record has."""
-
-
 @dataclass(frozen=True)
-class _Records:
-    """What explains things: desktops, and VMs in the hands of a running job."""
+class SetApart:
+    """A desktop on record that nobody gets. ``code`` is "" when no ReasonCode was given."""
 
-    desktops: dict[_Place, Desktop]
-    busy: frozenset[_Place]
-
-
-@dataclass(frozen=True)
-class _Inventory:
-    """What one host has. ``vms`` by case-folded name."""
-
+    name: str
     host: str
-    vms: dict[str, VmInfo]
-    leftovers: list[Leftover]
+    collection: str
+    code: str
+    reason: str
+    since: datetime
 
 
 class Audit:
@@ -69,86 +66,47 @@ class Audit:
         A VM of which membership was taken (RemoveVirtualDesktop) has its record still and is
         explained; an adopted VM is never reported.
         """
-        before = self._read_records()
         findings = Findings()
-        inventories = []
         for host in self._hosts.all():
             try:
-                inventories.append(_look_at(host))
+                findings.orphans.extend(_orphans(compare(self._store, host)))
             except errors.HostUnavailable:
                 findings.unreachable.append(host.name)
-        both = (before, self._read_records())
-        for inventory in inventories:
-            findings.orphans.extend(_unexplained(inventory, both))
-            findings.orphans.extend(_gone(inventory, both))
-        findings.unreachable.extend(self._unknown_hosts(before))
+        named = self._store.list_desktop_hosts()
+        findings.unreachable.extend(host for host in named if self._hosts.find(host) is None)
         return findings
 
-    def _read_records(self) -> _Records:
-        desktops = {self._place(desktop): desktop for desktop in self._store.list_desktops()}
-        busy = {
-            self._place(desktop)
-            for job in self._store.list_jobs(running=True)
-            for desktop in self._store.list_job_desktops(job.guid)
-        }
-        return _Records(desktops, frozenset(busy))
-
-    def _place(self, desktop: Desktop | JobDesktop) -> _Place:
-        host = self._hosts.find(desktop.host)
-        return (host.name if host else desktop.host).casefold(), desktop.name.casefold()
-
-    def _unknown_hosts(self, records: _Records) -> list[str]:
-        named = {desktop.host for desktop in records.desktops.values()}
-        return sorted(host for host in named if self._hosts.find(host) is None)
+    def list_set_apart(self) -> list[SetApart]:
+        """Every desktop that is quarantined, and why."""
+        apart = []
+        for use in self._store.list_uses(use=Use.QUARANTINED):
+            code, words = reconcile.parse_reason(use.reason)
+            apart.append(SetApart(use.name, use.host, use.collection, code, words, use.since))
+        return apart
 
 
-def _look_at(host: ports.Host) -> _Inventory:
-    """HostUnavailable when it cannot be asked."""
-    leftovers = host.list_leftovers()
-    return _Inventory(host.name, {vm.name.casefold(): vm for vm in host.list_vms()}, leftovers)
+def compare(store: ports.Store, host: ports.Host) -> list[Finding]:
+    """What does not fit on one host. HostUnavailable."""
+    before = store.read_known(host.name)
+    inventory = look_at(host)
+    return reconcile.compare(inventory, before, store.read_known(host.name))
 
 
-def _unexplained(inventory: _Inventory, both: tuple[_Records, _Records]) -> Iterator[Orphan]:
-    for leftover in inventory.leftovers:
-        reasons = [_why_orphan(inventory, leftover, records) for records in both]
-        if all(reasons):
-            yield Orphan(inventory.host, leftover.kind, leftover.name, reasons[-1])
+def look_at(host: ports.Host) -> Inventory:
+    """What a host has. HostUnavailable when it cannot be asked."""
+    leftovers = tuple(host.list_leftovers())
+    return Inventory(host.name, {vm.name.casefold(): vm for vm in host.list_vms()}, leftovers)
 
 
-def _why_orphan(inventory: _Inventory, leftover: Leftover, records: _Records) -> str:
-    """Why these records do not explain the thing, "" when they do."""
-    vm = inventory.vms.get(leftover.vm.casefold())
-    place = (inventory.host.casefold(), leftover.vm.casefold())
-    if place in records.busy or (vm and vm.ownership and vm.ownership.adopted):
-        return ""
-    desktop = records.desktops.get(place)
-    if desktop is None:
-        return "no record and no running job has a desktop of this name"
-    if leftover.kind == "vm" and vm and vm.uuid != desktop.uuid:
-        return f"the desktop of this name has uuid {desktop.uuid}, this VM {vm.uuid}"
-    if leftover.kind == "disk" and vm and leftover.name not in vm.disks:
-        return f"desktop {vm.name} uses another disk"
-    return ""
-
-
-def _gone(inventory: _Inventory, both: tuple[_Records, _Records]) -> Iterator[Orphan]:
-    """Records, the same in both readings, whose VM or disk the host does not have."""
-    before, after = both
-    for place, desktop in after.desktops.items():
-        settled = before.desktops.get(place) == desktop and place not in before.busy | after.busy
-        if place[0] == inventory.host.casefold() and settled and not desktop.adopted:
-            reason = _what_is_gone(inventory, desktop)
-            if reason:
-                yield Orphan(inventory.host, "record", desktop.name, reason)
-
-
-def _what_is_gone(inventory: _Inventory, desktop: Desktop) -> str:
-    """What the host lacks of a recorded desktop, "" when all is there."""
-    vm = inventory.vms.get(desktop.name.casefold())
-    if vm is None:
-        return "the desktop's VM is gone"
-    if vm.uuid != desktop.uuid:
-        return f"the VM of this name has uuid {vm.uuid}, the desktop {desktop.uuid}"
-    files = {leftover.name for leftover in inventory.leftovers if leftover.kind == "disk"}
-    missing = sorted(set(vm.disks) - files)
-    return f"disk {', '.join(missing)} is gone" if missing else ""
+def _orphans(findings: list[Finding]) -> Iterator[Orphan]:
+    for finding in findings:
+        adopted = finding.kind == "record" and finding.record and finding.record.adopted
+        if finding.remedy is not Remedy.GIVE_BACK and not adopted:
+            yield Orphan(
+                finding.host,
+                finding.kind,
+                finding.name,
+                finding.words,
+                finding.code,
+                finding.remedy,
+            )

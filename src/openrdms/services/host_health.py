@@ -62,9 +62,14 @@ class _Watch:
 
     host: ports.Host
     absence: Absence | None = None
+    given_up: bool = False
     heard: float = 0.0
     met: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: list[_Waiting] = field(default_factory=list)
+
+    def is_over(self) -> bool:
+        """Whether nobody needs to wait for it any longer."""
+        return self.absence is None or self.given_up
 
 
 class HostHealth:
@@ -75,7 +80,7 @@ class HostHealth:
         self._clock = clock
         self._pace = pace or Pace()
         self._changed = threading.Condition()
-        self._watches = {host.name: _Watch(host) for host in hosts.all()}
+        self._watches = {host.name.casefold(): _Watch(host) for host in hosts.all()}
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -103,6 +108,19 @@ class HostHealth:
         """Somebody's call was answered. NotFound."""
         self._note(self._find(host), None)
 
+    def give_up(self, host: str) -> ports.Host:
+        """Know a host that is away no more until it answers: whoever waits for it goes on, and
+        finds that there is none of that name. NotFound; InvalidOperation while it is there.
+        """
+        watch = self._find(host)
+        with self._changed:
+            if watch.absence is None:
+                raise errors.InvalidOperation(f"host {watch.host.name} answers")
+            self._hosts.give_up(watch.host)
+            watch.given_up = True
+            self._wake(watch)
+        return watch.host
+
     def is_away(self, host: str) -> bool:
         """NotFound."""
         return self.status(host) is not None
@@ -123,17 +141,23 @@ class HostHealth:
         return lambda: self._listeners.remove(listener)
 
     def wait_back(self, host: str, timeout: float) -> bool:
-        """Wait so many seconds at most; False when the host is still away then. NotFound."""
+        """Wait so many seconds at most for the host to be there, or to be given up.
+
+        False when it is still away then. NotFound.
+        """
         watch = self._find(host)
         with self._changed:
-            return self._changed.wait_for(lambda: watch.absence is None, timeout)
+            return self._changed.wait_for(watch.is_over, timeout)
 
     async def back(self, host: str) -> None:
-        """Return when the host is there, which may be at once. May be cancelled. NotFound."""
+        """Return when the host is there or was given up, which may be at once. May be cancelled.
+
+        NotFound.
+        """
         watch = self._find(host)
         waiting = (asyncio.get_running_loop(), asyncio.Event())
         with self._changed:
-            if watch.absence is None:
+            if watch.is_over():
                 return
             watch.waiting.append(waiting)
         try:
@@ -143,7 +167,9 @@ class HostHealth:
                 watch.waiting.remove(waiting)
 
     def _find(self, host: str) -> _Watch:
-        return self._watches[self._hosts.get(host).name]
+        """Hosts that were given up are found by their full name only."""
+        watch = self._watches.get(host.casefold())
+        return watch or self._watches[self._hosts.get(host).name.casefold()]
 
     def _note(self, watch: _Watch, absence: Absence | None) -> None:
         """What was heard of a host: an answer, or why there was none."""
@@ -153,10 +179,10 @@ class HostHealth:
             if (watch.absence is None) is (absence is None):
                 return
             watch.absence = absence
-            self._changed.notify_all()
             if absence is None:
-                for loop, event in watch.waiting:
-                    _call_soon(loop, event.set)
+                watch.given_up = False
+                self._hosts.take_back(watch.host)
+                self._wake(watch)
             if self._loop is not None:
                 _call_soon(self._loop, watch.met.set)
                 _call_soon(self._loop, self._tell, watch.host.name, absence)
@@ -164,6 +190,11 @@ class HostHealth:
             _log.info("a host is back", host=watch.host.name)
         else:
             _log.warning("a host is away", host=watch.host.name, error=absence.words)
+
+    def _wake(self, watch: _Watch) -> None:
+        self._changed.notify_all()
+        for loop, event in watch.waiting:
+            _call_soon(loop, event.set)
 
     def _tell(self, host: str, absence: Absence | None) -> None:
         for listener in tuple(self._listeners):

@@ -10,7 +10,8 @@ from openrdms.model.host import VmEvent
 
 
 class Hosts:
-    """A fixed set of hosts. Names are compared ignoring case, by short or full form.
+    """The hosts given at start, without those given up. Names are compared ignoring case, by short
+    or full form.
 
     ``host1`` and ``host1.example.org`` name the same host unless there are two of that short
     name; two full names of different domains never do.
@@ -19,6 +20,7 @@ class Hosts:
     def __init__(self, hosts: Iterable[ports.Host]) -> None:
         """InvalidParameter when two hosts share a name."""
         self._hosts: dict[str, ports.Host] = {}
+        self._given_up: dict[str, ports.Host] = {}
         for host in hosts:
             if self._hosts.setdefault(host.name.casefold(), host) is not host:
                 raise errors.InvalidParameter(
@@ -46,6 +48,16 @@ class Hosts:
             raise errors.NotFound(f"no hypervisor host is called {name!r} (there are: {known})")
         return host
 
+    def give_up(self, host: ports.Host) -> None:
+        """Know that host no more until it is taken back."""
+        self._hosts = {key: one for key, one in self._hosts.items() if one is not host}
+        self._given_up[host.name.casefold()] = host
+
+    def take_back(self, host: ports.Host) -> None:
+        """Know a host again that was given up; one that was not stays where it is."""
+        if self._given_up.pop(host.name.casefold(), None):
+            self._hosts = {**self._hosts, host.name.casefold(): host}
+
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """Call ``callback`` on every event of every host; returns how to end it."""
         ends = [host.subscribe(callback) for host in self.all()]
@@ -58,7 +70,7 @@ class Hosts:
 
     def close(self) -> None:
         """Let go of all hosts; their VMs keep running."""
-        for host in self.all():
+        for host in [*self.all(), *self._given_up.values()]:
             host.close()
 
 

@@ -16,6 +16,7 @@ from openrdms.adapters.sql.nodes import NodeRecords
 from openrdms.adapters.sql.patches import PatchRecords
 from openrdms.adapters.sql.publishing import PublishingRecords
 from openrdms.adapters.sql.reconciling import ReconcileRecords
+from openrdms.adapters.sql.reservations import ReservationRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
@@ -26,6 +27,7 @@ class SqlStore(
     CollectionRecords,
     DesktopRecords,
     JobRecords,
+    ReservationRecords,
     ImageRecords,
     SessionRecords,
     AccountRecords,

@@ -14,6 +14,15 @@ def find_orphans(target: Target, _: Progress) -> dict[str, Any]:
     return asdict(target.audit.find_orphans())
 
 
+def list_set_apart(target: Target, _: Progress) -> list[dict[str, Any]]:
+    apart = target.audit.list_set_apart()
+    return [asdict(one) | {"since": one.since.isoformat()} for one in apart]
+
+
+def forget_host(target: Target, _: Progress, *, host: str) -> list[str]:
+    return target.reconciling.forget(host)
+
+
 def read_log(
     target: Target,
     _: Progress,

@@ -164,6 +164,7 @@ def _make_descriptor(target: Target, _: Progress, *, names: Sequence[str]) -> st
 COMMANDS: Mapping[str, Callable[..., Any]] = {
     "application available": _list_available,
     "audit log": audit.read_log,
+    "audit findings": audit.list_set_apart,
     "audit orphans": audit.find_orphans,
     "audit verify": audit.verify_log,
     "collection descriptor": _make_descriptor,
@@ -173,6 +174,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "certificate create": _create_certificate,
     "certificate import": _import_certificate,
     "certificate show": _show_certificate,
+    "host forget": audit.forget_host,
     "host list": _list_hosts,
     "host screenshot": _take_screenshot,
     "image build": _build_image,
@@ -190,6 +192,7 @@ AUDITED = frozenset(
     {
         "certificate create",
         "certificate import",
+        "host forget",
         "host screenshot",
         "image build",
         "image import",

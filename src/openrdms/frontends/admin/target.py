@@ -14,6 +14,7 @@ from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.publishing import Publishing
+from openrdms.services.reconciling import Reconciling
 
 Progress = Callable[[float, str], None]
 """Takes the fraction done and what is being done."""
@@ -28,6 +29,8 @@ class Target(Protocol):
     def hosts(self) -> Hosts: ...
     @property
     def audit(self) -> Audit: ...
+    @property
+    def reconciling(self) -> Reconciling: ...
     @property
     def accounts(self) -> Accounts: ...
     @property

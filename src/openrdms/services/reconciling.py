@@ -1,0 +1,199 @@
+"""Makes hosts and records agree: at start, when a host comes back, and when a VM does not fit.
+
+What cannot be right is set apart or removed, on record first, and what is gone from a host is kept
+on record until it is back or removed by a job. Rules are in model.reconcile. Each host is looked
+at in a thread of its own, one at a time; what a job or a pool has in hand is left alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.model.reason import ReasonCode
+from openrdms.model.reconcile import Finding
+from openrdms.services import audit
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import Absence, HostHealth
+from openrdms.services.hosts import Hosts
+from openrdms.services.repairs import Repairs
+
+_SETTLING = 1.0
+"""Seconds in which events of a host are gathered before it is looked at."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Reconciling:
+    """Safe from any thread."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        uses: DesktopUses,
+        clock: ports.Clock,
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._health = health
+        self._uses = uses
+        self._repairs = Repairs(store, uses, clock)
+        self._lock = threading.Lock()
+        self._asked: dict[str, bool] = {}
+        """Hosts that have a thread now; True when they are to be looked at once more."""
+        self._heard: dict[str, set[str]] = {}
+        """Names of VMs by host that something was heard of since the host was looked at."""
+        self._said: dict[str, set[tuple[str, ...]]] = {}
+        """What was logged by host, so that it is logged once."""
+        self._closed = threading.Event()
+        self._ends: list[Callable[[], None]] = []
+
+    def settle_uses(self) -> None:
+        """What no process has in hand any more is UNREADY; call it before jobs and pools begin."""
+        running = {job.guid for job in self._store.list_jobs(running=True)}
+        left = [use for use in self._store.list_uses() if _settle(use, running)]
+        self._uses.change((use.name for use in left), lambda use: _settle(use, running))
+
+    def start(self) -> None:
+        """Look at every host in the background, and from now on at those that ask for it."""
+        self._ends = [
+            self._health.subscribe(self._hear_of_host),
+            self._hosts.subscribe(self._hear_of_vm),
+        ]
+        for host in self._hosts.all():
+            self.request(host.name)
+
+    def close(self) -> None:
+        """Look at nothing more; waits for nothing."""
+        self._closed.set()
+        for end in self._ends:
+            end()
+
+    def request(self, host: str) -> None:
+        """Have a host looked at soon."""
+        with self._lock:
+            again = host in self._asked
+            self._asked[host] = again
+        if not again:
+            threading.Thread(
+                target=self._run, args=(host,), name=f"reconcile-{host}", daemon=True
+            ).start()
+
+    def forget(self, host: str) -> list[str]:
+        """Give up a host that is away, with all its desktops; returns their names.
+
+        Jobs that wait for it go on without. Should it come back, its VMs are strangers that are
+        set apart. NotFound; InvalidOperation while it answers.
+        """
+        if not self._health.is_away(host) and not self._hosts.get(host).describe().reachable:
+            self._health.note_failure(host, errors.HostUnavailable(f"{host} cannot be reached"))
+        gone = self._health.give_up(host)
+        names = self._store.forget_desktops(gone.name)
+        _log.warning("a host was given up", host=gone.name, desktops=len(names))
+        return names
+
+    def reconcile(self, host: ports.Host) -> list[Finding]:
+        """Look at one host and mend what can be mended; returns what was found.
+
+        HostUnavailable, and what the records raise; what the host refuses is left for next time.
+        """
+        findings = audit.compare(self._store, host)
+        said = self._said.get(host.name, set())
+        self._said[host.name] = {finding.what for finding in findings}
+        for finding in findings:
+            if finding.what not in said:
+                _log_finding(finding)
+            try:
+                self._repairs.mend(host, finding)
+            except (errors.InvalidOperation, errors.OperationFailed) as error:
+                _log.warning("cannot mend yet", desktop=finding.desktop, error=str(error))
+        return findings
+
+    def _run(self, host: str) -> None:
+        while not self._closed.is_set():
+            try:
+                self.reconcile(self._hosts.get(host))
+                self._health.note_success(host)
+            except errors.HostUnavailable as error:
+                self._health.note_failure(host, error)  # it is looked at when it is back
+            except errors.RdmsError as error:
+                _log.warning("cannot compare host and records", host=host, error=str(error))
+            with self._lock:
+                if not self._asked[host]:
+                    del self._asked[host]
+                    return
+                self._asked[host] = False
+
+    def _hear_of_host(self, host: str, absence: Absence | None) -> None:
+        if absence is None:
+            self.request(host)
+
+    def _hear_of_vm(self, event: VmEvent) -> None:
+        """Only gathers names: events of a thousand VMs that start are looked at together."""
+        if event.kind not in (VmEventKind.STARTED, VmEventKind.STOPPED):
+            return
+        with self._lock:
+            first = event.host not in self._heard
+            self._heard.setdefault(event.host, set()).add(event.vm)
+        if first:
+            timer = threading.Timer(_SETTLING, self._look_at_heard, [event.host])
+            timer.daemon = True
+            timer.start()
+
+    def _look_at_heard(self, host: str) -> None:
+        """Whether a VM that stopped or started is one that we know, and is still there."""
+        with self._lock:
+            names = self._heard.pop(host)
+        try:
+            if not self._closed.is_set() and self._fits_not(self._hosts.get(host), names):
+                self.request(host)
+        except errors.RdmsError as error:
+            _log.warning("cannot look at what was heard", host=host, error=str(error))
+
+    def _fits_not(self, host: ports.Host, names: set[str]) -> bool:
+        unknown = self._store.list_unexplained(names)
+        for name in names:
+            vm = None
+            if name.casefold() in unknown:
+                vm = host.find_vm(name)
+                if vm and vm.ownership and not vm.ownership.adopted:
+                    return True
+            else:
+                use = self._store.find_use(name)
+                idle = use is not None and use.use not in (Use.WORK, Use.PREPARING)
+                if idle and host.find_vm(name) is None:
+                    return True
+        return False
+
+
+def _settle(use: DesktopUse, running: set[str]) -> DesktopUse | None:
+    """As it is when this process begins; None when it may stay so."""
+    claim = use.claim if use.claim in running else ""
+    state = use.use
+    if use.use is Use.PREPARING:
+        unfinished = use.reason.startswith(f"{ReasonCode.UNFINISHED_VM}:")
+        state = Use.QUARANTINED if unfinished else Use.UNREADY
+    elif use.use is Use.WORK and not claim:
+        state = Use.UNREADY
+    return None if (state, claim) == (use.use, use.claim) else replace(use, use=state, claim=claim)
+
+
+def _log_finding(finding: Finding) -> None:
+    _log.warning(
+        "host and records do not agree",
+        host=finding.host,
+        kind=finding.kind,
+        name=finding.name,
+        code=finding.code,
+        reason=finding.words,
+        remedy=finding.remedy,
+    )
