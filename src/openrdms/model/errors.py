@@ -5,6 +5,7 @@ return it as ReturnValue or raise it as a CIM error by the rule in ARCHITECTURE.
 
     RdmsError
     |- NotFound, AlreadyExists, InvalidParameter, InvalidOperation, NotSupported, AccessDenied
+    |  `- NoRoom              (an InvalidParameter) the hosts cannot take as many desktops
     |- OutOfSpace             the disk check before a write said no
     |- HostUnavailable        the hypervisor host did not answer; trying again later may help
     |- OperationFailed        a host or guest refused or failed; trying again will not help
@@ -59,6 +60,14 @@ class InvalidParameter(RdmsError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
+
+
+class NoRoom(InvalidParameter):
+    """Hosts cannot take as many desktops; ``reason`` is the ReasonCode of what they lack."""
+
+    def __init__(self, field: str, words: str, reason: str) -> None:
+        super().__init__(field, words)
+        self.reason = reason
 
 
 class InvalidOperation(RdmsError):

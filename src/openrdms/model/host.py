@@ -99,8 +99,9 @@ class VmSummary(NamedTuple):
 class HostInfo:
     """A hypervisor host. ``free_bytes`` is room where disks are made; ``reachable`` is now.
 
-    ``capacity`` is how many VMs it may have, ``memory_mib`` what all running guests may use
-    together, ``used_mib`` what those that run are using of it.
+    ``capacity`` is how many VMs it may have, ``vms`` how many it has, strangers' too.
+    ``memory_mib`` is what all running guests may use together (0: it does not tell), ``used_mib``
+    what those that run are using of it.
     """
 
     name: str
@@ -111,6 +112,7 @@ class HostInfo:
     os_version: str
     memory_mib: int = 0
     used_mib: int = 0
+    vms: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from openrdms.model import errors
 from openrdms.model.node import Role
 from openrdms.model.provisioning import HostAllocation
 from openrdms.services.nodes import Nodes
-from openrdms.services.provisioning.census import resolve_hosts, take_census
+from openrdms.services.provisioning.census import Surveyor, resolve_hosts
 
 BROKER = "broker.example.org"
 
@@ -148,15 +148,15 @@ def test_hypervisor_host_leaves_and_joins_again(place: SmallDeployment) -> None:
 def test_host_that_left_gets_no_desktops(place: SmallDeployment) -> None:
     nodes, _ = open_nodes(place)
     nodes.unjoin(HOST2)
-    census = take_census(place.store, place.hosts)
+    census = Surveyor(place.store, place.hosts).take()
     assert [room.host for room in census.rooms] == [HOST1]
     with pytest.raises(errors.InvalidParameter, match=HOST2):
         resolve_hosts((HostAllocation(HOST2, 1),), place.hosts, census)
     nodes.unjoin(HOST1)
     with pytest.raises(errors.HostUnavailable, match="no host takes desktops"):
-        resolve_hosts((), place.hosts, take_census(place.store, place.hosts))
+        resolve_hosts((), place.hosts, Surveyor(place.store, place.hosts).take())
     nodes.join(HOST2, "")
-    assert [room.host for room in take_census(place.store, place.hosts).rooms] == [HOST2]
+    assert [room.host for room in Surveyor(place.store, place.hosts).take().rooms] == [HOST2]
 
 
 def test_who_does_not_leave(place: SmallDeployment) -> None:
@@ -217,7 +217,7 @@ def test_host_that_is_no_vm_host_is_a_node_still(place: SmallDeployment) -> None
     nodes, _ = open_nodes(place)
     put(nodes, HOST2, is_vm_host=False)
     assert (nodes.count_nodes(0), nodes.count_nodes(4)) == (3, 1)
-    assert [room.host for room in take_census(place.store, place.hosts).rooms] == [HOST1]
+    assert [room.host for room in Surveyor(place.store, place.hosts).take().rooms] == [HOST1]
     put(nodes, HOST2, is_vm_host=True)
     assert nodes.count_nodes(4) == 2
 

@@ -21,8 +21,9 @@ from openrdms.model.job import RUNNING_STATE, Job, JobAction
 from openrdms.model.provisioning import MAX_VALUE, JobDocument
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
-from openrdms.services.provisioning import placement, planning
-from openrdms.services.provisioning.census import resolve_hosts, take_census
+from openrdms.services.provisioning import planning
+from openrdms.services.provisioning.census import Surveyor, resolve_hosts
+from openrdms.services.provisioning.placement import require_room
 
 _DISK_KINDS = {
     CollectionType.POOLED: DiskKind.LINKED,
@@ -53,6 +54,7 @@ class Acceptance:
         self._store = store
         self._hosts = hosts
         self._images = images
+        self._surveyor = Surveyor(store, hosts)
 
     def make_job(
         self,
@@ -110,12 +112,17 @@ class Acceptance:
         if document.action is JobAction.UPDATE:
             stored = planning.get_settings(self._store, collection.alias)
         prefix = self._check_prefix(document, stored)
-        count = self._check_room(document)
+        census = self._surveyor.take()
+        wanted = resolve_hosts(document.hosts, self._hosts, census)
+        require_room(wanted, census.rooms, 0)
+        count = sum(number for _, number in wanted)
         start = max(document.start_index, stored.name_start_index if stored else 0)
         longest = len(f"{prefix}{start + count - 1}")
         # before the image, since choosing a file imports it, for Linux
         _check_length(longest, GuestOs.LINUX)
         image = self._choose_image(document, stored)
+        if document.start:
+            require_room(wanted, census.rooms, image.memory_mib)
         _check_length(longest, image.os)
         job.options.update(image=image.reference, requested=count)
         return job, None if stored else _first_settings(document, image)
@@ -146,12 +153,6 @@ class Acceptance:
         if stored and location in ("", stored.base_vm_location):
             location = f"image:{stored.image}"
         return self._images.resolve(location)
-
-    def _check_room(self, document: JobDocument) -> int:
-        """How many desktops are asked for, when there is room for them."""
-        census = take_census(self._store, self._hosts)
-        wanted = resolve_hosts(document.hosts, self._hosts, census)
-        return len(placement.place(wanted, census.rooms))
 
     def _accept_patch(self, document: JobDocument, collection: Collection) -> ImageVersion:
         if collection.type is not CollectionType.POOLED:

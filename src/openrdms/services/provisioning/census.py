@@ -1,70 +1,155 @@
-"""What there is at the moment a job is accepted or planned: room, names, addresses."""
+"""How much room hosts have at the moment a job is accepted or planned.
+
+What the plans of running jobs hold counts as taken: those rows are the reservation. A desktop that
+is planned and a VM that its host has already are known by their name to be the same.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from openrdms import ports
 from openrdms.model import errors
-from openrdms.model.desktop import Desktop
-from openrdms.model.host import VmInfo
-from openrdms.model.job import JobDesktop
+from openrdms.model.host import VmState, VmSummary
+from openrdms.model.image import ImageVersion
+from openrdms.model.job import Job, JobAction
 from openrdms.model.provisioning import HostAllocation
 from openrdms.services.hosts import Hosts
 from openrdms.services.provisioning.placement import Room
 
+_IN_MEMORY = (VmState.RUNNING, VmState.PAUSED)
+_PAGE = 1000
+
 
 @dataclass(frozen=True)
 class Census:
-    """Names are case folded, but for those of hosts.
+    """``rooms`` of the hosts that take desktops now.
 
     ``silent`` hosts could not be asked; ``closed`` ones are no VM hosts of the deployment now.
     """
 
-    vms: dict[str, dict[str, VmInfo]]
     rooms: tuple[Room, ...]
     silent: frozenset[str]
     closed: frozenset[str]
-    names: frozenset[str]
-    macs: frozenset[str]
 
 
-def take_census(store: ports.Store, hosts: Hosts, without_job: str = "") -> Census:
-    """Count VMs, records and what running jobs, but for one, are about to make."""
-    desktops = store.list_desktops()
-    planned: list[Desktop | JobDesktop] = [
-        row
-        for job in store.list_jobs(running=True)
-        if job.guid != without_job
-        for row in store.list_job_desktops(job.guid)
-    ]
-    explained = [*desktops, *planned]
-    vms = {host.name: _list_vms(host) for host in hosts.all()}
-    rooms = []
-    unwilling = {node.fqdn.casefold() for node in store.list_nodes() if not node.takes_desktops}
-    closed = frozenset(host.name for host in hosts.all() if host.name.casefold() in unwilling)
-    for host in hosts.all():
-        found = vms[host.name]
-        if found is not None and host.name not in closed:
-            here = {one.name.casefold() for one in explained if one.host == host.name}
-            rooms.append(Room(host.name, host.describe().capacity, len(here | found.keys())))
-    known = {one.name.casefold() for one in explained}
-    return Census(
-        vms={host: found or {} for host, found in vms.items()},
-        rooms=tuple(rooms),
-        silent=frozenset(host for host, found in vms.items() if found is None),
-        closed=closed,
-        names=frozenset(known.union(*(found or {} for found in vms.values()))),
-        macs=frozenset(one.mac for one in explained),
-    )
+class Surveyor:
+    """Takes censuses: what hosts say, and what plans hold. Changes nothing."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        *,
+        is_away: Callable[[str], bool] = lambda host: False,
+        is_degraded: Callable[[str], bool] = lambda host: False,
+    ) -> None:
+        """A host that ``is_away`` is not asked: it may not even refuse."""
+        self._store = store
+        self._hosts = hosts
+        self._is_away = is_away
+        self._is_degraded = is_degraded
+
+    def take(self, image: ImageVersion | None = None, *, without_job: str = "") -> Census:
+        """Of all hosts, and whether they have ``image``; one job's own plan is left out."""
+        reserved = self._reservations(without_job)
+        unwilling = {n.fqdn.casefold() for n in self._store.list_nodes() if not n.takes_desktops}
+        rooms: list[Room] = []
+        silent: set[str] = set()
+        closed: set[str] = set()
+        for host in self._hosts.all():
+            key = host.name.casefold()
+            try:
+                room = self._measure(host, image, reserved.get(key, {}))
+            except errors.HostUnavailable:
+                silent.add(host.name)
+            else:
+                if key not in unwilling:
+                    rooms.append(room)
+            if key in unwilling:
+                closed.add(host.name)
+        return Census(tuple(rooms), frozenset(silent), frozenset(closed))
+
+    def _reservations(self, without_job: str) -> Mapping[str, Mapping[str, int]]:
+        """By host: desktops that running jobs have planned and the memory of each in MiB, 0 for
+        those that stay off. All names are case-folded.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for job in self._store.list_jobs(running=True):
+            if job.guid == without_job or job.action is JobAction.DELETE:
+                continue
+            memory: dict[str, int] = {}
+            for one in self._store.list_reserved(job.guid):
+                runs = _is_to_run(job, one.was_running)
+                if runs and one.image not in memory:
+                    memory[one.image] = self._memory_of(job, one.image)
+                need = memory[one.image] if runs else 0
+                found.setdefault(one.host.casefold(), {})[one.name_key] = need
+        return found
+
+    def _memory_of(self, job: Job, image: str) -> int:
+        """What a desktop of that image uses, in MiB. The copy that a Prep makes may have none."""
+        if job.action is JobAction.PREP:
+            return int(job.options["memory_mib"])
+        name, _, version = image.partition("@")
+        found = self._store.find_image(name, int(version))
+        return found.memory_mib if found else 0
+
+    def _measure(
+        self, host: ports.Host, image: ImageVersion | None, reserved: Mapping[str, int]
+    ) -> Room:
+        """HostUnavailable when it is away."""
+        info = None if self._is_away(host.name) else host.describe()
+        if info is None or not info.reachable:
+            raise errors.HostUnavailable(f"host {host.name} does not answer")
+        used, used_mib, starting = info.vms, info.used_mib, 0
+        if reserved:
+            used, used_mib, starting = _count_together(host, reserved)
+        return Room(
+            host=host.name,
+            capacity=info.capacity,
+            used=used,
+            memory_mib=info.memory_mib,
+            used_mib=used_mib,
+            starting=starting,
+            has_image=image is None or host.has_image(image),
+            spared=self._is_degraded(host.name),
+        )
 
 
-def _list_vms(host: ports.Host) -> dict[str, VmInfo] | None:
-    """The VMs by case-folded name, None when the host does not answer."""
-    try:
-        return {vm.name.casefold(): vm for vm in host.list_vms()}
-    except errors.HostUnavailable:
-        return None
+def _is_to_run(job: Job, was_running: bool) -> bool:  # noqa: FBT001  it is the row's
+    return was_running if job.action is JobAction.PATCH else bool(job.options.get("start", True))
+
+
+def _count_together(host: ports.Host, reserved: Mapping[str, int]) -> tuple[int, int, int]:
+    """VMs, MiB and desktops about to start: each once, be it there or only planned."""
+    vms = {vm.name.casefold(): vm for vm in host.list_vms()}
+    running = {name: vm.memory_mib for name, vm in vms.items() if vm.state in _IN_MEMORY}
+    coming = {name: need for name, need in reserved.items() if need and name not in running}
+    used_mib = sum(running.values()) + sum(coming.values())
+    return len(vms.keys() | reserved.keys()), used_mib, len(coming)
+
+
+def find_names(hosts: Iterable[ports.Host], lowest: str, highest: str) -> set[str]:
+    """Case-folded names of VMs from ``lowest`` to ``highest``, on hosts that answer."""
+    found: set[str] = set()
+    for host in hosts:
+        try:
+            # what is one letter shorter comes right before it, and before all that begin with it
+            found.update(vm.name.casefold() for vm in list_all_vms(host, lowest[:-1], highest))
+        except errors.HostUnavailable:
+            continue
+    return found
+
+
+def list_all_vms(
+    host: ports.Host, after: str = "", until: str | None = None
+) -> Iterator[VmSummary]:
+    """Every VM in order of name, in pages; ``after`` and ``until`` as in ``Host.page_vms``."""
+    while page := host.page_vms(after, until, _PAGE):
+        yield from page
+        after = page[-1].name.casefold()
 
 
 def resolve_hosts(

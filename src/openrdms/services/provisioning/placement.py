@@ -5,58 +5,153 @@ from __future__ import annotations
 import hashlib
 import heapq
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from openrdms.model import errors
+from openrdms.model.reason import ReasonCode
 
 QEMU_MAC = "52:54:00"
 """Prefix of the MAC addresses of QEMU guests (locally administered)."""
 
+MEMORY, DESKTOPS, STARTS, NO_IMAGE = 0.6, 0.2, 0.1, 0.1
+"""What makes a host a worse choice: its shares of memory and of desktops in use, desktops that
+are being started there, an image that would have to be copied first. Memory is what runs out."""
+
+_AT_A_TIME = 100
+"""Desktops being started that count as many: RDMS starts no more on one host."""
+
 
 @dataclass(frozen=True)
 class Room:
-    """A host that can take desktops: how many VMs it may have and has."""
+    """A host that can take desktops: how many VMs it may have and has, and its memory in MiB.
+
+    ``used_mib`` counts what runs and what is to run; ``memory_mib`` is 0 for a host that does not
+    tell. ``starting`` desktops of other jobs are to run and do not yet. A ``spared`` host gets
+    what the service places only when no other has room.
+    """
 
     host: str
     capacity: int
     used: int
+    memory_mib: int = 0
+    used_mib: int = 0
+    starting: int = 0
+    has_image: bool = True
+    spared: bool = False
+
+    def takes(self, need_mib: int) -> int:
+        """How many more desktops it can take that need so much memory each, 0 for none."""
+        free = self.capacity - self.used
+        if need_mib and self.memory_mib:
+            free = min(free, (self.memory_mib - self.used_mib) // need_mib)
+        return max(0, free)
+
+    def describe(self, need_mib: int) -> str:
+        """How much more it can take, and what it lacks for more."""
+        count = self.takes(need_mib)
+        if count < self.capacity - self.used:
+            free = max(0, self.memory_mib - self.used_mib)
+            return f"{self.host} has memory for {count} more ({free} MiB, {need_mib} MiB each)"
+        return f"{self.host} has room for {count} more ({self.used} of {self.capacity} VMs)"
 
 
-def place(wanted: Sequence[tuple[str | None, int]], rooms: Sequence[Room]) -> list[str]:
-    """A host for every desktop, in the order of ``wanted``: pairs of host (None: any) and count.
+class Place(NamedTuple):
+    """The host of one desktop, and why it is that one."""
 
-    Named hosts are served first; the rest goes where the share of used capacity is smallest.
-    InvalidParameter NumberVms when there is no room.
-    """
-    used = {room.host: room.used for room in rooms}
+    host: str
+    reason: ReasonCode
+
+
+Wanted = Sequence[tuple[str | None, int]]
+"""Pairs of host (None: any) and number of desktops."""
+
+
+def require_room(wanted: Wanted, rooms: Sequence[Room], need_mib: int) -> None:
+    """NoRoom says which host lacks what, when not all desktops fit."""
+    free = {room.host: room.takes(need_mib) for room in rooms}
+    by_name = {room.host: room for room in rooms}
     for host, count in wanted:
         if host is not None:
-            used[host] += count
-    for room in rooms:
-        if used[room.host] > max(room.capacity, room.used):
-            free = max(0, room.capacity - room.used)
-            raise errors.InvalidParameter("NumberVms", f"{room.host} has room for {free} more")
-    anywhere = _least_loaded([Room(r.host, r.capacity, used[r.host]) for r in rooms])
-    placed: list[str] = []
+            free[host] -= count
+            if free[host] < 0:
+                raise _no_room([by_name[host]], need_mib)
+    if sum(free.values()) < sum(count for host, count in wanted if host is None):
+        raise _no_room(rooms, need_mib)
+
+
+def _no_room(rooms: Sequence[Room], need_mib: int) -> errors.NoRoom:
+    lacking = (room for room in rooms if room.takes(need_mib) < room.capacity - room.used)
+    reason = ReasonCode.NO_MEMORY if any(lacking) else ReasonCode.NO_CAPACITY
+    words = "; ".join(room.describe(need_mib) for room in rooms) or "no host takes desktops now"
+    return errors.NoRoom("NumberVms", words, reason)
+
+
+def place(wanted: Wanted, rooms: Sequence[Room], need_mib: int = 0) -> list[Place]:
+    """A place for every desktop, in the order of ``wanted``.
+
+    Named hosts are served first; each other desktop goes to the host that is the best choice by
+    then. ``need_mib`` is the memory of a desktop that is to run, 0 for those that stay off.
+    NoRoom, as ``require_room``.
+    """
+    require_room(wanted, rooms, need_mib)
+    fillings = {room.host: _Filling(room, need_mib) for room in rooms}
     for host, count in wanted:
-        placed += [host] * count if host else itertools.islice(anywhere, count)
-    if len(placed) < sum(count for _, count in wanted):
-        raise errors.InvalidParameter("NumberVms", "the hosts have no room for so many")
+        if host is not None:
+            fillings[host].add(count)
+    best = _best_first(list(fillings.values()))
+    placed: list[Place] = []
+    for host, count in wanted:
+        if host is None:
+            chosen = itertools.islice(best, count)
+            placed += (Place(one, ReasonCode.LEAST_LOADED) for one in chosen)
+        else:
+            placed += [Place(host, ReasonCode.AS_ASKED)] * count
     return placed
 
 
-def _least_loaded(rooms: Sequence[Room]) -> Iterator[str]:
+class _Filling:
+    """A host while desktops are placed there."""
+
+    def __init__(self, room: Room, need_mib: int) -> None:
+        self.host = room.host
+        self._room = room
+        self._need = need_mib
+        self._free = room.takes(need_mib)
+        self._placed = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._placed >= self._free
+
+    def add(self, count: int) -> None:
+        self._placed += count
+
+    def score(self) -> tuple[bool, float]:
+        """The host with the least is the best choice for one more."""
+        room = self._room
+        starting = room.starting + (self._placed if self._need else 0)
+        memory = room.used_mib + self._placed * self._need
+        score = DESKTOPS * (room.used + self._placed) / max(1, room.capacity)
+        score += MEMORY * memory / room.memory_mib if room.memory_mib else 0.0
+        score += STARTS * min(1.0, starting / _AT_A_TIME)
+        return room.spared, score + (0.0 if room.has_image else NO_IMAGE)
+
+
+def _best_first(fillings: Sequence[_Filling]) -> Iterator[str]:
     """Hosts in the order in which to fill them, for as long as there is room."""
-    queue = [(r.used / r.capacity, order, r) for order, r in enumerate(rooms) if r.capacity > 0]
+    queue = [(one.score(), order, one) for order, one in enumerate(fillings) if not one.is_full]
     heapq.heapify(queue)
     while queue:
-        _, order, room = heapq.heappop(queue)
-        if room.used < room.capacity:
-            yield room.host
-            room = Room(room.host, room.capacity, room.used + 1)
-            heapq.heappush(queue, (room.used / room.capacity, order, room))
+        _, order, filling = queue[0]
+        yield filling.host
+        filling.add(1)
+        if filling.is_full:
+            heapq.heappop(queue)
+        else:
+            heapq.heapreplace(queue, (filling.score(), order, filling))
 
 
 def choose_names(
@@ -78,6 +173,18 @@ def choose_names(
 def make_uuid(guid: str, name: str) -> UUID:
     """The uuid of a desktop of that job: the same at every planning of it."""
     return uuid5(UUID(guid.strip("{}")), name.casefold())
+
+
+def make_identities(
+    guid: str, names: Iterable[str], taken: Iterable[str]
+) -> Iterator[tuple[UUID, str]]:
+    """Uuid and MAC address of every name; no address twice, none of ``taken``."""
+    macs = set(taken)
+    for name in names:
+        uuid = make_uuid(guid, name)
+        mac = make_mac(uuid, macs)
+        macs.add(mac)
+        yield uuid, mac
 
 
 def make_mac(uuid: UUID, taken: Collection[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from openrdms import ports
 from openrdms.model import errors
@@ -12,145 +14,198 @@ from openrdms.model.desktop import Desktop
 from openrdms.model.host import DiskKind, VmState
 from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.provisioning import JobDocument, parse_job
+from openrdms.model.reason import ReasonCode
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
 from openrdms.services.provisioning import placement
-from openrdms.services.provisioning.census import Census, resolve_hosts, take_census
+from openrdms.services.provisioning.census import (
+    Surveyor,
+    find_names,
+    list_all_vms,
+    resolve_hosts,
+)
 from openrdms.services.provisioning.work import Tools
 
 _NAME_ATTEMPTS = 5
 """How often names that another job took meanwhile are chosen anew."""
 
+_PLANNING = threading.Lock()
+"""Held from the census to the reservation: no two jobs are given the same room."""
+
+_IN_USE = (VmState.RUNNING, VmState.PAUSED)
+"""A paused one was in use; of a saved one only its memory remains, which goes with the disk."""
+
 
 def plan_job(tools: Tools, job: Job) -> None:
     """Decide and record what the job does to which desktop. Repeating it changes nothing.
 
-    Raises what makes the job impossible by now: a host gone, no room left.
+    One job at a time. Raises what makes the job impossible by now: a host gone, no room left.
     """
-    for attempt in range(1, _NAME_ATTEMPTS + 1):
-        census = take_census(tools.store, tools.hosts, without_job=job.guid)
-        rows, next_index = _PLANS[job.action](tools, job, census)
-        try:
-            tools.store.add_job_desktops(rows, next_index)
-        except errors.AlreadyExists:
-            if attempt == _NAME_ATTEMPTS:
-                raise
-        else:
-            return
-
-
-_Plan = tuple[list[JobDesktop], int | None]
-
-
-def _plan_making(tools: Tools, job: Job, census: Census) -> _Plan:
-    document = parse_job(job.document)
-    settings = get_settings(tools.store, job.collection)
-    wanted = resolve_hosts(document.hosts, tools.hosts, census)
-    hosts = placement.place(wanted, census.rooms)
-    start = max(document.start_index, settings.name_start_index)
-    names, next_index = placement.choose_names(
-        settings.name_prefix, start, len(hosts), census.names
+    surveyor = Surveyor(
+        tools.store,
+        tools.hosts,
+        is_away=tools.health.is_away,
+        is_degraded=tools.tokens.is_degraded,
     )
-    macs = set(census.macs)
-    rows = []
-    for ordinal, (host, name) in enumerate(zip(hosts, names, strict=True)):
-        uuid = placement.make_uuid(job.guid, name)
-        mac = placement.make_mac(uuid, macs)
-        macs.add(mac)
-        rows.append(
+    planning = Planning(tools.store, tools.hosts, tools.images, surveyor)
+    with _PLANNING:
+        for attempt in range(1, _NAME_ATTEMPTS + 1):
+            rows, next_index = planning.make(job)
+            try:
+                tools.store.add_job_desktops(rows, next_index)
+            except errors.AlreadyExists:
+                if attempt == _NAME_ATTEMPTS:
+                    raise
+            else:
+                return
+
+
+class Rows(NamedTuple):
+    """The rows of a plan; ``next_index`` is what the collection's NameStartIndex becomes."""
+
+    rows: list[JobDesktop]
+    next_index: int | None
+
+
+class Planning:
+    """Makes plans; records nothing."""
+
+    def __init__(
+        self, store: ports.Store, hosts: Hosts, images: Images, surveyor: Surveyor
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._images = images
+        self._surveyor = surveyor
+
+    def make(self, job: Job, settings: ProvisioningSettings | None = None) -> Rows:
+        """What ``job`` would do now. ``settings`` are those that a Create gives its collection,
+        as long as they are not on record.
+        """
+        if job.action is JobAction.PREP:
+            return self._plan_prep(job)
+        document = parse_job(job.document)
+        if job.action is JobAction.DELETE:
+            return Rows(self._existing(job, document), None)
+        settings = settings or get_settings(self._store, job.collection)
+        if job.action is JobAction.PATCH:
+            return self._plan_patch(job, document, settings)
+        return self._plan_making(job, document, settings)
+
+    def _plan_making(self, job: Job, document: JobDocument, settings: ProvisioningSettings) -> Rows:
+        image = self._images.resolve(f"image:{job.options['image']}")
+        census = self._surveyor.take(image, without_job=job.guid)
+        wanted = resolve_hosts(document.hosts, self._hosts, census)
+        need = image.memory_mib if document.start else 0
+        places = placement.place(wanted, census.rooms, need)
+        start = max(document.start_index, settings.name_start_index)
+        in_use = self._store.list_names_in_use(job.guid)
+        names, next_index = self._choose_names(
+            settings.name_prefix, start, len(places), {name for name, _ in in_use}
+        )
+        identities = placement.make_identities(job.guid, names, {mac for _, mac in in_use})
+        rows = [
             JobDesktop(
                 job=job.guid,
                 ordinal=ordinal,
                 name=name,
-                host=host,
+                host=place.host,
                 uuid=uuid,
                 mac=mac,
                 image=str(job.options["image"]),
                 disk_kind=DiskKind(settings.vhd_type),
                 generation=1,
                 notes=_not_joined(document.domain or settings.domain),
+                reason=place.reason,
             )
+            for ordinal, (place, name, (uuid, mac)) in enumerate(
+                zip(places, names, identities, strict=True)
+            )
+        ]
+        return Rows(rows, next_index)
+
+    def _choose_names(
+        self, prefix: str, start: int, count: int, taken: set[str]
+    ) -> tuple[list[str], int]:
+        """Names that no VM has either; hosts are asked for those that come into question."""
+        while True:
+            names, next_index = placement.choose_names(prefix, start, count, taken)
+            folded = {name.casefold() for name in names}
+            there = find_names(self._hosts.all(), min(folded), max(folded))
+            if not folded & there:
+                return names, next_index
+            taken |= there
+
+    def _plan_patch(self, job: Job, document: JobDocument, settings: ProvisioningSettings) -> Rows:
+        existing = self._existing(job, document)
+        running = self._list_running({row.host for row in existing})
+        rows = [
+            replace(
+                row,
+                image=str(job.options["image"]),
+                generation=row.generation + 1,
+                previous=row.generation,
+                previous_image=row.image,
+                was_running=(row.host, row.name.casefold()) in running,
+                notes=_not_joined(settings.domain),
+            )
+            for row in existing
+        ]
+        return Rows(rows, None)
+
+    def _list_running(self, hosts: Iterable[str]) -> set[tuple[str, str]]:
+        """Host and case-folded name of every VM there that is in use.
+
+        HostUnavailable for a host that cannot say: what is off must not be started.
+        """
+        return {
+            (name, vm.name.casefold())
+            for name in hosts
+            if (host := self._hosts.find(name))
+            for vm in list_all_vms(host)
+            if vm.state in _IN_USE
+        }
+
+    def _plan_prep(self, job: Job) -> Rows:
+        host = str(job.options["host"])
+        name = f"prep-{job.guid.strip('{}')[:8].lower()}"
+        uuid = placement.make_uuid(job.guid, name)
+        copied = self._hosts.get(host).find_vm(str(job.options["vm"]))
+        row = JobDesktop(
+            job=job.guid,
+            ordinal=0,
+            name=name,
+            host=host,
+            uuid=uuid,
+            mac=placement.make_mac(uuid, {m for _, m in self._store.list_names_in_use(job.guid)}),
+            image=str(job.options["parent"]),
+            disk_kind=DiskKind.LINKED,
+            generation=1,
+            was_running=copied is not None and copied.state in _IN_USE,
+            reason=ReasonCode.AS_ASKED,
         )
-    return rows, next_index
+        return Rows([row], None)
+
+    def _existing(self, job: Job, document: JobDocument) -> list[JobDesktop]:
+        return [
+            JobDesktop(
+                job=job.guid,
+                ordinal=ordinal,
+                name=desktop.name,
+                host=desktop.host,
+                uuid=desktop.uuid,
+                mac=desktop.mac,
+                image=desktop.image,
+                disk_kind=desktop.disk_kind,
+                generation=desktop.generation,
+                reason=ReasonCode.AS_ASKED,
+            )
+            for ordinal, desktop in enumerate(select_desktops(self._store, document))
+        ]
 
 
 def _not_joined(domain: str) -> str:
     return "" if domain in ("", NO_DOMAIN) else f"not joined to {domain}"
-
-
-def _plan_patch(tools: Tools, job: Job, census: Census) -> _Plan:
-    settings = get_settings(tools.store, job.collection)
-    rows = [
-        replace(
-            row,
-            image=str(job.options["image"]),
-            generation=row.generation + 1,
-            previous=row.generation,
-            previous_image=row.image,
-            was_running=_runs(census, row.host, row.name),
-            notes=_not_joined(settings.domain),
-        )
-        for row in _existing(tools, job)
-    ]
-    return rows, None
-
-
-def _runs(census: Census, host: str, name: str) -> bool:
-    """A paused one was in use; of a saved one only its memory remains, which goes with the disk.
-
-    HostUnavailable for a host that cannot say: what is off must not be started."""
-    if host in census.silent:
-        raise errors.HostUnavailable(f"host {host} does not answer")
-    vm = census.vms.get(host, {}).get(name.casefold())
-    return vm is not None and vm.state in (VmState.RUNNING, VmState.PAUSED)
-
-
-def _plan_delete(tools: Tools, job: Job, census: Census) -> _Plan:
-    return _existing(tools, job), None
-
-
-def _existing(tools: Tools, job: Job) -> list[JobDesktop]:
-    chosen = select_desktops(tools.store, parse_job(job.document))
-    return [
-        JobDesktop(
-            job=job.guid,
-            ordinal=ordinal,
-            name=desktop.name,
-            host=desktop.host,
-            uuid=desktop.uuid,
-            mac=desktop.mac,
-            image=desktop.image,
-            disk_kind=desktop.disk_kind,
-            generation=desktop.generation,
-        )
-        for ordinal, desktop in enumerate(chosen)
-    ]
-
-
-def _plan_prep(tools: Tools, job: Job, census: Census) -> _Plan:
-    host = str(job.options["host"])
-    name = f"prep-{job.guid.strip('{}')[:8].lower()}"
-    uuid = placement.make_uuid(job.guid, name)
-    row = JobDesktop(
-        job=job.guid,
-        ordinal=0,
-        name=name,
-        host=host,
-        uuid=uuid,
-        mac=placement.make_mac(uuid, census.macs),
-        image=str(job.options["parent"]),
-        disk_kind=DiskKind.LINKED,
-        generation=1,
-        was_running=_runs(census, host, str(job.options["vm"])),
-    )
-    return [row], None
-
-
-_PLANS: Mapping[JobAction, Callable[[Tools, Job, Census], _Plan]] = {
-    JobAction.CREATE: _plan_making,
-    JobAction.UPDATE: _plan_making,
-    JobAction.PATCH: _plan_patch,
-    JobAction.DELETE: _plan_delete,
-    JobAction.PREP: _plan_prep,
-}
 
 
 def get_settings(store: ports.Store, alias: str) -> ProvisioningSettings:
