@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
 from openrdms.model import errors
-from openrdms.model.collection import CollectionState
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Leftover, Ownership, VmInfo, VmState
-from openrdms.model.job import Job, JobAction, JobDesktop
+from openrdms.model.reconcile import Known
 from openrdms.services.audit import Audit, Orphan
 from openrdms.services.hosts import Hosts
 
 HOST = "host1.sim.local"
 UUID_1, UUID_2 = UUID(int=1), UUID(int=2)
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 DESKTOP = Desktop(
     name="d-1",
@@ -44,10 +41,6 @@ VM = VmInfo(
 )
 VM_LEFT = Leftover("vm", HOST, "d-1", "d-1")
 DISK_LEFT = Leftover("disk", HOST, "d-1.1.qcow2", "d-1")
-JOB = Job("{JOB}", "pool", JobAction.CREATE, CollectionState(2), "", {}, NOW, NOW)
-PLANNED = JobDesktop(
-    "{JOB}", 0, "D-1", "host1", UUID_1, "52:54:00:00:00:01", "tiny@1", DiskKind.LINKED, 1
-)
 
 
 @dataclass
@@ -69,17 +62,14 @@ class FakeHost:
 @dataclass
 class FakeRecords:
     desktops: list[Desktop] = field(default_factory=list)
-    planned: list[JobDesktop] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
 
-    def list_desktops(self) -> list[Desktop]:
-        return list(self.desktops)
+    def read_known(self, host: str) -> Known:
+        here = {one.name.casefold(): one for one in self.desktops if one.host == host}
+        return Known(here, busy=frozenset(self.busy) if host == HOST else frozenset())
 
-    def list_jobs(self, *, running: bool) -> list[Job]:
-        return [JOB] if self.planned and running else []
-
-    def list_job_desktops(self, guid: str) -> list[JobDesktop]:
-        assert guid == JOB.guid
-        return list(self.planned)
+    def list_desktop_hosts(self) -> list[str]:
+        return sorted({one.host for one in self.desktops})
 
 
 def find(records: FakeRecords, *hosts: FakeHost) -> list[Orphan]:
@@ -107,9 +97,9 @@ def test_a_thing_without_a_record_is_an_orphan(kind: str) -> None:
     assert "no record" in orphan.reason
 
 
-def test_a_running_job_explains_what_it_is_making_whatever_form_its_names_have() -> None:
+def test_a_running_job_explains_what_it_is_making() -> None:
     host = FakeHost(HOST, [], [VM_LEFT, DISK_LEFT])
-    assert find(FakeRecords(planned=[PLANNED]), host) == []
+    assert find(FakeRecords(busy=["d-1"]), host) == []
 
 
 def test_a_record_on_another_host_explains_nothing_here() -> None:
@@ -153,7 +143,7 @@ def test_an_adopted_vm_is_never_reported() -> None:
 
 
 def test_a_running_job_makes_no_record_an_orphan() -> None:
-    assert find(FakeRecords([DESKTOP], [PLANNED]), FakeHost(HOST)) == []
+    assert find(FakeRecords([DESKTOP], ["d-1"]), FakeHost(HOST)) == []
 
 
 def test_a_host_that_does_not_answer_is_named_and_judged_in_nothing() -> None:
@@ -164,11 +154,11 @@ def test_a_host_that_does_not_answer_is_named_and_judged_in_nothing() -> None:
 
 
 def test_a_job_that_ends_while_the_audit_looks_causes_no_finding() -> None:
-    records = FakeRecords(planned=[PLANNED])
+    records = FakeRecords(busy=["d-1"])
 
     class EndsJob(FakeHost):
         def list_leftovers(self) -> list[Leftover]:
-            records.planned.clear()
+            records.busy.clear()
             return super().list_leftovers()
 
     assert find(records, EndsJob(HOST, [VM], [VM_LEFT, DISK_LEFT])) == []
