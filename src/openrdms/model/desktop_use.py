@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -62,3 +62,15 @@ class DesktopUse:
     reason: str = ""
     adopted: bool = False
     left_off: bool = False
+
+    def becoming(self, use: Use, now: datetime, **values: object) -> DesktopUse:
+        """It as ``use`` with other fields set. Leaving TAKEN ends the holder's claim to it; what
+        becomes READY is fresh from now on, unless ``values`` say since when.
+        """
+        given: dict[str, object] = {"use": use}
+        if use is not self.use:
+            given["since"] = now
+            given |= {"fresh": now} if use is Use.READY else {}
+        if use is not Use.TAKEN:
+            given |= {"holder": "", "asked": False, "seen": False}
+        return replace(self, **{**given, **values})  # type: ignore[arg-type]  # fields of it

@@ -8,7 +8,6 @@ must be quick, and may not change uses themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 
 import structlog
 
@@ -16,6 +15,9 @@ from openrdms import ports
 from openrdms.model.desktop_use import DesktopUse, Use
 
 Listener = Callable[[DesktopUse], None]
+
+_SAME = ("uuid", "use", "since", "turn")
+"""By what a use is known to be the one that somebody looked at."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,19 +54,28 @@ class DesktopUses:
     ) -> list[DesktopUse]:
         """Bring those that are in one of ``of`` now to ``use``; returns them as they are then.
 
-        ``values`` are other fields. Leaving TAKEN ends the holder's claim to it; a use that
-        begins READY is fresh from now on unless ``values`` say since when.
+        ``values`` are other fields, see ``DesktopUse.becoming``.
         """
         now = self._clock()
 
         def change(before: DesktopUse) -> DesktopUse | None:
-            if before.use not in of:
-                return None
-            nobody = {} if use is Use.TAKEN else {"holder": "", "asked": False, "seen": False}
-            fresh = {"fresh": now} if use is Use.READY else {}
-            return replace(before, use=use, since=now, **{**nobody, **fresh, **values})  # type: ignore[arg-type]  # fields of a use
+            return before.becoming(use, now, **values) if before.use in of else None
 
         return self.change(names, change)
+
+    def turn(self, was: DesktopUse, use: Use, **values: object) -> DesktopUse | None:
+        """Bring one to ``use`` unless it has become another's, or anything else, since ``was``.
+
+        ``values`` are other fields. Returns it as it is then, None when it was left alone.
+        """
+        now = self._clock()
+
+        def change(before: DesktopUse) -> DesktopUse | None:
+            same = all(getattr(before, name) == getattr(was, name) for name in _SAME)
+            return before.becoming(use, now, **values) if same else None
+
+        changed = self.change([was.name], change)
+        return changed[0] if changed else None
 
     def change(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]

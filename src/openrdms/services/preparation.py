@@ -1,0 +1,294 @@
+"""Making one desktop fresh: a new disk from its collection's image, started, answering, nobody on.
+
+A desktop is PREPARING from before the first call on its host until after the last one, so a
+service that dies in between finds it on record and begins again. Every call is safe to repeat.
+While its guest boots no thread waits for it: it is told of the agent, or asks now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from openrdms import ports
+from openrdms.jobs.tokens import Kind, Tokens
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop, DesktopStatus
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import DiskKind, GuestIdentity, Ownership, VmInfo, VmSpec, VmState
+from openrdms.model.pool_policy import MOST_FAILURES
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+from openrdms.services.pool_rules import find_rules
+
+BOOT_SHARE = 20.0
+"""Seconds that each other guest which boots on the same host adds to the boot deadline."""
+
+RECHECK = 10.0
+"""Seconds without an event after which a guest is asked all the same: hosts lose events."""
+
+_ASK_SECONDS = 2.0
+_PING_SECONDS = 2.0
+_IDENTITY_SECONDS = 120.0
+
+_log = structlog.get_logger(__name__)
+
+
+class _Yielded(Exception):
+    """The desktop is no longer ours, or a job wants it."""
+
+
+class _Occupied(Exception):
+    """Somebody is logged on; says who."""
+
+
+@dataclass
+class Attempt:
+    """One desktop being prepared. ``use`` is as it was when that began.
+
+    Times are monotonic seconds: ``deadline`` for its guest to answer, ``ask_at`` when it is asked
+    next; both 0 until it boots. ``given_up`` is set when somebody else has it or wants it.
+    """
+
+    use: DesktopUse
+    begun: float
+    urgent: bool = False
+    deadline: float = 0.0
+    ask_at: float = 0.0
+    given_up: bool = False
+
+
+class Preparation:
+    """Safe from any thread. ``begin`` and ``finish`` block; in between the guest boots."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        images: Images,
+        uses: DesktopUses,
+        tokens: Tokens,
+        boot_deadline: float,
+    ) -> None:
+        """``boot_deadline`` in seconds."""
+        self._store = store
+        self._hosts = hosts
+        self._images = images
+        self._uses = uses
+        self._tokens = tokens
+        self._boot_deadline = boot_deadline
+        self._lock = threading.Lock()
+        self._attempts: dict[str, Attempt] = {}
+        uses.subscribe(self._note_use)
+
+    def enter(self, use: DesktopUse, *, urgent: bool = False) -> Attempt:
+        """Know of a desktop that has just become PREPARING."""
+        attempt = Attempt(use, time.monotonic(), urgent)
+        with self._lock:
+            self._attempts[use.name.casefold()] = attempt
+        now = self._store.find_use(use.name)  # a claim may have come before we listened
+        if now:
+            self._note_use(now)
+        return attempt
+
+    def find(self, name: str) -> Attempt | None:
+        """The attempt whose guest boots; None for all others."""
+        attempt = self._attempts.get(name.casefold())
+        return attempt if attempt and attempt.ask_at else None
+
+    def begin(self, attempt: Attempt) -> None:
+        """Everything up to its start. HostUnavailable; RdmsError when the host refuses."""
+        desktop = self._store.find_desktop(attempt.use.name)
+        if desktop is None or desktop.uuid != attempt.use.uuid:
+            raise _Yielded
+        host = self._hosts.get(desktop.host)
+        vm = host.find_vm(desktop.name)
+        if vm and vm.uuid != desktop.uuid:
+            raise errors.OperationFailed(f"{vm.name} on {host.name} is another VM than on record")
+        image = self._find_image(desktop)
+        if self._must_be_made_anew(desktop, image, vm):
+            self._make_anew(attempt, host, desktop, image, vm)
+        self._call(attempt, Kind.START, host.start, desktop.name)
+        self._let_boot(attempt)
+
+    def finish(self, attempt: Attempt) -> bool:
+        """Make it READY if its guest answers; False when it does not yet.
+
+        OperationFailed when it should have by now, or cannot take its identity.
+        """
+        desktop = self._store.find_desktop(attempt.use.name)
+        if desktop is None or attempt.given_up:
+            raise _Yielded
+        host = self._hosts.get(desktop.host)
+        guest = host.guest(desktop.name)
+        try:
+            guest.ping(_PING_SECONDS)
+            identity = GuestIdentity(desktop.name, desktop.uuid.hex, desktop.mac)
+            guest.set_identity(identity, _IDENTITY_SECONDS)
+            mark = guest.logon_mark(_ASK_SECONDS)
+            user = _who(guest)
+        except (errors.GuestUnreachable, errors.HostUnavailable):
+            if time.monotonic() < attempt.deadline:
+                return False
+            patience = attempt.deadline - attempt.begun
+            words = f"the guest agent did not answer within {patience:.0f} s"
+            raise errors.OperationFailed(words) from None
+        self._store.change_desktop(desktop.name, _as_prepared)
+        if user:
+            raise _Occupied(user)
+        self._let_go(attempt, Use.READY, mark=mark, failures=0)
+        return True
+
+    def save(self, attempt: Attempt) -> None:
+        """Write a spare to disk; it stays as fresh as it was."""
+        host = self._hosts.get(attempt.use.host)
+        self._call(attempt, Kind.STOP, host.save, attempt.use.name)
+        self._let_go(attempt, Use.READY, fresh=attempt.use.fresh, saved=True)
+
+    def resume(self, attempt: Attempt) -> None:
+        """Let a saved spare run."""
+        host = self._hosts.get(attempt.use.host)
+        self._call(attempt, Kind.START, host.start, attempt.use.name)
+        self._let_go(attempt, Use.READY, fresh=attempt.use.fresh, saved=False)
+
+    def end(self, attempt: Attempt, error: BaseException) -> str:
+        """Let go of a desktop after ``error``; words when its preparation has failed, else ""."""
+        use = attempt.use
+        if isinstance(error, _Occupied):
+            who = {"holder": str(error), "seen": True, "turn": use.turn + 1}
+            self._let_go(attempt, Use.TAKEN, asked=False, **who)
+        elif isinstance(error, _Yielded | errors.HostUnavailable):
+            self._let_go(attempt, Use.UNREADY)
+        else:
+            failures = use.failures + 1
+            apart = failures >= MOST_FAILURES
+            after = Use.QUARANTINED if apart else Use.UNREADY
+            self._let_go(attempt, after, failures=failures, reason=str(error))
+            _log.warning("not prepared", desktop=use.name, failures=failures, reason=str(error))
+            return str(error) or repr(error)
+        return ""
+
+    def due(self, now: float) -> tuple[list[Attempt], float | None]:
+        """Whose guests are to be asked now, and the monotonic time when the next one is."""
+        with self._lock:
+            booting = [attempt for attempt in self._attempts.values() if attempt.ask_at]
+            due = [attempt for attempt in booting if attempt.ask_at <= now]
+            for attempt in due:
+                attempt.ask_at = min(now + RECHECK, max(attempt.deadline, now + 1))
+        return due, min((attempt.ask_at for attempt in booting), default=None)
+
+    def _note_use(self, use: DesktopUse) -> None:
+        attempt = self._attempts.get(use.name.casefold())
+        if attempt and (use.claim or not _is_same(use, attempt.use)):
+            attempt.given_up = True
+
+    def _call(
+        self, attempt: Attempt, kind: Kind, function: Callable[..., None], *args: object
+    ) -> None:
+        """A call on the attempt's host, unless somebody else has got the desktop meanwhile."""
+
+        def call() -> None:
+            if attempt.given_up:
+                raise _Yielded
+            function(*args)
+
+        self._tokens.run(attempt.use.host, kind, call, urgent=attempt.urgent)
+
+    def _find_image(self, desktop: Desktop) -> str:
+        """NAME@VERSION of its collection, its own when it was made for another one."""
+        settings = self._store.find_provisioning(desktop.collection)
+        at_home = desktop.home.casefold() == desktop.collection.casefold()
+        return settings.image if settings and at_home else desktop.image
+
+    def _must_be_made_anew(self, desktop: Desktop, image: str, vm: VmInfo | None) -> bool:
+        """Only overlays of ours ever are; what is on another disk stays there."""
+        if desktop.disk_kind is not DiskKind.LINKED or desktop.adopted:
+            return False
+        rules = find_rules(self._store, desktop.collection)
+        if rules is None:
+            raise _Yielded
+        return rules.resets or image != desktop.image or vm is None
+
+    def _make_anew(
+        self, attempt: Attempt, host: ports.Host, desktop: Desktop, image: str, vm: VmInfo | None
+    ) -> None:
+        """The record says which disk is going to be used before that is made."""
+        if vm and vm.state is VmState.RUNNING:
+            self._ask_once_more(host, desktop)
+        self._call(attempt, Kind.STOP, host.destroy, desktop.name)
+        if image == desktop.image:
+            self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, desktop.generation)
+        else:
+            desktop = self._turn_to(desktop, image)
+        job = vm.ownership.job if vm and vm.ownership else ""
+        spec = VmSpec(
+            name=desktop.name,
+            uuid=desktop.uuid,
+            mac=desktop.mac,
+            image=self._images.resolve(f"image:{image}"),
+            disk_kind=desktop.disk_kind,
+            generation=desktop.generation,
+            ownership=Ownership(desktop.home, job, image),
+        )
+        self._call(attempt, Kind.CLONE, host.create_disk, spec)
+        self._call(attempt, Kind.DEFINE, host.define, spec)
+        if desktop.generation > 1:  # of one whose image has changed, now or before we died
+            before = desktop.generation - 1
+            self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, before)
+
+    def _ask_once_more(self, host: ports.Host, desktop: Desktop) -> None:
+        with suppress(errors.SessionError):
+            if user := _who(host.guest(desktop.name)):
+                raise _Occupied(user)
+
+    def _turn_to(self, desktop: Desktop, image: str) -> Desktop:
+        generation = desktop.generation + 1
+
+        def turn(present: Desktop | None) -> Desktop | None:
+            return present and replace(present, image=image, generation=generation)
+
+        turned = self._store.change_desktop(desktop.name, turn)
+        if turned is None:
+            raise _Yielded
+        return turned
+
+    def _let_boot(self, attempt: Attempt) -> None:
+        now = time.monotonic()
+        host = attempt.use.host
+        with self._lock:
+            others = sum(
+                bool(one.ask_at) and one.use.host == host for one in self._attempts.values()
+            )
+            attempt.deadline = now + self._boot_deadline + BOOT_SHARE * others
+            attempt.ask_at = min(now + RECHECK, attempt.deadline)
+
+    def _let_go(self, attempt: Attempt, use: Use, **values: object) -> None:
+        """Give the desktop its next use, unless somebody else has given it one."""
+        mine = attempt.use
+        if attempt.given_up and use is Use.READY:
+            use = Use.UNREADY
+        with self._lock:
+            if self._attempts.get(mine.name.casefold()) is attempt:
+                del self._attempts[mine.name.casefold()]
+
+        self._uses.turn(mine, use, **values)
+
+
+def _is_same(now: DesktopUse, mine: DesktopUse) -> bool:
+    return (now.use, now.since, now.uuid) == (Use.PREPARING, mine.since, mine.uuid)
+
+
+def _as_prepared(present: Desktop | None) -> Desktop | None:
+    return present and replace(present, identity_set=True, status=DesktopStatus.SUCCESS)
+
+
+def _who(guest: ports.Guest) -> str:
+    """The first who is logged on, DOMAIN\\USER; "" for nobody."""
+    sessions = guest.list_sessions(_ASK_SECONDS)
+    return f"{sessions[0].domain}\\{sessions[0].user}" if sessions else ""
