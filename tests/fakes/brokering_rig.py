@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
+from openrdms.jobs.tokens import Tokens
+from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.ports import Guest
 from openrdms.security.accounts import Accounts
 from openrdms.services.access import Access
-from openrdms.services.brokering import Brokering, Connection, User
+from openrdms.services.brokering import Brokering, Connection, Parts, User
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
+from openrdms.services.session_watch import SessionWatch
 
 CORP = "CORP"
 
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+class PlainPools:
+    """Remembers what it was told, and says what it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, int]] = []
+        self.words = ""
+        self.usual: float | None = None
+
+    def set_waiting(self, collection: str, count: int) -> None:
+        self.waiting.append((collection, count))
+
+    def stopped(self, collection: str) -> str:
+        return self.words
+
+    def seconds(self, collection: str) -> float | None:
+        return self.usual
 
 
 @dataclass(frozen=True)
@@ -34,7 +57,7 @@ class BrokeringRig:
     accounts: Accounts
     access: Access
     uses: DesktopUses
-    health: HostHealth
+    pools: PlainPools
     brokering: Brokering
 
     def add_user(self, name: str) -> User:
@@ -51,8 +74,9 @@ class BrokeringRig:
     def add_ready(self, name: str, collection: str = "pool", host: str = HOST1) -> Desktop:
         """A desktop that runs and is READY."""
         desktop = self.place.make_desktop(name, collection, host)
-        self.place.hosts.get(host).start(name)
-        self.make(name, Use.READY)
+        on = self.place.hosts.get(host)
+        on.start(name)
+        self.make(name, Use.READY, mark=_await_mark(on.guest(name)))
         return desktop
 
     def make(self, name: str, use: Use, **values: object) -> DesktopUse:
@@ -71,6 +95,14 @@ class BrokeringRig:
         return answer
 
 
+def _await_mark(guest: Guest) -> str:
+    for _ in range(1000):
+        with suppress(errors.GuestUnreachable):
+            return guest.logon_mark(5)
+        time.sleep(0.01)
+    raise AssertionError("its guest never answered")
+
+
 @contextmanager
 def open_brokering_rig(directory: Path, *slow: str) -> Iterator[BrokeringRig]:
     with open_small_deployment(directory, "users=0", *slow) as place:
@@ -79,6 +111,11 @@ def open_brokering_rig(directory: Path, *slow: str) -> Iterator[BrokeringRig]:
         access = Access(place.store, accounts)
         uses = DesktopUses(place.store, now)
         health = HostHealth(place.hosts, now)
-        brokering = Brokering(place.store, place.hosts, uses, access, health, now)
-        yield BrokeringRig(place, accounts, access, uses, health, brokering)
+        watch = SessionWatch(place.store, place.hosts, health, uses, now)
+        tokens = Tokens(lambda host: place.hosts.get(host).slots, lambda _: 100)
+        pools = PlainPools()
+        parts = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now)
+        watch.start()
+        yield BrokeringRig(place, accounts, access, uses, pools, Brokering(Parts(*parts)))
+        watch.close()
         health.close()

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 LAPSE_SECONDS = 30.0
 """A place is lost when nobody has asked for it for so long."""
 
-_WEIGHT = 0.2
-"""Of the newest time in the smoothed one."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -53,36 +50,12 @@ class WaitingLine:
                 del self._places[key]
 
 
-class PreparationTimes:
-    """How long the desktops of one collection took to be made ready lately."""
+def estimate_turn(position: int, seconds: float, elapsed: Iterable[float]) -> float:
+    """In how many seconds so many desktops will be ready, when each takes ``seconds``.
 
-    def __init__(self) -> None:
-        self._begun: dict[str, float] = {}
-        self._seconds: float | None = None
-
-    def begin(self, desktop: str, now: float) -> None:
-        """It is being prepared from now on."""
-        self._begun.setdefault(desktop, now)
-
-    def end(self, desktop: str, now: float, *, ready: bool) -> None:
-        """It is ready, or will not be; it may never have begun."""
-        begun = self._begun.pop(desktop, None)
-        if begun is not None and ready:
-            took = now - begun
-            before = took if self._seconds is None else self._seconds
-            self._seconds = before + _WEIGHT * (took - before)
-
-    def estimate(self, position: int, now: float) -> float | None:
-        """In how many seconds that many will be ready; None when none has ever been.
-
-        Those that are under way come one after the other, and as many again in every later round.
-        """
-        if self._seconds is None:
-            return None
-        return _nth_end(self._seconds, position, (now - begun for begun in self._begun.values()))
-
-
-def _nth_end(seconds: float, position: int, elapsed: Iterable[float]) -> float:
+    ``elapsed`` has for how long those that are under way have been. They come one after the
+    other, and as many again in every later round.
+    """
     remaining = sorted(max(0.0, seconds - spent) for spent in elapsed) or [seconds]
     rounds, place = divmod(position - 1, len(remaining))
     return remaining[place] + rounds * seconds

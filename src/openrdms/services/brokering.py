@@ -15,13 +15,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from openrdms import ports
+from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.model.waiting_line import LAPSE_SECONDS
 from openrdms.services.access import Access, Person
@@ -29,13 +32,14 @@ from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.reaching import Reaching
+from openrdms.services.session_watch import SessionWatch
 from openrdms.services.waiting_lines import Standing, WaitingLines
 
 _ASK_AGAIN_SECONDS = LAPSE_SECONDS / 3
 """Who waits in a call keeps his place by asking so often."""
 
-_MARK_SECONDS = 2.0
-"""What a guest gets to say whether somebody has logged on to it."""
+_GUEST_SECONDS = 20.0
+"""What a guest gets to log somebody off; less than a client waits."""
 
 _LINES_SERVED_AT_ONCE = 8
 
@@ -88,29 +92,53 @@ _Key = tuple[str, str]
 """Collection and holder, case-folded."""
 
 
-class Brokering:
-    """Safe from any thread. ``lines`` are those who wait for pooled desktops."""
+class Pools(Protocol):
+    """What brokering asks of who prepares spares."""
 
-    def __init__(
-        self,
-        store: ports.Store,
-        hosts: Hosts,
-        uses: DesktopUses,
-        access: Access,
-        health: HostHealth,
-        clock: ports.Clock,
-    ) -> None:
-        self._store = store
-        self._hosts = hosts
-        self._uses = uses
-        self._access = access
-        self._clock = clock
-        self.lines = WaitingLines()
-        self._reaching = Reaching(hosts, health, clock, self._wake_holder)
+    def set_waiting(self, collection: str, count: int) -> None:
+        """So many wait for a desktop now."""
+
+    def stopped(self, collection: str) -> str:
+        """Why it prepares none, "" when it does."""
+
+    def seconds(self, collection: str) -> float | None:
+        """How long a preparation takes; None while that is not known."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What brokering is made of."""
+
+    store: ports.Store
+    hosts: Hosts
+    uses: DesktopUses
+    access: Access
+    health: HostHealth
+    tokens: Tokens
+    watch: SessionWatch
+    pools: Pools
+    clock: ports.Clock
+
+
+class Brokering:
+    """Safe from any thread."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._store = parts.store
+        self._hosts = parts.hosts
+        self._uses = parts.uses
+        self._access = parts.access
+        self._watch = parts.watch
+        self._pools = parts.pools
+        self._clock = parts.clock
+        self._lines = WaitingLines(parts.pools.set_waiting)
+        self._reaching = Reaching(
+            parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder
+        )
         self._lock = threading.Lock()
         self._listening: dict[_Key, set[threading.Event]] = {}
         self._servers = ThreadPoolExecutor(_LINES_SERVED_AT_ONCE, thread_name_prefix="broker")
-        uses.subscribe(self._hear)
+        parts.uses.subscribe(self._hear)
 
     def find_user(self, name: str, domain: str) -> User:
         """The account of that name as somebody who connects. NotFound."""
@@ -133,6 +161,24 @@ class Brokering:
                     return answer
                 woken.wait(min(left, _ASK_AGAIN_SECONDS))
 
+    def release(self, user: User, collection: str) -> None:
+        """He is done: he waits no more, is logged off, and what he has is made ready for others.
+
+        Having nothing is fine. HostUnavailable and SessionError keep him logged on.
+        """
+        self._lines.leave(collection, user.holder)
+        held = self._store.find_held(collection, user.holder)
+        if held is None:
+            return
+        host = self._hosts.get(held.host)
+        vm = host.find_vm(held.name)
+        if vm and vm.state is VmState.RUNNING:
+            guest = host.guest(held.name)
+            for session in guest.list_sessions(_GUEST_SECONDS):
+                guest.log_off(session, _GUEST_SECONDS)
+        give_back = partial(_give_back, held=held, now=self._clock())
+        self._uses.change([held.name], give_back)
+
     def _find_desktop(self, user: User, alias: str) -> Connection | Wait:
         collection = self._store.find_collection(alias)
         if collection is None:
@@ -154,14 +200,15 @@ class Brokering:
         wait = self._reaching.reach(held)
         if wait:
             return wait
-        back = self._uses.change([held.name], partial(_come_back, held=held))
+        come_back = partial(_come_back, held=held, now=self._clock())
+        back = self._uses.change([held.name], come_back)
         return _connect(held, _how(held, collection)) if back else None
 
     def _find_spare(self, user: User, collection: Collection) -> Connection | Wait:
         alias = collection.alias
-        spare = None if self.lines.count(alias) else self._take_ready(alias, user.holder)
+        spare = None if self._lines.count(alias) else self._take_ready(alias, user.holder)
         if spare is None:
-            standing = self.lines.ask(alias, user.holder)
+            standing = self._lines.ask(alias, user.holder)
             if standing.is_new or standing.position == 1:
                 self._serve(alias)  # what became ready before he stood in line told nobody
             spare = self._store.find_held(alias, user.holder)
@@ -174,43 +221,35 @@ class Brokering:
 
     def _take_ready(self, alias: str, holder: str) -> DesktopUse | None:
         """A spare that nobody has touched."""
-        while True:
+        while self._watch.is_checked(alias):
             use = self._uses.take_ready(alias, holder, self._reaching.away())
-            if use is None or use.seen or use.saved or self._is_untouched(use):
+            if use is None or use.seen or use.saved or self._watch.confirm(use):
                 return use
-            self._uses.change([use.name], partial(_take_back, given=use))
-
-    def _is_untouched(self, use: DesktopUse) -> bool:
-        """False when it cannot be told, too. Hosts that tell of sessions need not be asked."""
-        try:
-            host = self._hosts.get(use.host)
-            if host.tells_sessions:
-                return True
-            untouched = host.guest(use.name).logon_mark(_MARK_SECONDS) == use.mark
-            why = "somebody has logged on to it"
-        except errors.RdmsError as error:
-            untouched, why = False, str(error)
-        if not untouched:
-            _log.warning("a spare is not handed out", desktop=use.name, why=why)
-        return untouched
+            _log.warning("a spare is not handed out: it was touched", desktop=use.name)
+        return None
 
     def _serve(self, alias: str) -> None:
         """Hand what is ready to those who wait longest."""
-        with self.lines.serving(alias) as people:
+        with self._lines.serving(alias) as people:
             for holder in people:
                 if self._take_ready(alias, holder) is None:
                     return
-                self.lines.leave(alias, holder)
+                self._lines.leave(alias, holder)
 
     def _explain(self, collection: Collection, standing: Standing) -> Wait:
-        counts = self._store.count_uses(collection.alias)
-        if any(counts.get(use) for use in _COMING):
-            code, words = ReasonCode.NO_DESKTOP_READY, "no desktop is ready"
-        else:
-            code, words = ReasonCode.NO_DESKTOP_LEFT, "all desktops are in use"
+        alias, position = collection.alias, standing.position
         since = self._clock() - timedelta(seconds=standing.waited)
-        words = f"{words} in {collection.alias}"
-        return Wait(code, words, since, standing.position, standing.remaining)
+        stopped = self._pools.stopped(alias)
+        if stopped:
+            return Wait(ReasonCode.POOL_STOPPED, stopped, since, position)
+        counts = self._store.count_uses(alias)
+        if not any(counts.get(use) for use in _COMING):
+            words = f"all desktops of {alias} are in use"
+            return Wait(ReasonCode.NO_DESKTOP_LEFT, words, since, position)
+        one = self._pools.seconds(alias)
+        seconds = None if one is None else self._lines.estimate(alias, position, one)
+        words = f"no desktop of {alias} is ready"
+        return Wait(ReasonCode.NO_DESKTOP_READY, words, since, position, seconds)
 
     def _find_own(self, user: User, collection: Collection) -> Connection | Wait:
         alias = collection.alias
@@ -242,10 +281,10 @@ class Brokering:
         return Wait(ReasonCode.DESKTOP_IN_WORK, f"a job has {use.name} in work", use.since)
 
     def _hear(self, use: DesktopUse) -> None:
-        self.lines.hear(use)
+        self._lines.hear(use)
         alias = use.collection.casefold()
         self._wake((alias, use.holder.casefold()))
-        if use.use is Use.READY and self.lines.count(alias):
+        if use.use is Use.READY and self._lines.count(alias):
             self._servers.submit(self._serve_safely, alias)
 
     def _serve_safely(self, alias: str) -> None:
@@ -298,11 +337,11 @@ def _how(held: DesktopUse, collection: Collection) -> How:
     return How.SPARE if collection.type is CollectionType.POOLED else How.ASSIGNED
 
 
-def _come_back(use: DesktopUse, held: DesktopUse) -> DesktopUse | None:
+def _come_back(use: DesktopUse, held: DesktopUse, now: datetime) -> DesktopUse | None:
     """``asked`` too if he had just logged on: from here on it is the one that he is given."""
     if use.use is not Use.TAKEN or use.holder.casefold() != held.holder.casefold():
         return None
-    return replace(use, asked=True, turn=use.turn + 1, saved=False)
+    return replace(use, asked=True, turn=use.turn + 1, since=now, saved=False)
 
 
 def _move_in(use: DesktopUse, holder: str, now: datetime) -> DesktopUse | None:
@@ -312,8 +351,9 @@ def _move_in(use: DesktopUse, holder: str, now: datetime) -> DesktopUse | None:
     return replace(use, use=Use.TAKEN, since=now, holder=holder, asked=True, turn=use.turn + 1)
 
 
-def _take_back(use: DesktopUse, given: DesktopUse) -> DesktopUse | None:
-    """From who was to get it, unless he has come back to it meanwhile."""
-    if (use.use, use.turn) != (Use.TAKEN, given.turn):
+def _give_back(use: DesktopUse, held: DesktopUse, now: datetime) -> DesktopUse | None:
+    """Unless he, or somebody else, has come to it meanwhile."""
+    if (use.use, use.turn) != (Use.TAKEN, held.turn):
         return None
-    return replace(use, use=Use.UNREADY, holder="", asked=False, seen=False)
+    nobody = {"holder": "", "asked": False, "seen": False}
+    return replace(use, use=Use.UNREADY, since=now, **nobody)  # type: ignore[arg-type]  # fields of a use

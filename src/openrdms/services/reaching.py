@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 
 from openrdms import ports
+from openrdms.jobs.tokens import Kind, Tokens
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse
 from openrdms.model.host import VmEvent, VmEventKind, VmInfo, VmState
@@ -36,12 +37,14 @@ class Reaching:
         self,
         hosts: Hosts,
         health: HostHealth,
+        tokens: Tokens,
         clock: ports.Clock,
         heard: Callable[[DesktopUse], None],
     ) -> None:
         """``heard`` is told of a desktop that was waited for; it must be quick."""
         self._hosts = hosts
         self._health = health
+        self._tokens = tokens
         self._clock = clock
         self._heard = heard
         self._lock = threading.Lock()
@@ -98,10 +101,13 @@ class Reaching:
         with self._lock:
             self._booting.add(key)
             if key not in self._starts:
-                future = self._starts[key] = self._starters.submit(host.start, vm.name)
+                future = self._starts[key] = self._starters.submit(self._run, host, vm.name)
                 future.add_done_callback(lambda _: self._tell(key))
                 _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
         return _starting(vm.name, self._clock())
+
+    def _run(self, host: ports.Host, name: str) -> None:
+        self._tokens.run(host.name, Kind.START, host.start, name, urgent=True)
 
     def _find_start(self, use: DesktopUse) -> Wait | None:
         """None when we are not starting it, or have just done so. Raises what that came to."""

@@ -9,70 +9,77 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from openrdms.model.desktop_use import DesktopUse, Use
-from openrdms.model.waiting_line import PreparationTimes, WaitingLine
+from openrdms.model.waiting_line import WaitingLine, estimate_turn
 
-Listener = Callable[[str], None]
+Listener = Callable[[str, int], None]
+"""Told a collection and how many wait for a desktop of it."""
 
 
 @dataclass
 class _Line:
-    """``serving`` is held by whoever hands desktops to its people, lest two skip one another."""
+    """``preparing`` has since when which desktop is; ``told`` how many waited when that was told.
+
+    ``serving`` is held by whoever hands desktops to its people, lest two skip one another.
+    """
 
     people: WaitingLine = field(default_factory=WaitingLine)
-    times: PreparationTimes = field(default_factory=PreparationTimes)
+    preparing: dict[str, float] = field(default_factory=dict)
+    told: int = 0
     serving: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where somebody stands, for how many seconds already, and for how many still.
-
-    ``remaining`` is None when there is no telling.
-    """
+    """Where somebody stands, from 1, and for how many seconds already."""
 
     position: int
     is_new: bool
     waited: float
-    remaining: float | None
 
 
 class WaitingLines:
     """Safe from any thread. Collections by alias, ignoring case."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, tell: Listener, clock: Callable[[], float] = time.monotonic) -> None:
+        """``tell`` must be quick."""
+        self._tell = tell
         self._clock = clock
         self._lock = threading.Lock()
         self._lines: dict[str, _Line] = {}
-        self._listeners: list[Listener] = []
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell it the collection whenever somebody new waits; returns how to end it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     def ask(self, collection: str, holder: str) -> Standing:
         """Keep a place, at the end of the line when there is none yet."""
         now = self._clock()
         with self._lock:
-            line = self._line(collection)
-            position = line.people.ask(holder, now)
-            place = line.people.list(now)[position - 1]
-            remaining = line.times.estimate(position, now)
-        standing = Standing(position, place.since == now, now - place.since, remaining)
-        if standing.is_new:
-            for listener in tuple(self._listeners):
-                listener(collection)
-        return standing
+            people = self._line(collection).people
+            position = people.ask(holder, now)
+            place = people.list(now)[position - 1]
+        self.count(collection)
+        return Standing(position, place.since == now, now - place.since)
 
     def leave(self, collection: str, holder: str) -> None:
         """Give up a place; having none is fine."""
         with self._lock:
             self._line(collection).people.leave(holder)
+        self.count(collection)
 
     def count(self, collection: str) -> int:
-        """How many wait."""
+        """How many wait; whoever is to know is told when that has changed."""
         with self._lock:
-            return len(self._line(collection).people.list(self._clock()))
+            line = self._line(collection)
+            count = len(line.people.list(self._clock()))
+            if count == line.told:
+                return count
+            line.told = count
+        self._tell(collection, count)
+        return count
+
+    def estimate(self, collection: str, position: int, seconds: float) -> float:
+        """In how many seconds it is that position's turn; ``seconds`` is what one desktop takes."""
+        now = self._clock()
+        with self._lock:
+            begun = self._line(collection).preparing.values()
+            return estimate_turn(position, seconds, [now - since for since in begun])
 
     @contextmanager
     def serving(self, collection: str) -> Iterator[Iterator[str]]:
@@ -86,14 +93,13 @@ class WaitingLines:
             yield self._heads(line)
 
     def hear(self, use: DesktopUse) -> None:
-        """Listener of DesktopUses: learns how long desktops take to become ready."""
-        now = self._clock()
+        """Listener of DesktopUses: knows which desktops are under way."""
         with self._lock:
-            times = self._line(use.collection).times
+            preparing = self._line(use.collection).preparing
             if use.use is Use.PREPARING:
-                times.begin(use.name, now)
+                preparing.setdefault(use.name, self._clock())
             else:
-                times.end(use.name, now, ready=use.use is Use.READY)
+                preparing.pop(use.name, None)
 
     def _heads(self, line: _Line) -> Iterator[str]:
         while True:

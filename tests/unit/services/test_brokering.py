@@ -75,18 +75,19 @@ def test_who_just_logged_on_is_brought_back_to_it(rig: BrokeringRig) -> None:
     assert rig.use("vd-2").asked
 
 
-def test_what_is_off_is_started(rig: BrokeringRig) -> None:
+def test_what_was_saved_of_his_desktop_goes_on(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     ann = rig.add_user("ann")
     rig.connect(ann)
     rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
-    rig.place.hosts.get(HOST1).destroy("vd-1")
+    rig.place.hosts.get(HOST1).save("vd-1")
     waiting = wait_of(rig.brokering.connect(ann, "pool"))
     assert waiting.code is ReasonCode.DESKTOP_STARTING
     begin = time.monotonic()
-    assert rig.connect(ann, wait=10).desktop == "vd-1"
+    assert rig.connect(ann, wait=20).desktop == "vd-1"
     assert time.monotonic() - begin < 5  # heard of, not asked for again
-    assert rig.place.hosts.get(HOST1).find_vm("vd-1").state is VmState.RUNNING  # type: ignore[union-attr]
+    vm = rig.place.hosts.get(HOST1).find_vm("vd-1")
+    assert vm and vm.state is VmState.RUNNING
 
 
 def test_a_saved_spare_is_resumed(rig: BrokeringRig) -> None:
@@ -115,13 +116,10 @@ def test_a_host_that_is_away_gives_nothing(rig: BrokeringRig) -> None:
 def test_places_in_line_are_kept_and_served_in_order(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     rig.make("vd-1", Use.PREPARING)
-    heard: list[str] = []
-    rig.brokering.lines.subscribe(heard.append)
     ann, bob, eve = (rig.add_user(name) for name in ("ann", "bob", "eve"))
     positions = [wait_of(rig.brokering.connect(one, "pool")).position for one in (ann, bob, ann)]
     assert positions == [1, 2, 1]
-    assert rig.brokering.lines.count("POOL") == 2
-    assert heard == ["pool", "pool"]
+    assert rig.pools.waiting == [("pool", 1), ("pool", 2)]
     waiting = wait_of(rig.brokering.connect(bob, "pool"))
     assert waiting.code is ReasonCode.NO_DESKTOP_READY
     rig.make("vd-1", Use.READY)
@@ -131,15 +129,34 @@ def test_places_in_line_are_kept_and_served_in_order(rig: BrokeringRig) -> None:
     until(lambda: wait_of(rig.brokering.connect(bob, "pool")).position == 1)
 
 
-def test_estimates_come_from_preparations_that_were_seen(rig: BrokeringRig) -> None:
+def test_estimates_hang_on_what_is_under_way(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
-    ann = rig.add_user("ann")
     rig.make("vd-1", Use.PREPARING)
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
     assert wait_of(rig.brokering.connect(ann, "pool")).seconds is None
-    rig.brokering.lines.leave("pool", ann.holder)
-    rig.make("vd-1", Use.READY)
-    rig.make("vd-1", Use.PREPARING)
-    assert wait_of(rig.brokering.connect(ann, "pool")).seconds is not None
+    rig.pools.usual = 60.0
+    estimates = [wait_of(rig.brokering.connect(one, "pool")).seconds for one in (ann, bob)]
+    assert [round(seconds or 0, -1) for seconds in estimates] == [60, 120]
+
+
+def test_a_pool_that_has_stopped_says_so(rig: BrokeringRig) -> None:
+    rig.pools.words = "5 preparations in a row have failed"
+    waiting = wait_of(rig.brokering.connect(rig.add_user("ann"), "pool"))
+    assert (waiting.code, waiting.words) == (ReasonCode.POOL_STOPPED, rig.pools.words)
+
+
+def test_who_is_done_gives_back_what_he_has(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
+    rig.connect(ann)
+    rig.brokering.connect(bob, "pool")
+    simulator.log_on(rig.place.path, HOST1, "vd-1", "ann")
+    rig.brokering.release(bob, "pool")
+    assert rig.pools.waiting == [("pool", 1), ("pool", 0)]
+    rig.brokering.release(ann, "pool")
+    assert rig.place.hosts.get(HOST1).guest("vd-1").list_sessions(5) == []
+    assert rig.use("vd-1").use is Use.UNREADY
+    rig.brokering.release(ann, "pool")
 
 
 def test_when_all_are_taken_none_is_left(rig: BrokeringRig) -> None:
@@ -155,7 +172,7 @@ def test_a_blocking_call_is_woken(rig: BrokeringRig) -> None:
     ann = rig.add_user("ann")
     with ThreadPoolExecutor(1) as thread:
         asked = thread.submit(rig.connect, ann, wait=20)
-        until(lambda: rig.brokering.lines.count("pool"))
+        until(lambda: rig.pools.waiting)
         begin = time.monotonic()
         rig.make("vd-1", Use.READY)
         assert asked.result(10).desktop == "vd-1"
@@ -205,22 +222,12 @@ def test_a_touched_spare_is_not_handed_out(
     rig: BrokeringRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulator.SimulatorHost, "tells_sessions", False)
-    for name in ("vd-1", "vd-2"):
-        rig.add_ready(name)
-        host = rig.place.hosts.get(HOST1)
-        until(lambda: _answers(host.guest(name)))  # noqa: B023
-        rig.make(name, Use.READY, mark=host.guest(name).logon_mark(5))
+    rig.add_ready("vd-1")
+    rig.add_ready("vd-2")
     simulator.log_on(rig.place.path, HOST1, "vd-1", "stranger")
     assert rig.connect(rig.add_user("ann")).desktop == "vd-2"
-    assert rig.use("vd-1").use is Use.UNREADY
-
-
-def _answers(guest: simulator.SimulatorHost) -> bool:
-    try:
-        guest.ping(5)  # type: ignore[attr-defined]
-    except errors.GuestUnreachable:
-        return False
-    return True
+    use = rig.use("vd-1")
+    assert (use.use, use.holder.partition("\\")[2], use.asked) == (Use.TAKEN, "stranger", False)
 
 
 def test_manual_desktops_are_for_those_they_were_assigned_to(rig: BrokeringRig) -> None:
