@@ -18,11 +18,13 @@ from lxml import etree
 from openrdms.model.errors import InvalidParameter
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
+from openrdms.model.rollout import Share, parse_share, parse_waves, render_waves
 from openrdms.model.xml_document import parse_xml
 
 NAMESPACE = "http://www.microsoft.com/rdv/2010/05/"
 EXTENSION_NAMESPACE = "urn:openrdms:job"
-"""Ours: ``<Start>false</Start>`` as the last child of Job leaves the desktops off."""
+"""Ours, the last children of Job: Start (false leaves the desktops off); of a Patch besides Waves
+(1%,10%,100%), MaxUnavailable (a number or percent) and Probe (a command line for the guest)."""
 
 MAX_DOCUMENT = 1 << 20
 """Characters of a whole document; the largest real ones carry an unattend file of some 100 KiB."""
@@ -34,7 +36,9 @@ MAX_NAME = 127
 MAX_DESKTOPS = 100_000
 """Desktops of one job, over all hosts."""
 
-_START = f"{{{EXTENSION_NAMESPACE}}}Start"
+_START, _WAVES, _MAX_UNAVAILABLE, _PROBE = _EXTENSIONS = tuple(
+    f"{{{EXTENSION_NAMESPACE}}}{name}" for name in ("Start", "Waves", "MaxUnavailable", "Probe")
+)
 _VM_ELEMENTS = (
     "BaseVmLocation",
     "SMBShare",
@@ -76,7 +80,8 @@ class JobDocument:
 
     ``ou`` and ``unattend_xml`` are kept of a Create only: the stock client fills them wrongly in
     later jobs (facts c.1, traps). ``selected`` empty means nobody: under Delete and Patch that
-    is the whole collection.
+    is the whole collection. Of a Patch: ``waves`` (none is one wave), ``max_unavailable`` (None
+    leaves it to the service), and ``probe``, a command line that a good desktop ends with 0.
     """
 
     action: JobAction
@@ -98,6 +103,9 @@ class JobDocument:
     hosts: tuple[HostAllocation, ...] = ()
     selected: tuple[str, ...] = ()
     start: bool = True
+    waves: tuple[Share, ...] = ()
+    max_unavailable: Share | None = None
+    probe: str = ""
 
     @property
     def makes_desktops(self) -> bool:
@@ -114,7 +122,7 @@ def parse_job(text: str) -> JobDocument:
     parts = _children(
         request, ("Job", "Pool", "Vm", "HyperVHosts", "SelectedVms"), ("HyperVHosts",)
     )
-    job = _children(parts["Job"], ("Action", "OnError", _START), (_START,))
+    job = _children(parts["Job"], ("Action", "OnError", *_EXTENSIONS), _EXTENSIONS)
     pool = _texts(parts["Pool"], ("Name", "VhdType", "Mark_HA"))
     action = _choice(JobAction, "Action", _text(job["Action"]))
     if action is JobAction.PREP:
@@ -129,7 +137,7 @@ def parse_job(text: str) -> JobDocument:
         selected=_parse_selected(parts["SelectedVms"]),
         start=_START not in job or _flag("Start", _text(job[_START]), ("false", "true")),
     )
-    document = _with_vm(document, parts["Vm"])
+    document = _with_rollout(_with_vm(document, parts["Vm"]), job)
     for rule in _RULES:
         rule(document)
     return document
@@ -140,8 +148,8 @@ def render_job(document: JobDocument) -> str:
     root = etree.Element(_q("RDVProvisioning"), nsmap={"rdvp": NAMESPACE})
     request = etree.SubElement(root, _q("ProvisionPoolRequest"))
     job = _group(request, "Job", {"Action": document.action, "OnError": document.on_error})
-    if not document.start:
-        etree.SubElement(job, _START).text = "false"
+    for name, text in _extensions(document).items():
+        etree.SubElement(job, name).text = text
     pool = {"Name": document.collection, "VhdType": document.disk_kind}
     _group(request, "Pool", pool | {"Mark_HA": "Yes" if document.mark_ha else "No"})
     vm = _group(request, "Vm", dict(zip(_VM_ELEMENTS, _vm_values(document), strict=True)))
@@ -155,6 +163,17 @@ def render_job(document: JobDocument) -> str:
         etree.SubElement(selected, _q("SelectedVm")).text = name
     body = etree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-16"?>{body}'
+
+
+def _extensions(document: JobDocument) -> dict[str, str]:
+    """What the document says beyond the interface."""
+    values = {
+        _START: "" if document.start else "false",
+        _WAVES: render_waves(document.waves),
+        _MAX_UNAVAILABLE: str(document.max_unavailable or ""),
+        _PROBE: document.probe,
+    }
+    return {name: text for name, text in values.items() if text}
 
 
 def _vm_values(document: JobDocument) -> tuple[str, ...]:
@@ -286,6 +305,19 @@ def _with_vm(document: JobDocument, vm: etree._Element) -> JobDocument:
     )
 
 
+def _with_rollout(document: JobDocument, job: Mapping[str, etree._Element]) -> JobDocument:
+    """The document with how an update is rolled out; an element that is there says something."""
+    text = {
+        name: _required(_local(job[name]), _text(job[name])) for name in _EXTENSIONS if name in job
+    }
+    if _WAVES in text:
+        document = replace(document, waves=parse_waves("Waves", text[_WAVES]))
+    if _MAX_UNAVAILABLE in text:
+        share = parse_share("MaxUnavailable", text[_MAX_UNAVAILABLE])
+        document = replace(document, max_unavailable=share)
+    return replace(document, probe=text.get(_PROBE, ""))
+
+
 def _parse_hosts(hosts: etree._Element | None) -> tuple[HostAllocation, ...]:
     entries = [] if hosts is None else _entries(hosts, "HyperVHost")
     allocations = []
@@ -328,6 +360,18 @@ def _check_makes_or_selects(document: JobDocument) -> None:
         raise InvalidParameter("HyperVHost", f"{document.action} takes desktops, not hosts")
 
 
+def _check_rollout(document: JobDocument) -> None:
+    """Only an update finds desktops that are in use."""
+    given = {
+        "Waves": document.waves,
+        "MaxUnavailable": document.max_unavailable,
+        "Probe": document.probe,
+    }
+    for element, value in given.items():
+        if value and document.action is not JobAction.PATCH:
+            raise InvalidParameter(element, f"is of a Patch, not of {document.action}")
+
+
 def _check_names(document: JobDocument) -> None:
     if document.action is JobAction.CREATE:
         _required("BaseVmLocation", document.base_vm_location)
@@ -367,6 +411,7 @@ def _check_unattend(document: JobDocument) -> None:
 
 _RULES: tuple[Callable[[JobDocument], None], ...] = (
     _check_makes_or_selects,
+    _check_rollout,
     _check_names,
     _check_domain,
     _check_ou,

@@ -17,6 +17,7 @@ from openrdms.model.provisioning import (
     parse_job,
     render_job,
 )
+from openrdms.model.rollout import ALL, Share
 
 UNATTEND = (
     '<?xml version="1.0" encoding="utf-8"?><unattend xmlns="urn:schemas-microsoft-com:unattend">'
@@ -159,6 +160,64 @@ def test_hosts_mean_nothing_to_jobs_on_desktops(action: str) -> None:
     assert refused_field(render_job(CREATE).replace(">Create<", f">{action}<")) == "HyperVHost"
 
 
+def extended(action: str, *elements: str) -> str:
+    """A job with elements of ours, the last children of Job."""
+    ours = "".join(elements).replace("<", "<x:").replace("<x:/", "</x:")
+    text = render_job(replace(CREATE, hosts=())).replace(">Create<", f">{action}<")
+    text = text.replace("<rdvp:Job>", f'<rdvp:Job xmlns:x="{EXTENSION_NAMESPACE}">')
+    return text.replace("</rdvp:Job>", f"{ours}</rdvp:Job>")
+
+
+def test_update_says_how_it_is_rolled_out() -> None:
+    text = extended(
+        "Patch",
+        "<Waves> 1%, 5, 100% </Waves>",
+        "<MaxUnavailable>10%</MaxUnavailable>",
+        "<Probe>systemctl is-system-running</Probe>",
+    )
+    document = parse_job(text)
+    assert document.waves == (Share(1, percent=True), Share(5), ALL)
+    assert document.max_unavailable == Share(10, percent=True)
+    assert document.probe == "systemctl is-system-running"
+
+
+@pytest.mark.parametrize(
+    ("elements", "field"),
+    [
+        (["<Waves>10%,5%,100%</Waves>"], "Waves"),
+        (["<Waves>10%,10%,100%</Waves>"], "Waves"),
+        (["<Waves>7,3,100%</Waves>"], "Waves"),
+        (["<Waves>10%</Waves>"], "Waves"),
+        (["<Waves>0,100%</Waves>"], "Waves"),
+        (["<Waves>1%,,100%</Waves>"], "Waves"),
+        (["<Waves>half,100%</Waves>"], "Waves"),
+        (["<Waves>1%,101%</Waves>"], "Waves"),
+        (["<Waves/>"], "Waves"),
+        ([f"<Waves>{','.join(map(str, range(1, 40)))},100%</Waves>"], "Waves"),
+        (["<MaxUnavailable>0</MaxUnavailable>"], "MaxUnavailable"),
+        (["<MaxUnavailable>-1</MaxUnavailable>"], "MaxUnavailable"),
+        (["<MaxUnavailable>0%</MaxUnavailable>"], "MaxUnavailable"),
+        (["<MaxUnavailable>many</MaxUnavailable>"], "MaxUnavailable"),
+        (["<Probe> </Probe>"], "Probe"),
+        (["<Probe><b/></Probe>"], "Probe"),
+        (["<Probe>true</Probe>", "<Waves>100%</Waves>"], "Waves"),
+        (["<Waves>100%</Waves>", "<Waves>100%</Waves>"], "Waves"),
+        (["<Colour>blue</Colour>"], "Colour"),
+    ],
+)
+def test_wrong_rollout_is_named(elements: list[str], field: str) -> None:
+    assert refused_field(extended("Patch", *elements)) == field
+
+
+@pytest.mark.parametrize("action", ["Create", "Update", "Delete"])
+@pytest.mark.parametrize(
+    "element",
+    ["<Waves>100%</Waves>", "<MaxUnavailable>1</MaxUnavailable>", "<Probe>true</Probe>"],
+)
+def test_only_an_update_is_rolled_out(action: str, element: str) -> None:
+    assert refused_field(extended(action, element)) == element[1:].partition(">")[0]
+
+
 def test_order_is_the_clients() -> None:
     action, on_error = "<rdvp:Action>Create</rdvp:Action>", "<rdvp:OnError>Stop</rdvp:OnError>"
     text = render_job(CREATE).replace(action + on_error, on_error + action)
@@ -211,10 +270,15 @@ ANY = st.builds(
     hosts=HOSTS,
     selected=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
     start=st.booleans(),
+    waves=st.sampled_from([(), (ALL,), (Share(1, percent=True), Share(7), ALL)]),
+    max_unavailable=st.none() | st.builds(Share, st.integers(1, 100), st.booleans()),
+    probe=TEXT,
 )
 
 
 def legal(document: JobDocument) -> JobDocument:
+    if document.action is not JobAction.PATCH:
+        document = replace(document, waves=(), max_unavailable=None, probe="")
     if document.action is not JobAction.CREATE:
         document = replace(document, ou="", unattend_xml="")
     return (
