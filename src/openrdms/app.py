@@ -40,6 +40,7 @@ from openrdms.frontends.cimxml.service import CimXmlServer
 from openrdms.frontends.wsman import service as wsman
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
+from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.providers import rdms
 from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
@@ -70,6 +71,7 @@ from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
 from openrdms.services.session_hosts import SessionHosts
@@ -103,6 +105,7 @@ class Core:
     health: HostHealth
     host_states: HostStates
     uses: DesktopUses
+    tokens: Tokens
     reconciling: Reconciling
     images: Images
     audit: Audit
@@ -137,6 +140,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             health=health,
             host_states=HostStates(store, hosts, health),
             uses=uses,
+            tokens=Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store)),
             reconciling=Reconciling(store, hosts, health, uses, now),
             images=images,
             audit=Audit(store, hosts),
@@ -219,7 +223,15 @@ class Service:
         self._settings = settings
         engine = JobEngine(_own_file(core.state_dir / "jobs.sqlite"))
         self._provisioning = Provisioning(
-            core.store, core.hosts, core.images, engine, now, core.state_dir / "staging"
+            core.store,
+            core.hosts,
+            core.health,
+            core.images,
+            core.uses,
+            core.tokens,
+            engine,
+            now,
+            core.state_dir / "staging",
         )
         self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
         self._health = core.health

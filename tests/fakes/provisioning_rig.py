@@ -18,6 +18,7 @@ from lxml import etree
 from openrdms.adapters import simulator, sql
 from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.jobs.engine import JobEngine
+from openrdms.jobs.tokens import Tokens
 from openrdms.model.collection import Collection, CollectionState, CollectionType
 from openrdms.model.host import DiskKind
 from openrdms.model.job import Job, JobAction
@@ -27,10 +28,13 @@ from openrdms.model.report import Report, parse_report
 from openrdms.ports import Host, Store
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.audit import Audit
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.provisioning.factors import ConcurrencyFactors
 
 FAST = "hosts=3&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&destroy_ms=1"
 """A cluster that takes next to no time."""
@@ -66,11 +70,18 @@ class Rig:
         self.hosts = Hosts(wrap_host(host) for host in cluster)
         self.images = Images(self.store, DebianImageTools(), state / "images", now)
         self.images.register(image for host in cluster for image in host.images())
+        self.health = HostHealth(self.hosts, now)
+        self.uses = DesktopUses(self.store, now)
+        factors = ConcurrencyFactors(self.store)
+        self.tokens = Tokens(lambda host: self.hosts.get(host).slots, factors)
         self.engine = JobEngine(state / "jobs.sqlite")
         self.provisioning = Provisioning(
             self.store,
             self.hosts,
+            self.health,
             self.images,
+            self.uses,
+            self.tokens,
             self.engine,
             now,
             state / "prep",
@@ -88,6 +99,7 @@ class Rig:
     def close(self) -> None:
         self.patching.close()
         self.engine.close()
+        self.health.close()
         self.hosts.close()
         self.store.close()
 

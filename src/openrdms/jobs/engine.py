@@ -19,11 +19,15 @@ from typing import Any, TypeVar
 import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
 
+from openrdms.jobs.halt import Halt
+
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, T]]
 
-WORKFLOW_VERSION = "1"
-"""Raise it when the order or the names of steps change; workflows of another version wait."""
+WORKFLOW_VERSION = "2"
+"""Raise it when the order or the names of steps change: what an earlier version has begun is then
+taken up anew, from the records.
+"""
 
 _EXECUTOR = "openrdms"
 _ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
@@ -45,7 +49,7 @@ class Run:
 
     def __init__(self, guid: str) -> None:
         self.guid = guid
-        self.halt = asyncio.Event()
+        self.halt = Halt()
         """Set when nothing new may begin: a cancel was accepted, or the job itself says so."""
         self._loop = asyncio.get_running_loop()
 
@@ -122,8 +126,8 @@ class JobEngine:
     def start(self, guid: str) -> None:
         """Start the job's workflow unless it is under way. Call it only for a job not ended.
 
-        A workflow that ended without ending its job met an error that no retry cured; the job
-        goes on in a new one, which finds in the records what was done.
+        A workflow that ended without ending its job met an error that no retry cured, or is of
+        another version; the job goes on in a new one, which finds in the records what was done.
         """
         if self._enter is None:
             raise RuntimeError("a job was started before launch")
@@ -133,8 +137,12 @@ class JobEngine:
             if status is None:
                 with SetWorkflowID(workflow_id):
                     DBOS.start_workflow(self._enter, guid)
-            if status is None or status.status in _ACTIVE:
+            if status is None:
                 return
+            if status.status in _ACTIVE:
+                if status.app_version == WORKFLOW_VERSION:
+                    return
+                DBOS.cancel_workflow(workflow_id)
 
     def wake(self, guid: str) -> None:
         """Tell a running workflow to look at its records. It looks at them at its beginning too,

@@ -216,7 +216,8 @@ class Tokens:
 
     def __init__(self, slots: Callable[[str], int], factor: Callable[[str], int]) -> None:
         self._slots = slots
-        self._factor = factor
+        self.factor = factor
+        """The concurrency factor of a host."""
         self._threads = Threads("host")
         self._lock = threading.Lock()
         self._lanes: dict[tuple[str, str], _Lane] = {}
@@ -287,7 +288,7 @@ class Tokens:
         slots = self._slots(host)
         if kind is Kind.STOP:  # each of them ends with calls that take none of the host's slots
             slots *= 2
-        return Limit(slots, lambda: self._factor(host))
+        return Limit(slots, lambda: self.factor(host))
 
     def is_degraded(self, host: str) -> bool:
         """Whether it fails, or takes much longer than the others, so that it is to be spared."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ class AgentEvents:
         self._hosts = hosts
         self._lock = threading.Lock()
         self._last: dict[_Vm, VmEventKind] = {}
+        self._watched: Counter[str] = Counter()
         self._waiting: dict[_Vm, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
 
     def listen(self) -> None:
@@ -38,6 +40,10 @@ class AgentEvents:
             for loop, heard in waiting:
                 loop.call_soon_threadsafe(heard.set)
 
+    def count_watched(self, host: str) -> int:
+        """How many guests of that host are waited for now."""
+        return self._watched[host.casefold()]
+
     @contextmanager
     def watch(self, host: str, vm: str) -> Iterator[asyncio.Event]:
         """An event that is set when the agent connects.
@@ -50,12 +56,14 @@ class AgentEvents:
         entry = (asyncio.get_running_loop(), heard)
         with self._lock:
             self._waiting.setdefault(key, []).append(entry)
+            self._watched[key[0]] += 1
             if self._last.get(key) is not VmEventKind.STARTED:
                 heard.set()
         try:
             yield heard
         finally:
             with self._lock:
+                self._watched[key[0]] -= 1
                 self._waiting[key].remove(entry)
                 if not self._waiting[key]:
                     del self._waiting[key]

@@ -14,13 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from openrdms import ports
-from openrdms.jobs.lanes import Halted
+from openrdms.jobs.halt import Halted
+from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.host import Ownership, VmSpec
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.model.job import JobDesktop, Phase
 from openrdms.services.provisioning import stages
-from openrdms.services.provisioning.stages import Act, Stage
+from openrdms.services.provisioning.stages import Stage, Undo
 from openrdms.services.provisioning.work import Work
 
 SYSPREP_PHASES = frozenset(
@@ -61,7 +62,7 @@ async def _shut_down(work: Work, row: JobDesktop, name: str) -> None:
     asked = False
     while True:
         try:
-            await work.on_host(row, work.host(row).shut_down, name, _SHUT_DOWN_SLICE)
+            await work.on_host(row, Kind.STOP, work.host(row).shut_down, name, _SHUT_DOWN_SLICE)
             return
         except errors.OperationFailed:
             if clock() > deadline:
@@ -76,28 +77,28 @@ async def _shut_down(work: Work, row: JobDesktop, name: str) -> None:
 async def start_again(work: Work, row: JobDesktop) -> None:
     """Start the VM if it ran before."""
     if row.was_running:
-        await work.on_host(row, work.host(row).start, _vm(work))
+        await work.on_host(row, Kind.START, work.host(row).start, _vm(work))
 
 
-async def bring_back(work: Work, row: JobDesktop) -> None:
+def bring_back(work: Work, row: JobDesktop) -> str:
     """Undo of shut_down. A guest that was asked may be on its way down still: that comes first,
     or it would go off after the start that found it running.
     """
     if not row.was_running:
-        return
+        return ""
     try:
         if row.done is None:
-            await work.on_host(row, work.host(row).shut_down, _vm(work), _GOING_DOWN)
+            work.host(row).shut_down(_vm(work), _GOING_DOWN)
     except errors.OperationFailed:
         pass  # it stays on, then
     except errors.NotFound:
-        return
-    await stages.start_or_note(work, row, _vm(work))
+        return ""
+    return stages.start_or_say(work.host(row), _vm(work))
 
 
 async def export(work: Work, row: JobDesktop) -> None:
     """Copy the VM's disk, flattened."""
-    await work.on_host(row, _export, work.host(row), _vm(work), _copy(work))
+    await work.on_host(row, Kind.CLONE, _export, work.host(row), _vm(work), _copy(work))
 
 
 def _export(host: ports.Host, vm: str, target: Path) -> None:
@@ -111,19 +112,20 @@ def _export(host: ports.Host, vm: str, target: Path) -> None:
     part.rename(target)
 
 
-async def drop_files(work: Work, row: JobDesktop) -> None:
+def drop_files(work: Work, row: JobDesktop) -> str:
     """Undo of export and capture."""
-    await work.on_host(row, shutil.rmtree, _copy(work).parent, ignore_errors=True)
+    shutil.rmtree(_copy(work).parent, ignore_errors=True)
+    return ""
 
 
 async def make_overlay(work: Work, row: JobDesktop) -> None:
     """A disk over the copy, for the VM that is generalised."""
-    await work.on_host(row, lambda: work.host(row).create_disk(_spec(work, row)))
+    await work.on_host(row, Kind.CLONE, lambda: work.host(row).create_disk(_spec(work, row)))
 
 
 async def define(work: Work, row: JobDesktop) -> None:
     """That VM, without network."""
-    await work.on_host(row, lambda: work.host(row).define(_spec(work, row)))
+    await work.on_host(row, Kind.DEFINE, lambda: work.host(row).define(_spec(work, row)))
 
 
 async def generalise(work: Work, row: JobDesktop) -> None:
@@ -135,7 +137,7 @@ async def generalise(work: Work, row: JobDesktop) -> None:
 async def capture(work: Work, row: JobDesktop) -> None:
     """Shut it down and flatten its disk."""
     await _shut_down(work, row, row.name)
-    await work.on_host(row, _export, work.host(row), row.name, _captured(work))
+    await work.on_host(row, Kind.CLONE, _export, work.host(row), row.name, _captured(work))
 
 
 async def seal(work: Work, row: JobDesktop) -> None:
@@ -148,12 +150,13 @@ async def seal(work: Work, row: JobDesktop) -> None:
         image = replace(image, generalised=sysprep)
         work.tools.images.seal(image, location=location, job=work.job.guid)
 
-    await work.on_host(row, take_in)
+    await work.on_host(row, Kind.CLONE, take_in)
 
 
-async def unseal(work: Work, row: JobDesktop) -> None:
+def unseal(work: Work, row: JobDesktop) -> str:
     """Undo of seal."""
-    await work.on_host(row, work.tools.images.discard, work.job.guid)
+    work.tools.images.discard(work.job.guid)
+    return ""
 
 
 def _vm(work: Work) -> str:
@@ -237,4 +240,4 @@ STAGES = (
     Stage(Phase.SEAL, seal, unseal),
 )
 
-CLEANING: tuple[Act, ...] = (stages.destroy, stages.undefine, stages.delete_disk, drop_files)
+CLEANING: tuple[Undo, ...] = (stages.destroy, stages.undefine, stages.delete_disk, drop_files)

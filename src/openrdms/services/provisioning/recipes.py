@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from openrdms.model.job import Job, JobAction, Phase
-from openrdms.services.provisioning import preparing, stages
-from openrdms.services.provisioning.stages import Act, Stage
+from openrdms.services.provisioning import claims, preparing, stages
+from openrdms.services.provisioning.stages import Stage, Undo
 
 _MAKING = (
     Stage(Phase.DISK, stages.make_disk, stages.delete_disk),
@@ -27,15 +27,15 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
         Stage(Phase.IDENTITY, stages.set_identity),
     ),
     JobAction.DELETE: (
-        Stage(Phase.STOP, stages.destroy),
-        Stage(Phase.UNDEFINE, stages.undefine),
-        Stage(Phase.ERASE, stages.delete_disk),
+        Stage(Phase.STOP, claims.stop_for_good),
+        Stage(Phase.UNDEFINE, stages.removing(stages.undefine)),
+        Stage(Phase.ERASE, stages.removing(stages.delete_disk)),
     ),
     JobAction.PREP: preparing.STAGES,
 }
 """In the order of PHASES, which a test holds. Delete has no undo: it cannot be cancelled."""
 
-CLEANING: Mapping[JobAction, tuple[Act, ...]] = {
+CLEANING: Mapping[JobAction, tuple[Undo, ...]] = {
     JobAction.PATCH: (stages.delete_old_disk,),
     JobAction.PREP: preparing.CLEANING,
 }

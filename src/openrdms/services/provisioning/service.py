@@ -11,19 +11,22 @@ import structlog
 
 from openrdms import ports
 from openrdms.jobs.engine import JobEngine, Run
-from openrdms.jobs.lanes import Lanes
+from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, parse_guid
 from openrdms.model.patch import Patch, as_job
 from openrdms.model.provisioning import parse_job
 from openrdms.model.report import build_report, render_report
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.provisioning import workflow
 from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
-from openrdms.services.provisioning.work import Tools, lane_width
+from openrdms.services.provisioning.step_times import StepTimes
+from openrdms.services.provisioning.work import Tools
 
 _log = structlog.get_logger(__name__)
 
@@ -43,7 +46,10 @@ class Provisioning:
         self,
         store: ports.Store,
         hosts: Hosts,
+        health: HostHealth,
         images: Images,
+        uses: DesktopUses,
+        tokens: Tokens,
         engine: JobEngine,
         clock: ports.Clock,
         staging: Path,
@@ -58,12 +64,26 @@ class Provisioning:
         self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
         agents = AgentEvents(hosts)
         self._agents = agents
-        lanes = Lanes(lambda lane: lane_width(hosts, lane))
-        self._tools = Tools(store, hosts, images, agents, lanes, clock, staging, boot_deadline)
+        self._times = StepTimes(store)
+        self._tools = Tools(
+            store=store,
+            hosts=hosts,
+            health=health,
+            images=images,
+            uses=uses,
+            agents=agents,
+            tokens=tokens,
+            factor=tokens.factor,
+            times=self._times,
+            clock=clock,
+            staging=staging,
+            boot_deadline=boot_deadline,
+        )
 
     def resume(self) -> None:
         """Begin to work, with the jobs that an earlier process left. Call it once."""
         self._agents.listen()
+        self._times.load()
         self._engine.launch(self._run)
         for job in self._store.list_jobs(running=True):
             self._engine.start(job.guid)

@@ -1,23 +1,30 @@
 """What is done to one desktop in each phase, and how it is taken back.
 
 Every function here is safe to repeat: it may have been carried out, or half of it, when the
-service died. Blocking work on a host is one call in its lane.
+service died. What makes something is a coroutine, whose blocking work is one call with a token
+of the host; what takes back is blocking, so that all of one desktop is undone in one go.
 """
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from openrdms import ports
+from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
-from openrdms.model.host import GuestIdentity, VmSpec, VmState
+from openrdms.model.host import GuestIdentity, VmInfo, VmSpec, VmState
 from openrdms.model.job import JobAction, JobDesktop, Phase
+from openrdms.model.reason import ReasonCode
+from openrdms.services.provisioning.image_copies import ensure_image
+from openrdms.services.provisioning.step_times import BOOT
 from openrdms.services.provisioning.work import Work
 
 Act = Callable[[Work, JobDesktop], Awaitable[None]]
+Undo = Callable[[Work, JobDesktop], str]
+"""Blocking; returns words for the report when something besides went wrong, else ""."""
 
 AGENT_TIMEOUT = 5.0
 RECHECK_TIMEOUT = 1.0
@@ -27,9 +34,18 @@ RECHECK = 10.0
 """Seconds without an event after which the agent is asked all the same: hosts lose events."""
 
 BOOT_SHARE = 20.0
-"""Seconds that each further guest of a batch adds to the boot deadline: they share a host."""
+"""Seconds that each other guest that is booting adds to the boot deadline: they share a host."""
 
 IDENTITY_TIMEOUT = 120.0
+MARK_TIMEOUT = 30.0
+
+
+class PhaseFailed(errors.OperationFailed):
+    """A phase failed for a reason that is known better than from what the host said."""
+
+    def __init__(self, words: str, reason: ReasonCode) -> None:
+        super().__init__(words)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -38,32 +54,31 @@ class Stage:
 
     phase: Phase
     do: Act
-    undo: Act | None = None
+    undo: Undo | None = None
 
 
 async def make_disk(work: Work, row: JobDesktop) -> None:
-    """The disk of the row's generation."""
-    await work.on_host(row, lambda: work.host(row).create_disk(work.spec(row)))
+    """The disk of the row's generation, once its image is on the host."""
+    await ensure_image(work, row)
+    await work.on_host(row, Kind.CLONE, work.host(row).create_disk, work.spec(row))
 
 
-async def delete_disk(work: Work, row: JobDesktop) -> None:
+def delete_disk(work: Work, row: JobDesktop) -> str:
     """Undo of make_disk."""
-    await work.on_host(row, work.host(row).delete_disk, row.name, row.generation)
+    work.host(row).delete_disk(row.name, row.generation)
+    return ""
 
 
 async def define(work: Work, row: JobDesktop) -> None:
     """The VM over its disk."""
-    await work.on_host(row, lambda: work.host(row).define(work.spec(row)))
+    await work.on_host(row, Kind.DEFINE, work.host(row).define, work.spec(row))
 
 
-async def undefine(work: Work, row: JobDesktop) -> None:
+def undefine(work: Work, row: JobDesktop) -> str:
     """Undo of define."""
-    await work.on_host(row, _undefine, work.host(row), row)
-
-
-def _undefine(host: ports.Host, row: JobDesktop) -> None:
-    if not _is_anothers(host, row):
-        host.undefine(row.name)
+    if not _is_anothers(work.host(row), row):
+        work.host(row).undefine(row.name)
+    return ""
 
 
 def _is_anothers(host: ports.Host, row: JobDesktop) -> bool:
@@ -74,7 +89,7 @@ def _is_anothers(host: ports.Host, row: JobDesktop) -> bool:
 
 async def start(work: Work, row: JobDesktop) -> None:
     """Start it, unless it runs already."""
-    await work.on_host(row, _start, work.host(row), row.name)
+    await work.on_host(row, Kind.START, _start, work.host(row), row.name)
 
 
 def _start(host: ports.Host, name: str) -> None:
@@ -83,33 +98,50 @@ def _start(host: ports.Host, name: str) -> None:
         host.start(name)
 
 
-async def destroy(work: Work, row: JobDesktop) -> None:
+def destroy(work: Work, row: JobDesktop) -> str:
     """Stop it at once; whoever works on it loses the session, the disk goes anyway."""
-    await work.on_host(row, _destroy, work.host(row), row)
+    if not _is_anothers(work.host(row), row):
+        work.host(row).destroy(row.name)
+    return ""
 
 
-def _destroy(host: ports.Host, row: JobDesktop) -> None:
-    if not _is_anothers(host, row):
-        host.destroy(row.name)
+def removing(undo: Undo) -> Act:
+    """The undo as what a Delete does."""
+
+    async def remove(work: Work, row: JobDesktop) -> None:
+        await work.on_host(row, Kind.STOP, undo, work, row)
+
+    return remove
 
 
 async def await_agent(work: Work, row: JobDesktop) -> None:
     """Wait for the guest's agent: told by the host, confirmed by a ping."""
-    clock = asyncio.get_running_loop().time
-    patience = work.tools.boot_deadline + BOOT_SHARE * (len(work.rows) - 1)
-    deadline = clock() + patience
+    tools = work.tools
+    begun = time.monotonic()
+    deadline = begun
     guest = work.host(row).guest(row.name)
-    with work.tools.agents.watch(row.host, row.name) as heard:
-        while clock() < deadline:
-            await work.wait(heard, min(RECHECK, deadline - clock()))
+    usual = tools.times.estimate(row.host, BOOT)
+    with (
+        tools.agents.watch(row.host, row.name) as heard,
+        work.waiting(row, ReasonCode.GUEST_BOOTING, "waits for the guest's agent", usual),
+    ):
+        while True:
+            share = BOOT_SHARE * (tools.agents.count_watched(row.host) - 1)
+            deadline = max(deadline, begun + tools.boot_deadline + share)
+            now = time.monotonic()
+            if now >= deadline:
+                break
+            await work.wait(heard, min(RECHECK, deadline - now))
             timeout = AGENT_TIMEOUT if heard.is_set() else RECHECK_TIMEOUT
             heard.clear()
             try:
                 await work.in_guest(row, guest.ping, timeout)
             except (errors.GuestUnreachable, errors.HostUnavailable):
                 continue
+            tools.times.measure(row.host, BOOT, time.monotonic() - begun)
             return
-    raise errors.OperationFailed(f"the guest agent did not answer within {patience:.0f} s")
+    words = f"the guest agent did not answer within {deadline - begun:.0f} s"
+    raise PhaseFailed(words, ReasonCode.BOOT_TIMED_OUT)
 
 
 async def set_identity(work: Work, row: JobDesktop) -> None:
@@ -118,16 +150,22 @@ async def set_identity(work: Work, row: JobDesktop) -> None:
         return
     identity = GuestIdentity(row.name, row.uuid.hex, row.mac)
     guest = work.host(row).guest(row.name)
-    await work.in_guest(row, guest.set_identity, identity, IDENTITY_TIMEOUT)
+
+    def identify() -> str:
+        guest.set_identity(identity, IDENTITY_TIMEOUT)
+        return guest.logon_mark(MARK_TIMEOUT)
+
+    work.marks[row.ordinal] = await work.in_guest(row, identify)
 
 
-async def nothing(work: Work, row: JobDesktop) -> None:
-    """For a phase whose undo is in the rows alone."""
+def nothing(work: Work, row: JobDesktop) -> str:
+    """For a phase whose undo is in the records alone."""
+    return ""
 
 
 async def exchange_disk(work: Work, row: JobDesktop) -> None:
     """Patch: put the new disk under a stopped desktop."""
-    await work.on_host(row, lambda: _exchange(work.host(row), row, work.spec(row)))
+    await work.on_host(row, Kind.DEFINE, _exchange, work.host(row), row, work.spec(row))
 
 
 def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
@@ -138,32 +176,36 @@ def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
     host.define(spec)
 
 
-async def restore_disk(work: Work, row: JobDesktop) -> None:
+def restore_disk(work: Work, row: JobDesktop) -> str:
     """Patch: back to the old disk, running again if it ran."""
-    restored = await work.on_host(row, lambda: _restore(work, row))
-    if restored and row.was_running:
-        await start_or_note(work, row, row.name)
-
-
-def _restore(work: Work, row: JobDesktop) -> bool:
     host = work.host(row)
-    if row.previous is None or _is_anothers(host, row):
-        return False
-    host.destroy(row.name)
-    host.define(work.spec_of(row, row.previous, row.previous_image))
-    return True
+    if row.previous is None:
+        return ""
+    vm = host.find_vm(row.name)
+    if vm is not None and vm.uuid != row.uuid:
+        return ""
+    if vm is None or not _uses_disk(vm, row.previous):
+        host.destroy(row.name)
+        host.define(work.spec_of(row, row.previous, row.previous_image))
+    return start_or_say(host, row.name) if row.was_running else ""
 
 
-async def start_or_note(work: Work, row: JobDesktop, name: str) -> None:
+def _uses_disk(vm: VmInfo, generation: int) -> bool:
+    """Whether the VM is over the disk of that generation, as all hosts name them."""
+    return any(disk.endswith(f"{vm.name}.{generation}.qcow2") for disk in vm.disks)
+
+
+def start_or_say(host: ports.Host, name: str) -> str:
     """Start a VM again after an undo. One that will not start is taken back all the same."""
     try:
-        await work.on_host(row, _start, work.host(row), name)
+        _start(host, name)
     except errors.NotFound:
-        return
+        return ""
     except errors.HostUnavailable:
         raise
     except errors.RdmsError as error:
-        await work.note(row, f"{name} did not start again: {error}")
+        return f"{name} did not start again: {error}"
+    return ""
 
 
 async def start_again(work: Work, row: JobDesktop) -> None:
@@ -178,17 +220,43 @@ async def await_agent_again(work: Work, row: JobDesktop) -> None:
         await await_agent(work, row)
 
 
-async def delete_old_disk(work: Work, row: JobDesktop) -> None:
+def delete_old_disk(work: Work, row: JobDesktop) -> str:
     """Patch: what nobody needs once the new disk is in use."""
     if row.previous is not None:
-        await work.on_host(row, work.host(row).delete_disk, row.name, row.previous)
+        work.host(row).delete_disk(row.name, row.previous)
+    return ""
+
+
+def reason_of(error: errors.RdmsError) -> ReasonCode:
+    """Why a desktop has failed, in one word."""
+    if isinstance(error, errors.OutOfSpace):
+        return ReasonCode.OUT_OF_SPACE
+    if isinstance(error, PhaseFailed):
+        return error.reason
+    return ReasonCode.HOST_REFUSED
+
+
+def seconds_each(work: Work, host: str) -> float | None:
+    """How long one more desktop takes on a host that has all hands full, as far as is known."""
+    if work.gate is None or work.job.action is JobAction.DELETE:
+        kinds = [Kind.STOP]
+    else:
+        kinds = [Kind.CLONE, Kind.DEFINE, *([Kind.START] if starts_any(work) else [])]
+    known = [work.tools.times.estimate(host, kind) for kind in kinds]
+    total = sum(seconds for seconds in known if seconds is not None)
+    return None if None in known else total / work.tools.tokens.load(host).limit
+
+
+def starts_any(work: Work) -> bool:
+    """Whether the job starts desktops at all."""
+    return bool(work.job.options.get("start", True))
 
 
 def starts(work: Work, row: JobDesktop) -> bool:
     """Whether the job starts this desktop: a Patch leaves off what was off."""
     if work.job.action is JobAction.PATCH:
         return row.was_running
-    return bool(work.job.options.get("start", True))
+    return starts_any(work)
 
 
 def make_record(work: Work, row: JobDesktop) -> Desktop:

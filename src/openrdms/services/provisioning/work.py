@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from openrdms import ports
 from openrdms.jobs.engine import Run
-from openrdms.jobs.lanes import Halted, Lanes
-from openrdms.model.desktop import Desktop
+from openrdms.jobs.halt import Halt, Halted
+from openrdms.jobs.tokens import Kind, Tokens
+from openrdms.model import errors
 from openrdms.model.host import Ownership, VmSpec
+from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobDesktop, Phase, VmStatus
 from openrdms.model.provisioning import OnError
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.provisioning.agents import AgentEvents
+from openrdms.services.provisioning.outbox import Change, Outbox
+from openrdms.services.provisioning.step_times import StepTimes
+from openrdms.services.provisioning.waits import Waits
 
-P = ParamSpec("P")
 R = TypeVar("R")
-
-_RECORDS = "records"
-"""Lane of the store: one transaction must not hold up the event loop either."""
-
-_WIDTH = 8
-"""Calls at a time on the store, and in the guests of one host, which is none of its slots."""
+Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What every job works with. ``boot_deadline`` in seconds is what a guest may take."""
+    """What every job works with. ``boot_deadline`` in seconds is what a guest may take.
+
+    ``factor`` tells how many desktops of a host may be under way at a time.
+    """
 
     store: ports.Store
     hosts: Hosts
+    health: HostHealth
     images: Images
+    uses: DesktopUses
     agents: AgentEvents
-    lanes: Lanes
+    tokens: Tokens
+    factor: Callable[[str], int]
+    times: StepTimes
     clock: ports.Clock
     staging: Path
     boot_deadline: float
-
-
-def lane_width(hosts: Hosts, lane: str) -> int:
-    """A host's lane has its slots: more would queue up inside it, where no cancel reaches them."""
-    host = hosts.find(lane)
-    return host.slots if host else _WIDTH
+    waits: Waits = field(default_factory=Waits)
+    works: dict[str, Work] = field(default_factory=dict)
+    """Jobs that run in this process now, by GUID."""
 
 
 class Work:
@@ -62,10 +70,18 @@ class Work:
         self.job = job
         self.phases = phases
         self.rows: dict[int, JobDesktop] = {}
-        self.gate: asyncio.Event | None = run.halt
+        self.marks: dict[int, str] = {}
+        """What guests said of log-ons when they were made ready, until it is on record."""
+        self.gate: Halt | None = run.halt
         """What calls on hosts must find open; None once the job takes back and cleans up."""
+        self.copies: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """Of images to hosts, by host and image: under way, done or failed."""
+        self.preparing: set[str] = set()
+        """Names of desktops to remove that a pool still prepares."""
         self.defect = ""
         """Words for an error that no desktop is to blame for."""
+        self._images: dict[str, ImageVersion] = {}
+        self._outbox = Outbox(tools.store, tools.clock)
 
     @property
     def stops_on_error(self) -> bool:
@@ -76,6 +92,11 @@ class Work:
     def halted(self) -> bool:
         """True when nothing new may begin."""
         return self.run.halt.is_set()
+
+    @property
+    def is_planned(self) -> bool:
+        """The first row of a plan is written last."""
+        return 0 in self.rows
 
     async def load(self) -> None:
         """Read the rows, and halt when they or the job say so."""
@@ -96,62 +117,105 @@ class Work:
             raise LookupError(f"the record of job {self.job.guid} is gone")
         return job
 
-    async def write(
-        self,
-        rows: Iterable[JobDesktop],
-        *,
-        records: Iterable[Desktop] = (),
-        dropped: Iterable[str] = (),
-    ) -> None:
-        """Write the rows of a batch, and with them desktops, in one transaction."""
-        changed = list(rows)
-        if not changed:
-            return
-        await self.with_store(
-            self.tools.store.put_job_desktops,
-            changed,
-            self.tools.clock(),
-            records=list(records),
-            dropped=list(dropped),
-        )
-        self.rows.update({row.ordinal: row for row in changed})
+    async def write(self, rows: Iterable[JobDesktop]) -> None:
+        """Write rows; see ``change``."""
+        await self.change([Change(row) for row in rows])
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        """Write rows and what becomes true with them, together with others of this moment."""
+        await self._outbox.put(changes)
+        self.rows.update({change.row.ordinal: change.row for change in changes})
 
     async def note(self, row: JobDesktop, words: str) -> None:
         """Let the report say what went wrong besides; once per reason."""
-        current = self.rows[row.ordinal]
-        if words not in current.error:
-            said = "; ".join(text for text in (current.error, words) if text)
-            await self.write([replace(current, error=said)])
+        before = self.rows[row.ordinal]
+        after = with_error(before, words)
+        if after is not before:
+            await self.write([after])
 
-    async def with_store(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def with_store(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """One transaction, in a thread."""
-        return await self.tools.lanes.call(_RECORDS, None, function, *args, **kwargs)
+        return await asyncio.to_thread(function, *args)
 
     async def on_host(
-        self, row: JobDesktop, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+        self, row: JobDesktop, kind: Kind, function: Callable[[*Ts], R], *args: *Ts
     ) -> R:
-        """Work on the row's host, in its lane. Raises Halted instead of beginning it too late."""
-        return await self.tools.lanes.call(row.host, self.gate, function, *args, **kwargs)
+        """Work on the row's host, with a token of it. Halted instead of beginning it too late."""
+        tools = self.tools
 
-    async def in_guest(
-        self, row: JobDesktop, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        """Like ``on_host``, for calls on the guest's agent."""
-        lane = f"guests of {row.host}"
-        return await self.tools.lanes.call(lane, self.gate, function, *args, **kwargs)
+        def call() -> R:
+            tools.waits.clear(self.job.guid, row.ordinal)
+            begun = time.monotonic()
+            result = function(*args)
+            tools.times.measure(row.host, kind, time.monotonic() - begun)
+            return result
 
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
+        words = f"waits for its turn on {row.host}"
+        with self.waiting(row, ReasonCode.HOST_BUSY, words):
+            return await tools.tokens.call(row.host, kind, self.gate, call)
+
+    async def in_guest(self, row: JobDesktop, function: Callable[[*Ts], R], *args: *Ts) -> R:
+        """Call the guest's agent, without a token. Raises Halted without waiting for the answer
+        when the job halts: what a guest is at is not waited for.
+        """
+        call = asyncio.ensure_future(
+            self.tools.tokens.call(row.host, Kind.AGENT, self.gate, function, *args)
+        )
+        if self.gate is None:
+            return await call
+        with self.gate.telling(call.cancel):
+            try:
+                return await call
+            except asyncio.CancelledError:
+                if self.halted and call.cancelled():
+                    halted = Halted()
+                    halted.begun = True
+                    raise halted from None
+                raise
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> None:
         """Return when ``event`` is set or time is up. Raises Halted as soon as the job halts."""
-        waits = [asyncio.create_task(e.wait()) for e in (self.run.halt, event)]
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
         if self.halted:
             raise Halted
+        waiter = asyncio.ensure_future(event.wait())
+        with self.run.halt.telling(waiter.cancel):
+            try:
+                await asyncio.wait([waiter], timeout=seconds)
+            finally:
+                waiter.cancel()
+        if self.halted:
+            raise Halted
+
+    async def host_back(self, row: JobDesktop, error: errors.HostUnavailable) -> None:
+        """Wait until the row's host is there again, however long. Halted as ``gate`` has it."""
+        self.tools.health.note_failure(row.host, error)
+        back = asyncio.ensure_future(self.tools.health.back(row.host))
+        with self.waiting(row, ReasonCode.HOST_AWAY, str(error)):
+            if self.gate is None:
+                await back
+                return
+            with self.gate.telling(back.cancel):
+                await asyncio.wait([back])
+        if self.halted:
+            raise Halted
+        await back  # NotFound: it was given up
+
+    def waiting(
+        self, row: JobDesktop, code: ReasonCode, words: str, seconds: float | None = None
+    ) -> AbstractContextManager[None]:
+        """Let the report say what the desktop waits for in the block."""
+        wait = Wait(code, words, self.tools.clock(), seconds=seconds)
+        return self.tools.waits.during(self.job.guid, row.ordinal, wait)
 
     def host(self, row: JobDesktop) -> ports.Host:
         """The row's host. NotFound when the service has it no more."""
         return self.tools.hosts.get(row.host)
+
+    def image(self, reference: str) -> ImageVersion:
+        """NAME@VERSION. NotFound."""
+        if reference not in self._images:
+            self._images[reference] = self.tools.images.resolve(f"image:{reference}")
+        return self._images[reference]
 
     def spec(self, row: JobDesktop) -> VmSpec:
         """The VM as planned."""
@@ -163,8 +227,15 @@ class Work:
             name=row.name,
             uuid=row.uuid,
             mac=row.mac,
-            image=self.tools.images.resolve(f"image:{image}"),
+            image=self.image(image),
             disk_kind=row.disk_kind,
             generation=generation,
             ownership=Ownership(self.job.collection, self.job.guid, image),
         )
+
+
+def with_error(row: JobDesktop, words: str) -> JobDesktop:
+    """The row that says so besides; once per reason."""
+    if words in row.error:
+        return row
+    return replace(row, error=f"{row.error}; {words}" if row.error else words)
