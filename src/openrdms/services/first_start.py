@@ -12,6 +12,7 @@ import structlog
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop
+from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity, VmEvent, VmEventKind, VmState
 from openrdms.services.hosts import Hosts
 
@@ -64,6 +65,9 @@ class FirstStart:
         desktop = self._store.find_desktop(name)
         if desktop is None or desktop.identity_set:
             return
+        use = self._store.find_use(name)
+        if use and use.use is Use.PREPARING:
+            return  # whoever prepares it does that too
         host = self._hosts.get(desktop.host)
         vm = host.find_vm(desktop.name)
         if vm is None or vm.uuid != desktop.uuid or vm.state is not VmState.RUNNING:

@@ -53,7 +53,8 @@ class Attempt:
     """One desktop being prepared. ``use`` is as it was when that began.
 
     Times are monotonic seconds: ``deadline`` for its guest to answer, ``ask_at`` when it is asked
-    next; both 0 until it boots. ``given_up`` is set when somebody else has it or wants it.
+    next; both 0 until it boots, ``ask_at`` also while it is being asked. ``heard`` tells that its
+    agent has come meanwhile. ``given_up`` is set when somebody else has it or wants it.
     """
 
     use: DesktopUse
@@ -61,6 +62,7 @@ class Attempt:
     urgent: bool = False
     deadline: float = 0.0
     ask_at: float = 0.0
+    heard: bool = False
     given_up: bool = False
 
 
@@ -97,10 +99,16 @@ class Preparation:
             self._note_use(now)
         return attempt
 
-    def find(self, name: str) -> Attempt | None:
-        """The attempt whose guest boots; None for all others."""
-        attempt = self._attempts.get(name.casefold())
-        return attempt if attempt and attempt.ask_at else None
+    def hear(self, name: str) -> Attempt | None:
+        """The agent of a guest has come; returns what is to be finished now, if anything."""
+        with self._lock:
+            attempt = self._attempts.get(name.casefold())
+            if attempt is None or not attempt.ask_at:
+                if attempt:
+                    attempt.heard = True
+                return None
+            attempt.ask_at = 0.0
+            return attempt
 
     def begin(self, attempt: Attempt) -> None:
         """Everything up to its start. HostUnavailable; RdmsError when the host refuses."""
@@ -114,6 +122,7 @@ class Preparation:
         image = self._find_image(desktop)
         if self._must_be_made_anew(desktop, image, vm):
             self._make_anew(attempt, host, desktop, image, vm)
+        attempt.heard = False
         self._call(attempt, Kind.START, host.start, desktop.name)
         self._let_boot(attempt)
 
@@ -135,6 +144,7 @@ class Preparation:
             user = _who(guest)
         except (errors.GuestUnreachable, errors.HostUnavailable):
             if time.monotonic() < attempt.deadline:
+                self._ask_later(attempt)
                 return False
             patience = attempt.deadline - attempt.begun
             words = f"the guest agent did not answer within {patience:.0f} s"
@@ -180,8 +190,8 @@ class Preparation:
             booting = [attempt for attempt in self._attempts.values() if attempt.ask_at]
             due = [attempt for attempt in booting if attempt.ask_at <= now]
             for attempt in due:
-                attempt.ask_at = min(now + RECHECK, max(attempt.deadline, now + 1))
-        return due, min((attempt.ask_at for attempt in booting), default=None)
+                attempt.ask_at = 0.0
+        return due, min((one.ask_at for one in booting if one.ask_at), default=None)
 
     def _note_use(self, use: DesktopUse) -> None:
         attempt = self._attempts.get(use.name.casefold())
@@ -259,14 +269,21 @@ class Preparation:
         return turned
 
     def _let_boot(self, attempt: Attempt) -> None:
-        now = time.monotonic()
         host = attempt.use.host
         with self._lock:
             others = sum(
-                bool(one.ask_at) and one.use.host == host for one in self._attempts.values()
+                bool(one.deadline) and one.use.host == host for one in self._attempts.values()
             )
-            attempt.deadline = now + self._boot_deadline + BOOT_SHARE * others
-            attempt.ask_at = min(now + RECHECK, attempt.deadline)
+        attempt.deadline = time.monotonic() + self._boot_deadline + BOOT_SHARE * others
+        self._ask_later(attempt)
+
+    def _ask_later(self, attempt: Attempt) -> None:
+        """At once if its agent has come while nobody waited for it."""
+        now = time.monotonic()
+        with self._lock:
+            pause = 0.0 if attempt.heard else RECHECK
+            attempt.heard = False
+            attempt.ask_at = min(now + pause, attempt.deadline)
 
     def _let_go(self, attempt: Attempt, use: Use, **values: object) -> None:
         """Give the desktop its next use, unless somebody else has given it one."""

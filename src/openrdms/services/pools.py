@@ -1,0 +1,379 @@
+"""Pools: desktops that nobody uses are kept fresh, running or saved, as their collection says.
+
+Changes of uses, settings and hosts wake one thread, which lets the rules decide
+(``model.pool_policy``) and gives what is decided to threads of the hosts. It keeps what is on
+record of the uses in memory, and reads anew what it was told has changed. When nothing changes it
+sleeps until the rules say that something will be due.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import HostSettings, VmEvent, VmEventKind
+from openrdms.model.pool_policy import (
+    Breaker,
+    Decision,
+    HostRoom,
+    Plan,
+    PoolRules,
+    Situation,
+    Step,
+    decide,
+    use_after,
+)
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
+from openrdms.services.hosts import Hosts
+from openrdms.services.pool_rules import find_rules
+from openrdms.services.preparation import Attempt, Preparation
+
+MOST_PREPARED = 100
+"""At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
+
+_REST = 4
+"""Deciding takes at most one part in so many of a processor: changes that come in the meantime
+are decided on together."""
+
+_GUEST_THREADS = 32
+_PAUSE = 5.0
+"""Seconds until the records are tried again that could not be read or written."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Pool:
+    """What is known of one collection. ``seconds`` is what a preparation usually takes."""
+
+    alias: str
+    uses: dict[str, DesktopUse] = field(default_factory=dict)
+    breaker: Breaker = field(default_factory=Breaker)
+    rules: PoolRules | None = None
+    waiting: int = 0
+    due: datetime | None = None
+    seconds: float | None = None
+
+
+class Pools:
+    """Safe from any thread. Names and aliases are compared ignoring case."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        uses: DesktopUses,
+        preparation: Preparation,
+        clock: ports.Clock,
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._health = health
+        self._uses = uses
+        self._preparation = preparation
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pools: dict[str, _Pool] = {}
+        self._homes: dict[str, str] = {}
+        self._changed: set[str] = set()
+        self._stirred: set[str] = set()
+        self._settings: dict[str, HostSettings] = {}
+        self._wake = threading.Event()
+        self._closed = False
+        self._ends = ExitStack()
+        self._host_threads = {
+            host.name: ThreadPoolExecutor(4 * host.slots, f"pool-{host.name}")
+            for host in hosts.all()
+        }
+        self._guest_threads = ThreadPoolExecutor(_GUEST_THREADS, "pool-guests")
+        self._thread = threading.Thread(target=self._run, name="pools", daemon=True)
+
+    def take_stock(self) -> None:
+        """Before jobs go on: what an earlier process was preparing must be prepared again."""
+        names = [use.name for use in self._store.list_uses(use=Use.PREPARING)]
+        self._uses.move(names, Use.UNREADY, of={Use.PREPARING})
+
+    def start(self) -> None:
+        """Begin to keep desktops ready. Call it after jobs have been resumed."""
+        self._ends.callback(self._uses.subscribe(self._note_use))
+        self._ends.callback(self._hosts.subscribe(self._hear))
+        self._ends.callback(self._health.subscribe(lambda host, absence: self.wake()))
+        for use in self._store.list_uses():
+            self._enter(use)
+        for host in self._hosts.all():
+            self._settings[host.name] = self._store.find_host_settings(host.name)
+        self.wake()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more; returns when nothing of it is under way."""
+        self._closed = True
+        self._ends.close()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for executor in (*self._host_threads.values(), self._guest_threads):
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def wake(self, collection: str | None = None) -> None:
+        """Decide anew on a collection, or on all, since something beside uses has changed."""
+        with self._lock:
+            self._stirred.update([collection.casefold()] if collection else self._pools)
+        self._wake.set()
+
+    def note_settings(self, host: str, settings: HostSettings) -> None:
+        """An administrator has changed what holds for a host."""
+        self._settings[host] = settings
+        self.wake()
+
+    def set_waiting(self, collection: str, count: int) -> None:
+        """So many users wait for a desktop of the collection now."""
+        with self._lock:
+            self._pool(collection).waiting = count
+        self.wake(collection)
+
+    def stopped(self, collection: str) -> str:
+        """Why the pool prepares nothing now, "" while it does."""
+        pool = self._pools.get(collection.casefold())
+        return pool.breaker.reason if pool and pool.breaker.opened else ""
+
+    def breaker(self, collection: str) -> Breaker:
+        """How preparations of the collection went lately."""
+        pool = self._pools.get(collection.casefold())
+        return pool.breaker if pool else Breaker()
+
+    def waiting(self, collection: str) -> int:
+        """How many users wait for a desktop, as last told."""
+        pool = self._pools.get(collection.casefold())
+        return pool.waiting if pool else 0
+
+    def seconds(self, collection: str) -> float | None:
+        """What a preparation usually takes; None before the first."""
+        pool = self._pools.get(collection.casefold())
+        return pool.seconds if pool else None
+
+    def reset_breaker(self, collection: str) -> None:
+        """Let the pool go on; an administrator has mended what failed."""
+        with self._lock:
+            self._pool(collection).breaker = Breaker()
+        self.wake(collection)
+
+    def _pool(self, collection: str) -> _Pool:
+        return self._pools.setdefault(collection.casefold(), _Pool(collection))
+
+    def _enter(self, use: DesktopUse) -> None:
+        """Keep a use in memory, in the pool that it belongs to now."""
+        key, home = use.name.casefold(), use.collection.casefold()
+        before = self._homes.get(key)
+        if before is not None and before != home:
+            self._pools[before].uses.pop(key, None)
+        with self._lock:
+            self._homes[key] = home
+            self._pool(use.collection).uses[key] = use
+            self._stirred.add(home)
+
+    def _drop(self, key: str) -> None:
+        home = self._homes.pop(key, None)
+        if home is not None:
+            self._pools[home].uses.pop(key, None)
+
+    def _note_use(self, use: DesktopUse) -> None:
+        with self._lock:
+            self._changed.add(use.name.casefold())
+        self._wake.set()
+
+    def _hear(self, event: VmEvent) -> None:
+        if event.kind is VmEventKind.AGENT_CONNECTED:
+            attempt = self._preparation.hear(event.vm)
+            if attempt:
+                self._submit(self._guest_threads, self._finish, attempt)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.clear()
+            began = time.monotonic()
+            try:
+                self._refresh()
+                wait = self._decide_all()
+            except Exception as error:  # noqa: BLE001  whatever went wrong, desktops are waited for
+                _log.warning("cannot look after pools", reason=repr(error))
+                wait = _PAUSE
+                self.wake()
+            rest = _REST * (time.monotonic() - began)
+            if not self._closed:
+                time.sleep(min(rest, 1.0))
+                self._wake.wait(wait)
+
+    def _refresh(self) -> None:
+        """Read what was told to have changed: what was told late may be so no more."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        if not changed:
+            return
+        try:
+            found = {use.name.casefold(): use for use in self._store.list_uses(names=changed)}
+        except BaseException:
+            with self._lock:
+                self._changed |= changed
+            raise
+        for key in changed:
+            if key in found:
+                self._enter(found[key])
+            else:
+                self._drop(key)
+
+    def _decide_all(self) -> float | None:
+        """Decide where something has changed or is due; returns the seconds until more is."""
+        now = self._clock()
+        with self._lock:
+            stirred, self._stirred = self._stirred, set()
+            pools = [
+                pool
+                for key, pool in self._pools.items()
+                if key in stirred or (pool.due is not None and pool.due <= now)
+            ]
+        for pool in pools:
+            self._carry_out(pool, self._decide(pool, now))
+        attempts, ask_at = self._preparation.due(time.monotonic())
+        for attempt in attempts:
+            self._submit(self._guest_threads, self._finish, attempt)
+        dues = [pool.due for pool in list(self._pools.values()) if pool.due is not None]
+        waits = [(due - now).total_seconds() for due in dues]
+        if ask_at is not None:
+            waits.append(ask_at - time.monotonic())
+        return max(0.0, min(min(waits), threading.TIMEOUT_MAX)) if waits else None
+
+    def _decide(self, pool: _Pool, now: datetime) -> Plan:
+        rules = pool.rules = find_rules(self._store, pool.alias)
+        if rules is None:
+            pool.due = None
+            return Plan((), None)
+        preparing = sum(use.use is Use.PREPARING for use in pool.uses.values())
+        plan = decide(
+            Situation(
+                uses=list(pool.uses.values()),
+                rules=rules,
+                hosts=self._find_rooms(),
+                now=now,
+                waiting=pool.waiting,
+                allowance=pool.breaker.allowance(now, preparing),
+            )
+        )
+        dues = [due for due in (plan.due, pool.breaker.due) if due is not None and due > now]
+        pool.due = min(dues, default=None)
+        return plan
+
+    def _find_rooms(self) -> dict[str, HostRoom]:
+        """Hosts that are there, by the names that records have for them."""
+        preparing: Counter[str] = Counter()
+        names = set()
+        for pool in list(self._pools.values()):
+            for use in pool.uses.values():
+                names.add(use.host)
+                preparing[use.host] += use.use is Use.PREPARING
+        rooms = {}
+        for name in names:
+            host = self._hosts.find(name)
+            if host and not self._health.is_away(host.name):
+                settings = self._settings.get(host.name, HostSettings())
+                most = settings.concurrency or MOST_PREPARED
+                rooms[name] = HostRoom(settings.idle_count, most - preparing[name])
+        return rooms
+
+    def _carry_out(self, pool: _Pool, plan: Plan) -> None:
+        """Change uses where the desktops are still as they were, then do what that stands for."""
+        if not plan.decisions:
+            return
+        rules = pool.rules
+        decided = {one.use.name.casefold(): one for one in plan.decisions}
+        now = self._clock()
+
+        def change(use: DesktopUse) -> DesktopUse | None:
+            decision = decided[use.name.casefold()]
+            if use != decision.use or rules is None:
+                return None
+            if decision.step is Step.EXPIRE:
+                return use.becoming(Use.UNREADY, now, saved=False)
+            if decision.step in (Step.TAKE_BACK, Step.PUT_APART):
+                after, reason = use_after(use, rules)
+                return use.becoming(after, now, reason=reason)
+            return use.becoming(Use.PREPARING, now, reason="")
+
+        changed = self._uses.change(decided, change)
+        for use in changed:
+            self._enter(use)
+            self._begin(pool, decided[use.name.casefold()], use)
+        with self._lock:  # of the others we know less than we thought
+            self._changed |= decided.keys() - {use.name.casefold() for use in changed}
+        if self._changed:
+            self._wake.set()
+
+    def _begin(self, pool: _Pool, decision: Decision, use: DesktopUse) -> None:
+        steps: dict[Step, Callable[[Attempt], None]] = {
+            Step.PREPARE: self._preparation.begin,
+            Step.SAVE: self._preparation.save,
+            Step.RESUME: self._preparation.resume,
+        }
+        step = steps.get(decision.step)
+        host = self._hosts.find(use.host)
+        if step and host:
+            attempt = self._preparation.enter(use, urgent=pool.waiting > 0)
+            self._submit(self._host_threads[host.name], self._work, attempt, step)
+
+    def _submit(
+        self, executor: ThreadPoolExecutor, function: Callable[..., None], *args: object
+    ) -> None:
+        with suppress(RuntimeError):  # closed
+            executor.submit(function, *args)
+
+    def _work(self, attempt: Attempt, step: Callable[[Attempt], None]) -> None:
+        try:
+            step(attempt)
+        except Exception as error:  # noqa: BLE001  no defect may keep a desktop in our hands
+            self._end(attempt, error)
+        else:
+            self._wake.set()  # when its guest is to be asked may come before all else
+
+    def _finish(self, attempt: Attempt) -> None:
+        try:
+            done = self._preparation.finish(attempt)
+        except Exception as error:  # noqa: BLE001  no defect may keep a desktop in our hands
+            self._end(attempt, error)
+            return
+        if done:
+            self._note_success(attempt)
+
+    def _note_success(self, attempt: Attempt) -> None:
+        took = time.monotonic() - attempt.begun
+        with self._lock:
+            pool = self._pool(attempt.use.collection)
+            pool.breaker = Breaker()
+            usual = took if pool.seconds is None else pool.seconds
+            pool.seconds = usual + (took - usual) / 4
+
+    def _end(self, attempt: Attempt, error: Exception) -> None:
+        if isinstance(error, errors.HostUnavailable):
+            self._health.note_failure(attempt.use.host, error)
+        words = self._preparation.end(attempt, error)
+        if not words:
+            return
+        with self._lock:
+            pool = self._pool(attempt.use.collection)
+            was_open = pool.breaker.opened
+            pool.breaker = pool.breaker.fail(self._clock(), f"{attempt.use.name}: {words}")
+        if pool.breaker.opened and not was_open:
+            _log.warning("pool stopped", collection=pool.alias, reason=pool.breaker.reason)
+        self.wake(attempt.use.collection)
