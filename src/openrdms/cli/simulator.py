@@ -10,6 +10,7 @@ import typer
 from openrdms.adapters import simulator
 from openrdms.cli.commands import command
 from openrdms.cli.output import Document, Result
+from openrdms.model.errors import InvalidParameter
 
 VM_COLUMNS = ("host", "name", "state", "disks", "users")
 
@@ -41,17 +42,36 @@ def log_on(path: State, host: Host, vm: Vm, user: str) -> Result:
     return {"id": simulator.log_on(path, host, vm, user)}
 
 
+@command(group, "log-off")
+def log_off(path: State, host: Host, vm: Vm, user: str) -> Result:
+    """Log a user off in a running VM."""
+    simulator.log_off(path, host, vm, user)
+    return None
+
+
 @command(group, "fault")
 def set_fault(
     path: State,
-    host: Host,
+    host: Annotated[str, typer.Argument(help="Name of the host, unless --image.")] = "",
     vm: Annotated[str, typer.Option(help="The VM concerned; the host itself when none.")] = "",
+    image: Annotated[
+        str, typer.Option(metavar="NAME@VERSION", help="All that boots from this image.")
+    ] = "",
     kind: Annotated[
-        str, typer.Option(help="'down' for a host, 'silent' for a VM; '' mends it.")
+        str,
+        typer.Option(
+            help="'down' or 'slow' for a host; 'silent', 'no-agent' or 'probe' for a VM;"
+            " 'no-agent', 'probe' or 'corrupt' for an image; '' mends it."
+        ),
     ] = "",
 ) -> Result:
-    """Break a host or a VM's agent, or mend it."""
-    simulator.set_fault(path, host, vm, kind)
+    """Break a host, a VM's agent or an image, or mend it."""
+    if bool(host) == bool(image):
+        raise InvalidParameter("host", "either a host or --image is needed")
+    if image:
+        simulator.set_image_fault(path, image, kind)
+    else:
+        simulator.set_fault(path, host, vm, kind)
     return None
 
 

@@ -6,20 +6,38 @@ with or without one.
 
 from __future__ import annotations
 
-from openrdms.adapters.simulator.clock import Clock, processes
+from openrdms.adapters.simulator.clock import Clock, hurried, processes
 from openrdms.adapters.simulator.cluster import Cluster
-from openrdms.adapters.simulator.controls import add_stranger, log_on, set_fault
+from openrdms.adapters.simulator.controls import (
+    add_stranger,
+    log_off,
+    log_on,
+    set_fault,
+    set_image_fault,
+)
 from openrdms.adapters.simulator.host import SimulatorHost
 from openrdms.adapters.simulator.truth import read_state
 from openrdms.adapters.simulator.uri import parse
 
-__all__ = ["SimulatorHost", "add_stranger", "connect", "log_on", "read_state", "set_fault"]
+__all__ = [
+    "Clock",
+    "SimulatorHost",
+    "add_stranger",
+    "connect",
+    "hurried",
+    "log_off",
+    "log_on",
+    "read_state",
+    "set_fault",
+    "set_image_fault",
+]
 
 
-def connect(uri: str) -> list[SimulatorHost]:
+def connect(uri: str, clock: Clock | None = None) -> list[SimulatorHost]:
     """The hosts of ``simulator:///PATH?NAME=NUMBER&...``; PATH is made at first.
 
     InvalidParameter names the parameter that is unknown or wrong, or PATH when it is unusable.
+    ``clock`` is the machine's unless given.
     """
-    cluster = Cluster(parse(uri), Clock(), processes())
+    cluster = Cluster(parse(uri), clock or Clock(), processes())
     return [SimulatorHost(cluster, name) for name in cluster.host_names]

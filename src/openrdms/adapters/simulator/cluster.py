@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openrdms.adapters.simulator import vms
+from openrdms.adapters.simulator import effects, vms
 from openrdms.adapters.simulator.clock import Callers, Clock
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.events import Announcer
@@ -28,13 +28,17 @@ class Cluster:
         self.settings = settings
         self.clock = clock
         self._state = State(settings.path, create=True)
-        self.operations = Operations(self._state, settings, clock, callers)
-        self.announcer = Announcer(clock, self._holds)
+        self.announcer = Announcer(clock, self._holds, self._read_tidings)
+        self.operations = Operations(
+            self._state, settings, clock, callers, self.announcer.announce_all
+        )
         self.host_names = [host_name(ordinal) for ordinal in range(1, settings.hosts + 1)]
         self._open_hosts = set(self.host_names)
         with self._state.transaction() as db:
             _add_hosts(db, self.host_names)
             settle(db, callers)
+            (self._last_tiding,) = db.execute("SELECT max(id) FROM tidings").fetchone()
+        self._version = self._state.version()
         self.image = _tiny(settings.path)
 
     def release(self, host: str) -> None:
@@ -45,25 +49,41 @@ class Cluster:
                 self.announcer.close()
                 self._state.close()
 
-    def announce_booting(self, host: str) -> None:
-        """Tell of the agents on that host that have yet to answer, when they do."""
+    def announce_coming(self, host: str) -> None:
+        """Tell of the agents on that host that have yet to answer, and of its users, in time."""
         with self._state.transaction() as db:
-            booting = db.execute(
-                "SELECT name, agent_at FROM vms WHERE host = ? AND agent_at > ?",
-                (host, self.clock.now()),
-            ).fetchall()
-        for vm in booting:
-            event = VmEvent(VmEventKind.AGENT_CONNECTED, host, vm["name"])
-            self.announcer.announce(vm["agent_at"], event)
+            news = effects.to_come(db, host, self.clock.now())
+        self.announcer.announce_all(news)
 
     def _holds(self, event: VmEvent, due: float) -> bool:
-        """Whether the agent that was to answer at ``due`` still does: same boot, not silenced."""
-        if event.kind is not VmEventKind.AGENT_CONNECTED:
+        """Whether what was to happen at ``due`` still does: same boot, running, not silenced."""
+        if event.kind not in (VmEventKind.AGENT_CONNECTED, VmEventKind.LOGGED_ON):
             return True
         with self._state.transaction() as db:
             row = vms.find(db, event.host, event.vm)
-        runs = row is not None and vms.state(row) is VmState.RUNNING
-        return row is not None and runs and row["agent_at"] == due and not row["fault"]
+            if row is None or vms.state(row) is not VmState.RUNNING:
+                return False
+            if event.kind is VmEventKind.AGENT_CONNECTED:
+                return bool(row["agent_at"] == due and row["fault"] != "silent")
+            begun = db.execute(
+                "SELECT 1 FROM sessions WHERE host = ? AND vm = ? AND since = ?",
+                (event.host, event.vm, due),
+            )
+            return begun.fetchone() is not None
+
+    def _read_tidings(self) -> list[VmEvent]:
+        """What users did by another process since the last look."""
+        version = self._state.version()
+        if version == self._version:
+            return []
+        self._version = version
+        with self._state.transaction() as db:
+            rows = db.execute(
+                "SELECT * FROM tidings WHERE id > ? ORDER BY id", (self._last_tiding or 0,)
+            ).fetchall()
+        if rows:
+            self._last_tiding = rows[-1]["id"]
+        return [VmEvent(VmEventKind(row["kind"]), row["host"], row["vm"]) for row in rows]
 
 
 def _add_hosts(db: sqlite3.Connection, names: list[str]) -> None:

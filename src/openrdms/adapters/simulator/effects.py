@@ -1,4 +1,6 @@
-"""What each operation writes once its time has passed, whole or half, from its record alone."""
+"""What each operation writes once its time has passed, whole or half, from its record alone,
+and what its host tells of it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,16 @@ import json
 import sqlite3
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 from openrdms.adapters.simulator import vms
+from openrdms.model.host import VmEvent, VmEventKind
+
+Operation = sqlite3.Row | dict[str, Any]
+"""A row of ``operations``."""
+
+News = list[tuple[float, VmEvent]]
+"""What will have happened, and when."""
 
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 
@@ -25,73 +35,118 @@ def user_name(ordinal: int) -> str:
     return USERS[ordinal - 1] if ordinal <= len(USERS) else f"user{ordinal}"
 
 
-def apply(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
-    """Write the effect of a row of ``operations``."""
+def apply(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
+    """Write the effect of an operation."""
     effect = _EFFECTS.get(operation["kind"])
-    if effect is not None and outcome is not Outcome.NOT_DONE:
-        effect(db, operation, outcome)
+    if effect is None or outcome is Outcome.NOT_DONE:
+        return []
+    return effect(db, operation, outcome)
 
 
-def _clone(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _clone(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     half = outcome is Outcome.HALF_DONE
     disk = {"host": operation["host"], "vm": operation["vm"], "partial": half}
     disk |= json.loads(operation["args"])
     db.execute(
-        """INSERT OR REPLACE INTO disks
+        """INSERT INTO disks
            (host, vm, generation, name, image, virtual_bytes, hostname, partial) VALUES
-           (:host, :vm, :generation, :name, :image, :virtual_bytes, :hostname, :partial)""",
+           (:host, :vm, :generation, :name, :image, :virtual_bytes, :hostname, :partial)
+           ON CONFLICT DO UPDATE SET
+               image = excluded.image, virtual_bytes = excluded.virtual_bytes,
+               hostname = excluded.hostname, partial = excluded.partial,
+               machine_id = '', guest_mac = ''""",
         disk,
     )
+    return []
 
 
-def _start(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _start(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     half = outcome is Outcome.HALF_DONE
     args = json.loads(operation["args"])
-    agent_at = None if half else operation["ends"] + args["boot_s"]
+    answers = not half and args["boot_s"] is not None
+    agent_at = operation["ends"] + args["boot_s"] if answers else None
     vm = (operation["host"], operation["vm"])
     db.execute(
         """UPDATE vms SET started_at = ?, agent_at = ?, paused = ?, held_at = NULL
            WHERE host = ? AND name = ?""",
         (operation["ends"], agent_at, half, *vm),
     )
+    news = [] if half else _news(operation, operation["ends"], VmEventKind.STARTED)
     if agent_at is not None:
+        news += _news(operation, agent_at, VmEventKind.AGENT_CONNECTED)
         for ordinal in range(1, args["users"] + 1):
             log_on(db, vm, user_name(ordinal), agent_at)
+            news += _news(operation, agent_at, VmEventKind.LOGGED_ON)
+    return news
 
 
-def _stop(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _stop(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     half = outcome is Outcome.HALF_DONE
     vm = (operation["host"], operation["vm"])
+    news = _disconnect(db, operation)
+    if vms.end_sessions(db, *vm, operation["ends"]):
+        news += _news(operation, operation["ends"], VmEventKind.LOGGED_OFF)
     db.execute(
         """UPDATE vms SET started_at = iif(?, started_at, NULL), agent_at = NULL, paused = ?,
                           held_at = NULL
            WHERE host = ? AND name = ?""",
         (half, half, *vm),
     )
-    db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", vm)
+    return news if half else news + _news(operation, operation["ends"], VmEventKind.STOPPED)
 
 
-def _save(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _save(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     """Half done it is paused: its memory was being written."""
     row = vms.get(db, operation["host"], operation["vm"])
-    vms.hold(db, row, operation["ends"], saved=outcome is Outcome.DONE)
+    saved = outcome is Outcome.DONE
+    news = _disconnect(db, operation) if saved else []
+    vms.hold(db, row, operation["ends"], saved=saved)
+    return news + _news(operation, operation["ends"], VmEventKind.STOPPED) if saved else news
 
 
-def _restore(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _restore(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     """Half done it is saved still: what was being read is on disk."""
-    if outcome is Outcome.DONE:
-        row = vms.get(db, operation["host"], operation["vm"])
-        vms.let_go(db, row, operation["ends"], json.loads(operation["args"])["agent_s"])
+    if outcome is not Outcome.DONE:
+        return []
+    row = vms.get(db, operation["host"], operation["vm"])
+    agent_at = vms.let_go(db, row, operation["ends"], json.loads(operation["args"])["agent_s"])
+    news = _news(operation, operation["ends"], VmEventKind.STARTED)
+    if agent_at is not None:
+        news += _news(operation, agent_at, VmEventKind.AGENT_CONNECTED)
+    return news + to_come(db, operation["host"], operation["ends"], operation["vm"])
 
 
 # An export changes nothing in the cluster: its caller writes the file.
-_EFFECTS: dict[str, Callable[[sqlite3.Connection, sqlite3.Row, Outcome], None]] = {
+_EFFECTS: dict[str, Callable[[sqlite3.Connection, Operation, Outcome], News]] = {
     "clone": _clone,
     "start": _start,
     "stop": _stop,
     "save": _save,
     "restore": _restore,
 }
+
+
+def _disconnect(db: sqlite3.Connection, operation: Operation) -> News:
+    agent_at = vms.get(db, operation["host"], operation["vm"])["agent_at"]
+    if agent_at is None or agent_at > operation["ends"]:
+        return []
+    return _news(operation, operation["ends"], VmEventKind.AGENT_DISCONNECTED)
+
+
+def _news(operation: Operation, due: float, kind: VmEventKind) -> News:
+    return [(due, VmEvent(kind, operation["host"], operation["vm"]))]
+
+
+def to_come(db: sqlite3.Connection, host: str, now: float, vm: str | None = None) -> News:
+    """Agents on that host (in that VM) that have yet to answer and users yet to log on."""
+    rows = db.execute(
+        f"""SELECT agent_at AS due, '{VmEventKind.AGENT_CONNECTED}' AS kind, name FROM vms
+            WHERE host = :host AND agent_at > :now AND (:vm IS NULL OR name = :vm)
+            UNION ALL SELECT since, '{VmEventKind.LOGGED_ON}', vm FROM sessions
+            WHERE host = :host AND since > :now AND (:vm IS NULL OR vm = :vm)""",  # noqa: S608
+        {"host": host, "now": now, "vm": vm},
+    )
+    return [(row["due"], VmEvent(VmEventKind(row["kind"]), host, row["name"])) for row in rows]
 
 
 def log_on(db: sqlite3.Connection, vm: tuple[str, str], user: str, since: float) -> int:

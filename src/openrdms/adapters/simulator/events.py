@@ -1,24 +1,41 @@
-"""Tells subscribers what happens in the cluster, when it is due: one thread, no polling."""
+"""Tells subscribers what happens in the cluster, when it is due.
+
+One thread, which sleeps until the next event is due. What other processes do in the cluster no
+event tells: for that it looks at a counter of the state file ten times a second.
+"""
 
 from __future__ import annotations
 
 import heapq
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from openrdms.adapters.simulator.clock import Clock
+from openrdms.adapters.simulator.effects import News
 from openrdms.model.host import VmEvent
 
 _log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
+"""The machine's, whatever the clock."""
 
 Callback = Callable[[VmEvent], None]
 
 
 class Announcer:
-    """Events by due time. ``holds`` is asked at that time whether an event still comes true."""
+    """Events by due time. ``holds`` is asked at that time whether an event still comes true;
+    ``read_tidings`` gives what happened without being announced.
+    """
 
-    def __init__(self, clock: Clock, holds: Callable[[VmEvent, float], bool]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        holds: Callable[[VmEvent, float], bool],
+        read_tidings: Callable[[], list[VmEvent]],
+    ) -> None:
+        self._read_tidings = read_tidings
         self._clock = clock
         self._holds = holds
         self._subscribers: list[tuple[str, Callback]] = []
@@ -49,13 +66,21 @@ class Announcer:
 
     def announce(self, due: float, event: VmEvent) -> None:
         """Tell of ``event`` at ``due``, once, however often it is announced."""
+        self.announce_all([(due, event)])
+
+    def announce_all(self, news: News) -> None:
+        """Tell of each event when it is due, once, however often it is announced."""
         with self._changed:
-            if not self._subscribers or (due, event) in self._known:
+            if not self._subscribers:
                 return
-            self._count += 1
-            self._known.add((due, event))
-            heapq.heappush(self._due, (due, self._count, event))
-            self._changed.notify()
+            first = self._due[0] if self._due else None
+            for due, event in news:
+                if (due, event) not in self._known:
+                    self._count += 1
+                    self._known.add((due, event))
+                    heapq.heappush(self._due, (due, self._count, event))
+            if self._due and self._due[0] is not first:
+                self._changed.notify()
 
     def close(self) -> None:
         """End the thread; nothing is told any more."""
@@ -66,23 +91,36 @@ class Announcer:
             self._thread.join()
 
     def _run(self) -> None:
-        while (next_event := self._wait()) is not None:
-            due, event = next_event
-            if self._holds(event, due):
-                for host, callback in tuple(self._subscribers):
-                    if host == event.host:
-                        _call(callback, event)
+        look_at = 0.0
+        while not self._closed:
+            due_event = self._wait()
+            if due_event is not None and self._holds(due_event[1], due_event[0]):
+                self._tell(due_event[1])
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + _LOOK_SECONDS
+                for event in self._read_tidings():
+                    self._tell(event)
+
+    def _tell(self, event: VmEvent) -> None:
+        for host, callback in tuple(self._subscribers):
+            if host == event.host:
+                _call(callback, event)
 
     def _wait(self) -> tuple[float, VmEvent] | None:
+        """The next event that is due; None when it was time to look what others did."""
         with self._changed:
-            while not self._closed:
-                wait = self._due[0][0] - self._clock.now() if self._due else None
-                if wait is not None and wait <= 0:
-                    due, _, event = heapq.heappop(self._due)
-                    self._known.discard((due, event))
-                    return due, event
-                self._changed.wait(wait)
-            return None
+            if not self._due or self._until_due() > 0:
+                longest = min(self._until_due(), _LOOK_SECONDS) if self._due else _LOOK_SECONDS
+                self._changed.wait(longest)
+            if self._closed or not self._due or self._until_due() > 0:
+                return None
+            due, _, event = heapq.heappop(self._due)
+            self._known.discard((due, event))
+            return due, event
+
+    def _until_due(self) -> float:
+        """The machine's seconds until the first event."""
+        return (self._due[0][0] - self._clock.now()) / self._clock.rate
 
 
 def _call(callback: Callback, event: VmEvent) -> None:

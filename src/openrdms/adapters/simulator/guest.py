@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from openrdms.adapters.simulator import vms
+from openrdms.adapters.simulator import effects, vms
 from openrdms.model.errors import GuestUnreachable, HostUnavailable, SessionGone, VmNotRunning
 from openrdms.model.host import (
     CommandResult,
     GuestIdentity,
     GuestSession,
     InstalledApplication,
+    VmEvent,
+    VmEventKind,
     VmState,
 )
 
@@ -76,6 +78,8 @@ class SimulatorGuest:
                 "DELETE FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
             )
+            event = VmEvent(VmEventKind.LOGGED_OFF, self._host, vm["name"])
+        self._cluster.announcer.announce(self._cluster.clock.now(), event)
 
     def list_applications(self, timeout: float) -> list[InstalledApplication]:
         """See ``ports.Guest``."""
@@ -88,9 +92,12 @@ class SimulatorGuest:
             _write_identity(db, vm, identity)
 
     def run_command(self, command: str, timeout: float) -> CommandResult:
-        """See ``ports.Guest``. Every command succeeds."""
-        with self._agent(timeout):
-            return CommandResult(0, "")
+        """See ``ports.Guest``. It succeeds unless the VM or its image has the fault ``probe``."""
+        with self._agent(timeout) as (db, vm):
+            disk = vms.find_disk(db, vm["host"], vm["name"], vm["disk"])
+            fault = vms.find_image_fault(db, disk["image"]) if disk else ""
+            failed = "probe" in (vm["fault"], fault)
+            return CommandResult(int(failed), f"{command}: failed (simulated)" if failed else "")
 
     def logon_mark(self, timeout: float) -> str:
         """See ``ports.Guest``."""
@@ -107,11 +114,23 @@ class SimulatorGuest:
         with self._cluster.operations.transaction(self._host) as db:
             return _identity(db, vms.get(db, self._host, self._vm))
 
+    def log_on(self, user: str) -> str:
+        """Begin a session, as a user at the VM's screen does; returns the guest's id of it.
+
+        VmNotRunning, GuestUnreachable while it boots.
+        """
+        now = self._cluster.clock.now()
+        with self._running() as (db, vm):
+            guest_id = effects.log_on(db, (self._host, vm["name"]), user, now)
+            event = VmEvent(VmEventKind.LOGGED_ON, self._host, vm["name"])
+        self._cluster.announcer.announce(now, event)
+        return str(guest_id)
+
     @contextmanager
     def _agent(self, timeout: float) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
         """The moment at which the agent carries out a call, as a transaction."""
         with self._running() as (_, vm):
-            silent = vm["fault"]
+            silent = vm["fault"] == "silent"
         latency = self._cluster.settings.agent_ms / 1000
         self._cluster.clock.sleep(timeout if silent else min(latency, timeout))
         if silent or latency > timeout:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openrdms.adapters.simulator import screen, vms
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines
+from openrdms.adapters.simulator.images import Images
+from openrdms.adapters.simulator.operations import Task
 from openrdms.model.errors import (
     HostUnavailable,
     InvalidOperation,
@@ -42,6 +44,7 @@ class SimulatorHost:
         self._settings = cluster.settings
         self._operations = cluster.operations
         self._name = name
+        self._images = Images(cluster, name)
 
     @property
     def name(self) -> str:
@@ -58,9 +61,9 @@ class SimulatorHost:
         try:
             with self._operations.transaction(self._name) as db:
                 room, reachable = self._settings.capacity - vms.count_desktops(db, self._name), True
-                used = vms.used_mib(db, self._name)
+                count, used = vms.count_vms(db, self._name)
         except HostUnavailable:
-            room, used, reachable = 0, 0, False
+            room, count, used, reachable = 0, 0, 0, False
         return HostInfo(
             name=self._name,
             reachable=reachable,
@@ -70,6 +73,7 @@ class SimulatorHost:
             os_version="OpenRDMS simulator",
             memory_mib=self._settings.memory_mib,
             used_mib=used,
+            vms=count,
         )
 
     def list_vms(self) -> list[VmInfo]:
@@ -96,12 +100,13 @@ class SimulatorHost:
 
     @property
     def tells_sessions(self) -> bool:
-        """False: guests must be asked who is logged on."""
-        return False
+        """See ``ports.Host``."""
+        return True
 
     def has_image(self, image: ImageVersion) -> bool:
-        """See ``ports.Host``; the host sees the files of the library."""
-        return True
+        """See ``ports.Host``."""
+        with self._operations.transaction(self._name) as db:
+            return self._images.has(db, image)
 
     def copy_image(
         self,
@@ -109,29 +114,31 @@ class SimulatorHost:
         go_on: Callable[[], bool],
         progress: Callable[[float], None],
     ) -> None:
-        """See ``ports.Host``; there is nothing to bring."""
-        progress(1.0)
+        """See ``ports.Host``. It takes ``copy_ms``."""
+        self._images.copy(image, go_on, progress)
 
     def drop_image(self, image: ImageVersion) -> None:
-        """See ``ports.Host``; nothing was brought."""
+        """See ``ports.Host``."""
+        self._images.drop(image)
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ``ports.Host``. Linked or full, it takes ``clone_ms``."""
 
-        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
+        def plan(db: sqlite3.Connection) -> Task | None:
             name = _disk_name(spec.name, spec.generation)
             if vms.is_whole(vms.find_disk(db, self._name, spec.name, name)):
                 return None
             self._check_room(db, spec.name)
-            return {
+            disk = {
                 "generation": spec.generation,
                 "name": name,
                 "image": spec.image.reference,
                 "virtual_bytes": spec.image.virtual_bytes,
                 "hostname": spec.image.name,
             }
+            return Task("clone", self._settings.clone_ms, disk)
 
-        self._operations.run(self._name, spec.name, "clone", self._settings.clone_ms, plan)
+        self._operations.run(self._name, spec.name, plan)
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ``ports.Host``."""
@@ -144,6 +151,7 @@ class SimulatorHost:
     def define(self, spec: VmSpec) -> None:
         """See ``ports.Host``."""
         disk = _disk_name(spec.name, spec.generation)
+        ended = False
         with self._operations.at_rest(self._name, spec.name) as db:
             if not vms.is_whole(vms.find_disk(db, self._name, spec.name, disk)):
                 raise OperationFailed(f"{spec.name} has no disk {disk} on {self._name}")
@@ -152,8 +160,10 @@ class SimulatorHost:
                 self._check_ours(row)
                 if (row["disk"], vms.ownership(row)) == (disk, spec.ownership):
                     return
-                self._leave_off(db, row)
+                ended = self._leave_off(db, row)
             vms.put(db, self._name, spec, disk)
+        if ended:
+            self._tell_log_off(spec.name)
 
     def undefine(self, vm: str) -> None:
         """See ``ports.Host``."""
@@ -164,58 +174,39 @@ class SimulatorHost:
             self._check_ours(row)
             if row["adopted"]:
                 raise InvalidOperation(f"{vm} on {self._name} was adopted and is never deleted")
-            self._leave_off(db, row)
+            ended = self._leave_off(db, row)
             db.execute("DELETE FROM vms WHERE host = ? AND name = ?", (self._name, vm))
+        if ended:
+            self._tell_log_off(vm)
 
     def start(self, vm: str) -> None:
         """See ``ports.Host``. The boot goes on by itself; one stopped half-way starts over."""
-        with self._operations.at_rest(self._name, vm) as db:
+
+        def plan(db: sqlite3.Connection) -> Task | None:
             row = vms.get(db, self._name, vm)
             state = vms.state(row)
-            resumes = state is VmState.PAUSED and row["held_at"] is not None
-            if resumes:
+            if state is VmState.PAUSED and row["held_at"] is not None:
                 vms.let_go(db, row, self._cluster.clock.now(), 0)
-        if resumes:
-            self._cluster.announce_booting(self._name)
-        elif state is VmState.SAVED:
-            self._restore(vm)
-        else:
-            self._boot(vm)
+            elif state is VmState.SAVED:
+                agent_s = self._settings.agent_ms / 1000
+                return Task("restore", self._settings.save_ms, {"agent_s": agent_s})
+            elif state is not VmState.RUNNING:
+                return self._plan_boot(db, row)
+            return None
 
-    def _restore(self, vm: str) -> None:
-        agent_s = self._settings.agent_ms / 1000
-        due: float | None = None
-
-        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
-            saved = vms.state(vms.get(db, self._name, vm)) is VmState.SAVED
-            return {"agent_s": agent_s} if saved else None
-
-        restored = self._operations.run(self._name, vm, "restore", self._settings.save_ms, plan)
-        if restored is not None:
-            self._announce(VmEventKind.STARTED, vm, restored["ends"])
-            with self._operations.transaction(self._name) as db:
-                due = vms.get(db, self._name, vm)["agent_at"]
-        if due is not None:
-            self._announce(VmEventKind.AGENT_CONNECTED, vm, due)
-
-    def _boot(self, vm: str) -> None:
-        boot_s = (self._settings.boot_ms + self._settings.agent_ms) / 1000
-
-        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
-            row = vms.get(db, self._name, vm)
-            if vms.state(row) is VmState.RUNNING:
-                return None
-            if not vms.is_whole(vms.find_disk(db, self._name, vm, row["disk"])):
-                raise OperationFailed(f"{vm} has lost its disk {row['disk']}")
-            return {"boot_s": boot_s, "users": self._settings.users}
-
-        started = self._operations.run(self._name, vm, "start", self._settings.start_ms, plan)
-        if started is None:
+        if not self._operations.run(self._name, vm, plan):
             # A caller that died may have started it, so nobody was told of its agent yet.
-            self._cluster.announce_booting(self._name)
-        else:
-            self._announce(VmEventKind.STARTED, vm, started["ends"])
-            self._announce(VmEventKind.AGENT_CONNECTED, vm, started["ends"] + boot_s)
+            self._cluster.announce_coming(self._name)
+
+    def _plan_boot(self, db: sqlite3.Connection, vm: sqlite3.Row) -> Task:
+        disk = vms.find_disk(db, self._name, vm["name"], vm["disk"])
+        if disk is None or not vms.is_whole(disk):
+            raise OperationFailed(f"{vm['name']} has lost its disk {vm['disk']}")
+        boot_s: float | None = (self._settings.boot_ms + self._settings.agent_ms) / 1000
+        if "no-agent" in (vm["fault"], vms.find_image_fault(db, disk["image"])):
+            boot_s = None
+        args = {"boot_s": boot_s, "users": self._settings.users}
+        return Task("start", self._settings.start_ms, args)
 
     def pause(self, vm: str) -> None:
         """See ``ports.Host``. It takes no time."""
@@ -231,19 +222,15 @@ class SimulatorHost:
     def save(self, vm: str) -> None:
         """See ``ports.Host``. It takes ``save_ms``, as restoring does."""
 
-        was: sqlite3.Row | None = None
-
-        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
-            nonlocal was
-            was = vms.get(db, self._name, vm)
-            self._check_ours(was)
-            if vms.state(was) is VmState.STOPPED:
+        def plan(db: sqlite3.Connection) -> Task | None:
+            row = vms.get(db, self._name, vm)
+            self._check_ours(row)
+            if vms.state(row) is VmState.STOPPED:
                 raise InvalidOperation(f"{vm} is stopped and cannot be saved")
-            return None if vms.state(was) is VmState.SAVED else {}
+            saved = vms.state(row) is VmState.SAVED
+            return None if saved else Task("save", self._settings.save_ms, {})
 
-        saved = self._operations.run(self._name, vm, "save", self._settings.save_ms, plan)
-        if saved is not None:
-            self._announce_stop(was, vm, saved["ends"])
+        self._operations.run(self._name, vm, plan)
 
     def shut_down(self, vm: str, timeout: float) -> None:
         """See ``ports.Host``. It takes ``destroy_ms``, as ``destroy`` does."""
@@ -251,18 +238,14 @@ class SimulatorHost:
             row = vms.get(db, self._name, vm)
         if vms.state(row) is VmState.SAVED:
             raise InvalidOperation(f"{vm} is saved: it must be started first")
-        if row["fault"] and row["started_at"] is not None:
+        if row["fault"] == "silent" and row["started_at"] is not None:
             self._cluster.clock.sleep(timeout)
             raise OperationFailed(f"{vm} did not shut down within {timeout} s")
-        self._stop(vm)
+        self._stop(vm, ours=False)
 
     def destroy(self, vm: str) -> None:
         """See ``ports.Host``. InvalidOperation for a VM that is not ours."""
-        with self._operations.at_rest(self._name, vm) as db:
-            row = vms.find(db, self._name, vm)
-            if row is not None:
-                self._check_ours(row)
-        self._stop(vm)
+        self._stop(vm, ours=True)
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ``ports.Host``."""
@@ -274,7 +257,7 @@ class SimulatorHost:
         """See ``ports.Host``. Takes ``clone_ms``; the file is a real, empty qcow2."""
         virtual_bytes = 0
 
-        def plan(db: sqlite3.Connection) -> Mapping[str, object]:
+        def plan(db: sqlite3.Connection) -> Task:
             nonlocal virtual_bytes
             row = vms.get(db, self._name, vm)
             self._check_off(row)
@@ -282,9 +265,9 @@ class SimulatorHost:
             if disk is None or disk["partial"]:
                 raise OperationFailed(f"{vm} has lost its disk {row['disk']}")
             virtual_bytes = disk["virtual_bytes"]
-            return {}
+            return Task("export", self._settings.clone_ms, {})
 
-        self._operations.run(self._name, vm, "export", self._settings.clone_ms, plan)
+        self._operations.run(self._name, vm, plan)
         try:
             target.write_bytes(empty_qcow2(virtual_bytes))
         except OSError as error:
@@ -307,7 +290,7 @@ class SimulatorHost:
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """See ``ports.Host``. Agents of VMs that boot since before the subscription are told of."""
         unsubscribe = self._cluster.announcer.subscribe(self._name, callback)
-        self._cluster.announce_booting(self._name)
+        self._cluster.announce_coming(self._name)
         return unsubscribe
 
     def list_leftovers(self) -> list[Leftover]:
@@ -328,48 +311,45 @@ class SimulatorHost:
         """See ``ports.Host``."""
         self._cluster.release(self._name)
 
-    def _stop(self, vm: str) -> None:
-        was: sqlite3.Row | None = None
+    def _stop(self, vm: str, *, ours: bool) -> None:
+        ended = False
 
-        def plan(db: sqlite3.Connection) -> Mapping[str, object] | None:
-            nonlocal was
-            was = vms.find(db, self._name, vm)
-            if was is not None and vms.state(was) is VmState.SAVED:
-                vms.drop_saved(db, self._name, vm)
+        def plan(db: sqlite3.Connection) -> Task | None:
+            nonlocal ended
+            row = vms.find(db, self._name, vm)
+            if row is None:
                 return None
-            return None if was is None or vms.state(was) is VmState.STOPPED else {}
+            if ours:
+                self._check_ours(row)
+            if vms.state(row) is VmState.SAVED:
+                ended = vms.drop_saved(db, self._name, vm)
+            off = vms.state(row) in (VmState.STOPPED, VmState.SAVED)
+            return None if off else Task("stop", self._settings.destroy_ms, {})
 
-        latency_ms = self._settings.destroy_ms
-        stopped = self._operations.run(self._name, vm, "stop", latency_ms, plan)
-        if stopped is not None:
-            self._announce_stop(was, vm, stopped["ends"])
+        self._operations.run(self._name, vm, plan)
+        if ended:
+            self._tell_log_off(vm)
 
-    def _announce_stop(self, was: sqlite3.Row | None, vm: str, due: float) -> None:
-        if was is not None and was["agent_at"] is not None and was["agent_at"] <= due:
-            self._announce(VmEventKind.AGENT_DISCONNECTED, vm, due)
-        self._announce(VmEventKind.STOPPED, vm, due)
-
-    def _announce(self, kind: VmEventKind, vm: str, due: float) -> None:
-        self._cluster.announcer.announce(due, VmEvent(kind, self._name, vm))
+    def _tell_log_off(self, vm: str) -> None:
+        event = VmEvent(VmEventKind.LOGGED_OFF, self._name, vm)
+        self._cluster.announcer.announce(self._cluster.clock.now(), event)
 
     def _check_room(self, db: sqlite3.Connection, vm: str) -> None:
         has_disk = db.execute("SELECT 1 FROM disks WHERE host = ? AND vm = ?", (self._name, vm))
-        if (
-            has_disk.fetchone() is None
-            and vms.count_desktops(db, self._name) >= self._settings.capacity
-        ):
-            raise OutOfSpace(f"{self._name} is full: it holds {self._settings.capacity} desktops")
+        capacity = self._settings.capacity
+        if has_disk.fetchone() is None and not vms.has_room(db, self._name, capacity):
+            raise OutOfSpace(f"{self._name} is full: it holds {capacity} desktops")
 
     def _check_ours(self, row: sqlite3.Row) -> None:
         if vms.ownership(row) is None:
             raise InvalidOperation(f"{row['name']} on {self._name} is not a VM of ours")
 
-    def _leave_off(self, db: sqlite3.Connection, row: sqlite3.Row) -> None:
-        """Off it must be; what was saved of it goes."""
+    def _leave_off(self, db: sqlite3.Connection, row: sqlite3.Row) -> bool:
+        """Off it must be; what was saved of it goes. True when that ended sessions."""
         if vms.state(row) is VmState.SAVED:
-            vms.drop_saved(db, self._name, row["name"])
-        else:
-            self._check_off(row)
+            return vms.drop_saved(db, self._name, row["name"])
+        self._check_off(row)
+        return False
 
     def _check_off(self, row: sqlite3.Row) -> None:
         if vms.state(row) is not VmState.STOPPED:

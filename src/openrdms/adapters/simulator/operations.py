@@ -13,9 +13,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from openrdms.adapters.simulator.clock import Callers, Clock
-from openrdms.adapters.simulator.effects import Outcome, apply
+from openrdms.adapters.simulator.effects import News, Operation, Outcome, apply
 from openrdms.adapters.simulator.state import State
 from openrdms.adapters.simulator.uri import Settings
 from openrdms.model.errors import HostUnavailable, OperationFailed
@@ -23,28 +24,66 @@ from openrdms.model.errors import HostUnavailable, OperationFailed
 FALLIBLE = frozenset({"clone", "start", "export", "save", "restore"})
 """What draws failures. Taking away always works, so that whatever failed can be undone."""
 
-Plan = Callable[[sqlite3.Connection], Mapping[str, object] | None]
-"""Checks the request inside a transaction; the operation's arguments, or None: already so."""
+_SLOW = 10
+"""How many times as long as others a slow host takes."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """An operation that was asked for: its kind, how long it takes and its arguments."""
+
+    kind: str
+    latency_ms: int
+    args: Mapping[str, object]
+
+
+Plan = Callable[[sqlite3.Connection], Task | None]
+"""Checks the request inside a transaction; what is to be done, or None: already so."""
 
 
 class Operations:
-    """All that happens in one cluster on behalf of this process."""
+    """All that happens in one cluster on behalf of this process; ``tell`` is told of it."""
 
-    def __init__(self, state: State, settings: Settings, clock: Clock, callers: Callers) -> None:
+    def __init__(
+        self,
+        state: State,
+        settings: Settings,
+        clock: Clock,
+        callers: Callers,
+        tell: Callable[[News], None],
+    ) -> None:
         self._state = state
         self._settings = settings
         self._clock = clock
         self._callers = callers
+        self._tell = tell
+        self._seen = -1
+        self._faults: dict[str, str] = {}
+        self._others_at_work = True
 
     @contextmanager
     def transaction(self, host: str) -> Iterator[sqlite3.Connection]:
         """The truth as it is now, the dead callers' operations settled. HostUnavailable."""
         with self._state.transaction() as db:
-            settle(db, self._callers)
-            (fault,) = db.execute("SELECT fault FROM hosts WHERE name = ?", (host,)).fetchone()
-            if fault:
-                raise HostUnavailable(f"{host} is {fault}")
+            news = self._catch_up(db)
+            if self._faults.get(host) == "down":
+                raise HostUnavailable(f"{host} is down")
             yield db
+        if news:
+            self._tell(news)
+
+    def _catch_up(self, db: sqlite3.Connection) -> News:
+        """What others wrote since; most often they did not, and one look at a counter says so."""
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if version != self._seen:
+            faults = db.execute("SELECT name, fault FROM hosts WHERE fault <> ''")
+            self._faults = {row["name"]: row["fault"] for row in faults}
+            self._others_at_work = True
+            self._seen = version
+        if not self._others_at_work:
+            return []
+        self._others_at_work, news = settle(db, self._callers)
+        return news
 
     @contextmanager
     def at_rest(self, host: str, vm: str) -> Iterator[sqlite3.Connection]:
@@ -60,53 +99,48 @@ class Operations:
             # The other caller writes its effect a moment after the end of the wait.
             self._clock.sleep(max(0.001, ends[0] - self._clock.now()))
 
-    def run(self, host: str, vm: str, kind: str, latency_ms: int, plan: Plan) -> sqlite3.Row | None:
-        """Carry out one operation and return its record, None when it was not needed.
+    def run(self, host: str, vm: str, plan: Plan) -> bool:
+        """Carry out what ``plan`` asks for and tell of it; False when it was not needed.
 
         OperationFailed by the draw, and whatever ``plan`` raises.
         """
         with self.at_rest(host, vm) as db:
-            args = plan(db)
-            if args is None:
-                return None
-            operation = self._begin(db, host, vm, kind, latency_ms, args)
+            task = plan(db)
+            if task is None:
+                return False
+            operation = self._begin(db, host, vm, task)
         self._clock.sleep(max(0.0, operation["ends"] - self._clock.now()))
         with self._state.transaction() as db:
             outcome = self._draw_outcome(operation)
-            _finish(db, operation, outcome)
+            news = _finish(db, operation, outcome)
+        self._tell(news)
         if outcome is not Outcome.DONE:
-            raise OperationFailed(f"{kind} of {vm} on {host} failed (simulated)")
-        return operation
+            raise OperationFailed(f"{task.kind} of {vm} on {host} failed (simulated)")
+        return True
 
-    def _begin(
-        self,
-        db: sqlite3.Connection,
-        host: str,
-        vm: str,
-        kind: str,
-        latency_ms: int,
-        args: Mapping[str, object],
-    ) -> sqlite3.Row:
+    def _begin(self, db: sqlite3.Connection, host: str, vm: str, task: Task) -> Operation:
         (attempt,) = db.execute(
             """INSERT INTO attempts VALUES (?, ?, ?, 1)
                ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count""",
-            (host, vm, kind),
+            (host, vm, task.kind),
         ).fetchone()
-        ends = self._free_slot(db, host) + latency_ms / 1000
-        row: sqlite3.Row = db.execute(
-            "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
-            (
-                host,
-                vm,
-                kind,
-                attempt,
-                str(self._settings.seed),
-                json.dumps(args),
-                self._callers.me,
-                ends,
-            ),
-        ).fetchone()
-        return row
+        latency = task.latency_ms / 1000 * (_SLOW if self._faults.get(host) == "slow" else 1)
+        operation = {
+            "host": host,
+            "vm": vm,
+            "kind": task.kind,
+            "attempt": attempt,
+            "seed": str(self._settings.seed),
+            "args": json.dumps(task.args),
+            "caller": self._callers.me,
+            "ends": self._free_slot(db, host) + latency,
+        }
+        db.execute(
+            """INSERT INTO operations VALUES
+               (:host, :vm, :kind, :attempt, :seed, :args, :caller, :ends)""",
+            operation,
+        )
+        return operation
 
     def _free_slot(self, db: sqlite3.Connection, host: str) -> float:
         """When a slot of the host is free: first come, first served, whichever process asks.
@@ -121,7 +155,7 @@ class Operations:
         free = taken[-1][0] if len(taken) == self._settings.slots else 0.0
         return max(self._clock.now(), free)
 
-    def _draw_outcome(self, operation: sqlite3.Row) -> Outcome:
+    def _draw_outcome(self, operation: Operation) -> Outcome:
         kind = operation["kind"]
         if kind not in FALLIBLE or draw(operation, "fail") >= self._settings.fail:
             return Outcome.DONE
@@ -130,25 +164,33 @@ class Operations:
         return Outcome.HALF_DONE if half else Outcome.NOT_DONE
 
 
-def settle(db: sqlite3.Connection, callers: Callers) -> None:
-    """Decide the operations of callers that have died; the same whoever looks, and when."""
-    others = db.execute("SELECT DISTINCT caller FROM operations WHERE caller <> ?", (callers.me,))
-    for (caller,) in others.fetchall():
+def settle(db: sqlite3.Connection, callers: Callers) -> tuple[bool, News]:
+    """Decide the operations of callers that have died; the same whoever looks, and when.
+
+    True when others had operations under way, dead or not.
+    """
+    news: News = []
+    others = db.execute(
+        "SELECT DISTINCT caller FROM operations WHERE caller <> ?", (callers.me,)
+    ).fetchall()
+    for (caller,) in others:
         if callers.alive(caller):
             continue
         orphans = db.execute("SELECT * FROM operations WHERE caller = ?", (caller,))
         for operation in orphans.fetchall():
-            _finish(db, operation, tuple(Outcome)[int(draw(operation, "death") * len(Outcome))])
+            outcome = tuple(Outcome)[int(draw(operation, "death") * len(Outcome))]
+            news += _finish(db, operation, outcome)
+    return bool(others), news
 
 
-def draw(operation: sqlite3.Row, purpose: str) -> float:
+def draw(operation: Operation, purpose: str) -> float:
     """A number in [0, 1) that follows from seed, host, VM, operation and attempt."""
     what = (operation[name] for name in ("seed", "host", "vm", "kind", "attempt"))
     text = "|".join([*(str(part).lower() for part in what), purpose])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
-def _finish(db: sqlite3.Connection, operation: sqlite3.Row, outcome: Outcome) -> None:
+def _finish(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     where = (operation["host"], operation["vm"])
     db.execute("DELETE FROM operations WHERE host = ? AND vm = ?", where)
-    apply(db, operation, outcome)
+    return apply(db, operation, outcome)

@@ -19,7 +19,7 @@ _FILE = "state.sqlite"
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS hosts (
         name TEXT COLLATE NOCASE PRIMARY KEY, ordinal INTEGER NOT NULL,
-        fault TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
+        fault TEXT NOT NULL DEFAULT '', desktops INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     # collection, job, image and adopted are our metadata: all NULL on a stranger's VM.
     # started_at is NULL when it is off; agent_at is when its agent answers, NULL for never.
     # held_at is since when it is paused or saved in the middle of its life, else NULL.
@@ -55,15 +55,35 @@ _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS attempts (
         host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, kind TEXT, count INTEGER NOT NULL,
         PRIMARY KEY (host, vm, kind)) WITHOUT ROWID""",
+    # How much hosts were brought of images other than their own.
+    """CREATE TABLE IF NOT EXISTS host_images (
+        host TEXT COLLATE NOCASE, image TEXT, pieces INTEGER NOT NULL,
+        PRIMARY KEY (host, image)) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS image_faults (image TEXT PRIMARY KEY, fault TEXT) WITHOUT ROWID",
+    # What users did by the hand of a process other than the service, which reads it here.
+    """CREATE TABLE IF NOT EXISTS tidings (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT, vm TEXT, kind TEXT NOT NULL)""",
 )
 
 
-_ADDED = {
-    "saved": "saved INTEGER NOT NULL DEFAULT 0",
-    "held_at": "held_at REAL",
-    "logons": "logons INTEGER NOT NULL DEFAULT 0",
-}
-"""Columns of vms that a state made by version 0.1 lacks."""
+_ADDED = (
+    ("vms", "saved", "INTEGER NOT NULL DEFAULT 0"),
+    ("vms", "held_at", "REAL"),
+    ("vms", "logons", "INTEGER NOT NULL DEFAULT 0"),
+    ("hosts", "desktops", "INTEGER NOT NULL DEFAULT 0"),
+)
+"""Columns that a state made by an earlier version lacks."""
+
+_COUNTING = (
+    "UPDATE hosts SET desktops = (SELECT count(DISTINCT vm) FROM disks WHERE host = hosts.name)",
+    """CREATE TRIGGER IF NOT EXISTS first_disk AFTER INSERT ON disks
+       WHEN (SELECT count(*) FROM disks WHERE host = NEW.host AND vm = NEW.vm) = 1
+       BEGIN UPDATE hosts SET desktops = desktops + 1 WHERE name = NEW.host; END""",
+    """CREATE TRIGGER IF NOT EXISTS last_disk AFTER DELETE ON disks
+       WHEN NOT EXISTS (SELECT 1 FROM disks WHERE host = OLD.host AND vm = OLD.vm)
+       BEGIN UPDATE hosts SET desktops = desktops - 1 WHERE name = OLD.host; END""",
+)
+"""A host's number of VMs with disks is kept, so that a clone costs the same on a full host."""
 
 
 def host_name(ordinal: int) -> str:
@@ -97,6 +117,12 @@ class State:
                 raise
             self._db.execute("COMMIT")
 
+    def version(self) -> int:
+        """A number that changes when another connection, of whatever process, wrote."""
+        with self._lock:
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
     def close(self) -> None:
         """Let go of the file."""
         with self._lock:
@@ -111,10 +137,12 @@ def _open(file: Path) -> sqlite3.Connection:
     db.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         db.execute(statement)
-    known = {row["name"] for row in db.execute("PRAGMA table_info(vms)")}
-    for name, column in _ADDED.items():
-        if name not in known:
-            db.execute(f"ALTER TABLE vms ADD COLUMN {column}")
+    for table, column, kind in _ADDED:
+        if column not in {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}:
+            db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'first_disk'").fetchone():
+        for statement in _COUNTING:
+            db.execute(statement)
     db.execute("COMMIT")
     return db
 

@@ -18,7 +18,8 @@ class Settings:
     Each of ``hosts`` hosts holds ``capacity`` desktops, does ``slots`` clones, starts, saves and
     destroys at once and has ``memory_mib`` for all that run together. Durations are in
     milliseconds; ``fail`` is the probability that an attempt to make or start something fails;
-    ``users`` are logged on when a guest's agent first answers.
+    ``users`` are logged on when a guest's agent first answers; ``copy_ms`` is what an image that
+    the host lacks takes to get there.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Settings:
     agent_ms: int = 20
     destroy_ms: int = 20
     save_ms: int = 100
+    copy_ms: int = 200
     users: int = 1
     fail: float = 0.0
     seed: int = 1
@@ -48,6 +50,7 @@ _NUMBERS = {
     "agent_ms": (0, None),
     "destroy_ms": (0, None),
     "save_ms": (0, None),
+    "copy_ms": (0, None),
     "users": (0, None),
     "fail": (0, 1),
     "seed": (None, None),

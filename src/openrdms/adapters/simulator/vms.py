@@ -51,6 +51,12 @@ def is_whole(disk: sqlite3.Row | None) -> bool:
     return disk is not None and not disk["partial"]
 
 
+def find_image_fault(db: sqlite3.Connection, image: str) -> str:
+    """What is wrong with guests of that image (NAME@VERSION), "" for nothing."""
+    row = db.execute("SELECT fault FROM image_faults WHERE image = ?", (image,)).fetchone()
+    return str(row["fault"]) if row else ""
+
+
 def state(row: sqlite3.Row) -> VmState:
     """A VM runs from the end of its start on, whether or not anybody looked since."""
     if row["saved"]:
@@ -154,32 +160,52 @@ def let_go(db: sqlite3.Connection, row: sqlite3.Row, now: float, agent_s: float)
     return agent_at
 
 
-def drop_saved(db: sqlite3.Connection, host: str, name: str) -> None:
-    """Forget what was saved of a VM: it is off then."""
+def drop_saved(db: sqlite3.Connection, host: str, name: str) -> bool:
+    """Forget what was saved of a VM: it is off then. True when users were logged on in it."""
     db.execute(
         """UPDATE vms SET started_at = NULL, agent_at = NULL, paused = 0, saved = 0, held_at = NULL
            WHERE host = ? AND name = ?""",
         (host, name),
     )
+    return end_sessions(db, host, name, float("inf"))
+
+
+def end_sessions(db: sqlite3.Connection, host: str, name: str, now: float) -> bool:
+    """End all sessions in the VM, also those that were to begin. True when some had begun."""
+    began = db.execute(
+        "DELETE FROM sessions WHERE host = ? AND vm = ? AND since <= ?", (host, name, now)
+    ).rowcount
     db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", (host, name))
+    return began > 0
 
 
-def used_mib(db: sqlite3.Connection, host: str) -> int:
-    """Memory of the VMs that run or are paused there."""
-    (used,) = db.execute(
-        """SELECT coalesce(sum(memory_mib), 0) FROM vms
-           WHERE host = ? AND started_at IS NOT NULL AND NOT saved""",
+def count_vms(db: sqlite3.Connection, host: str) -> tuple[int, int]:
+    """How many VMs are defined there, and the memory in MiB of those that run or are paused."""
+    count, used = db.execute(
+        """SELECT count(*), total(iif(started_at IS NOT NULL AND NOT saved, memory_mib, 0))
+           FROM vms WHERE host = ?""",
         (host,),
     ).fetchone()
-    return int(used)
+    return int(count), int(used)
 
 
 def count_desktops(db: sqlite3.Connection, host: str) -> int:
     """How many VMs have disks on the host or are just getting their first."""
     (count,) = db.execute(
-        """SELECT (SELECT count(DISTINCT vm) FROM disks WHERE host = :host)
-                + (SELECT count(*) FROM operations AS o WHERE host = :host AND kind = 'clone'
-                   AND NOT EXISTS (SELECT 1 FROM disks WHERE host = :host AND vm = o.vm))""",
+        """SELECT desktops + (SELECT count(*) FROM operations AS o
+                              WHERE host = :host AND kind = 'clone' AND NOT EXISTS
+                                  (SELECT 1 FROM disks WHERE host = :host AND vm = o.vm))
+           FROM hosts WHERE name = :host""",
         {"host": host},
     ).fetchone()
     return int(count)
+
+
+def has_room(db: sqlite3.Connection, host: str, capacity: int) -> bool:
+    """Whether one more VM may have disks there."""
+    (most,) = db.execute(
+        """SELECT desktops + (SELECT count(*) FROM operations WHERE host = :host)
+           FROM hosts WHERE name = :host""",
+        {"host": host},
+    ).fetchone()
+    return most < capacity or count_desktops(db, host) < capacity

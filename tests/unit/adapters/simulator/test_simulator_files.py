@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import struct
 import subprocess
@@ -78,16 +79,24 @@ def test_exported_disk_is_a_qcow2_that_qemu_accepts(tmp_path: Path, virtual_byte
 
 def test_state_of_an_earlier_version_is_brought_up_to_date(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
-        vms = next(text for text in state._SCHEMA if "EXISTS vms" in text)
-        for column in state._ADDED.values():
-            vms = vms.replace(f" {column},", "")
-        db.execute(vms)
+        for statement in state._SCHEMA:
+            older = statement
+            for _, column, kind in state._ADDED:
+                older = re.sub(rf",\s+{column} {kind}", "", older)
+            db.execute(older)
+        db.execute("INSERT INTO hosts (name, ordinal) VALUES ('host1.sim.local', 1)")
+        db.executemany(
+            """INSERT INTO disks (host, vm, generation, name, image, virtual_bytes, hostname)
+               VALUES ('host1.sim.local', 'old', ?, ?, 'tiny@1', 1, 'old')""",
+            [(1, "old.1.qcow2"), (2, "old.2.qcow2")],
+        )
         db.execute(
             """INSERT INTO vms (host, name, uuid, mac, memory_mib, vcpus, disk)
                VALUES ('host1.sim.local', 'old', ?, '', 1, 1, 'old.qcow2')""",
             (str(UUID(int=1)),),
         )
         db.commit()
-    (host,) = simulator.connect(f"simulator://{tmp_path}?hosts=1")
+    (host,) = simulator.connect(f"simulator://{tmp_path}?hosts=1&capacity=1")
+    assert host.describe().free_bytes == 0
     assert [(vm.name, vm.state) for vm in host.list_vms()] == [("old", VmState.STOPPED)]
     host.close()

@@ -25,6 +25,8 @@ SETTINGS = st.builds(
     agent_ms=LATENCY,
     destroy_ms=LATENCY,
     save_ms=LATENCY,
+    copy_ms=LATENCY,
+    memory_mib=COUNT,
     users=LATENCY,
     fail=st.floats(0, 1),
     seed=st.integers(),
@@ -34,7 +36,8 @@ SETTINGS = st.builds(
 def test_defaults_are_those_of_the_documentation() -> None:
     documented = (
         "simulator:///srv/sim?hosts=10&slots=2&capacity=100000&clone_ms=50&start_ms=100"
-        "&boot_ms=500&agent_ms=20&destroy_ms=20&save_ms=100&users=1&fail=0.0&seed=1"
+        "&boot_ms=500&agent_ms=20&destroy_ms=20&save_ms=100&copy_ms=200&users=1&fail=0.0&seed=1"
+        "&memory_mib=25600000"
     )
     assert parse("simulator:///srv/sim") == parse(documented) == Settings(Path("/srv/sim"))
 
