@@ -70,11 +70,15 @@ from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
+from openrdms.services.pools import Pools
+from openrdms.services.preparation import Preparation
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.provisioning.service import BOOT_DEADLINE
 from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
 from openrdms.services.session_hosts import SessionHosts
+from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Directory, Settings
 
@@ -238,6 +242,16 @@ class Service:
         self._reconciling = core.reconciling
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
+        self._watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
+        self._pools = Pools(
+            core.store,
+            core.hosts,
+            core.health,
+            core.uses,
+            Preparation(core.store, core.hosts, core.images, core.uses, core.tokens, BOOT_DEADLINE),
+            now,
+        )
+        core.host_states.subscribe(self._pools.note_settings)
         _ensure_administrator(core, settings)
         try:
             self._listeners = http.Listeners(
@@ -257,6 +271,8 @@ class Service:
         self._provisioning.resume()
         self._patching.start()
         self._reconciling.start()
+        self._watch.start()
+        self._pools.start()
         self._first_start.start()
         self._admin.start()
         self._listeners.start()

@@ -101,11 +101,6 @@ class Pools:
         self._guest_threads = ThreadPoolExecutor(_GUEST_THREADS, "pool-guests")
         self._thread = threading.Thread(target=self._run, name="pools", daemon=True)
 
-    def take_stock(self) -> None:
-        """Before jobs go on: what an earlier process was preparing must be prepared again."""
-        names = [use.name for use in self._store.list_uses(use=Use.PREPARING)]
-        self._uses.move(names, Use.UNREADY, of={Use.PREPARING})
-
     def start(self) -> None:
         """Begin to keep desktops ready. Call it after jobs have been resumed."""
         self._ends.callback(self._uses.subscribe(self._note_use))

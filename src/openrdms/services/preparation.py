@@ -18,6 +18,7 @@ import structlog
 from openrdms import ports
 from openrdms.jobs.tokens import Kind, Tokens
 from openrdms.model import errors
+from openrdms.model.collection import CollectionState
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import DiskKind, GuestIdentity, Ownership, VmInfo, VmSpec, VmState
@@ -36,6 +37,11 @@ RECHECK = 10.0
 _ASK_SECONDS = 2.0
 _PING_SECONDS = 2.0
 _IDENTITY_SECONDS = 120.0
+
+_UPDATING = frozenset(
+    {CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS, CollectionState.CANCEL_INPROGRESS}
+)
+"""While it is not decided yet which image the collection will have."""
 
 _log = structlog.get_logger(__name__)
 
@@ -211,10 +217,15 @@ class Preparation:
         self._tokens.run(attempt.use.host, kind, call, urgent=attempt.urgent)
 
     def _find_image(self, desktop: Desktop) -> str:
-        """NAME@VERSION of its collection, its own when it was made for another one."""
+        """NAME@VERSION of its collection; its own while an update goes on, or when it was made
+        for another one.
+        """
+        collection = self._store.find_collection(desktop.collection)
         settings = self._store.find_provisioning(desktop.collection)
         at_home = desktop.home.casefold() == desktop.collection.casefold()
-        return settings.image if settings and at_home else desktop.image
+        if collection is None or settings is None or not at_home:
+            return desktop.image
+        return desktop.image if collection.state in _UPDATING else settings.image
 
     def _must_be_made_anew(self, desktop: Desktop, image: str, vm: VmInfo | None) -> bool:
         """Only overlays of ours ever are; what is on another disk stays there."""
