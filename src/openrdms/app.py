@@ -73,8 +73,8 @@ from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
 from openrdms.services.provisioning import Provisioning
-from openrdms.services.provisioning.service import BOOT_DEADLINE
 from openrdms.services.provisioning.factors import ConcurrencyFactors
+from openrdms.services.provisioning.service import BOOT_DEADLINE
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
 from openrdms.services.session_hosts import SessionHosts
