@@ -226,7 +226,7 @@ class SessionWatch:
         if noted and len(kinds) == 1:
             return
         use = self._store.find_use(key)
-        if use and logged_on and use.use not in _WATCHED:
+        if logged_on and (use is None or use.use not in _WATCHED):  # a job may be making it
             self._later.add(key)
             use = self._store.find_use(key)  # it may just have been let go of
         if use and use.use in _WATCHED:

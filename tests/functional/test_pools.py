@@ -1,0 +1,207 @@
+"""Pools on the simulator: what a user leaves behind is gone before the next one comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fakes.pool_rig import HOST, QUIET, PoolRig
+from fakes.provisioning_rig import POOL, create
+from openrdms.adapters import simulator
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import GuestIdentity, HostSettings
+from openrdms.services import preparation
+
+Opened = Callable[..., PoolRig]
+
+
+@pytest.fixture
+def open_rig(tmp_path: Path) -> Iterator[Opened]:
+    rigs: list[PoolRig] = []
+
+    def open_one(*args: object, **options: object) -> PoolRig:
+        rigs.append(PoolRig(tmp_path, *args, **options))  # type: ignore[arg-type]
+        return rigs[-1].resume()
+
+    yield open_one
+    for rig in rigs:
+        rig.close()
+
+
+def spoil(rig: PoolRig, name: str) -> None:
+    """Leave something on the desktop's disk, as a user might."""
+    rig.host_of(name).guest(name).set_identity(GuestIdentity("spoiled", "", ""), 2)
+
+
+def hostname(rig: PoolRig, name: str) -> str:
+    return str(rig.host_of(name).guest(name).identity().hostname)
+
+
+def test_a_desktop_is_reset_after_logoff(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    taken = rig.take()
+    rig.log_on(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).seen)
+    spoil(rig, taken.name)
+    assert rig.uses.take_ready(POOL, "corp\\bob") is None
+    rig.log_off(taken.name)
+    ready = rig.wait_for(taken.name, Use.READY)
+    assert hostname(rig, taken.name) == taken.name
+    assert ready.fresh > taken.fresh
+    assert (ready.holder, ready.failures) == ("", 0)
+    assert rig.uses.take_ready(POOL, "corp\\bob")
+    assert rig.orphans() == []
+
+
+def test_who_logs_on_unasked_has_the_desktop(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    rig.log_on("pool-1", "mallory")
+    taken = rig.wait_for("pool-1", Use.TAKEN)
+    assert (taken.holder, taken.asked, taken.seen) == ("pool-1\\mallory", False, True)
+    rig.log_off("pool-1")
+    rig.wait_for("pool-1", Use.READY)
+
+
+def test_the_first_users_of_a_job_have_their_desktops(open_rig: Opened) -> None:
+    rig = open_rig(QUIET.replace("users=0", "users=1"))
+    rig.add_collection()
+    rig.run(create(((HOST, 2),)))
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.TAKEN: 2})
+
+
+def test_a_machine_that_stops_is_made_anew(open_rig: Opened) -> None:
+    rig = open_rig().fill(2)
+    taken = rig.take()
+    for name in ("pool-1", "pool-2"):
+        spoil(rig, name)
+        rig.host_of(name).destroy(name)
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 2})
+    assert hostname(rig, taken.name) == taken.name
+
+
+def test_nothing_is_reset_without_rollback(open_rig: Opened) -> None:
+    rig = open_rig().fill(1, rollback_enabled=False)
+    taken = rig.take()
+    rig.log_on("pool-1")
+    rig.wait_until(lambda: rig.use("pool-1").seen)
+    spoil(rig, "pool-1")
+    rig.log_off("pool-1")
+    ready = rig.wait_for("pool-1", Use.READY)
+    assert hostname(rig, "pool-1") == "spoiled"
+    assert ready.mark != taken.mark
+
+
+def test_desktops_left_off_are_started_for_those_who_wait(open_rig: Opened) -> None:
+    rig = open_rig().fill(2, start=False)
+    rig.pools.set_waiting(POOL, 1)
+    rig.wait_until(lambda: rig.store.count_uses(POOL).get(Use.READY) == 1)
+    rig.pools.set_waiting(POOL, 0)
+    assert rig.store.count_uses(POOL) == {Use.READY: 1, Use.UNREADY: 1}
+
+
+def test_spares_are_kept_running_as_an_administrator_says(open_rig: Opened) -> None:
+    rig = open_rig().fill(3, start=False)
+    rig.pools.note_settings(HOST, HostSettings(idle_count=1))
+    rig.wait_until(lambda: rig.store.count_uses(POOL).get(Use.READY) == 1)
+    taken = rig.take()
+    rig.wait_until(lambda: rig.store.count_uses(POOL).get(Use.READY) == 1)
+    assert rig.use(taken.name).use is Use.TAKEN
+    assert rig.store.count_uses(POOL) == {Use.TAKEN: 1, Use.READY: 1, Use.UNREADY: 1}
+
+
+def test_idle_spares_are_saved_and_one_is_resumed_at_need(open_rig: Opened) -> None:
+    delay = '<Farm><Metadata Name="SaveDelay" Value="300" /></Farm>'
+    rig = open_rig().fill(2, vm_farm_settings=delay)
+    rig.wait_until(lambda: all(use.saved for use in rig.store.list_uses(POOL)))
+    fresh = rig.use("pool-1").fresh
+    assert (rig.power("pool-1"), rig.power("pool-2")) == ("saved", "saved")
+    rig.pools.note_settings(HOST, HostSettings(idle_count=1))
+    rig.wait_until(
+        lambda: [u.saved for u in rig.store.list_uses(POOL, use=Use.READY)].count(False) == 1
+    )
+    running = next(use for use in rig.store.list_uses(POOL) if not use.saved)
+    assert rig.power(running.name) == "running"
+    assert rig.use("pool-1").fresh == fresh
+    assert rig.take().name == running.name
+
+
+class Later:
+    """A clock that an hour hand can be turned on."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def test_spares_are_made_anew_when_they_are_old(open_rig: Opened) -> None:
+    clock = Later()
+    delay = '<Farm><Metadata Name="SaveDelay" Value="999999999" /></Farm>'
+    rig = open_rig(clock=clock).fill(2, vm_farm_settings=delay)
+    before = {use.name: use.fresh for use in rig.store.list_uses(POOL)}
+    spoil(rig, "pool-1")
+    clock.ahead = timedelta(hours=25)
+    rig.pools.wake()
+    rig.wait_until(lambda: all(u.fresh > before[u.name] for u in rig.store.list_uses(POOL)))
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 2})
+    assert hostname(rig, "pool-1") == "pool-1"
+
+
+def test_who_never_logs_on_loses_the_desktop(open_rig: Opened) -> None:
+    clock = Later()
+    rig = open_rig(clock=clock).fill(1)
+    rig.take()
+    clock.ahead = timedelta(minutes=11)
+    rig.pools.wake()
+    ready = rig.wait_for("pool-1", Use.READY)
+    assert ready.turn == 1
+
+
+def test_a_pool_that_keeps_failing_stops_and_says_why(
+    open_rig: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparation, "BOOT_SHARE", 0.0)
+    rig = open_rig(boot_deadline=0.3).fill(6)
+    for use in rig.store.list_uses(POOL):
+        rig.fault(use.name, "silent")
+        rig.uses.move([use.name], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: bool(rig.pools.stopped(POOL)), 30)
+    assert "the guest agent did not answer within" in rig.pools.stopped(POOL)
+    rig.wait_until(lambda: Use.PREPARING not in rig.store.count_uses(POOL))
+    for use in rig.store.list_uses(POOL):
+        rig.fault(use.name, "")
+        rig.uses.change([use.name], lambda use: use.becoming(Use.UNREADY, use.since, failures=0))
+    assert Use.READY not in rig.store.count_uses(POOL)
+    rig.pools.reset_breaker(POOL)
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 6})
+    assert rig.orphans() == []
+
+
+def test_a_host_that_is_away_is_waited_for(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    simulator.set_fault(rig.simulator, HOST, "", "down")
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: rig.health.is_away(HOST))
+    assert rig.use("pool-1").failures == 0
+    simulator.set_fault(rig.simulator, HOST, "", "")
+    rig.wait_for("pool-1", Use.READY)
+
+
+def test_a_desktop_goes_to_the_image_of_its_collection(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    newer = rig.store.add_image(rig.images.resolve("image:tiny"))
+    settings = rig.store.find_provisioning(POOL)
+    assert settings
+    rig.store.set_provisioning(POOL, replace(settings, image=newer.reference))
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: rig.use("pool-1").use is Use.READY)
+    desktop = rig.store.find_desktop("pool-1")
+    assert desktop
+    assert (desktop.image, desktop.generation) == (newer.reference, 2)
+    assert rig.files() == ["pool-1.2.qcow2"]
+    assert rig.orphans() == []
