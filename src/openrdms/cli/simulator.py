@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from openrdms.adapters import simulator
+from openrdms.adapters.simulator.bound import Work, compute
+from openrdms.adapters.simulator.uri import SCHEME, parse
 from openrdms.cli.commands import command
 from openrdms.cli.output import Document, Result
 from openrdms.model.errors import InvalidParameter
@@ -73,6 +75,33 @@ def set_fault(
     else:
         simulator.set_fault(path, host, vm, kind)
     return None
+
+
+@command(group, "bound")
+def show_bound(
+    count: Annotated[int, typer.Argument(min=1, help="How many desktops.")],
+    cluster: Annotated[
+        str,
+        typer.Argument(
+            metavar="URI|PATH",
+            help="simulator:///PATH?hosts=10&slots=2&...; a path has the default latencies.",
+        ),
+    ],
+    no_start: Annotated[bool, typer.Option("--no-start", help="They are left off.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="They are removed.")] = False,
+) -> Result:
+    """Compute the least a job can take: the critical path through slots and latencies."""
+    if no_start and delete:
+        raise InvalidParameter("--no-start", "does not go with --delete")
+    uri = cluster if "://" in cluster else f"{SCHEME}://{Path(cluster).absolute()}"
+    work = Work.DELETE if delete else Work.CREATE_OFF if no_start else Work.CREATE
+    bound = compute(count, parse(uri), work)
+    return {
+        "seconds": round(bound.seconds, 3),
+        "on slots": round(bound.on_slots, 3),
+        "after": round(bound.after, 3),
+        "desktops of a host": bound.desktops_of_a_host,
+    }
 
 
 @command(group, "add-vm")
