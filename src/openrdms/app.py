@@ -46,7 +46,7 @@ from openrdms.providers import rdms
 from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
 from openrdms.providers.interop import Server
 from openrdms.providers.namespaces import make_namespaces
-from openrdms.providers.openrdms import HostProvider
+from openrdms.providers.openrdms import HostProvider, PlannerProvider
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
@@ -87,6 +87,11 @@ _LOCK_SECONDS = 2.0
 
 _STOP_SECONDS = 2.0
 """What requests under way may take to end before the process does: well below the 5 s promised."""
+
+_SWITCH_SECONDS = 0.0005
+"""After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
+away, and would wait 5 ms, Python's own interval, until it gets it back.
+"""
 
 _PROTOCOLS = ("wsman", "cimxml")
 """As the ready file names them."""
@@ -340,7 +345,7 @@ class Service:
         return make_namespaces(
             rdms.make_providers(services),
             [OperatingSystem(), SessionDirectory(sessions, collections)],
-            [HostProvider(core.host_states)],
+            [HostProvider(core.host_states), PlannerProvider(self._provisioning)],
             PolicyGuard(core.audit_log),
             Server(deployment.active_server(), metadata.version("openrdms")),
         )
@@ -371,6 +376,7 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     RdmsError when it cannot start.
     """
     _log_to_stderr(logging.INFO)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _raise_file_limit()
     with hold(settings.state_dir):
         if settings.ready_file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -32,3 +33,25 @@ def parse_xml(text: str, field: str, limit: int) -> etree._Element:
     if root.getroottree().docinfo.internalDTD is not None:
         raise InvalidParameter(field, "a document type declaration is not allowed")
     return root
+
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML 1.0 document may hold (production 2); error texts of hosts may hold anything."""
+
+
+def write_element(name: str, text: object) -> str:
+    """An element with a text, as XML."""
+    # A carriage return would be read as a line feed.
+    escaped = escape(_NOT_XML.sub("\ufffd", str(text)), {"\r": "&#13;"})
+    return f"<{name}>{escaped}</{name}>"
+
+
+def read_texts(parent: etree._Element, namespace: str) -> dict[str, str]:
+    """Texts of the child elements of one namespace by their local names, the last of each."""
+    start = len(namespace) + 2
+    prefix = f"{{{namespace}}}"
+    return {
+        child.tag[start:]: child.text or ""
+        for child in parent.iterchildren(etree.Element)
+        if child.tag.startswith(prefix)
+    }

@@ -61,7 +61,7 @@ READING = frozenset(
         *("GetSecondaryConnectionString", "GetStringArrayDeploymentSetting"),
         *("GetStringProperty", "GetUserAssignment", "GetVirtualDesktopAssignedToUser"),
         *("GetVirtualDesktopDetails", "GetVirtualDesktopState", "KeyValueGet"),
-        *("ProvisioningEnumerateJobs", "ProvisioningJobGetReport"),
+        *("Plan", "ProvisioningEnumerateJobs", "ProvisioningJobGetReport"),
     }
 )
 """Operations that change nothing. All others do, GetPendingStartServerList too: it drains."""

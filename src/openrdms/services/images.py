@@ -158,6 +158,23 @@ class Images:
                 "BaseVmLocation", f"{location}: {error.strerror or error}"
             ) from error
 
+    def foresee(self, location: str) -> ImageVersion:
+        """What ``resolve`` would give, with the same errors; but a file that would have to be
+        imported is not: its version is 0, and its virtual size what the file takes.
+        """
+        if _REFERENCE.fullmatch(location.strip()) or self._find_prepared(location):
+            return self.resolve(location)
+        file = Path(location)
+        try:
+            known, source = self._look_up(file)
+            return known or self._draft(
+                _name_after(file), file, file.stat().st_size, GuestOs.LINUX, source
+            )
+        except OSError as error:
+            raise InvalidParameter(
+                "BaseVmLocation", f"{location}: {error.strerror or error}"
+            ) from error
+
     def _find_prepared(self, location: str) -> ImageVersion | None:
         ending = f" to {location}"
         found = [
@@ -168,6 +185,14 @@ class Images:
         return max(found, key=lambda image: image.created, default=None)
 
     def _find_file(self, file: Path) -> ImageVersion:
+        known, source = self._look_up(file)
+        if known:
+            return known
+        name = _name_after(file)
+        return self._import(name, file, ImageOptions(), lambda _fraction, _words: None, source)
+
+    def _look_up(self, file: Path) -> tuple[ImageVersion | None, str]:
+        """The version that was imported for the file's content, if any; what it is known by."""
         if not file.is_absolute() or not file.is_file():
             raise InvalidParameter(
                 "BaseVmLocation",
@@ -176,36 +201,40 @@ class Images:
         known = self._store.list_images(settled=True)
         for image in known:
             if image.disk == file:
-                return image
+                return image, ""
         source = f"file {file} {_sha256(file)}"
         for image in known:
             if image.source.startswith("file ") and image.source.endswith(source[-64:]):
-                return image
-        name = re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._")[:63] or "disk"
-        return self._import(name, file, ImageOptions(), lambda _fraction, _words: None, source)
+                return image, source
+        return None, source
 
     def _import(
         self, name: str, file: Path, options: ImageOptions, progress: Progress, source: str
     ) -> ImageVersion:
         _check_name(name)
-        windows = options.os is GuestOs.WINDOWS
         with self._staging() as place:
             disk, size = self._tools.import_disk(file, place, progress)
-            image = ImageVersion(
-                name=name,
-                version=0,
-                disk=disk,
-                virtual_bytes=size,
-                sha256="",
-                os=GuestOs.LINUX,
-                firmware=Firmware.BIOS,
-                memory_mib=2048,
-                vcpus=2,
-                disk_bus=DiskBus.SATA if windows else DiskBus.VIRTIO,
-                created=self._clock(),
-                source=source,
-            )
+            image = self._draft(name, disk, size, options.os, source)
             return self._seal(options.apply(image), place, job=None)
+
+    def _draft(
+        self, name: str, disk: Path, size: int, os: GuestOs | None, source: str
+    ) -> ImageVersion:
+        """An imported disk before anything else is said of it."""
+        return ImageVersion(
+            name=name,
+            version=0,
+            disk=disk,
+            virtual_bytes=size,
+            sha256="",
+            os=GuestOs.LINUX,
+            firmware=Firmware.BIOS,
+            memory_mib=2048,
+            vcpus=2,
+            disk_bus=DiskBus.SATA if os is GuestOs.WINDOWS else DiskBus.VIRTIO,
+            created=self._clock(),
+            source=source,
+        )
 
     def _seal(self, image: ImageVersion, place: Path, *, job: str | None) -> ImageVersion:
         """Give the files in ``place`` their final home and record the version."""
@@ -252,6 +281,10 @@ class Images:
         finally:
             if place.exists():
                 shutil.rmtree(place)
+
+
+def _name_after(file: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip("-._")[:63] or "disk"
 
 
 def _check_name(name: str) -> None:

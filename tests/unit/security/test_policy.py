@@ -13,9 +13,13 @@ from pathlib import Path
 import pytest
 
 from openrdms.cim import guard
+from openrdms.providers.schema import load_openrdms
 from openrdms.security.policy import READING, Right, decide
 
 TABLE = json.loads((Path(__file__).parents[2] / "data" / "rdms-interface.json").read_text())
+OURS = {item.name: [method.name for method in item.methods] for item in load_openrdms().classes}
+"""Classes of root/openrdms, and their methods."""
+
 LETTERS = {"a": "administrator", "o": "operator", "h": "helpdesk", "u": "auditor"}
 
 # fmt: off
@@ -25,7 +29,8 @@ CHANGES = frozenset({
     "ProvisioningJobCancel", "ProvisioningJobExecute", "ProvisioningPrepJob", "Put",
     "RemoveDeploymentSetting", "RemoveDesktopAssignment", "RemoveUserAssignment",
     "RemoveVirtualDesktop", "SchedulePatch", "SendMessage", "SetActiveServer", "SetBaseVHDPath",
-    "SetClientAccessName", "SetConnectionString", "SetDiffVHDPath", "SetExportPath",
+    "SetClientAccessName", "SetConcurrencyFactor", "SetConnectionString", "SetIdleVmCount",
+    "SetDiffVHDPath", "SetExportPath",
     "SetInt32Property", "SetSMBPath", "SetSecondaryConnectionString",
     "SetStringArrayDeploymentSetting", "SetStringProperty", "SetUserAssignment",
     "SetVirtualDesktopState", "SynchronizeAllPublishingData", "SynchronizePublishingData",
@@ -56,6 +61,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Win32_VirtualDesktopSession": {"reads": "aohu", "changes": "aoh"},
     "Win32_SessionDirectorySessionEx": {"reads": "aohu", "changes": "aoh"},
     "OpenRDMS_Host": OF_THE_DEPLOYMENT,
+    "OpenRDMS_Planner": USUAL,
     "Win32_OperatingSystem": {"reads": "aohu", "changes": "ao"},
     "CIM_Namespace": {"reads": "aohu", "changes": "ao"},
     "CIM_ObjectManager": {"reads": "aohu", "changes": "ao"},
@@ -66,13 +72,19 @@ ON_INSTANCES = (guard.ENUMERATE, guard.GET, guard.CREATE, guard.MODIFY, guard.DE
 CASES = [
     (class_name, operation)
     for class_name in EXPECTED
-    for operation in (*ON_INSTANCES, *TABLE["classes"].get(class_name, {}).get("methods", ()))
+    for operation in (
+        *ON_INSTANCES,
+        *TABLE["classes"].get(class_name, {}).get("methods", ()),
+        *OURS.get(class_name, ()),
+    )
 ]
 
 
 def test_nothing_of_the_interface_is_left_out() -> None:
     assert set(TABLE["classes"]) < set(EXPECTED)
-    assert sum(operation not in ON_INSTANCES for _, operation in CASES) == 68
+    assert set(OURS) < set(EXPECTED)
+    ours = sum(map(len, OURS.values()))
+    assert sum(operation not in ON_INSTANCES for _, operation in CASES) == 68 + ours
 
 
 @pytest.mark.parametrize(("class_name", "operation"), CASES)
@@ -91,6 +103,7 @@ def test_who_may(class_name: str, operation: str) -> None:
 
 def test_every_operation_is_named_as_one_that_changes_or_one_that_reads() -> None:
     methods = {method for item in TABLE["classes"].values() for method in item["methods"]}
+    methods |= {method for names in OURS.values() for method in names}
     assert set(READING) | CHANGES == methods | set(ON_INSTANCES)
     assert not READING & CHANGES
 

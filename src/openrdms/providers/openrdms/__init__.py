@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from openrdms.providers.openrdms.host import HostProvider
+from openrdms.providers.openrdms.planner import PlannerProvider
 
-__all__ = ["HostProvider"]
+__all__ = ["HostProvider", "PlannerProvider"]

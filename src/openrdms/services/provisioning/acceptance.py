@@ -1,4 +1,4 @@
-"""What must be right before a job is accepted. Nothing here changes anything."""
+"""What must be right before a job is accepted. Nothing changes, but that a file is imported."""
 
 from __future__ import annotations
 
@@ -50,10 +50,13 @@ class PrepRequest:
 class Acceptance:
     """The rules, over the records, hosts and images of this moment."""
 
-    def __init__(self, store: ports.Store, hosts: Hosts, images: Images) -> None:
+    def __init__(
+        self, store: ports.Store, hosts: Hosts, images: Images, *, dry: bool = False
+    ) -> None:
+        """``dry`` ones import no image file."""
         self._store = store
         self._hosts = hosts
-        self._images = images
+        self._resolve = images.foresee if dry else images.resolve
         self._surveyor = Surveyor(store, hosts)
 
     def make_job(
@@ -62,13 +65,15 @@ class Acceptance:
         text: str,
         now: datetime,
         states: frozenset[CollectionState] = IDLE_STATES,
+        *,
+        new: Collection | None = None,
     ) -> tuple[Job, ProvisioningSettings | None]:
         """The job to accept and, for a Create, the settings that its collection gets.
 
-        The collection must be in one of ``states``. NotFound, InvalidOperation,
-        InvalidParameter, HostUnavailable say what is wrong.
+        The collection must be in one of ``states``; a ``new`` one is not on record yet.
+        NotFound, InvalidOperation, InvalidParameter, HostUnavailable say what is wrong.
         """
-        collection = self._get_collection(document, states)
+        collection = new or self._get_collection(document, states)
         document = replace(document, collection=collection.alias)
         job = Job(
             guid=_new_guid(),
@@ -152,7 +157,7 @@ class Acceptance:
         location = document.base_vm_location
         if stored and location in ("", stored.base_vm_location):
             location = f"image:{stored.image}"
-        return self._images.resolve(location)
+        return self._resolve(location)
 
     def _accept_patch(self, document: JobDocument, collection: Collection) -> ImageVersion:
         if collection.type is not CollectionType.POOLED:
@@ -162,7 +167,7 @@ class Acceptance:
         if document.disk_kind is not DiskKind.LINKED:
             raise errors.InvalidParameter("VhdType", f"a Patch takes {DiskKind.LINKED}")
         stored = planning.get_settings(self._store, collection.alias)
-        return self._images.resolve(document.base_vm_location or stored.base_vm_location)
+        return self._resolve(document.base_vm_location or stored.base_vm_location)
 
     def make_prep_job(self, request: PrepRequest, now: datetime) -> Job:
         """The job to accept. NotFound names the host or VM."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,11 +12,10 @@ from openrdms.model import errors
 from openrdms.model.collection import NO_DOMAIN, ProvisioningSettings
 from openrdms.model.desktop import Desktop
 from openrdms.model.host import DiskKind, VmState
+from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.provisioning import JobDocument, parse_job
 from openrdms.model.reason import ReasonCode
-from openrdms.services.hosts import Hosts
-from openrdms.services.images import Images
 from openrdms.services.provisioning import placement
 from openrdms.services.provisioning.census import (
     Surveyor,
@@ -41,13 +40,7 @@ def plan_job(tools: Tools, job: Job) -> None:
 
     One job at a time. Raises what makes the job impossible by now: a host gone, no room left.
     """
-    surveyor = Surveyor(
-        tools.store,
-        tools.hosts,
-        is_away=tools.health.is_away,
-        is_degraded=tools.tokens.is_degraded,
-    )
-    planning = Planning(tools.store, tools.hosts, tools.images, surveyor)
+    planning = Planning(tools, tools.images.resolve)
     with _PLANNING:
         for attempt in range(1, _NAME_ATTEMPTS + 1):
             rows, next_index = planning.make(job)
@@ -70,13 +63,17 @@ class Rows(NamedTuple):
 class Planning:
     """Makes plans; records nothing."""
 
-    def __init__(
-        self, store: ports.Store, hosts: Hosts, images: Images, surveyor: Surveyor
-    ) -> None:
-        self._store = store
-        self._hosts = hosts
-        self._images = images
-        self._surveyor = surveyor
+    def __init__(self, tools: Tools, resolve: Callable[[str], ImageVersion]) -> None:
+        """``resolve`` finds an image by ``image:NAME@VERSION``."""
+        self._store = tools.store
+        self._hosts = tools.hosts
+        self._resolve = resolve
+        self._surveyor = Surveyor(
+            tools.store,
+            tools.hosts,
+            is_away=tools.health.is_away,
+            is_degraded=tools.tokens.is_degraded,
+        )
 
     def make(self, job: Job, settings: ProvisioningSettings | None = None) -> Rows:
         """What ``job`` would do now. ``settings`` are those that a Create gives its collection,
@@ -93,7 +90,7 @@ class Planning:
         return self._plan_making(job, document, settings)
 
     def _plan_making(self, job: Job, document: JobDocument, settings: ProvisioningSettings) -> Rows:
-        image = self._images.resolve(f"image:{job.options['image']}")
+        image = self._resolve(f"image:{job.options['image']}")
         census = self._surveyor.take(image, without_job=job.guid)
         wanted = resolve_hosts(document.hosts, self._hosts, census)
         need = image.memory_mib if document.start else 0

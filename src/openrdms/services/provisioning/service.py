@@ -16,6 +16,7 @@ from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, parse_guid
 from openrdms.model.patch import Patch, as_job
+from openrdms.model.plan import render_plan
 from openrdms.model.provisioning import parse_job
 from openrdms.model.report import build_report, render_report
 from openrdms.services.desktop_uses import DesktopUses
@@ -25,6 +26,7 @@ from openrdms.services.images import Images
 from openrdms.services.provisioning import workflow
 from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
+from openrdms.services.provisioning.planner import Planner
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.work import Tools
 
@@ -65,7 +67,7 @@ class Provisioning:
         agents = AgentEvents(hosts)
         self._agents = agents
         self._times = StepTimes(store)
-        self._tools = Tools(
+        self._tools = tools = Tools(
             store=store,
             hosts=hosts,
             health=health,
@@ -79,6 +81,7 @@ class Provisioning:
             staging=staging,
             boot_deadline=boot_deadline,
         )
+        self._planner = Planner(tools)
 
     def resume(self) -> None:
         """Begin to work, with the jobs that an earlier process left. Call it once."""
@@ -105,6 +108,13 @@ class Provisioning:
     def make_job(self, document: str, now: datetime) -> Job:
         """The job that ``document`` would be now; nothing is accepted. Raises as ``execute``."""
         return self._acceptance.make_job(parse_job(document), document, now)[0]
+
+    def plan(self, document: str, *, new: bool = False) -> str:
+        """What ``execute`` would do with the document, as XML (model.plan); nothing changes.
+
+        ``new``: on a collection that would be created before. InvalidParameter when it is no job.
+        """
+        return render_plan(self._planner.plan(document, new=new))
 
     def execute_patch(self, patch: Patch) -> None:
         """Accept the job of a scheduled patch under its guid and start it; once, if it waits still.

@@ -1,0 +1,129 @@
+"""What a job would do, found by the code that plans jobs; nothing is recorded or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from openrdms.model import errors
+from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import DiskKind
+from openrdms.model.image import ImageVersion
+from openrdms.model.job import Job, JobAction, JobDesktop
+from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost
+from openrdms.model.provisioning import JobDocument, parse_job
+from openrdms.model.reason import explain_refusal
+from openrdms.services.provisioning.acceptance import Acceptance
+from openrdms.services.provisioning.estimates import Share, estimate
+from openrdms.services.provisioning.planning import Planning
+from openrdms.services.provisioning.work import Tools
+
+OVERLAY_BYTES = 256 << 10
+"""A new overlay: header, refcounts and level 1 table in clusters of 64 KiB (QEMU, qcow2.txt)."""
+
+_TYPES = {DiskKind.LINKED: CollectionType.POOLED, DiskKind.FULL: CollectionType.MANUAL_PERSONAL}
+
+
+class Planner:
+    """Safe from any thread."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._acceptance = Acceptance(tools.store, tools.hosts, tools.images, dry=True)
+
+    def plan(self, text: str, *, new: bool = False) -> Plan:
+        """What the job in ``text`` would do now, or why it would be refused.
+
+        ``new``: its collection would be created first. InvalidParameter when it is no job.
+        """
+        document = parse_job(text)
+        try:
+            return self._plan(document, text, new=new)
+        except errors.RdmsError as error:
+            words, reason = str(error), explain_refusal(error)
+            return Plan(document.collection, document.action, refusal=words, reason=reason)
+
+    def _plan(self, document: JobDocument, text: str, *, new: bool) -> Plan:
+        job, settings = self._acceptance.make_job(
+            document, text, self._tools.clock(), new=self._foresee(document) if new else None
+        )
+        image = self._find_image(document, job)
+        planning = Planning(self._tools, lambda location: image or self._resolve(location))
+        rows = planning.make(job, settings).rows
+        hosts = [self._measure(job, name, rows, image) for name in _names_of_hosts(rows)]
+        shares = {one.name: _share(job, one.name, rows) for one in hosts}
+        expected = estimate(self._tools, job.action, shares)
+        return Plan(
+            collection=job.collection,
+            action=job.action,
+            image=image.reference if image else "",
+            seconds=expected.seconds,
+            basis=expected.basis,
+            warnings=tuple(_warn(hosts)),
+            hosts=tuple(hosts),
+            desktops=tuple(self._describe(job, rows)),
+        )
+
+    def _foresee(self, document: JobDocument) -> Collection:
+        """The collection that would be made. AlreadyExists."""
+        alias = document.collection
+        if self._tools.store.find_collection(alias):
+            raise errors.AlreadyExists(f"there is a collection {alias!r}")
+        return Collection(alias, alias, _TYPES[document.disk_kind], is_managed=True)
+
+    def _find_image(self, document: JobDocument, job: Job) -> ImageVersion | None:
+        """What desktops are made of, None for a Delete; a file not imported yet has version 0."""
+        reference = str(job.options.get("image", ""))
+        if not reference:
+            return None
+        imported = not reference.endswith("@0")
+        location = f"image:{reference}" if imported else document.base_vm_location
+        return self._tools.images.foresee(location)
+
+    def _resolve(self, location: str) -> ImageVersion:
+        return self._tools.images.resolve(location)
+
+    def _measure(
+        self, job: Job, name: str, rows: Sequence[JobDesktop], image: ImageVersion | None
+    ) -> PlannedHost:
+        host = self._tools.hosts.get(name)
+        share = _share(job, name, rows)
+        copy = image is not None and not host.has_image(image)
+        linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
+        whole = image.disk.stat().st_size if image else 0
+        at_first = 0 if image is None else OVERLAY_BYTES if linked else whole
+        return PlannedHost(
+            name=name,
+            desktops=share.desktops,
+            bytes_at_first=share.desktops * at_first,
+            bytes_at_most=share.desktops * image.virtual_bytes if image else 0,
+            free_bytes=host.describe().free_bytes,
+            memory_mib=share.started * image.memory_mib if image else 0,
+            copy_bytes=whole if copy else 0,
+        )
+
+    def _describe(self, job: Job, rows: Iterable[JobDesktop]) -> Iterator[PlannedDesktop]:
+        taken = self._tools.store.list_uses(job.collection, use=Use.TAKEN)
+        users = {use.name.casefold(): use.holder for use in taken}
+        for row in rows:
+            user = users.get(row.name.casefold(), "")
+            yield PlannedDesktop(row.name, row.host, row.reason, user, row.notes)
+
+
+def _names_of_hosts(rows: Iterable[JobDesktop]) -> list[str]:
+    return sorted({row.host for row in rows})
+
+
+def _share(job: Job, host: str, rows: Iterable[JobDesktop]) -> Share:
+    here = [row for row in rows if row.host == host]
+    if job.action is JobAction.PATCH:
+        return Share(len(here), sum(row.was_running for row in here))
+    starts = job.action is not JobAction.DELETE and bool(job.options["start"])
+    return Share(len(here), len(here) if starts else 0)
+
+
+def _warn(hosts: Iterable[PlannedHost]) -> Iterator[str]:
+    for host in hosts:
+        need = host.bytes_at_first + host.copy_bytes
+        if need > host.free_bytes:
+            yield f"{host.name} has {host.free_bytes} bytes free, and needs {need} at first"
