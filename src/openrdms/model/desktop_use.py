@@ -41,7 +41,8 @@ class DesktopUse:
     its image. ``failures`` counts attempts to prepare it that failed one after the other.
 
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
-    made and left off, or stopped by an administrator: it is started when somebody needs it.
+    made and left off, or stopped by an administrator: it is started when somebody needs it;
+    ``image`` is what its disk was made from, "" where its collection's does not count.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DesktopUse:
     reason: str = ""
     adopted: bool = False
     left_off: bool = False
+    image: str = ""
 
     def becoming(self, use: Use, now: datetime, **values: object) -> DesktopUse:
         """It as ``use`` with other fields set. Leaving TAKEN ends the holder's claim to it; what

@@ -62,11 +62,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class PoolRules:
-    """What a collection's settings say. ``resets``: desktops are made anew after each user."""
+    """What a collection's settings say. ``resets``: desktops are made anew after each user.
+
+    ``image`` is NAME@VERSION of what its desktops should have, "" while that is not decided.
+    """
 
     pooled: bool
     resets: bool
     save_delay: timedelta
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,8 @@ class _Deciding:
     def plan(self) -> Plan:
         self._put_apart()
         self._take_back()
-        if self.now.rules.resets:
-            self._expire()
         if self.now.rules.pooled:
+            self._expire()
             self._resume()
             self._prepare()
         self._save()
@@ -154,15 +157,22 @@ class _Deciding:
                 self._decide(Step.TAKE_BACK, use)
 
     def _expire(self) -> None:
-        """The oldest first, and a few at a time: there must be spares meanwhile."""
-        oldest = sorted(self._ready, key=lambda use: use.fresh)
+        """Those of another image and the oldest, a few at a time: there must be spares meanwhile.
+
+        Where desktops are not made anew after each user, age is no reason.
+        """
+        oldest = sorted(self._ready, key=lambda use: (not self._is_stale(use), use.fresh))
         under_way = len(self._by_use[Use.PREPARING]) + sum(
             not use.left_off for use in self._by_use[Use.UNREADY]
         )
         most = max(1, len(oldest) // EXPIRING_SHARE) - under_way
         for use in oldest[: max(0, most)]:
-            if self._is_due(use.fresh + EXPIRY):
+            old = self.now.rules.resets and self._is_due(use.fresh + EXPIRY)
+            if old or self._is_stale(use):
                 self._decide(Step.EXPIRE, use)
+
+    def _is_stale(self, use: DesktopUse) -> bool:
+        return bool(use.image and self.now.rules.image) and use.image != self.now.rules.image
 
     def _resume(self) -> None:
         """Saved spares where fewer run than an administrator wants."""

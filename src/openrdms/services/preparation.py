@@ -18,11 +18,11 @@ import structlog
 from openrdms import ports
 from openrdms.jobs.tokens import Kind, Tokens
 from openrdms.model import errors
-from openrdms.model.collection import CollectionState
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import DiskKind, GuestIdentity, Ownership, VmInfo, VmSpec, VmState
-from openrdms.model.pool_policy import MOST_FAILURES
+from openrdms.model.image import ImageVersion
+from openrdms.model.pool_policy import MOST_FAILURES, PoolRules
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
@@ -37,11 +37,6 @@ RECHECK = 10.0
 _ASK_SECONDS = 2.0
 _PING_SECONDS = 2.0
 _IDENTITY_SECONDS = 120.0
-
-_UPDATING = frozenset(
-    {CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS, CollectionState.CANCEL_INPROGRESS}
-)
-"""While it is not decided yet which image the collection will have."""
 
 _log = structlog.get_logger(__name__)
 
@@ -125,8 +120,10 @@ class Preparation:
         vm = host.find_vm(desktop.name)
         if vm and vm.uuid != desktop.uuid:
             raise errors.OperationFailed(f"{vm.name} on {host.name} is another VM than on record")
-        image = self._find_image(desktop)
-        if self._must_be_made_anew(desktop, image, vm):
+        rules = self._find_rules(desktop)
+        image = (attempt.use.image and rules.image) or desktop.image
+        ours = desktop.disk_kind is DiskKind.LINKED and not desktop.adopted
+        if ours and (rules.resets or image != desktop.image or vm is None):
             self._make_anew(attempt, host, desktop, image, vm)
         attempt.heard = False
         self._call(attempt, Kind.START, host.start, desktop.name)
@@ -179,7 +176,7 @@ class Preparation:
         if isinstance(error, _Occupied):
             who = {"holder": str(error), "seen": True, "turn": use.turn + 1}
             self._let_go(attempt, Use.TAKEN, asked=False, **who)
-        elif isinstance(error, _Yielded | errors.HostUnavailable):
+        elif attempt.given_up or isinstance(error, _Yielded | errors.HostUnavailable):
             self._let_go(attempt, Use.UNREADY)
         else:
             failures = use.failures + 1
@@ -216,30 +213,18 @@ class Preparation:
 
         self._tokens.run(attempt.use.host, kind, call, urgent=attempt.urgent)
 
-    def _find_image(self, desktop: Desktop) -> str:
-        """NAME@VERSION of its collection; its own while an update goes on, or when it was made
-        for another one.
-        """
-        collection = self._store.find_collection(desktop.collection)
-        settings = self._store.find_provisioning(desktop.collection)
-        at_home = desktop.home.casefold() == desktop.collection.casefold()
-        if collection is None or settings is None or not at_home:
-            return desktop.image
-        return desktop.image if collection.state in _UPDATING else settings.image
-
-    def _must_be_made_anew(self, desktop: Desktop, image: str, vm: VmInfo | None) -> bool:
-        """Only overlays of ours ever are; what is on another disk stays there."""
-        if desktop.disk_kind is not DiskKind.LINKED or desktop.adopted:
-            return False
+    def _find_rules(self, desktop: Desktop) -> PoolRules:
         rules = find_rules(self._store, desktop.collection)
         if rules is None:
             raise _Yielded
-        return rules.resets or image != desktop.image or vm is None
+        return rules
 
     def _make_anew(
         self, attempt: Attempt, host: ports.Host, desktop: Desktop, image: str, vm: VmInfo | None
     ) -> None:
         """The record says which disk is going to be used before that is made."""
+        version = self._images.resolve(f"image:{image}")
+        self._call(attempt, Kind.COPY, self._bring_image, attempt, host, version)
         if vm and vm.state is VmState.RUNNING:
             self._ask_once_more(host, desktop)
         self._call(attempt, Kind.STOP, host.destroy, desktop.name)
@@ -252,7 +237,7 @@ class Preparation:
             name=desktop.name,
             uuid=desktop.uuid,
             mac=desktop.mac,
-            image=self._images.resolve(f"image:{image}"),
+            image=version,
             disk_kind=desktop.disk_kind,
             generation=desktop.generation,
             ownership=Ownership(desktop.home, job, image),
@@ -262,6 +247,10 @@ class Preparation:
         if desktop.generation > 1:  # of one whose image has changed, now or before we died
             before = desktop.generation - 1
             self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, before)
+
+    def _bring_image(self, attempt: Attempt, host: ports.Host, image: ImageVersion) -> None:
+        if not host.has_image(image):
+            host.copy_image(image, lambda: not attempt.given_up, lambda _share: None)
 
     def _ask_once_more(self, host: ports.Host, desktop: Desktop) -> None:
         with suppress(errors.SessionError):

@@ -29,6 +29,9 @@ _QUERY = sa.select(
     *(_uses[name] for name in _STATE),
     (_desktops.home == "").label("adopted"),
     (~_desktops.identity_set).label("left_off"),
+    sa.case((_desktops.home_key == _desktops.collection_key, _desktops.image), else_="").label(
+        "image"
+    ),
 ).join_from(desktop_uses, schema.desktops)
 
 
