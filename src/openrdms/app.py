@@ -66,6 +66,7 @@ from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
+from openrdms.services.image_diff import ImageDiff
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.nodes import Nodes
@@ -117,6 +118,7 @@ class Core:
     tokens: Tokens
     reconciling: Reconciling
     images: Images
+    image_diff: ImageDiff
     audit: Audit
     accounts: Accounts
     audit_log: AuditLog
@@ -152,6 +154,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             tokens=Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store)),
             reconciling=Reconciling(store, hosts, health, uses, now),
             images=images,
+            image_diff=ImageDiff(images, DebianImageTools()),
             audit=Audit(store, hosts),
             accounts=accounts,
             audit_log=audit_log,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from openrdms.cli.admin import AdminSession, open_or_make_admin
 from openrdms.cli.commands import command
-from openrdms.cli.output import Listing, Result
+from openrdms.cli.output import Document, Listing, Result
 from openrdms.model.image import DiskBus, Firmware, GuestOs
 
 COLUMNS = ("name", "version", "os", "firmware", "memory_mib", "vcpus", "disk_bus", "source")
 
-group = typer.Typer(help="Golden images: build, import, list.")
+DIFF_COLUMNS = ("change", "kind", "name", "details")
+
+group = typer.Typer(help="Golden images: build, import, list, compare.")
 
 Memory = Annotated[int | None, typer.Option("--memory", min=16, help="Memory of desktops, MiB.")]
 DiskBusOption = Annotated[
@@ -65,3 +67,30 @@ def import_file(
     options: dict[str, object] = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
     options |= {"os": os, "firmware": firmware}
     return dict(admin.run("image import", file=str(file.absolute()), name=name, options=options))
+
+
+@command(group, "diff", opens=open_or_make_admin)
+def compare(
+    admin: AdminSession,
+    before: Annotated[str, typer.Argument(metavar="A", help="NAME@VERSION.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="NAME@VERSION.")],
+) -> Result:
+    """List the packages and files that differ from image version A to B; nothing is started."""
+    found = admin.run("image diff", before=before, after=after)
+    packages = [
+        {**one, "kind": "package", "details": _versions(one)} for one in found["packages"] or []
+    ]
+    files = [{**one, "name": one["path"], "details": _what(one)} for one in found["files"]]
+    told = "unknown" if found["packages"] is None else len(packages)
+    facts = {"packages": told, "files": len(files)}
+    return Document(found, facts, [*packages, *files], DIFF_COLUMNS)
+
+
+def _versions(package: dict[str, Any]) -> str:
+    """Both versions of what changed, else the one there is."""
+    return " -> ".join(filter(None, (package["before"], package["after"])))
+
+
+def _what(file: dict[str, Any]) -> str:
+    what = ", ".join(file["what"])
+    return what or f"{file['size']} bytes"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from openrdms.model.image import ImageVersion
+from openrdms.model.image_difference import ImageDifference
 
 
 class ImageTools(Protocol):
@@ -21,3 +22,11 @@ class ImageTools(Protocol):
         self, source: Path, target: Path, progress: Callable[[float, str], None]
     ) -> tuple[Path, int]:
         """Convert qcow2, VHDX, VMDK or raw to qcow2 in ``target``; returns file, virtual bytes."""
+
+    def compare_disks(
+        self, before: Path, after: Path, progress: Callable[[float, str], None]
+    ) -> ImageDifference:
+        """What differs between the files and packages of two disks, neither of which is changed.
+
+        NotSupported for disks of which it cannot be told, OutOfSpace, OperationFailed.
+        """

@@ -18,7 +18,7 @@ from openrdms.model.errors import InvalidParameter
 
 FORMATS = ("qcow2", "vhdx", "vmdk", "raw")
 
-_PERCENT = re.compile(r"\((\d+(?:\.\d+)?)/100%\)")
+PERCENT = re.compile(r"\((\d+(?:\.\d+)?)/100%\)")
 
 
 def convert(source: Path, target: Path, report: Report) -> int:
@@ -28,13 +28,13 @@ def convert(source: Path, target: Path, report: Report) -> int:
     """
     facts = _probe(source)
     read = ["-f", facts["format"]]
-    needed = _ask("measure", *read, "-O", "qcow2", str(source))["required"]
+    needed = ask_qemu_img("measure", *read, "-O", "qcow2", str(source))["required"]
     disk_space.require(target.parent, needed)
     words = f"converting {source.name}"
     report(0.0, words)
 
     def follow(line: str) -> None:
-        if found := _PERCENT.search(line):
+        if found := PERCENT.search(line):
             report(float(found[1]) / 100, words)
 
     argv = ["qemu-img", "convert", "-p", "-W", *read, "-O", "qcow2", str(source), str(target)]
@@ -45,7 +45,7 @@ def convert(source: Path, target: Path, report: Report) -> int:
 def _probe(source: Path) -> dict[str, Any]:
     if not source.is_file():
         raise InvalidParameter("file", f"{source} is not a file")
-    facts: dict[str, Any] = _ask("info", str(source.resolve()))
+    facts: dict[str, Any] = ask_qemu_img("info", str(source.resolve()))
     if facts["format"] not in FORMATS:
         raise InvalidParameter("file", f"{source} is {facts['format']}, not {', '.join(FORMATS)}")
     if facts.get("encrypted"):
@@ -67,7 +67,8 @@ def _references(source: Path, facts: dict[str, Any]) -> Iterator[str]:
             yield extent["filename"]
 
 
-def _ask(command: str, *arguments: str) -> Any:
+def ask_qemu_img(command: str, *arguments: str) -> Any:
+    """What ``qemu-img COMMAND`` prints as JSON. OperationFailed."""
     lines: list[str] = []
     argv = ["qemu-img", command, "--output=json", *arguments]
     processes.run(argv, on_line=lines.append)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from openrdms.adapters.images import build, cache
+from openrdms.adapters.images import build, cache, contents
 from openrdms.adapters.images.convert import convert
 from openrdms.adapters.images.recipe import load_recipe
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.model.image_difference import ImageDifference
 
 _MIB = 1 << 20
 
@@ -53,3 +54,9 @@ class DebianImageTools:
         """See ports.ImageTools."""
         disk = target / build.DISK
         return disk, convert(source, disk, progress)
+
+    def compare_disks(
+        self, before: Path, after: Path, progress: Callable[[float, str], None]
+    ) -> ImageDifference:
+        """See ports.ImageTools: disks with ext4."""
+        return contents.compare_disks(before, after, progress)

@@ -99,6 +99,12 @@ def _import_image(
     return _describe(imported)
 
 
+def _compare_images(
+    target: Target, progress: Progress, *, before: str, after: str
+) -> dict[str, Any]:
+    return asdict(target.image_diff.compare(before, after, progress))
+
+
 def _read_options(options: Mapping[str, Any]) -> ImageOptions:
     """InvalidParameter names an option that is unknown or has a wrong value."""
     try:
@@ -178,6 +184,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "host list": _list_hosts,
     "host screenshot": _take_screenshot,
     "image build": _build_image,
+    "image diff": _compare_images,
     "image import": _import_image,
     "image list": _list_images,
     "user add": users.add_user,

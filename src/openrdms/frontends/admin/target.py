@@ -11,6 +11,7 @@ from openrdms.security.audit_log import AuditLog
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.hosts import Hosts
+from openrdms.services.image_diff import ImageDiff
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.publishing import Publishing
@@ -25,6 +26,8 @@ class Target(Protocol):
 
     @property
     def images(self) -> Images: ...
+    @property
+    def image_diff(self) -> ImageDiff: ...
     @property
     def hosts(self) -> Hosts: ...
     @property
