@@ -155,7 +155,7 @@ class Ext4:
             yield copies
 
     def read_targets(self, inodes: Sequence[int]) -> dict[int, str]:
-        """Where links point to; long ones, which have blocks of their own, are left out."""
+        """Where links point to that have no blocks of their own."""
         targets, inode = {}, 0
         for line in self._run([f"stat <{inode}>" for inode in inodes]):
             if asked := _ASKED.match(line):
@@ -219,19 +219,24 @@ def _differing(
         for path in paths:
             if digests[0][was[path].inode] != digests[1][now[path].inode]:
                 yield path
-    links = [path for path in unsure if now[path].kind is FileKind.LINK]
+    links = [path for path in unsure if _is_short_link(now[path])]
     before = old.read_targets([was[path].inode for path in links])
     after = new.read_targets([now[path].inode for path in links])
     yield from (path for path in links if before.get(was[path].inode) != after.get(now[path].inode))
     report(1.0, "compared")
 
 
+def _is_short_link(entry: FileEntry) -> bool:
+    """Whether it is a link whose target is in its inode (60 bytes with a zero at the end)."""
+    return entry.kind is FileKind.LINK and entry.size < 60
+
+
 def _portions(unsure: Sequence[str], now: Mapping[str, FileEntry]) -> Iterator[list[str]]:
-    """Files, no links, as many at a time as may be copied."""
+    """What has blocks of its own, as many at a time as may be copied."""
     portion: list[str] = []
     size = 0
     for path in unsure:
-        if now[path].kind is FileKind.LINK:
+        if _is_short_link(now[path]):
             continue
         if portion and (len(portion) == _FILES or size + now[path].size > _BYTES):
             yield portion
