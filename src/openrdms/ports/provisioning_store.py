@@ -189,6 +189,7 @@ class JobStore(Protocol):
     ) -> None:
         """Write intents and results and the job's ``modified``, in one transaction.
 
+        Of planned desktops status, phases, words, reason and ``was_running`` change, nothing else.
         With it the desktops named by ``dropped`` are deleted and ``records`` are written: where
         a record of the same name and uuid exists, only image, generation, identity_set and
         status of it change, since membership and user may have changed while the job ran.

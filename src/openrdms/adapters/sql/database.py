@@ -89,13 +89,17 @@ class Database:
     def _commit(self, changes: list[_Change[Any]]) -> None:
         try:
             with _translated(), self._writer.begin() as connection:
+                if len(changes) == 1:
+                    changes[0].result = changes[0].work(connection)
+                    return
                 for change in changes:
                     _try(connection, change)
         except BaseException as error:  # noqa: BLE001  the commit failed, so nothing of it holds
             for change in changes:
                 change.error = change.error or error
-        for change in changes:
-            change.done = True
+        finally:
+            for change in changes:
+                change.done = True
 
     def close(self) -> None:
         self.quick.close()

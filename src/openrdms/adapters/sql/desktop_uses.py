@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -166,18 +167,21 @@ def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, An
         "claim": "",
         "reason": "",
     }
-    insert = rows.insert(connection, desktop_uses)
-    elsewhere = _uses.collection_key != insert.excluded.collection_key
-    connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=["name_key"],
-            set_={name: insert.excluded[name] for name in ("collection_key", *new)},
-            where=elsewhere,
-        ),
-        [
-            {"name_key": row["name_key"], "collection_key": row["collection_key"], **new}
-            for row in desktops
-        ],
+    entered = [
+        {"name_key": row["name_key"], "collection_key": row["collection_key"], **new}
+        for row in desktops
+    ]
+    connection.execute(_enter(connection.dialect.name, tuple(new)), entered)
+
+
+@functools.cache
+def _enter(dialect: str, names: tuple[str, ...]) -> Any:
+    """Made once: it takes longer to put together than to execute."""
+    insert = rows.insert(dialect, desktop_uses)
+    return insert.on_conflict_do_update(
+        index_elements=["name_key"],
+        set_={name: insert.excluded[name] for name in ("collection_key", *names)},
+        where=_uses.collection_key != insert.excluded.collection_key,
     )
 
 

@@ -27,6 +27,23 @@ _PART = 500
 first row is written last: where it is, the plan is whole.
 """
 
+_PROGRESS = ("status", "intended", "done", "error", "undone", "notes", "was_running", "reason")
+"""Columns of a planned desktop that change while its job runs."""
+
+_WRITE = (
+    sa.update(_job_desktops)
+    .where(
+        _job_desktops.c.job == sa.bindparam("its_job"),
+        _job_desktops.c.ordinal == sa.bindparam("its_ordinal"),
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in _PROGRESS})
+)
+_TOUCH = (
+    sa.update(_jobs)
+    .where(_jobs.c.guid == sa.bindparam("key"))
+    .values(modified=sa.bindparam("now", type_=_jobs.c.modified.type))
+)
+
 
 class JobRecords:
     """The part of ports.Store about jobs."""
@@ -142,8 +159,8 @@ class JobRecords:
         kept = list(records)
 
         def put(connection: sa.Connection) -> None:
-            _put_desktops(connection, desktops)
-            connection.execute(sa.update(_jobs).where(_jobs.c.guid.in_(guids)).values(modified=now))
+            connection.execute(_WRITE, [_render_progress(one) for one in desktops])
+            connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
             desktop_records.merge_desktops(connection, kept)
             desktop_records.delete_desktops(connection, dropped)
             for guid in guids:
@@ -185,6 +202,11 @@ def _list_desktops(connection: sa.Connection, guid: str) -> list[JobDesktop]:
 def _put_desktops(connection: sa.Connection, desktops: Sequence[JobDesktop]) -> None:
     new = [rows.render_row(one, name_key=one.name.casefold()) for one in desktops]
     rows.put_rows(connection, _job_desktops, new)
+
+
+def _render_progress(desktop: JobDesktop) -> dict[str, Any]:
+    new = {f"new_{name}": getattr(desktop, name) for name in _PROGRESS}
+    return new | {"its_job": desktop.job, "its_ordinal": desktop.ordinal}
 
 
 def _check_names(connection: sa.Connection, planned: Sequence[JobDesktop]) -> None:
