@@ -46,11 +46,21 @@ def _claim(work: Work, names: Sequence[str]) -> list[DesktopUse]:
     return work.tools.uses.change(names, change)
 
 
-async def stop_for_good(work: Work, row: JobDesktop) -> None:
-    """Stop a desktop that nobody else has in hand any more."""
+async def seize(work: Work, row: JobDesktop) -> None:
+    """Have one desktop in WORK, whoever has it; a pool that prepares it lets go first."""
+    await claim_all(work, [row])
+    await _await_claimed(work, row)
+
+
+async def _await_claimed(work: Work, row: JobDesktop) -> None:
     if row.name in work.preparing:
         await _await_pool(work, row)
         work.preparing.remove(row.name)
+
+
+async def stop_for_good(work: Work, row: JobDesktop) -> None:
+    """Stop a desktop that nobody else has in hand any more."""
+    await _await_claimed(work, row)
     await stages.removing(stages.destroy)(work, row)
 
 

@@ -189,13 +189,23 @@ async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
         if not undoing.left:
             return
         if await _persist(undoing):
-            change = Change(work.rows[ordinal], dropped=work.job.action in _MAKING, mark="")
+            change = _taken_back(work, work.rows[ordinal], stages)
         else:
             change = _stuck(work, work.rows[ordinal])
         change.row = undoing.tell(change.row)
         await work.change([change])
 
     await _on_each_host(work, [row for row in rows if row.intended], take_one_back)
+
+
+def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
+    """A record that says what was undone goes, or, after a Patch, says again what it said."""
+    if work.job.action is not JobAction.PATCH:
+        return Change(row, dropped=work.job.action in _MAKING, mark="")
+    if row.done != stages[-1].phase or row.previous is None:
+        return Change(row, mark="")
+    before = replace(row, generation=row.previous, image=row.previous_image)
+    return Change(row, record=acts.make_record(work, before), mark="")
 
 
 class _Undoing:

@@ -16,6 +16,7 @@ from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.provisioning import JobDocument, parse_job
 from openrdms.model.reason import ReasonCode
+from openrdms.model.rollout import assign_waves, rank
 from openrdms.services.provisioning import placement
 from openrdms.services.provisioning.census import (
     Surveyor,
@@ -148,7 +149,10 @@ class Planning:
             )
             for row in existing
         ]
-        return Rows(rows, None)
+        uses = {use.name: use.use for use in self._store.list_uses(job.collection)}
+        ranks = [rank(uses.get(row.name), runs=row.was_running) for row in rows]
+        waves = assign_waves(ranks, document.waves)
+        return Rows([replace(row, wave=w) for row, w in zip(rows, waves, strict=True)], None)
 
     def _list_running(self, hosts: Iterable[str]) -> set[tuple[str, str]]:
         """Host and case-folded name of every VM there that is in use.

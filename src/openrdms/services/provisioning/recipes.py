@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from openrdms.model.job import Job, JobAction, Phase
-from openrdms.services.provisioning import claims, preparing, stages
+from openrdms.services.provisioning import claims, gate, preparing, stages
 from openrdms.services.provisioning.stages import Stage, Undo
 
 _MAKING = (
@@ -24,7 +24,7 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
         Stage(Phase.DEFINE, stages.exchange_disk, stages.restore_disk),
         Stage(Phase.START, stages.start_again),
         Stage(Phase.AGENT, stages.await_agent_again),
-        Stage(Phase.IDENTITY, stages.set_identity),
+        Stage(Phase.IDENTITY, gate.identify),
     ),
     JobAction.DELETE: (
         Stage(Phase.STOP, claims.stop_for_good),
@@ -36,7 +36,7 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
 """In the order of PHASES, which a test holds. Delete has no undo: it cannot be cancelled."""
 
 CLEANING: Mapping[JobAction, tuple[Undo, ...]] = {
-    JobAction.PATCH: (stages.delete_old_disk,),
+    JobAction.PATCH: (gate.end_trial, stages.delete_old_disk),
     JobAction.PREP: preparing.CLEANING,
 }
 """What remains to be done for the desktops that succeeded, once nothing can undo them."""

@@ -123,6 +123,8 @@ class Provisioning:
         """
         document = parse_job(patch.document)
         job, _ = self._acceptance.make_job(document, patch.document, self._clock(), _SCHEDULED)
+        if patch.force_log_off > patch.start:  # else nobody is to be asked
+            job.options["force_log_off"] = patch.force_log_off.isoformat()
         if self._store.start_patch(replace(job, guid=patch.guid)):
             self._begin(patch.guid)
 

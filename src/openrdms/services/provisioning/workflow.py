@@ -17,7 +17,7 @@ from openrdms.jobs.engine import Run, Step
 from openrdms.model import errors
 from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, VmStatus
 from openrdms.model.reason import ReasonCode
-from openrdms.services.provisioning import claims, pipeline, planning, recipes
+from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout
 from openrdms.services.provisioning.pipeline import PAUSES, Stages
 from openrdms.services.provisioning.work import Tools, Work, with_error
 
@@ -109,21 +109,27 @@ async def _go_forward(work: Work, stages: Stages) -> None:
     for wave in waves if work.job.action is JobAction.PATCH else [None]:
         name = "forward" if wave is None else f"wave {wave}"
         try:
-            await work.run.step(name, _forward(work, stages, wave))
+            failure = await work.run.step(name, _forward(work, stages, wave))
         except Exception as error:  # noqa: BLE001  it was tried for an hour: the job must end
             _log.exception("cannot go on for a defect", job=work.job.guid)
-            work.defect = f"internal error: {error!r}"
+            failure = f"internal error: {error!r}"
+        if failure:
+            work.defect = failure
             work.run.halt.set()
 
 
-def _forward(work: Work, stages: Stages, wave: int | None) -> Step[None]:
-    async def forward() -> None:
+def _forward(work: Work, stages: Stages, wave: int | None) -> Step[str]:
+    """Returns why the job cannot go on, "" when it can."""
+
+    async def forward() -> str:
         if work.halted:
-            return
+            return ""
+        if wave is not None:
+            return await rollout.go_forward(work, stages, wave)
         if work.job.action is JobAction.DELETE:
             await claims.claim_all(work, list(work.rows.values()))
-        rows = [row for row in work.rows.values() if wave is None or row.wave == wave]
-        await pipeline.carry_all(work, rows, stages)
+        await pipeline.carry_all(work, work.rows.values(), stages)
+        return ""
 
     return forward
 
@@ -136,11 +142,13 @@ async def _settle(work: Work) -> Verdict:
         work.stops_on_error and any(row.status is VmStatus.FAILED for row in rows)
     )
     outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED if failed else Outcome.COMPLETED
+    if outcome is Outcome.FAILED and work.job.action is JobAction.PATCH:
+        await rollout.take_back(work)
     reason = ReasonCode.CANCELLED if cancelled else ReasonCode.STOPPED_AT_ERROR
     words = "cancelled" if cancelled else "not finished: the job stopped at an error"
     await work.write(
         replace(with_error(row, words), status=VmStatus.CANCELLED, reason=reason)
-        for row in rows
+        for row in list(work.rows.values())
         if row.status not in (VmStatus.FAILED, VmStatus.CANCELLED)
         and _is_lost(work.job, row, outcome)
     )
