@@ -23,6 +23,7 @@ _LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: VmEventKind.STARTED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED: VmEventKind.STOPPED,
 }
+_NEW = {libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_STARTED}
 _AGENT = {
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED: VmEventKind.AGENT_CONNECTED,
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED: (
@@ -62,6 +63,13 @@ class Link:
         self._events = Events(self._connection, host)
         return self._events
 
+    def find_domain(self, name: str) -> libvirt.virDomain | None:
+        """The domain of that name, as written or else ignoring case: Windows names have none."""
+        with errors.translated(name):
+            domain = _look_up(self.get(), name)
+            known = self._events.known_as(name) if self._events and not domain else None
+            return _look_up(self.get(), known) if known else domain
+
     def close(self) -> None:
         """Close it for good."""
         self._closed = True
@@ -87,15 +95,27 @@ class Link:
             self._opening.release()
 
 
+def _look_up(connection: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
+    try:
+        return connection.lookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return None
+
+
 class Events:
     """Passes the events of one connection on to subscribers, in the event loop's thread.
 
-    libvirt takes one callback a kind of event from a connection, hence the list here.
+    libvirt takes one callback a kind of event from a connection, hence the list here. It looks
+    domains up by their exact name only, hence the names: to list them all for each that is not
+    there would make a thousand new desktops a million steps.
     """
 
     def __init__(self, connection: libvirt.virConnect, host: str) -> None:
         self._host = host
         self._subscribers: dict[object, Callable[[VmEvent], None]] = {}
+        self._names: dict[str, str] = {}
         self.attach(connection)
 
     def attach(self, connection: libvirt.virConnect) -> None:
@@ -109,6 +129,16 @@ class Events:
                     (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._on_agent),
                 )
             ]
+            names = (domain.name() for domain in connection.listAllDomains())
+            self._names = {name.casefold(): name for name in names}
+
+    def known_as(self, name: str) -> str | None:
+        """The name of a domain whose name differs in case alone."""
+        return self._names.get(name.casefold())
+
+    def note_defined(self, name: str) -> None:
+        """It was just defined here: whoever asks next need not wait for libvirt's own event."""
+        self._names[name.casefold()] = name
 
     def close(self) -> None:
         """Take no more events; a connection that has registrations stays open."""
@@ -127,6 +157,10 @@ class Events:
         return end
 
     def _on_lifecycle(self, _: object, vm: libvirt.virDomain, event: int, *_detail: object) -> None:
+        if event in _NEW:
+            self.note_defined(vm.name())
+        elif event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
+            self._names.pop(vm.name().casefold(), None)
         self._pass_on(_LIFECYCLE.get(event), vm.name())
 
     def _on_agent(self, _: object, vm: libvirt.virDomain, state: int, *_detail: object) -> None:

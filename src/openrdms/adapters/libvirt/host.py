@@ -117,6 +117,7 @@ class LibvirtHost:
         self._domain_type = domain_type
         self._account = account
         self._reaper = reaper
+        self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
         self._changing: dict[str, threading.Lock] = {}
         self._calling_agent: dict[str, threading.Lock] = {}
@@ -133,12 +134,13 @@ class LibvirtHost:
 
     def describe(self) -> HostInfo:
         """See ports.Host. The memory is the machine's; used of it is what running VMs have."""
-        memory_kib = used_kib = 0
+        memory_kib = used_kib = count = 0
         with suppress(HostUnavailable), errors.translated(self._name):
             connection = self._link.get()
             memory_kib = connection.getMemoryStats(-1)["total"]
             running = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
             used_kib = sum(_memory_kib(domain) for domain in running)
+            count = len(running) + connection.numOfDefinedDomains()
         return HostInfo(
             name=self._name,
             reachable=memory_kib > 0,
@@ -148,6 +150,7 @@ class LibvirtHost:
             os_version=platform.freedesktop_os_release()["PRETTY_NAME"],
             memory_mib=memory_kib // 1024,
             used_mib=used_kib // 1024,
+            vms=count,
         )
 
     def list_vms(self) -> list[VmInfo]:
@@ -228,6 +231,7 @@ class LibvirtHost:
             wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
             with errors.translated(spec.name), self._attended():
                 self._link.get().defineXML(domain_xml.render_domain(spec, wiring))
+            self._events.note_defined(spec.name)
 
     def undefine(self, vm: str) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
@@ -436,17 +440,7 @@ class LibvirtHost:
             return _state(domain) if domain else VmState.STOPPED
 
     def _find_domain(self, name: str) -> libvirt.virDomain | None:
-        """libvirt's own lookup minds case; Windows names do not."""
-        with errors.translated(name):
-            try:
-                return self._link.get().lookupByName(name)
-            except libvirt.libvirtError as error:
-                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
-            for domain in self._link.get().listAllDomains():
-                if domain.name().casefold() == name.casefold():
-                    return domain
-        return None
+        return self._link.find_domain(name)
 
     def _get_domain(self, name: str) -> libvirt.virDomain:
         domain = self._find_domain(name)
@@ -463,9 +457,11 @@ class LibvirtHost:
             return None
 
     def _let_qemu_reach(self, image: ImageVersion) -> None:
-        for file in (self._places.desktops, image.disk, image.kernel, image.initrd):
-            if self._account and file:
+        """Once for each image: directories above it are not ours to watch."""
+        if self._account and image.disk not in self._reachable:
+            for file in filter(None, (image.disk, image.kernel, image.initrd)):
                 let_pass(self._account, file)
+            self._reachable.add(image.disk)
 
     def _attended(self) -> AbstractContextManager[None]:
         """Around calls in which libvirt may start a QEMU."""

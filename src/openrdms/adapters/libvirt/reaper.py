@@ -62,16 +62,22 @@ class Reaper:
     def _count(self, change: int) -> None:
         with self._counting:
             self._calls += change
-        os.eventfd_write(self._wake, 1)
+            first = change > 0 and self._calls == 1
+        if first:
+            os.eventfd_write(self._wake, 1)
 
     def _reap(self) -> None:
+        """Look as long as calls go on, and once more after the last."""
+        looking = False
         while True:
-            for handle, _ in self._poll.poll(_LOOK_SECONDS if self._calls else None):
+            calls = self._calls > 0
+            for handle, _ in self._poll.poll(_LOOK_SECONDS if calls or looking else None):
                 if handle == self._wake:
                     os.eventfd_read(handle)
                 else:
                     self._collect(handle)
             self._find_new()
+            looking = calls
 
     def _collect(self, handle: int) -> None:
         self._poll.unregister(handle)
