@@ -78,6 +78,7 @@ from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.provisioning.service import BOOT_DEADLINE
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
+from openrdms.services.run_states import RunStates
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
@@ -137,6 +138,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
+    tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
     images = Images(store, DebianImageTools(), state_dir / "images", now)
     images.register(image for host in hosts.all() for image in host.images())
     security_dir = state_dir / "security"
@@ -149,9 +151,9 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             store=store,
             hosts=hosts,
             health=health,
-            host_states=HostStates(store, hosts, health),
+            host_states=HostStates(store, hosts, health, tokens.is_degraded),
             uses=uses,
-            tokens=Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store)),
+            tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now),
             images=images,
             image_diff=ImageDiff(images, DebianImageTools()),
@@ -334,7 +336,11 @@ class Service:
         deployment = Deployment(core.store)
         services = rdms.Services(
             collections=collections,
-            desktops=Desktops(core.store, core.hosts),
+            desktops=Desktops(
+                core.store,
+                core.hosts,
+                RunStates(core.store, core.hosts, core.uses, self._pools.prepare),
+            ),
             provisioning=self._provisioning,
             patching=self._patching,
             sessions=sessions,

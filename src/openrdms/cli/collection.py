@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -12,7 +13,8 @@ from openrdms.cli import access, collection_settings, collection_update, propert
 from openrdms.cli.collection_settings import DEFAULTS, TYPES, WORDS
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.job import Wait, submit, wait_for
+from openrdms.cli.job import Wait, submit, submit_or_plan, wait_for
+from openrdms.cli.job_plan import DryRun, show_plan
 from openrdms.cli.output import Facts, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model.collection import CollectionState, CollectionType
@@ -90,6 +92,7 @@ def create(
     ] = True,
     continue_on_error: Continue = False,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Create a managed collection and start the job that fills it."""
     alias = alias or name
@@ -97,7 +100,7 @@ def create(
     descriptor = access.make_descriptor(user_group, state_dir) if user_group else None
     document = JobDocument(
         action=JobAction.CREATE,
-        on_error=OnError.CONTINUE if continue_on_error else OnError.STOP,
+        on_error=_on_error(continue_on_error),
         collection=alias,
         disk_kind=DiskKind.LINKED if pooled else DiskKind.FULL,
         base_vm_location=image,
@@ -106,6 +109,8 @@ def create(
         hosts=_allocate(count, host or []),
         start=start,
     )
+    if dry_run:
+        return show_plan(rdms, render_job(document), new=True)
     instance = _describe(alias, name, kind, description, descriptor)
     instance |= {"IsManaged": True, "RollbackEnabled": pooled}
     return {"Alias": alias, **_create(rdms, instance, document, wait=wait)}
@@ -146,10 +151,13 @@ def extend(
     host: OnHosts = None,
     continue_on_error: Continue = False,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Start a job that adds desktops, made as the ones before."""
     hosts = _allocate(count, host or [])
-    return _change(rdms, alias, JobAction.UPDATE, wait, continue_on_error, hosts=hosts)
+    on_error = _on_error(continue_on_error)
+    document = collection_update.make_document(rdms, alias, JobAction.UPDATE, on_error, hosts=hosts)
+    return submit_or_plan(rdms, render_job(document), wait=wait, dry_run=dry_run)
 
 
 @command(group, "recreate", opens=open_rdms)
@@ -159,9 +167,12 @@ def recreate(
     image: Image,
     continue_on_error: Continue = False,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Start a job that makes all desktops anew from an image."""
-    return _change(rdms, alias, JobAction.PATCH, wait, continue_on_error, image=image)
+    on_error = _on_error(continue_on_error)
+    document = collection_update.make_document(rdms, alias, JobAction.PATCH, on_error, image=image)
+    return submit_or_plan(rdms, render_job(document), wait=wait, dry_run=dry_run)
 
 
 @command(group, "delete-desktops", opens=open_rdms)
@@ -170,9 +181,10 @@ def delete_desktops(
     alias: Alias,
     name: Annotated[list[str] | None, typer.Argument(help="Desktops; all when none.")] = None,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Start a job that deletes desktops of a collection."""
-    return _submit_delete(rdms, alias, tuple(name or ()), wait=wait)
+    return submit_or_plan(rdms, _deletion(alias, name or ()), wait=wait, dry_run=dry_run)
 
 
 @command(group, "delete", opens=open_rdms)
@@ -182,10 +194,13 @@ def delete(
     desktops: Annotated[
         bool, typer.Option("--desktops", help="Delete its desktops first, and wait for that.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Delete a collection; a managed one only when it has no desktops."""
+    if dry_run:
+        return show_plan(rdms, _deletion(alias)) if desktops else None
     if desktops:
-        _submit_delete(rdms, alias, (), wait=True)
+        submit(rdms, _deletion(alias), wait=True)
         _let_go(rdms, alias)
     rdms.delete(CLASS, {"Alias": alias})
     return None
@@ -255,33 +270,20 @@ def _create(rdms: RdmsClient, instance: Values, document: JobDocument, *, wait: 
     return wait_for(rdms, str(job["JobGuid"])) if wait else job
 
 
-def _change(
-    rdms: RdmsClient,
-    alias: str,
-    action: JobAction,
-    wait: bool,
-    continue_on_error: bool,
-    *,
-    image: str = "",
-    hosts: tuple[HostAllocation, ...] = (),
-) -> Row:
-    """Submit a job on an existing collection."""
-    on_error = OnError.CONTINUE if continue_on_error else OnError.STOP
-    document = collection_update.make_document(
-        rdms, alias, action, on_error, image=image, hosts=hosts
-    )
-    return submit(rdms, render_job(document), wait=wait)
+def _on_error(goes_on: bool) -> OnError:
+    return OnError.CONTINUE if goes_on else OnError.STOP
 
 
-def _submit_delete(rdms: RdmsClient, alias: str, names: tuple[str, ...], *, wait: bool) -> Row:
+def _deletion(alias: str, names: Iterable[str] = ()) -> str:
+    """A job that deletes those desktops, or all."""
     document = JobDocument(
         action=JobAction.DELETE,
         on_error=OnError.CONTINUE,
         collection=alias,
         disk_kind=DiskKind.LINKED,
-        selected=names,
+        selected=tuple(names),
     )
-    return submit(rdms, render_job(document), wait=wait)
+    return render_job(document)
 
 
 def _collection_type(kind: str) -> CollectionType:

@@ -12,9 +12,12 @@ from openrdms.cli.admin import AdminSession, open_admin
 from openrdms.cli.commands import command
 from openrdms.cli.output import Listing, Result
 
-COLUMNS = ("name", "reachable", "accelerator", "capacity", "free_bytes", "os_version")
+COLUMNS = (
+    *("name", "reachable", "degraded", "reason", "desktops", "capacity", "used_mib", "memory_mib"),
+    *("free_bytes", "concurrency", "idle_count", "accelerator"),
+)
 
-group = typer.Typer(help="Hypervisor hosts: list, look at a VM's screen.")
+group = typer.Typer(help="Hypervisor hosts: list, set, forget, look at a VM's screen.")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,8 +27,27 @@ def register(app: typer.Typer) -> None:
 
 @command(group, "list", opens=open_admin)
 def list_hosts(admin: AdminSession) -> Result:
-    """List hosts."""
+    """List hosts, how they are and what was set for them; - is "as the service sees fit"."""
     return Listing(admin.run("host list"), COLUMNS)
+
+
+@command(group, "set", opens=open_admin)
+def set_host(
+    admin: AdminSession,
+    name: Annotated[str, typer.Argument(help="Name of the host.")],
+    concurrency: Annotated[
+        str, typer.Option(metavar="N|auto", help="Desktops made there at a time, 1 to 100.")
+    ] = "",
+    idle_count: Annotated[
+        str, typer.Option(metavar="N|auto", help="Desktops kept running there that nobody uses.")
+    ] = "",
+) -> Result:
+    """Set what a host does at a time, and how many desktops wait there for users."""
+    given = {"concurrency": concurrency, "idle_count": idle_count}
+    settings = {key: _number(key, text) for key, text in given.items() if text}
+    if not settings:
+        raise typer.BadParameter("what? Give --concurrency or --idle-count")
+    return dict(admin.run("host set", host=name, settings=settings))
 
 
 @command(group, "forget", opens=open_admin)
@@ -48,3 +70,12 @@ def take_screenshot(
     """Write what a VM's screen shows to a PNG file."""
     file.write_bytes(base64.b64decode(admin.run("host screenshot", vm=vm)))
     return f"{file}"
+
+
+def _number(key: str, text: str) -> int | None:
+    """None for "auto"."""
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise typer.BadParameter(f"--{key.replace('_', '-')} {text!r} is neither a number nor auto")
+    return int(text)

@@ -13,6 +13,7 @@ from openrdms.cli import output
 from openrdms.cli.collection_update import find_update
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
+from openrdms.cli.job_plan import DryRun, show_plan
 from openrdms.cli.output import Document, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Values
 from openrdms.model import report
@@ -25,9 +26,12 @@ DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone"
 _RUNNING, _COMPLETED = 0, 1
 _POLL_SECONDS = 0.5
 
-group = typer.Typer(help="Provisioning jobs: submit, list, status, watch, report, cancel.")
+group = typer.Typer(help="Provisioning jobs: plan, submit, list, status, watch, report, cancel.")
 
 Guid = Annotated[str, typer.Argument(metavar="GUID", help="The job's id.")]
+DocumentFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Job document (XML).", exists=True, dir_okay=False)
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")]
 
 
@@ -98,14 +102,18 @@ def cancel(rdms: RdmsClient, guid: Guid, wait: Wait = False) -> Result:
     return _summary(_follow(rdms, guid)) if wait else None
 
 
+@command(group, "plan", opens=open_rdms)
+def plan_file(rdms: RdmsClient, file: DocumentFile) -> Result:
+    """Show what a job document would do; nothing changes."""
+    return show_plan(rdms, _read(file))
+
+
 @command(group, "submit", opens=open_rdms)
 def submit_file(
-    rdms: RdmsClient,
-    file: Annotated[Path, typer.Argument(help="Job document (XML).", exists=True, dir_okay=False)],
-    wait: Wait = False,
+    rdms: RdmsClient, file: DocumentFile, wait: Wait = False, dry_run: DryRun = False
 ) -> Result:
     """Submit a job document."""
-    return submit(rdms, file.read_bytes().decode(_encoding(file)), wait=wait)
+    return submit_or_plan(rdms, _read(file), wait=wait, dry_run=dry_run)
 
 
 @command(group, "prepare", opens=open_rdms)
@@ -135,6 +143,11 @@ def prepare(
     return _accepted(rdms, outputs, wait=wait)
 
 
+def submit_or_plan(rdms: RdmsClient, document: str, *, wait: bool, dry_run: bool) -> Result:
+    """Start a job, or show what it would do."""
+    return show_plan(rdms, document) if dry_run else submit(rdms, document, wait=wait)
+
+
 def submit(rdms: RdmsClient, document: str, *, wait: bool) -> Row:
     """Start a job; returns its JobGuid, or what its report says at the end."""
     outputs = rdms.invoke(CLASS, "ProvisioningJobExecute", JobInputXml=document)
@@ -154,9 +167,10 @@ def wait_for(rdms: RdmsClient, guid: str) -> Row:
     return _summary(job)
 
 
-def _encoding(file: Path) -> str:
+def _read(file: Path) -> str:
     """Saved documents may be in the UTF-16 that they declare; a byte order mark then says so."""
-    return "utf-16" if file.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    content = file.read_bytes()
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
 
 
 def _follow(rdms: RdmsClient, guid: str) -> report.Report:

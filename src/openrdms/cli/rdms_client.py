@@ -21,7 +21,12 @@ from openrdms.cli.commands import LoginRefused, Unreachable
 from openrdms.model.errors import RdmsError, WbemCode
 from openrdms.providers import schema
 
-RESOURCE = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/rdms/"
+CLASSES = "http://schemas.microsoft.com/wbem/wsman/1/wmi/"
+"""What the URI of a class begins with; its namespace and its name follow."""
+
+OURS = "openrdms_"
+"""What the names of our own classes begin with, in any case."""
+
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 REASON = "{urn:openrdms:reason}Reason"
 """SOAP header in which OpenRDMS explains a ReturnValue that is not 0."""
@@ -95,7 +100,6 @@ class RdmsClient:
     """
 
     def __init__(self, login: Login, max_envelope_size: int = 512_000) -> None:
-        self._schema = schema.load_rdms()
         address = urlsplit(login.url)
         secure = address.scheme == "https"
         trust: Any = str(login.ca) if login.ca else not login.insecure  # requests takes both
@@ -121,9 +125,9 @@ class RdmsClient:
 
     def enumerate(self, class_name: str, where: str = "") -> Iterator[dict[str, CimValue]]:
         """Instances; ``where`` is the condition of a WQL query."""
-        cim_class = self._schema.get_class(class_name)
+        cim_class, uri = _locate(class_name)
         request = _enumerate_request(cim_class.name, where)
-        uri = RESOURCE + ("*" if where else cim_class.name)
+        uri = uri.removesuffix(cim_class.name) + "*" if where else uri
         with _translated():
             reply = self._wsman.enumerate(uri, request)[0]
         while True:
@@ -137,48 +141,44 @@ class RdmsClient:
 
     def get(self, class_name: str, keys: Values) -> dict[str, CimValue]:
         """One instance."""
-        cim_class = self._schema.get_class(class_name)
+        cim_class, uri = _locate(class_name)
         with _translated():
-            body = self._wsman.get(RESOURCE + cim_class.name, selector_set=_selectors(keys))
+            body = self._wsman.get(uri, selector_set=_selectors(keys))
         return _read(body[0], cim_class.get_property)
 
     def put(self, class_name: str, keys: Values, changes: Values) -> dict[str, CimValue]:
         """Change the properties named in ``changes``; returns the instance."""
-        cim_class = self._schema.get_class(class_name)
-        request = _write(cim_class.name, cim_class.name, changes)
+        cim_class, uri = _locate(class_name)
+        request = _write(uri, cim_class.name, changes)
         with _translated():
-            body = self._wsman.put(
-                RESOURCE + cim_class.name, request, selector_set=_selectors(keys)
-            )
+            body = self._wsman.put(uri, request, selector_set=_selectors(keys))
         return _read(body[0], cim_class.get_property) if len(body) else {}
 
     def create(self, class_name: str, properties: Values) -> dict[str, CimValue]:
         """Make an instance; returns its keys."""
-        cim_class = self._schema.get_class(class_name)
-        request = _write(cim_class.name, cim_class.name, properties)
+        cim_class, uri = _locate(class_name)
+        request = _write(uri, cim_class.name, properties)
         with _translated():
-            body = self._wsman.create(RESOURCE + cim_class.name, request)
+            body = self._wsman.create(uri, request)
         return _read_keys(body, cim_class)
 
     def delete(self, class_name: str, keys: Values) -> None:
         """Remove an instance."""
-        cim_class = self._schema.get_class(class_name)
         with _translated():
-            self._wsman.delete(RESOURCE + cim_class.name, selector_set=_selectors(keys))
+            self._wsman.delete(_locate(class_name)[1], selector_set=_selectors(keys))
 
     def invoke(
         self, class_name: str, method_name: str, keys: Values | None = None, /, **inputs: CimValue
     ) -> dict[str, CimValue]:
         """Call a method, static without ``keys``; returns its out-parameters. Refused."""
-        cim_class = self._schema.get_class(class_name)
+        cim_class, uri = _locate(class_name)
         method = cim_class.get_method(method_name)
-        uri = RESOURCE + cim_class.name
         outputs = {parameter.name.lower(): parameter for parameter in method.outputs}
         with _translated():
             envelope = self._wsman.invoke(
                 f"{uri}/{method.name}",
                 uri,
-                _write(cim_class.name, f"{method.name}_INPUT", inputs),
+                _write(uri, f"{method.name}_INPUT", inputs),
                 selector_set=_selectors(keys) if keys else None,
             )
         reply = envelope.findall("s:Body/*", NAMESPACES)[0]
@@ -186,21 +186,23 @@ class RdmsClient:
         reply[:] = [part for part in reply if _local_name(part) != "ReturnValue"]
         return _read(reply, lambda name: outputs[name.lower()])
 
-    def get_report(self, job: str) -> str:
-        """A job's report XML, however long: asks again with an envelope that would do.
-
-        The report of a running job grows meanwhile, hence twice what was needed.
+    def ask(
+        self, class_name: str, method_name: str, keys: Values | None = None, /, **inputs: CimValue
+    ) -> dict[str, CimValue]:
+        """As ``invoke``, for a method that changes nothing and may have long answers: it is asked
+        again with an envelope that would do. Answers may grow meanwhile, hence twice that.
         """
         while True:
             try:
-                outputs = self.invoke(
-                    *("Win32_RDMSVirtualDesktopCollection", "ProvisioningJobGetReport", None),
-                    JobGuid=job,
-                )
+                return self.invoke(class_name, method_name, keys, **inputs)
             except _EnvelopeTooSmall as error:
                 self._wsman.max_envelope_size = 2 * error.needed
-            else:
-                return str(outputs["JobReportXml"])
+
+    def get_report(self, job: str) -> str:
+        """A job's report XML, however long."""
+        collections = "Win32_RDMSVirtualDesktopCollection"
+        outputs = self.ask(collections, "ProvisioningJobGetReport", JobGuid=job)
+        return str(outputs["JobReportXml"])
 
 
 class _EnvelopeTooSmall(Fault):
@@ -209,6 +211,14 @@ class _EnvelopeTooSmall(Fault):
     def __init__(self, message: str, needed: int) -> None:
         super().__init__(message)
         self.needed = needed
+
+
+def _locate(class_name: str) -> tuple[CimClass, str]:
+    """A class and its URI."""
+    ours = class_name.casefold().startswith(OURS)
+    declared = schema.load_openrdms() if ours else schema.load_rdms()
+    cim_class = declared.get_class(class_name)
+    return cim_class, f"{CLASSES}{declared.namespace}/{cim_class.name}"
 
 
 @contextmanager
@@ -282,9 +292,8 @@ def _selectors(keys: Values) -> SelectorSet:
     return selectors
 
 
-def _write(class_name: str, root: str, values: Values) -> ET.Element:
-    """Values as elements in the namespace of the class: arrays repeat, NULL is nil."""
-    namespace = RESOURCE + class_name
+def _write(namespace: str, root: str, values: Values) -> ET.Element:
+    """Values as elements in the XML namespace of the class: arrays repeat, NULL is nil."""
     element = ET.Element(f"{{{namespace}}}{root}")
     for name, value in values.items():
         for item in value if isinstance(value, list) else [value]:

@@ -17,8 +17,7 @@ _MOST_AT_A_TIME = 100
 
 _MOST_IDLE = 2**31 - 1
 
-Trouble = Callable[[str], str]
-"""Says of the host of that name why it is spared now, "" when it is not."""
+_SPARED = "fails, or takes much longer than others: no desktops are placed there by choice"
 
 Listener = Callable[[str, HostSettings], None]
 
@@ -45,12 +44,12 @@ class HostStates:
         store: ports.Store,
         hosts: Hosts,
         health: HostHealth,
-        trouble: Trouble = lambda host: "",
+        is_degraded: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._hosts = hosts
         self._health = health
-        self._trouble = trouble
+        self._is_degraded = is_degraded
         self._listeners: list[Listener] = []
         self._changing = threading.Lock()
 
@@ -94,12 +93,13 @@ class HostStates:
         """A host that is known to be away is not asked: it may not even refuse."""
         absence = self._health.status(host.name)
         info = _absent(host.name) if absence else host.describe()
-        reason = absence.words if absence else self._trouble(host.name)
+        degraded = info.reachable and self._is_degraded(host.name)
+        reason = absence.words if absence else _SPARED if degraded else ""
         return HostState(
             info=info,
             settings=self._store.find_host_settings(host.name),
             desktops=desktops,
-            degraded=info.reachable and bool(reason),
+            degraded=degraded,
             reason=reason or ("" if info.reachable else "does not answer"),
         )
 

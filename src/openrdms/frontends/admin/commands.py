@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from openrdms.frontends.admin import audit, users
+from openrdms.frontends.admin import audit, hosts, users
 from openrdms.frontends.admin.target import Progress, Target
 from openrdms.model import errors
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
@@ -42,10 +42,6 @@ class LocalAdmin:
         log = self._target.audit_log
         with AuditedChange(log, self._who, "local", command, on={}, values=arguments):
             return function(self._target, progress, **arguments)
-
-
-def _list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
-    return [asdict(host.describe()) for host in target.hosts.all()]
 
 
 def _take_screenshot(target: Target, _: Progress, *, vm: str) -> str:
@@ -181,8 +177,9 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "certificate import": _import_certificate,
     "certificate show": _show_certificate,
     "host forget": audit.forget_host,
-    "host list": _list_hosts,
+    "host list": hosts.list_hosts,
     "host screenshot": _take_screenshot,
+    "host set": hosts.set_host,
     "image build": _build_image,
     "image diff": _compare_images,
     "image import": _import_image,
@@ -201,6 +198,7 @@ AUDITED = frozenset(
         "certificate import",
         "host forget",
         "host screenshot",
+        "host set",
         "image build",
         "image import",
         "user add",

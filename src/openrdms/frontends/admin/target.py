@@ -10,6 +10,7 @@ from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
+from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.image_diff import ImageDiff
 from openrdms.services.images import Images
@@ -30,6 +31,8 @@ class Target(Protocol):
     def image_diff(self) -> ImageDiff: ...
     @property
     def hosts(self) -> Hosts: ...
+    @property
+    def host_states(self) -> HostStates: ...
     @property
     def audit(self) -> Audit: ...
     @property

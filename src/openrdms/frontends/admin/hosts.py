@@ -1,0 +1,32 @@
+"""Administration of hypervisor hosts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from openrdms.frontends.admin.target import Progress, Target
+from openrdms.services.host_states import HostState
+
+
+def list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
+    return [_plain(state) for state in target.host_states.list()]
+
+
+def set_host(target: Target, _: Progress, *, host: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` are concurrency and idle_count, as far as they change; None is "unset"."""
+    if "concurrency" in settings:
+        target.host_states.set_concurrency(host, settings["concurrency"])
+    if "idle_count" in settings:
+        target.host_states.set_idle_count(host, settings["idle_count"])
+    return _plain(target.host_states.get(host))
+
+
+def _plain(state: HostState) -> dict[str, Any]:
+    return {
+        **asdict(state.info),
+        **asdict(state.settings),
+        "desktops": state.desktops,
+        "degraded": state.degraded,
+        "reason": state.reason,
+    }

@@ -1,0 +1,101 @@
+"""Commands that tell before they do, and those about hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functional.test_cli import TIMES, Rdms
+from live.service import Service
+from openrdms.model.host import DiskKind
+from openrdms.model.job import JobAction
+from openrdms.model.provisioning import JobDocument, OnError, render_job
+
+ServiceFactory = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def rdms(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Rdms:
+    place = tmp_path_factory.mktemp("plan")
+    uri = f"simulator://{place}/cluster?hosts=2&capacity=50&users=0&{TIMES}"
+    return Rdms(running_service(place / "state", uri))
+
+
+MAKE = ("collection", "create", "Pool", "--alias", "pool", "--prefix", "d-")
+OF_TINY = ("--image", "image:tiny", "--count", "4")
+
+
+@pytest.fixture
+def pool(rdms: Rdms) -> Iterator[str]:
+    rdms.read(*MAKE, *OF_TINY, "--wait")
+    yield "pool"
+    assert rdms.run("collection", "delete", "pool", "--desktops").exit_code == 0
+
+
+def names(found: Any) -> list[str]:
+    return [one["VirtualDesktopName"] for one in found["Desktops"]]
+
+
+def test_a_collection_is_planned_before_it_is_created(rdms: Rdms) -> None:
+    planned = rdms.read(*MAKE, *OF_TINY, "--dry-run")
+    assert names(planned) == ["d-1", "d-2", "d-3", "d-4"]
+    assert [(host["HostName"], host["Desktops"]) for host in planned["Hosts"]] == [
+        ("host1.sim.local", 2),
+        ("host2.sim.local", 2),
+    ]
+    assert rdms.read("collection", "list") == []
+    assert rdms.truth() == {}
+    shown = rdms.run(*MAKE, *OF_TINY, "--dry-run").stdout
+    assert "host1.sim.local: 2 desktops; 512 KiB to " in shown
+    assert "LeastLoaded" in shown
+    words = rdms.refuse(1, *MAKE, "--image", "image:tiny", "--count", "101", "--dry-run")
+    assert "would be refused: NumberVms: host1.sim.local has room for 50 more" in words
+    assert "(NoCapacity)" in words
+
+
+def test_every_change_by_a_job_can_be_planned(rdms: Rdms, pool: str, tmp_path: Path) -> None:
+    before = rdms.truth()
+    added = rdms.read("collection", "extend", pool, "--count", "2", "--dry-run")
+    assert names(added) == ["d-5", "d-6"]
+    assert added["EstimateSeconds"] >= 0
+    assert added["EstimateBasis"].startswith("measured: ")
+    recreate = ("collection", "recreate", pool, "--image", "image:tiny", "--dry-run")
+    assert len(names(rdms.read(*recreate))) == 4
+    assert names(rdms.read("collection", "delete-desktops", pool, "d-2", "--dry-run")) == ["d-2"]
+    assert len(names(rdms.read("collection", "delete", pool, "--desktops", "--dry-run"))) == 4
+    assert rdms.run("collection", "delete", pool, "--dry-run").exit_code == 0
+    document = JobDocument(
+        action=JobAction.DELETE,
+        on_error=OnError.STOP,
+        collection=pool,
+        disk_kind=DiskKind.LINKED,
+        selected=("d-1", "d-3"),
+    )
+    file = tmp_path / "job.xml"
+    file.write_text(render_job(document), encoding="utf-16")
+    assert names(rdms.read("job", "plan", str(file))) == ["d-1", "d-3"]
+    assert names(rdms.read("job", "submit", str(file), "--dry-run")) == ["d-1", "d-3"]
+    assert rdms.truth() == before
+    assert rdms.read("job", "list", "--running") == []
+
+
+def test_hosts_are_shown_and_set(rdms: Rdms, pool: str) -> None:
+    first, second = rdms.read("host", "list")
+    assert (first["name"], first["desktops"], first["degraded"]) == ("host1.sim.local", 2, False)
+    assert (first["concurrency"], first["idle_count"]) == (None, None)
+    set_host = ("host", "set", "host1", "--concurrency", "5", "--idle-count", "2")
+    assert rdms.read(*set_host)["idle_count"] == 2
+    changed, untouched = rdms.read("host", "list")
+    assert (changed["concurrency"], changed["idle_count"]) == (5, 2)
+    assert untouched == second
+    rdms.read("host", "set", "host1", "--concurrency", "auto")
+    again = rdms.read("host", "set", "host1", "--idle-count", "auto")
+    assert (again["concurrency"], again["idle_count"]) == (None, None)
+    assert "ConcurrencyFactor: 101" in rdms.refuse(
+        1, "host", "set", "host1", "--concurrency", "101"
+    )
+    rdms.refuse(2, "host", "set", "host1", "--concurrency", "many")
+    rdms.refuse(2, "host", "set", "host1")
