@@ -129,6 +129,12 @@ class HostHealth:
         """None while it is there. NotFound."""
         return self._find(host).absence
 
+    def require(self, host: str) -> None:
+        """HostUnavailable while it is away: who asks it all the same might wait long. NotFound."""
+        absence = self.status(host)
+        if absence:
+            raise errors.HostUnavailable(absence.words)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell it of every host that goes and comes back, in that order; returns how to end it.
 
