@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from openrdms import ports
 from openrdms.model.desktop import Desktop
 from openrdms.model.job import JobDesktop
+
+_PACE = 0.01
+"""Seconds from one transaction to the next: a few milliseconds more for one desktop, a fraction of
+the transactions for a thousand.
+"""
 
 _LARGEST = 500
 """Rows of a transaction, so that cancels and users wait for no more."""
@@ -40,6 +46,7 @@ class Outbox:
         self._clock = clock
         self._parcels: list[_Parcel] = []
         self._sender: asyncio.Task[None] | None = None
+        self._next = 0.0
 
     async def put(self, changes: Sequence[Change]) -> None:
         """Return when they are on disk. Raises what the store raises, to all in one transaction."""
@@ -52,6 +59,8 @@ class Outbox:
 
     async def _send(self) -> None:
         while self._parcels:
+            await asyncio.sleep(self._next - time.monotonic())
+            self._next = time.monotonic() + _PACE
             parcels = self._take()
             error: BaseException | None = None
             try:
