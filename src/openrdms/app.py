@@ -247,7 +247,10 @@ class Service:
             now,
             core.state_dir / "staging",
         )
-        self._patching = Patching(core.store, self._provisioning, core.audit_log, now)
+        self._sessions = Sessions(core.store, core.hosts)
+        self._patching = Patching(
+            core.store, self._provisioning, core.audit_log, self._sessions, now
+        )
         self._health = core.health
         self._reconciling = core.reconciling
         self._publishing = core.publishing
@@ -332,7 +335,7 @@ class Service:
 
     def _namespaces(self, core: Core) -> Namespaces:
         collections = Collections(core.store, core.hosts)
-        sessions = Sessions(core.store, core.hosts)
+        sessions = self._sessions
         deployment = Deployment(core.store)
         services = rdms.Services(
             collections=collections,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid5
 
@@ -13,7 +14,9 @@ from openrdms.adapters import simulator, sql
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
+from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.hosts import Hosts
+from openrdms.services.run_states import RunStates
 
 HOST1, HOST2 = "host1.sim.local", "host2.sim.local"
 
@@ -25,6 +28,15 @@ class SmallDeployment:
     path: Path
     hosts: Hosts
     store: ports.Store
+
+    def run_states(self) -> RunStates:
+        """Desktops are started as they are: nobody keeps a pool here."""
+        return RunStates(
+            self.store,
+            self.hosts,
+            DesktopUses(self.store, lambda: datetime.now(UTC)),
+            lambda use: self.hosts.get(use.host).start(use.name),
+        )
 
     def make_desktop(
         self, name: str, home: str, host: str = HOST1, *, identity_set: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,12 +12,7 @@ from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
 from openrdms.model.host import VmInfo, VmState, VmSummary
 from openrdms.services.hosts import Hosts
-
-_SHUTDOWN_SECONDS = 20.0
-"""How long a guest may take to shut down before it is switched off; less than a client waits."""
-
-_SUSPENDED = 32769
-"""Saved, in the numbers of Hyper-V v1 (facts c.5)."""
+from openrdms.services.run_states import RunStates, accept_state
 
 _PAGE = 1000
 """How many desktops are listed from one look at records and hosts."""
@@ -44,9 +39,10 @@ class VirtualDesktop(NamedTuple):
 class Desktops:
     """Rules of Win32_RDMSVirtualDesktop. Names are compared ignoring case."""
 
-    def __init__(self, store: ports.Store, hosts: Hosts) -> None:
+    def __init__(self, store: ports.Store, hosts: Hosts, run_states: RunStates) -> None:
         self._store = store
         self._hosts = hosts
+        self._run_states = run_states
 
     def list_desktops(self, *, name: str = "", collection: str = "") -> Iterator[VirtualDesktop]:
         """Records and strangers, in order of name, read by pages while they are taken.
@@ -76,17 +72,9 @@ class Desktops:
         return vm
 
     def set_state(self, name: str, state: int) -> None:
-        """Bring a desktop to a run state: 2 running, 3 stopped, 6 or 32769 saved, 32768 paused.
-
-        Stopping switches off what will not shut down, and drops what was saved. Being so already
-        is fine. InvalidOperation for a stranger, and where no way leads there from the state it
-        is in; InvalidParameter for what is no run state to ask for.
-        """
-        change = _CHANGES.get(VmState.SAVED if state == _SUSPENDED else state)
-        if change is None:
-            raise errors.InvalidParameter("VMState", f"{state} is no run state to ask for")
-        record = self._get_record(name)
-        change(self._hosts.get(record.host), record.name)
+        """See ``RunStates.change``. InvalidOperation for a stranger, too."""
+        accept_state(state)
+        self._run_states.change(self._get_record(name), state)
 
     def find_user(self, name: str) -> tuple[str, str] | None:
         """Name and domain of the user it is assigned to."""
@@ -283,26 +271,6 @@ def _join(
     gave_up = vm.name.casefold() in failed
     status = DesktopStatus.FAILED if gave_up else DesktopStatus.UNKNOWN
     return VirtualDesktop(vm.name, host, status, state, vm.maker)
-
-
-def _stop(host: ports.Host, name: str) -> None:
-    vm = host.find_vm(name)
-    if vm and vm.state is VmState.SAVED:
-        host.destroy(name)
-        return
-    try:
-        host.shut_down(name, _SHUTDOWN_SECONDS)
-    except (errors.OperationFailed, errors.GuestUnreachable):
-        host.destroy(name)
-
-
-_CHANGES: Mapping[int, Callable[[ports.Host, str], None]] = {
-    VmState.RUNNING: lambda host, name: host.start(name),
-    VmState.STOPPED: _stop,
-    VmState.SAVED: lambda host, name: host.save(name),
-    VmState.PAUSED: lambda host, name: host.pause(name),
-}
-"""How a desktop is brought to each state. The others of facts c.5 are on the way to one."""
 
 
 def _user(record: Desktop) -> tuple[str, str] | None:

@@ -140,6 +140,22 @@ class Pools:
             self._pool(collection).waiting = count
         self.wake(collection)
 
+    def prepare(self, use: DesktopUse) -> None:
+        """Make an UNREADY desktop fresh, whatever its pool is up to; return when it has started.
+
+        InvalidOperation when somebody else has got it; RdmsError when its host refuses.
+        """
+        mine = self._uses.turn(use, Use.PREPARING, reason="") if not use.claim else None
+        if mine is None:
+            raise errors.InvalidOperation(f"desktop {use.name} is in work")
+        attempt = self._preparation.enter(mine, urgent=True)
+        try:
+            self._preparation.begin(attempt)
+        except Exception as error:
+            self._end(attempt, error)
+            raise
+        self._wake.set()
+
     def stopped(self, collection: str) -> str:
         """Why the pool prepares nothing now, "" while it does."""
         pool = self._pools.get(collection.casefold())

@@ -41,12 +41,19 @@ _IDENTITY_SECONDS = 120.0
 _log = structlog.get_logger(__name__)
 
 
-class _Yielded(Exception):
+class _Yielded(errors.InvalidOperation):
     """The desktop is no longer ours, or a job wants it."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__(f"desktop {name} is in work")
 
-class _Occupied(Exception):
-    """Somebody is logged on; says who."""
+
+class _Occupied(errors.InvalidOperation):
+    """``user`` is logged on."""
+
+    def __init__(self, name: str, user: str) -> None:
+        super().__init__(f"{user} is logged on to {name}")
+        self.user = user
 
 
 @dataclass
@@ -115,7 +122,7 @@ class Preparation:
         """Everything up to its start. HostUnavailable; RdmsError when the host refuses."""
         desktop = self._store.find_desktop(attempt.use.name)
         if desktop is None or desktop.uuid != attempt.use.uuid:
-            raise _Yielded
+            raise _Yielded(attempt.use.name)
         host = self._hosts.get(desktop.host)
         vm = host.find_vm(desktop.name)
         if vm and vm.uuid != desktop.uuid:
@@ -136,7 +143,7 @@ class Preparation:
         """
         desktop = self._store.find_desktop(attempt.use.name)
         if desktop is None or attempt.given_up:
-            raise _Yielded
+            raise _Yielded(attempt.use.name)
         host = self._hosts.get(desktop.host)
         guest = host.guest(desktop.name)
         try:
@@ -154,7 +161,7 @@ class Preparation:
             raise errors.OperationFailed(words) from None
         self._store.change_desktop(desktop.name, _as_prepared)
         if user:
-            raise _Occupied(user)
+            raise _Occupied(desktop.name, user)
         self._let_go(attempt, Use.READY, mark=mark, failures=0)
         return True
 
@@ -174,7 +181,7 @@ class Preparation:
         """Let go of a desktop after ``error``; words when its preparation has failed, else ""."""
         use = attempt.use
         if isinstance(error, _Occupied):
-            who = {"holder": str(error), "seen": True, "turn": use.turn + 1}
+            who = {"holder": error.user, "seen": True, "turn": use.turn + 1}
             self._let_go(attempt, Use.TAKEN, asked=False, **who)
         elif attempt.given_up or isinstance(error, _Yielded | errors.HostUnavailable):
             self._let_go(attempt, Use.UNREADY)
@@ -208,7 +215,7 @@ class Preparation:
 
         def call() -> None:
             if attempt.given_up:
-                raise _Yielded
+                raise _Yielded(attempt.use.name)
             function(*args)
 
         self._tokens.run(attempt.use.host, kind, call, urgent=attempt.urgent)
@@ -216,7 +223,7 @@ class Preparation:
     def _find_rules(self, desktop: Desktop) -> PoolRules:
         rules = find_rules(self._store, desktop.collection)
         if rules is None:
-            raise _Yielded
+            raise _Yielded(desktop.name)
         return rules
 
     def _make_anew(
@@ -255,7 +262,7 @@ class Preparation:
     def _ask_once_more(self, host: ports.Host, desktop: Desktop) -> None:
         with suppress(errors.SessionError):
             if user := _who(host.guest(desktop.name)):
-                raise _Occupied(user)
+                raise _Occupied(desktop.name, user)
 
     def _turn_to(self, desktop: Desktop, image: str) -> Desktop:
         generation = desktop.generation + 1
@@ -265,7 +272,7 @@ class Preparation:
 
         turned = self._store.change_desktop(desktop.name, turn)
         if turned is None:
-            raise _Yielded
+            raise _Yielded(desktop.name)
         return turned
 
     def _let_boot(self, attempt: Attempt) -> None:

@@ -159,12 +159,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
         audit_log = AuditLog(place.store, tmp_path / "audit-head", now)
         services = rdms.Services(
             collections=Collections(place.store, place.hosts),
-            desktops=Desktops(place.store, place.hosts),
+            desktops=Desktops(place.store, place.hosts, place.run_states()),
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]
             deployment=deployment,
             nodes=Nodes(place.store, place.hosts, deployment.active_server(), NodeProbe()),
-            patching=Patching(place.store, provisioning, audit_log, now),  # type: ignore[arg-type]
+            patching=Patching(place.store, provisioning, audit_log, sessions, now),  # type: ignore[arg-type]
             session_hosts=SessionHosts(place.store, deployment),
             assignments=Assignments(place.store),
             settings=Settings(place.store, {}),

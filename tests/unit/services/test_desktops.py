@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Iterator[SmallDeployment]:
 
 @pytest.fixture
 def desktops(place: SmallDeployment) -> Desktops:
-    return Desktops(place.store, place.hosts)
+    return Desktops(place.store, place.hosts, place.run_states())
 
 
 def test_records_and_strangers_are_listed_together(
@@ -139,7 +139,7 @@ def test_a_desktop_that_will_not_shut_down_is_switched_off(
     place.make_desktop("vd-1", "farm")
     desktops.set_state("vd-1", 2)
     simulator.set_fault(place.path, HOST1, "vd-1", "silent")
-    monkeypatch.setattr("openrdms.services.desktops._SHUTDOWN_SECONDS", 0.1)
+    monkeypatch.setattr("openrdms.services.run_states._SHUTDOWN_SECONDS", 0.1)
     desktops.set_state("vd-1", 3)
     assert desktops.get_desktop("vd-1").state is VmState.STOPPED
 
