@@ -1,0 +1,121 @@
+"""A job that makes desktops and leaves them off on one libvirt host, durable records included,
+beside the bare calls it cannot avoid: overlay and definition, by eight threads.
+
+usage: python -m benchmarks.libvirt_create [--desktops N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+from benchmarks.measured import Measured
+from live.service import Service, rdms
+from openrdms.adapters.images.tools import DebianImageTools
+from openrdms.adapters.libvirt.connection import open_connection
+from openrdms.adapters.libvirt.domain_xml import render_domain
+from openrdms.adapters.libvirt.host import connect
+from openrdms.adapters.libvirt.places import Places
+from openrdms.adapters.libvirt.storage import write_overlay
+from openrdms.adapters.libvirt.uri import Network
+from openrdms.model.collection import CollectionState
+from openrdms.model.host import DiskKind, Ownership, VmSpec
+from openrdms.model.image import ImageVersion
+from openrdms.runtime_dir import make_runtime_dir
+
+SECONDS_BAR = 10.0
+RATIO_BAR = 3.0
+URI = "qemu:///embed?accel=qemu"
+_THREADS = 8
+
+Item = TypeVar("Item")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--desktops", type=int, default=1000)
+    count = parser.parse_args().desktops
+    print(f"load before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
+    with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
+        overlays, definitions = measure_floor(Path(directory) / "floor", count)
+        floor = overlays + definitions
+        print(
+            f"floor, {count} desktops, {_THREADS} threads: {floor:.2f} s"
+            f" (overlays {overlays:.2f} s, definitions {definitions:.2f} s)"
+        )
+        with _service(Path(directory) / "state") as service:
+            measured = Measured(service, Path(directory))
+            made = measured.finish(measured.begin_create("bench", count, start=False))
+            assert made.state is CollectionState.JOB_COMPLETED, service.read_log()
+            removed = measured.finish(measured.begin_delete("bench"))
+            orphans = service.find_orphans()
+    met = made.wall <= SECONDS_BAR * count / 1000 and made.wall <= RATIO_BAR * floor
+    print(
+        f"job, {count} desktops made and left off: {made.wall:.2f} s, {made.wall / floor:.2f} x"
+        f" the floor, processor {made.cpu:.2f} s; bar {SECONDS_BAR:g} s per thousand"
+        f" and {RATIO_BAR:g} x: {'met' if met else 'MISSED'}"
+    )
+    print(f"job that removes them: {removed.wall:.2f} s; left over: {len(orphans)}")
+
+
+def measure_floor(directory: Path, count: int) -> tuple[float, float]:
+    """Seconds for so many overlays and so many definitions, by libvirt's own calls."""
+    directory.mkdir(mode=0o711)
+    directory.parent.chmod(0o711)
+    image = DebianImageTools().build("tiny", directory, lambda _share, _words: None)
+    runtime = make_runtime_dir(directory)
+    host = connect(URI, directory, runtime)
+    places = Places(directory, runtime, runtime / "libvirt")
+    specs = [_spec(image, number) for number in range(count)]
+    disks = [places.desktops / f"{spec.name}.1.qcow2" for spec in specs]
+    texts = [
+        render_domain(spec, places.wire(spec.name, disk, "qemu", Network()))
+        for spec, disk in zip(specs, disks, strict=True)
+    ]
+    warm = _spec(image, count)
+    host.create_disk(warm)
+    host.define(warm)  # libvirt asks QEMU what it can do, once
+    link = open_connection(f"qemu:///embed?root={runtime}/libvirt")
+    seconds = (
+        _time(lambda disk: write_overlay(disk, image), disks),
+        _time(link.defineXML, texts),
+    )
+    link.close()
+    host.close()
+    return seconds
+
+
+def _time(call: Callable[[Item], object], items: Sequence[Item]) -> float:
+    begun = time.monotonic()
+    with ThreadPoolExecutor(_THREADS) as threads:
+        list(threads.map(call, items))
+    return time.monotonic() - begun
+
+
+def _spec(image: ImageVersion, number: int) -> VmSpec:
+    mac = f"52:54:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+    owner = Ownership("Bench", "", image.reference)
+    return VmSpec(f"bench-{number:05}", uuid4(), mac, image, DiskKind.LINKED, 1, owner)
+
+
+@contextmanager
+def _service(state_dir: Path) -> Iterator[Service]:
+    service = Service(state_dir, URI)
+    try:
+        service.start()
+        rdms("image", "build", "tiny", "--variant", "tiny", "--state-dir", state_dir)
+        yield service
+    finally:
+        service.clear()
+
+
+if __name__ == "__main__":
+    main()
