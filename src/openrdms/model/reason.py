@@ -68,6 +68,17 @@ class Wait:
     seconds: float | None = None
 
 
+def render_reason(code: ReasonCode, words: str) -> str:
+    """Both as one text, for records that have room for one."""
+    return f"{code}: {words}"
+
+
+def parse_reason(reason: str) -> tuple[str, str]:
+    """Code and words of such a text; "" is the code of one without."""
+    code, _, words = reason.partition(": ")
+    return (code, words) if code in set(ReasonCode) else ("", reason)
+
+
 def explain_refusal(error: errors.RdmsError) -> ReasonCode:
     """The code of a request that was refused; its words are the error's."""
     if isinstance(error, errors.NoRoom):

@@ -15,7 +15,7 @@ from uuid import UUID
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import Leftover, VmInfo
-from openrdms.model.reason import ReasonCode
+from openrdms.model.reason import ReasonCode, parse_reason
 
 
 class Remedy(StrEnum):
@@ -111,17 +111,6 @@ def compare(inventory: Inventory, before: Known, after: Known) -> list[Finding]:
     """What does not fit: leftovers first, then records, in the order in which they are listed."""
     agreed = set(_judge(inventory, before))
     return [finding for finding in _judge(inventory, after) if finding in agreed]
-
-
-def render_reason(code: ReasonCode, words: str) -> str:
-    """The reason of a quarantined use: its code comes first."""
-    return f"{code}: {words}"
-
-
-def parse_reason(reason: str) -> tuple[str, str]:
-    """Code and words of a quarantined use; "" is the code of a reason without one."""
-    code, _, words = reason.partition(": ")
-    return (code, words) if code in set(ReasonCode) else ("", reason)
 
 
 def is_set_apart(use: DesktopUse | None, code: ReasonCode) -> bool:

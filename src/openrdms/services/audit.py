@@ -13,6 +13,7 @@ from datetime import datetime
 from openrdms import ports
 from openrdms.model import errors, reconcile
 from openrdms.model.desktop_use import Use
+from openrdms.model.reason import parse_reason
 from openrdms.model.reconcile import Finding, Inventory, Remedy
 from openrdms.services.hosts import Hosts
 
@@ -80,7 +81,7 @@ class Audit:
         """Every desktop that is quarantined, and why."""
         apart = []
         for use in self._store.list_uses(use=Use.QUARANTINED):
-            code, words = reconcile.parse_reason(use.reason)
+            code, words = parse_reason(use.reason)
             apart.append(SetApart(use.name, use.host, use.collection, code, words, use.since))
         return apart
 

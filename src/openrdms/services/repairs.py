@@ -18,7 +18,8 @@ from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import DiskKind, VmState
-from openrdms.model.reconcile import Finding, Remedy, generation_of, render_reason
+from openrdms.model.reason import render_reason
+from openrdms.model.reconcile import Finding, Remedy, generation_of
 from openrdms.services.desktop_uses import DesktopUses
 
 _GUEST_SECONDS = 2.0

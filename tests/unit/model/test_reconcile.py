@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import DiskKind, Leftover, Ownership, VmInfo, VmState
-from openrdms.model.reason import ReasonCode
+from openrdms.model.reason import ReasonCode, parse_reason, render_reason
 from openrdms.model.reconcile import (
     Finding,
     Inventory,
@@ -21,8 +21,6 @@ from openrdms.model.reconcile import (
     Remedy,
     compare,
     generation_of,
-    parse_reason,
-    render_reason,
 )
 
 HOST = "host1.test"

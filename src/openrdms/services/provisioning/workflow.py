@@ -16,7 +16,7 @@ import structlog
 from openrdms.jobs.engine import Run, Step
 from openrdms.model import errors
 from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, VmStatus
-from openrdms.model.reason import ReasonCode
+from openrdms.model.reason import ReasonCode, explain_refusal, render_reason
 from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout
 from openrdms.services.provisioning.pipeline import PAUSES, Stages
 from openrdms.services.provisioning.work import Tools, Work, with_error
@@ -95,11 +95,11 @@ async def _plan(work: Work) -> str:
             break
         except errors.RdmsError as error:
             if pause is None or not isinstance(error, errors.HostUnavailable):
-                return str(error)
+                return render_reason(explain_refusal(error), str(error))
             await asyncio.sleep(pause)
         except Exception as error:  # noqa: BLE001  a defect of ours must not leave a job without end
             _log.exception("plan failed for a defect", job=work.job.guid)
-            return f"internal error: {error!r}"
+            return render_reason(ReasonCode.DEFECT, f"internal error: {error!r}")
     return ""
 
 
@@ -112,7 +112,7 @@ async def _go_forward(work: Work, stages: Stages) -> None:
             failure = await work.run.step(name, _forward(work, stages, wave))
         except Exception as error:  # noqa: BLE001  it was tried for an hour: the job must end
             _log.exception("cannot go on for a defect", job=work.job.guid)
-            failure = f"internal error: {error!r}"
+            failure = render_reason(ReasonCode.DEFECT, f"internal error: {error!r}")
         if failure:
             work.defect = failure
             work.run.halt.set()
