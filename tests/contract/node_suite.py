@@ -140,7 +140,7 @@ class NodeSuite:
         store.schedule_patch(patch)
         again = open_store()
         assert again.find_patch("FARM") == again.find_patch_of_job(patch.guid) == patch
-        assert again.next_patch() == patch
+        assert again.list_waiting_patches() == [patch]
         assert state_of(again) is CollectionState.UPDATE_SCHEDULED
 
     def test_only_an_idle_collection_takes_a_patch(self, store: Store) -> None:
@@ -152,17 +152,15 @@ class NodeSuite:
             store.schedule_patch(make_patch())
         assert store.find_patch("farm") is None
 
-    def test_first_of_those_that_wait_is_next(self, store: Store) -> None:
+    def test_first_of_those_that_wait_comes_first(self, store: Store) -> None:
         for hours, alias in enumerate(("a", "b", "c")):
             store.create_collection(make_collection(alias))
             start = NOW - timedelta(hours=hours)
             store.schedule_patch(make_patch(alias, start=start))
         for alias in ("c", "b", "a"):
-            waiting = store.next_patch()
-            assert waiting is not None
-            assert waiting.collection == alias
+            assert store.list_waiting_patches()[0].collection == alias
             store.cancel_patch(alias, LATER)
-        assert store.next_patch() is None
+        assert store.list_waiting_patches() == []
 
     def test_patch_becomes_its_job_once(self, store: Store) -> None:
         store.create_collection(make_collection())

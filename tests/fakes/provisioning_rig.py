@@ -35,6 +35,7 @@ from openrdms.services.images import Images
 from openrdms.services.patching import Patching
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.provisioning.factors import ConcurrencyFactors
+from openrdms.services.sessions import Sessions
 
 FAST = "hosts=3&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&destroy_ms=1"
 """A cluster that takes next to no time."""
@@ -88,7 +89,8 @@ class Rig:
             boot_deadline=boot_deadline,
         )
         audit_log = AuditLog(self.store, state / "audit-head", now)
-        self.patching = Patching(self.store, self.provisioning, audit_log, now)
+        self.sessions = Sessions(self.store, self.hosts)
+        self.patching = Patching(self.store, self.provisioning, audit_log, self.sessions, now)
         self.audit = Audit(self.store, self.hosts)
 
     def resume(self) -> Rig:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.provisioning_rig import POOL, Rig, create, later, now
+from fakes.provisioning_rig import FAST, POOL, Rig, create, later, now
 from openrdms.model import errors
 from openrdms.model.audit import AuditQuery
 from openrdms.model.collection import CollectionState, CollectionType
@@ -18,6 +18,8 @@ from openrdms.model.provisioning import JobDocument, render_job
 from openrdms.model.report import Report
 
 HOUR = 3600
+EMPTY = f"{FAST}&users=0"
+"""Nobody is logged on, so that no update waits."""
 
 
 def finish(rig: Rig, guid: str) -> Report:
@@ -29,7 +31,7 @@ def finish(rig: Rig, guid: str) -> Report:
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """A pool of two desktops."""
-    rig = Rig(tmp_path).resume()
+    rig = Rig(tmp_path, EMPTY).resume()
     rig.add_collection()
     rig.run(create())
     yield rig
@@ -57,13 +59,13 @@ def test_time_that_has_passed_is_now(rig: Rig) -> None:
 
 
 def test_update_that_was_due_while_no_service_ran_is_made_up_for(tmp_path: Path) -> None:
-    rig = Rig(tmp_path).resume()
+    rig = Rig(tmp_path, EMPTY).resume()
     rig.add_collection()
     rig.run(create())
     rig.patching.close()
     patch = rig.schedule(0)
     rig.close()
-    rig = Rig(tmp_path)
+    rig = Rig(tmp_path, EMPTY)
     assert rig.state() is CollectionState.UPDATE_SCHEDULED
     rig.resume()
     assert finish(rig, patch.guid).state is CollectionState.JOB_COMPLETED

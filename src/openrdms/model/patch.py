@@ -26,10 +26,9 @@ class PatchState(IntEnum):
 class Patch:
     """An update that was scheduled: the last one of its collection.
 
-    ``guid`` is that of the job it becomes at ``start``; ``force_log_off``, until when users may
-    stay, is kept only, since the job logs off whoever is there. ``document`` is the job XML as
-    received, ``requested`` how many desktops it means. ``state`` says no more than
-    UPDATE_STARTED once there is the job; ``error`` is why there could be none.
+    ``guid`` is that of the job it becomes at ``start``; until ``force_log_off`` users may stay.
+    ``document`` is the job XML as received, ``requested`` how many desktops it means. ``state``
+    says no more than UPDATE_STARTED once there is the job; ``error`` is why there could be none.
     """
 
     collection: str
@@ -55,12 +54,25 @@ _BEFORE_THE_JOB = {
 }
 
 
-def state_of_job(job: Job) -> PatchState:
+FORCE_LOG_OFF = "force_log_off"
+"""Option of a Patch job: ISO 8601."""
+
+
+def force_time(job: Job) -> datetime | None:
+    """Until when users may stay; None for a job that asks nobody."""
+    time = job.options.get(FORCE_LOG_OFF)
+    return datetime.fromisoformat(str(time)) if time else None
+
+
+def state_of_job(job: Job, now: datetime) -> PatchState:
     """How far the update is that a Patch job carries out."""
-    return _ENDS.get(job.state, PatchState.UPDATE_STARTED)
+    force = force_time(job)
+    forced = force is not None and now >= force
+    running = PatchState.FORCE_LOGOFF_STARTED if forced else PatchState.UPDATE_STARTED
+    return _ENDS.get(job.state, running)
 
 
-def as_patch(job: Job) -> Patch:
+def as_patch(job: Job, now: datetime) -> Patch:
     """A Patch job that nobody scheduled, as the update that it was: at once, for everybody."""
     requested = int(job.options.get("requested", 0))
     return Patch(
@@ -71,7 +83,7 @@ def as_patch(job: Job) -> Patch:
         document=job.document,
         requested=requested,
         modified=job.modified,
-        state=state_of_job(job),
+        state=state_of_job(job, now),
         error=job.error,
     )
 

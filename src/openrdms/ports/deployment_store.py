@@ -253,8 +253,8 @@ class PatchStore(Protocol):
 
     def find_patch(self, collection: str) -> Patch | None: ...
     def find_patch_of_job(self, guid: str) -> Patch | None: ...
-    def next_patch(self) -> Patch | None:
-        """The one that is to start first, of those that wait."""
+    def list_waiting_patches(self) -> list[Patch]:
+        """Those that are to start still, the first one first."""
 
     def start_patch(self, job: Job) -> bool:
         """Accept the job of the patch that has its guid, in one transaction with both states.

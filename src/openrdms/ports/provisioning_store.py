@@ -144,6 +144,9 @@ class JobStore(Protocol):
         when it ended without a cancel or is a Delete.
         """
 
+    def put_job_option(self, guid: str, name: str, value: int) -> None:
+        """Note something for what carries the job out. NotFound."""
+
     def end_job(
         self,
         guid: str,

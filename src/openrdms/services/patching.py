@@ -8,7 +8,8 @@ guid that was given at scheduling, so an update that is begun twice is begun onc
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -20,14 +21,27 @@ from openrdms.model.job import JobAction
 from openrdms.model.patch import Patch, PatchState, as_patch, state_of_job
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.provisioning import Provisioning
+from openrdms.services.sessions import Sessions
+from openrdms.services.update_notices import UpdateNotices
 
 _BEGIN = "begin scheduled update"
 """What the audit log calls it; nobody asked but the clock."""
 
-_PAUSE = 5.0
-"""Seconds until the records are tried again that could not be read or written."""
+_PAUSE, _LONGEST_PAUSE = 5.0, 300.0
+"""Seconds until what could not be done is tried again; twice as long each time."""
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """An update that could not begin yet: its record in the audit log, and when it is tried again
+    by the monotonic clock, ``pause`` seconds after the last time.
+    """
+
+    asked: int
+    pause: float = 0.0
+    again: float = 0.0
 
 
 class Patching:
@@ -38,12 +52,15 @@ class Patching:
         store: ports.Store,
         provisioning: Provisioning,
         audit_log: AuditLog,
+        sessions: Sessions,
         clock: ports.Clock,
     ) -> None:
         self._store = store
         self._provisioning = provisioning
         self._audit_log = audit_log
         self._clock = clock
+        self._notices = UpdateNotices(store, sessions, clock)
+        self._attempts: dict[str, _Attempt] = {}
         self._changed = threading.Event()
         self._closed = False
         # A daemon: the service ends whatever is waited for.
@@ -52,6 +69,7 @@ class Patching:
     def start(self) -> None:
         """Begin to wait, and with what became due meanwhile. Call it after Provisioning.resume."""
         self._thread.start()
+        self._notices.start()
 
     def close(self) -> None:
         """Begin nothing more; returns when nothing is being begun."""
@@ -59,6 +77,7 @@ class Patching:
         self._changed.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._notices.close()
 
     def schedule(
         self,
@@ -110,9 +129,11 @@ class Patching:
             if job.action is JobAction.PATCH and (patch is None or job.started > patch.modified)
         ]
         if executed:
-            return as_patch(max(executed, key=lambda job: job.started))
+            return as_patch(max(executed, key=lambda job: job.started), self._clock())
         job = self._store.find_job(patch.guid) if patch else None
-        return replace(patch, state=state_of_job(job)) if patch and job else patch
+        if patch and job:
+            return replace(patch, state=state_of_job(job, self._clock()))
+        return patch
 
     def _work(self) -> None:
         while not self._closed:
@@ -126,25 +147,47 @@ class Patching:
 
     def _begin_due(self) -> float | None:
         """Begin what is due; returns the seconds until the next, None when none waits."""
-        while not self._closed and (patch := self._store.next_patch()):
-            seconds = (patch.start - self._clock()).total_seconds()
+        waits = []
+        for patch in self._store.list_waiting_patches():
+            if self._closed:
+                break
+            seconds = self._seconds_until(patch)
+            if seconds <= 0:
+                self._begin(patch)
+                seconds = self._seconds_until(patch) if patch.guid in self._attempts else 0.0
             if seconds > 0:
-                return min(seconds, threading.TIMEOUT_MAX)
-            self._begin(patch)
-        return None
+                waits.append(seconds)
+        return min((*waits, threading.TIMEOUT_MAX)) if waits else None
+
+    def _seconds_until(self, patch: Patch) -> float:
+        """Until it is to begin, or to be tried again."""
+        attempt = self._attempts.get(patch.guid)
+        if attempt:
+            return attempt.again - time.monotonic()
+        return (patch.start - self._clock()).total_seconds()
 
     def _begin(self, patch: Patch) -> None:
+        """Asked for once in the audit log, however often it must be tried."""
         on, job = {"Alias": patch.collection}, {"JobGuid": patch.guid}
-        asked = self._audit_log.record("", "", _BEGIN, on, job, result=ASKED)
+        attempt = self._attempts.pop(patch.guid, None)
+        if attempt is None:
+            attempt = _Attempt(self._audit_log.record("", "", _BEGIN, on, job, result=ASKED))
         result = DONE
         try:
             self._provisioning.execute_patch(patch)
-        except errors.HostUnavailable:
-            raise
-        except errors.RdmsError as error:
+            self._notices.look()
+        except Exception as error:  # noqa: BLE001  whatever one meets, the next one is due
+            if not isinstance(error, errors.RdmsError) or isinstance(error, errors.HostUnavailable):
+                self._postpone(patch, attempt, error)
+                return
             self._store.fail_patch(patch.guid, str(error), self._clock())
             result = f"{error.code:#010x}"
-        self._audit_log.record("", "", _BEGIN, on, job, result=result, of=asked)
+        self._audit_log.record("", "", _BEGIN, on, job, result=result, of=attempt.asked)
+
+    def _postpone(self, patch: Patch, attempt: _Attempt, error: Exception) -> None:
+        _log.warning("cannot begin an update yet", update=patch.guid, reason=repr(error))
+        pause = min(max(_PAUSE, 2 * attempt.pause), _LONGEST_PAUSE)
+        self._attempts[patch.guid] = _Attempt(attempt.asked, pause, time.monotonic() + pause)
 
 
 def _point(field: str, value: datetime | timedelta) -> datetime:

@@ -9,7 +9,15 @@ import pytest
 
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import END_STATE, Job, JobAction, Outcome
-from openrdms.model.patch import Patch, PatchState, as_job, as_patch, state_of_job
+from openrdms.model.patch import (
+    FORCE_LOG_OFF,
+    Patch,
+    PatchState,
+    as_job,
+    as_patch,
+    force_time,
+    state_of_job,
+)
 from openrdms.model.report import build_report, parse_report, render_report
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -36,8 +44,8 @@ JOB = Job(
 )
 def test_ended_job_tells_how_the_update_ended(outcome: Outcome, state: PatchState) -> None:
     ended = replace(JOB, state=END_STATE[JobAction.PATCH][outcome], ended=NOW)
-    assert state_of_job(ended) is state
-    assert as_patch(ended).state is state
+    assert state_of_job(ended, NOW) is state
+    assert as_patch(ended, NOW).state is state
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ def test_ended_job_tells_how_the_update_ended(outcome: Outcome, state: PatchStat
     [CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS, CollectionState.CANCEL_INPROGRESS],
 )
 def test_job_that_runs_is_an_update_that_has_started(state: CollectionState) -> None:
-    assert state_of_job(replace(JOB, state=state)) is PatchState.UPDATE_STARTED
+    assert state_of_job(replace(JOB, state=state), NOW) is PatchState.UPDATE_STARTED
 
 
 @pytest.mark.parametrize(
@@ -65,5 +73,17 @@ def test_update_without_a_job_has_a_report(
 
 
 def test_executed_job_is_an_update_at_once() -> None:
-    patch = as_patch(JOB)
+    patch = as_patch(JOB, NOW)
     assert (patch.start, patch.force_log_off, patch.requested) == (NOW, NOW, 7)
+
+
+def test_force_has_begun_at_its_time() -> None:
+    force = NOW + timedelta(hours=1)
+    job = replace(JOB, options={FORCE_LOG_OFF: force.isoformat()})
+    assert force_time(job) == force
+    assert force_time(JOB) is None
+    moments = (NOW, force - timedelta(seconds=1), force, force + timedelta(days=1))
+    begun = [state_of_job(job, now) is PatchState.FORCE_LOGOFF_STARTED for now in moments]
+    assert begun == [False, False, True, True]
+    ended = replace(job, state=END_STATE[JobAction.PATCH][Outcome.COMPLETED], ended=force)
+    assert state_of_job(ended, force) is PatchState.UPDATE_COMPLETE

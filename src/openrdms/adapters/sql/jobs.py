@@ -85,6 +85,12 @@ class JobRecords:
                 )
             return job
 
+    def put_job_option(self, guid: str, name: str, value: int) -> None:
+        with self._database.write() as connection:
+            options = {**_get(connection, guid).options, name: value}
+            which = _jobs.c.guid == guid
+            connection.execute(sa.update(_jobs).where(which).values(options=options))
+
     def end_job(
         self,
         guid: str,

@@ -59,16 +59,15 @@ class PatchRecords:
         with self._database.read() as connection:
             return _find(connection, patches.c.guid == guid)
 
-    def next_patch(self) -> Patch | None:
+    def list_waiting_patches(self) -> list[Patch]:
         with self._database.read() as connection:
-            waiting = rows.select_records(
+            return rows.select_records(
                 connection,
                 Patch,
                 patches,
                 patches.c.state == PatchState.SUBMITTED,
                 order=[patches.c.start, patches.c.guid],
             )
-        return waiting[0] if waiting else None
 
     def start_patch(self, job: Job) -> bool:
         with self._database.write() as connection:

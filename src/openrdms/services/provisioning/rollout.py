@@ -23,7 +23,8 @@ from openrdms.jobs.halt import Halted
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import GuestSession, VmInfo, VmState
-from openrdms.model.job import Job, JobDesktop, VmStatus
+from openrdms.model.job import JobDesktop, VmStatus
+from openrdms.model.patch import force_time
 from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
@@ -51,12 +52,6 @@ async def go_forward(work: Work, stages: Stages, wave: int) -> str:
     once all that was under way has come to rest.
     """
     return await _Wave(work, stages, wave).run()
-
-
-def force_time(job: Job) -> datetime | None:
-    """Until when users may stay; None for a job that asks nobody."""
-    time = job.options.get("force_log_off")
-    return datetime.fromisoformat(str(time)) if time else None
 
 
 class _Free:

@@ -15,7 +15,7 @@ from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, parse_guid
-from openrdms.model.patch import Patch, as_job
+from openrdms.model.patch import FORCE_LOG_OFF, Patch, as_job
 from openrdms.model.plan import render_plan
 from openrdms.model.provisioning import parse_job
 from openrdms.model.report import build_report, render_report
@@ -124,7 +124,7 @@ class Provisioning:
         document = parse_job(patch.document)
         job, _ = self._acceptance.make_job(document, patch.document, self._clock(), _SCHEDULED)
         if patch.force_log_off > patch.start:  # else nobody is to be asked
-            job.options["force_log_off"] = patch.force_log_off.isoformat()
+            job.options[FORCE_LOG_OFF] = patch.force_log_off.isoformat()
         if self._store.start_patch(replace(job, guid=patch.guid)):
             self._begin(patch.guid)
 
