@@ -1,0 +1,225 @@
+"""What becomes of desktops that nobody has in hand: rules that hold whatever the situation is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.pool_policy import (
+    EXPIRY,
+    GRACE,
+    NOT_MADE_HERE,
+    RETRY,
+    Breaker,
+    HostRoom,
+    PoolRules,
+    Situation,
+    Step,
+    decide,
+    use_after,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DELAY = timedelta(minutes=30)
+RULES = PoolRules(pooled=True, resets=True, save_delay=DELAY, image="tiny@1")
+HOSTS = {"host1": HostRoom(None, 100), "host2": HostRoom(None, 100)}
+
+
+def make_use(number: int = 1, use: Use = Use.READY, **fields: object) -> DesktopUse:
+    made = DesktopUse(f"pool-{number}", "pool", "host1", UUID(int=number), use, NOW, NOW)
+    return replace(made, **{"image": "tiny@1", **fields})  # type: ignore[arg-type]
+
+
+def ages() -> st.SearchStrategy[datetime]:
+    minutes = st.sampled_from([0, 1, 9, 10, 29, 30, 60, 24 * 60 - 1, 24 * 60, 48 * 60])
+    return minutes.map(lambda age: NOW - timedelta(minutes=age))
+
+
+@st.composite
+def uses(draw: st.DrawFn) -> list[DesktopUse]:
+    kinds = draw(st.lists(st.sampled_from(Use), max_size=12))
+    return [
+        make_use(
+            number,
+            use,
+            host=draw(st.sampled_from(["host1", "host2", "gone"])),
+            since=draw(ages()),
+            fresh=draw(ages()),
+            claim=draw(st.sampled_from(["", "", "{JOB}"])),
+            saved=use is Use.READY and draw(st.booleans()),
+            seen=use is Use.TAKEN and draw(st.booleans()),
+            adopted=draw(st.sampled_from([False, False, True])),
+            left_off=draw(st.booleans()),
+            failures=draw(st.integers(0, 2)),
+            image=draw(st.sampled_from(["tiny@1", "tiny@2", ""])),
+        )
+        for number, use in enumerate(kinds)
+    ]
+
+
+situations = st.builds(
+    Situation,
+    uses=uses(),
+    rules=st.sampled_from(
+        [
+            RULES,
+            replace(RULES, resets=False),
+            replace(RULES, pooled=False, resets=False),
+            replace(RULES, image=""),
+        ]
+    ),
+    hosts=st.fixed_dictionaries(
+        dict.fromkeys(
+            ("host1", "host2"),
+            st.builds(HostRoom, st.none() | st.integers(0, 4), st.integers(-1, 5)),
+        )
+    ),
+    now=st.just(NOW),
+    waiting=st.integers(0, 4),
+    allowance=st.none() | st.integers(0, 2),
+)
+
+
+@given(situations)
+def test_no_desktop_is_decided_on_twice(situation: Situation) -> None:
+    names = [decision.use.name for decision in decide(situation).decisions]
+    assert len(set(names)) == len(names)
+
+
+@given(situations)
+def test_what_others_have_or_want_is_left_alone(situation: Situation) -> None:
+    for decision in decide(situation).decisions:
+        use = decision.use
+        assert use in situation.uses
+        assert not use.claim
+        assert use.host in situation.hosts
+        assert use.use in (Use.UNREADY, Use.READY, Use.TAKEN)
+        if use.use is Use.TAKEN:
+            assert decision.step is Step.TAKE_BACK
+            assert not use.seen
+            assert NOW - use.since >= GRACE
+
+
+@given(situations)
+def test_each_step_begins_where_it_can(situation: Situation) -> None:
+    for decision in decide(situation).decisions:
+        use = decision.use
+        match decision.step:
+            case Step.PREPARE:
+                assert (use.use, use.adopted, situation.rules.pooled) == (Use.UNREADY, False, True)
+            case Step.SAVE:
+                assert (use.use, use.saved, use.adopted) == (Use.READY, False, False)
+                assert NOW - use.since >= DELAY
+            case Step.RESUME:
+                assert (use.use, use.saved, use.adopted) == (Use.READY, True, False)
+            case Step.EXPIRE:
+                assert (use.use, use.adopted, situation.rules.pooled) == (Use.READY, False, True)
+            case Step.PUT_APART:
+                assert use.adopted
+                assert situation.rules.resets
+
+
+@given(situations)
+def test_limits_are_kept(situation: Situation) -> None:
+    decisions = decide(situation).decisions
+    begun = Counter(one.use.host for one in decisions if one.step is Step.PREPARE)
+    for host, count in begun.items():
+        assert count <= situation.hosts[host].room
+    if situation.allowance is not None:
+        assert begun.total() <= situation.allowance
+
+
+@given(situations)
+def test_idle_counts_are_kept(situation: Situation) -> None:
+    """Nothing is begun beyond an idle count but for those who wait, nothing saved below it."""
+    by_step = {step: Counter[str]() for step in Step}
+    for decision in decide(situation).decisions:
+        by_step[decision.step][decision.use.host] += 1
+    free = [one for one in situation.uses if not one.claim]
+    running = Counter(
+        one.host
+        for one in free
+        if one.use is Use.PREPARING or (one.use is Use.READY and not one.saved and not one.adopted)
+    )
+    for name, host in situation.hosts.items():
+        left = running[name] - by_step[Step.EXPIRE][name] - by_step[Step.SAVE][name]
+        begun = by_step[Step.PREPARE][name] + by_step[Step.RESUME][name]
+        if host.idle_count is not None and begun > situation.waiting:
+            assert left + begun - situation.waiting <= host.idle_count
+        if by_step[Step.SAVE][name]:
+            assert left + begun >= (host.idle_count or 0)
+
+
+@given(situations)
+def test_it_looks_again_in_time(situation: Situation) -> None:
+    due = decide(situation).due
+    assert due is None or due > NOW
+
+
+def steps(*all_uses: DesktopUse, **fields: object) -> list[tuple[str, Step]]:
+    situation = Situation(all_uses, RULES, HOSTS, NOW, **fields)  # type: ignore[arg-type]
+    return [(one.use.name, one.step) for one in decide(situation).decisions]
+
+
+def test_those_who_wait_get_what_was_left_off() -> None:
+    off = [make_use(number, Use.UNREADY, left_off=True) for number in (1, 2, 3)]
+    assert steps(*off) == []
+    assert steps(*off, waiting=2) == [("pool-1", Step.PREPARE), ("pool-2", Step.PREPARE)]
+    assert steps(*off, make_use(4, Use.PREPARING), waiting=1) == []
+
+
+def test_a_desktop_that_failed_rests_for_a_while() -> None:
+    failed = make_use(1, Use.UNREADY, failures=2)
+    plan = decide(Situation([failed], RULES, HOSTS, NOW))
+    assert (plan.decisions, plan.due) == ((), NOW + 2 * RETRY)
+    later = decide(Situation([failed], RULES, HOSTS, NOW + 2 * RETRY))
+    assert [one.step for one in later.decisions] == [Step.PREPARE]
+
+
+def test_spares_expire_a_few_at_a_time() -> None:
+    old = [make_use(number, fresh=NOW - EXPIRY) for number in range(20)]
+    assert len(steps(*old)) == 2
+    assert [step for _, step in steps(*old)] == [Step.EXPIRE, Step.EXPIRE]
+    assert steps(*old[2:], make_use(21, Use.PREPARING), make_use(22, Use.PREPARING)) == []
+
+
+def test_spares_of_another_image_are_made_anew_at_once() -> None:
+    assert steps(make_use(1, image="tiny@2")) == [("pool-1", Step.EXPIRE)]
+    assert steps(make_use(1, image="")) == []
+
+
+def test_when_there_will_be_something_to_do() -> None:
+    plan = decide(Situation([make_use(1), make_use(2, Use.TAKEN)], RULES, HOSTS, NOW))
+    assert (plan.decisions, plan.due) == ((), NOW + GRACE)
+
+
+def test_what_a_desktop_is_after_its_user() -> None:
+    taken = make_use(1, Use.TAKEN)
+    assert use_after(taken, RULES) == (Use.UNREADY, "")
+    assert use_after(taken, replace(RULES, resets=False)) == (Use.READY, "")
+    adopted = replace(taken, adopted=True)
+    assert use_after(adopted, RULES) == (Use.QUARANTINED, NOT_MADE_HERE)
+
+
+def test_the_breaker_opens_and_tries_again_after_growing_pauses() -> None:
+    breaker = Breaker()
+    for _ in range(4):
+        breaker = breaker.fail(NOW, "no agent")
+    assert breaker.allowance(NOW, 3) is None
+    breaker = breaker.fail(NOW, "no agent")
+    assert (breaker.allowance(NOW, 0), breaker.reason) == (0, "no agent")
+    assert breaker.fail(NOW, "late").due == NOW + timedelta(seconds=30)
+    pauses = []
+    for _ in range(7):
+        assert breaker.due
+        at = breaker.due
+        assert (breaker.allowance(at, 1), breaker.allowance(at, 0)) == (0, 1)
+        breaker = breaker.fail(at, "no agent")
+        pauses.append(breaker.pause.total_seconds())
+    assert pauses == [60, 120, 240, 480, 600, 600, 600]
