@@ -10,19 +10,22 @@ from typing import Annotated
 import typer
 
 from openrdms.cli import output
-from openrdms.cli.collection_update import find_update
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job_plan import DryRun, show_plan
 from openrdms.cli.output import Document, Listing, Result, Row
-from openrdms.cli.rdms_client import RdmsClient, Values
+from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model import report
 from openrdms.model.collection import IDLE_STATES, CollectionState
-from openrdms.model.errors import OperationFailed
+from openrdms.model.errors import OperationFailed, WbemCode
+from openrdms.model.patch import PatchState
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
 COLUMNS = ("JobGuid", "CollectionAlias", "Action", "State", "PercentComplete")
-DESKTOP_COLUMNS = ("VirtualDesktopName", "HostName", "Status", "Error", "Undone", "Note")
+DESKTOP_COLUMNS = (
+    *("VirtualDesktopName", "HostName", "Status", "ReasonCode", "Reason", "Position"),
+    *("EstimateSeconds", "Error", "Undone", "Note"),
+)
 _RUNNING, _COMPLETED = 0, 1
 _POLL_SECONDS = 0.5
 
@@ -79,7 +82,7 @@ def show_report(
     guid: Guid,
     xml: Annotated[bool, typer.Option("--xml", help="Print the report as it came.")] = False,
 ) -> Result:
-    """Show what a job did to each desktop."""
+    """Show what a job did to each desktop, what each waits for, and for how long still."""
     text = rdms.get_report(guid)
     if xml:
         return text
@@ -141,6 +144,19 @@ def prepare(
         Password="",  # the guest agent needs no account
     )
     return _accepted(rdms, outputs, wait=wait)
+
+
+def find_update(rdms: RdmsClient, alias: str) -> Row:
+    """The last update of a collection; nothing when there never was one."""
+    try:
+        found = rdms.invoke(CLASS, "GetPatchProperties", {"Alias": alias})
+    except Refused as refusal:
+        if refusal.return_value != WbemCode.NOT_FOUND:
+            raise
+        return {}
+    state = PatchState(int(str(found["State"]))).name
+    times = {name: found[name] for name in ("StartTime", "ForceLogOffTime")}
+    return {**times, "UpdateJobGuid": found["JobGuid"], "UpdateState": state}
 
 
 def submit_or_plan(rdms: RdmsClient, document: str, *, wait: bool, dry_run: bool) -> Result:
@@ -207,6 +223,9 @@ def _summary(job: report.Report) -> dict[str, object]:
         "TotalSucceeded": job.succeeded,
         "TotalFailed": job.failed,
         "PercentComplete": job.percent,
+        "EstimatedEndTime": job.end.isoformat() if job.end else None,
+        "ReasonCode": job.code or None,
+        "Error": job.error or None,
     }
 
 
@@ -218,6 +237,10 @@ def _describe(desktop: report.DesktopReport) -> dict[str, object]:
         "Error": desktop.error,
         "Undone": list(desktop.undone),
         "Note": desktop.note,
+        "ReasonCode": desktop.code or None,
+        "Reason": desktop.reason or None,
+        "Position": desktop.position,
+        "EstimateSeconds": desktop.seconds,
     }
 
 

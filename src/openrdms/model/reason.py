@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +52,13 @@ class ReasonCode(StrEnum):
     UNKNOWN_VM = "UnknownVm"
     UNFINISHED_VM = "UnfinishedVm"
     LEFT_OVER = "LeftOver"
+
+
+PLACED: Mapping[str, str] = {
+    ReasonCode.AS_ASKED: "as the job asks",
+    ReasonCode.LEAST_LOADED: "on the host that had most to spare",
+}
+"""Words for placements, which are recorded by their codes alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -12,6 +13,7 @@ from openrdms.model.collection import CollectionState
 from openrdms.model.errors import InvalidParameter
 from openrdms.model.host import DiskKind
 from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Phase, VmStatus
+from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.report import (
     DesktopReport,
     Report,
@@ -57,6 +59,10 @@ DESKTOPS = st.builds(
     error=ANY_TEXT,
     undone=st.lists(st.sampled_from(["record", *Phase]), max_size=5).map(tuple),
     note=ANY_TEXT,
+    code=st.sampled_from(["", *ReasonCode]),
+    reason=ANY_TEXT,
+    position=st.none() | st.integers(1, 10**6),
+    seconds=st.none() | st.integers(0, 10**6),
 )
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 REPORTS = st.builds(
@@ -71,6 +77,9 @@ REPORTS = st.builds(
     succeeded=st.integers(0, 10**6),
     failed=st.integers(0, 10**6),
     percent=st.integers(0, 100),
+    end=st.none() | TIMES,
+    code=st.sampled_from(["", *ReasonCode]),
+    error=ANY_TEXT,
     desktops=st.lists(DESKTOPS, max_size=3).map(tuple),
 )
 
@@ -84,7 +93,8 @@ def test_every_report_is_valid_by_its_schema(report: Report) -> None:
 def test_what_is_read_renders_the_same(report: Report) -> None:
     text = render_report(report)
     assert render_report(parse_report(text)) == text
-    plain = replace(report, desktops=tuple(replace(d, error="", note="") for d in report.desktops))
+    desktops = tuple(replace(d, error="", note="", reason="") for d in report.desktops)
+    plain = replace(report, error="", desktops=desktops)
     assert parse_report(render_report(plain)) == plain
 
 
@@ -136,6 +146,58 @@ def test_totals_and_words() -> None:
     assert [d.error for d in report.desktops] == ["", "no space", "cancelled"]
     assert [d.note for d in report.desktops] == ["not joined to corp", "", ""]
     assert report.desktops[1].undone == ("define", "disk")
+
+
+def test_why_each_is_as_it_is() -> None:
+    rows = [
+        replace(DESKTOP, reason=ReasonCode.LEAST_LOADED),
+        replace(DESKTOP, ordinal=1, reason=ReasonCode.AS_ASKED),
+        replace(
+            DESKTOP, ordinal=2, status=VmStatus.FAILED, error="no", reason=ReasonCode.HOST_REFUSED
+        ),
+    ]
+    waits = {0: Wait(ReasonCode.HOST_BUSY, "waits its turn", NOW, position=3, seconds=7.2)}
+    report = build_report(JOB, rows, waits, NOW)
+    first, second, third = report.desktops
+    assert (first.code, first.reason) == ("HostBusy", "waits its turn")
+    assert (first.position, first.seconds) == (3, 8)
+    assert (second.code, second.reason, second.position) == ("AsAsked", "as the job asks", None)
+    assert (third.code, third.reason, third.error) == ("HostRefused", "", "no")
+    assert parse_report(render_report(report)) == report
+
+
+def test_why_a_job_has_failed_as_a_whole() -> None:
+    refused = render_reason(ReasonCode.NO_MEMORY, "NumberVms: host1: nothing left")
+    report = build_report(replace(JOB, error=refused), [])
+    assert (report.code, report.error) == ("NoMemory", "NumberVms: host1: nothing left")
+    old = build_report(replace(JOB, error="of an older version: no code"), [])
+    assert (old.code, old.error) == ("", "of an older version: no code")
+
+
+OF_VERSION_0_1 = (
+    '<ProvisioningJobReport xmlns="http://www.microsoft.com/rdv/2010/05/"><JobGuid>'
+    "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3A}</JobGuid><CollectionAlias>a</CollectionAlias>"
+    "<Action>Create</Action><State>JOB_COMPLETED</State>"
+    "<JobStartTime>2026-11-21T12:00:00.250000Z</JobStartTime>"
+    "<JobLastModifiedTime>2026-11-21T12:00:00.250000Z</JobLastModifiedTime>"
+    "<TotalRequested>1</TotalRequested><TotalSucceeded>1</TotalSucceeded><TotalFailed>0"
+    "</TotalFailed><PercentComplete>100</PercentComplete><VmStatus><VirtualDesktopName>d"
+    "</VirtualDesktopName><HostName>h</HostName><Status>Complete</Status><Error/></VmStatus>"
+    "</ProvisioningJobReport>"
+)
+
+
+def test_a_report_of_an_older_version_is_read() -> None:
+    report = parse_report(OF_VERSION_0_1)
+    assert (report.started, report.end, report.code) == (NOW, None, "")
+    assert report.desktops == (DesktopReport("d", "h", VmStatus.COMPLETE),)
+
+
+def test_a_report_of_20000_desktops_is_made_and_read_in_a_moment() -> None:
+    rows = [replace(DESKTOP, ordinal=n, name=f"d-{n}", notes="x") for n in range(20_000)]
+    begun = time.process_time()
+    assert len(parse_report(render_report(build_report(JOB, rows))).desktops) == 20_000
+    assert time.process_time() - begun < 3
 
 
 def test_prep_reports_the_vm_that_was_copied() -> None:

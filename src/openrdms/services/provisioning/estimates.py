@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from openrdms.jobs.tokens import Kind
-from openrdms.model.job import JobAction
+from openrdms.model.job import Job, JobAction, JobDesktop, VmStatus
+from openrdms.model.reason import Wait
 from openrdms.services.provisioning.step_times import BOOT
 from openrdms.services.provisioning.work import Tools
 
@@ -47,6 +50,35 @@ def estimate(tools: Tools, action: JobAction, shares: Mapping[str, Share]) -> Es
         return Estimate(None, f"never measured: {', '.join(sorted(unknown)) or 'copy'}")
     steps = ", ".join(f"{kind} {seconds:.2g} s" for kind, seconds in sorted(known.items()))
     return Estimate(math.ceil(longest), f"measured: {steps}" if steps else "nothing to do")
+
+
+def estimate_end(
+    tools: Tools, job: Job, rows: Iterable[JobDesktop], waits: Mapping[int, Wait]
+) -> datetime | None:
+    """When a running job will be done: no sooner than the longest wait that is foreseen."""
+    left = [row for row in rows if row.status in (VmStatus.PENDING, VmStatus.IN_PROGRESS)]
+    if job.ended or job.cancel_requested or not left:
+        return None
+    expected = estimate(tools, job.action, share_out(job, left))
+    longest = max((wait.seconds or 0.0 for wait in waits.values()), default=0.0)
+    if expected.seconds is None:
+        return None
+    return tools.clock() + timedelta(seconds=max(expected.seconds, longest))
+
+
+def share_out(job: Job, rows: Iterable[JobDesktop]) -> dict[str, Share]:
+    """What each host has to do, in order of its name."""
+    counts = Counter((row.host, _is_to_run(job, row)) for row in rows)
+    return {
+        host: Share(counts[host, True] + counts[host, False], counts[host, True])
+        for host in sorted({host for host, _ in counts})
+    }
+
+
+def _is_to_run(job: Job, row: JobDesktop) -> bool:
+    if job.action is JobAction.PATCH:
+        return row.was_running
+    return job.action is not JobAction.DELETE and bool(job.options.get("start", True))
 
 
 def _kinds(action: JobAction, share: Share) -> tuple[str, ...]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import DiskKind
 from openrdms.model.image import ImageVersion
-from openrdms.model.job import Job, JobAction, JobDesktop
+from openrdms.model.job import Job, JobDesktop
 from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost
 from openrdms.model.provisioning import JobDocument, parse_job
 from openrdms.model.reason import explain_refusal
 from openrdms.services.provisioning.acceptance import Acceptance
-from openrdms.services.provisioning.estimates import Share, estimate
+from openrdms.services.provisioning.estimates import Share, estimate, share_out
 from openrdms.services.provisioning.planning import Planning
 from openrdms.services.provisioning.work import Tools
 
@@ -50,8 +50,9 @@ class Planner:
         image = self._find_image(document, job)
         planning = Planning(self._tools, lambda location: image or self._resolve(location))
         rows = planning.make(job, settings).rows
-        hosts = [self._measure(job, name, rows, image) for name in _names_of_hosts(rows)]
-        shares = {one.name: _share(job, one.name, rows) for one in hosts}
+        shares = share_out(job, rows)
+        linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
+        hosts = [self._measure(name, share, image, linked=linked) for name, share in shares.items()]
         expected = estimate(self._tools, job.action, shares)
         return Plan(
             collection=job.collection,
@@ -84,12 +85,10 @@ class Planner:
         return self._tools.images.resolve(location)
 
     def _measure(
-        self, job: Job, name: str, rows: Sequence[JobDesktop], image: ImageVersion | None
+        self, name: str, share: Share, image: ImageVersion | None, *, linked: bool
     ) -> PlannedHost:
         host = self._tools.hosts.get(name)
-        share = _share(job, name, rows)
         copy = image is not None and not host.has_image(image)
-        linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
         whole = image.disk.stat().st_size if image else 0
         at_first = 0 if image is None else OVERLAY_BYTES if linked else whole
         return PlannedHost(
@@ -108,18 +107,6 @@ class Planner:
         for row in rows:
             user = users.get(row.name.casefold(), "")
             yield PlannedDesktop(row.name, row.host, row.reason, user, row.notes)
-
-
-def _names_of_hosts(rows: Iterable[JobDesktop]) -> list[str]:
-    return sorted({row.host for row in rows})
-
-
-def _share(job: Job, host: str, rows: Iterable[JobDesktop]) -> Share:
-    here = [row for row in rows if row.host == host]
-    if job.action is JobAction.PATCH:
-        return Share(len(here), sum(row.was_running for row in here))
-    starts = job.action is not JobAction.DELETE and bool(job.options["start"])
-    return Share(len(here), len(here) if starts else 0)
 
 
 def _warn(hosts: Iterable[PlannedHost]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from openrdms.services.images import Images
 from openrdms.services.provisioning import workflow
 from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
+from openrdms.services.provisioning.estimates import estimate_end
 from openrdms.services.provisioning.planner import Planner
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.work import Tools
@@ -176,7 +177,10 @@ class Provisioning:
         CollectionState.
         """
         job = self._get(guid)
-        return render_report(build_report(job, self._store.list_job_desktops(job.guid)))
+        rows = self._store.list_job_desktops(job.guid)
+        waits = self._tools.waits.of_job(job.guid)
+        end = estimate_end(self._tools, job, rows, waits)
+        return render_report(build_report(job, rows, waits, end))
 
     def _get(self, guid: str) -> Job:
         """A job, or what is scheduled to become one."""
