@@ -156,6 +156,8 @@ class Reconciling:
         try:
             if not self._closed.is_set() and self._fits_not(self._hosts.get(host), names):
                 self.request(host)
+        except errors.HostUnavailable as error:
+            self._health.note_failure(host, error)
         except errors.RdmsError as error:
             _log.warning("cannot look at what was heard", host=host, error=str(error))
 
