@@ -75,7 +75,6 @@ from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.provisioning.factors import ConcurrencyFactors
-from openrdms.services.provisioning.service import BOOT_DEADLINE
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
 from openrdms.services.run_states import RunStates
@@ -246,6 +245,7 @@ class Service:
             engine,
             now,
             core.state_dir / "staging",
+            boot_deadline=settings.boot_timeout,
         )
         self._sessions = Sessions(core.store, core.hosts)
         self._patching = Patching(
@@ -261,7 +261,14 @@ class Service:
             core.hosts,
             core.health,
             core.uses,
-            Preparation(core.store, core.hosts, core.images, core.uses, core.tokens, BOOT_DEADLINE),
+            Preparation(
+                core.store,
+                core.hosts,
+                core.images,
+                core.uses,
+                core.tokens,
+                settings.boot_timeout,
+            ),
             now,
         )
         core.host_states.subscribe(self._pools.note_settings)
@@ -335,6 +342,8 @@ class Service:
 
     def _namespaces(self, core: Core) -> Namespaces:
         collections = Collections(core.store, core.hosts)
+        collections.subscribe(self._pools.note_collection)
+        collections.subscribe(self._watch.note_collection)
         sessions = self._sessions
         deployment = Deployment(core.store)
         services = rdms.Services(

@@ -19,6 +19,9 @@ CIMXML_HTTP_PORT = 5988
 CIMXML_HTTPS_PORT = 5989
 """Those of CIM-XML (IANA wbem-http and wbem-https)."""
 
+BOOT_TIMEOUT = 600.0
+"""Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
+
 _REMEMBERED = "service.json"
 
 
@@ -48,6 +51,7 @@ class ServeConfig:
     cimxml_https_port: int = CIMXML_HTTPS_PORT
     keytab: Path | None = None
     channel_binding: ChannelBinding = ChannelBinding.RELAXED
+    boot_timeout: float = BOOT_TIMEOUT
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

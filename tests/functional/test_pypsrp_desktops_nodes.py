@@ -89,7 +89,7 @@ def schedule(wire: Wire, alias: str, start: datetime, document: str = "") -> Non
         "SchedulePatch",
         {"Alias": alias},
         StartTime=start.isoformat(),
-        ForceLogOffTime=(start + timedelta(minutes=5)).isoformat(),
+        ForceLogOffTime=start.isoformat(),
         JobInputXml=document or job_document("Patch", alias),
     )
     assert answer.return_value == 0, answer.reason

@@ -13,7 +13,7 @@ from openrdms.cli import access, collection_settings, collection_update, propert
 from openrdms.cli.collection_settings import DEFAULTS, TYPES, WORDS
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.job import Wait, submit, submit_or_plan, wait_for
+from openrdms.cli.job import Wait, find_update, submit, submit_or_plan, wait_for
 from openrdms.cli.job_plan import DryRun, show_plan
 from openrdms.cli.output import Facts, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
@@ -68,7 +68,7 @@ def show(rdms: RdmsClient, alias: Alias) -> Result:
     job = rdms.invoke(CLASS, "GetStringProperty", {"Alias": alias}, Key="ProvisioningJobId")
     made = _find_provisioning(rdms, alias)
     name = CollectionState(int(str(state["Value"]))).name
-    update = collection_update.find_update(rdms, alias)
+    update = find_update(rdms, alias)
     facts = {"CollectionState": name, "ProvisioningJobId": job["Value"]}
     return Facts({**instance, **facts, **update, **made}, WORDS)
 

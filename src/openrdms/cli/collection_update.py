@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,43 +10,78 @@ import typer
 
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Result, Row
-from openrdms.cli.rdms_client import RdmsClient, Refused
-from openrdms.model.errors import WbemCode
+from openrdms.cli.job import Wait, find_update, wait_for
+from openrdms.cli.job_plan import DryRun, show_plan
+from openrdms.cli.output import Result
+from openrdms.cli.rdms_client import RdmsClient
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
-from openrdms.model.patch import PatchState
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
+from openrdms.model.rollout import parse_share, parse_waves
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
 PROPERTIES = "Win32_RDMSCollectionProperties"
+
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""As late as all clients can say."""
 
 _TIME = "ISO 8601, as 2026-12-24T22:00; local time unless it says otherwise."
 
 
 def add_commands(group: typer.Typer) -> None:
     """Add these commands to ``rdms collection``."""
-    command(group, "schedule-update", opens=open_rdms)(schedule_update)
+    for name in ("update", "schedule-update"):  # the second is what it was called first
+        command(group, name, opens=open_rdms)(update)
     command(group, "cancel-update", opens=open_rdms)(cancel_update)
 
 
-def schedule_update(
+def update(
     rdms: RdmsClient,
     alias: Annotated[str, typer.Argument(help="Alias of the collection.")],
-    image: Annotated[str, typer.Argument(help="What all its desktops are to be made of.")],
+    image: Annotated[
+        str,
+        typer.Argument(help="What its desktops are to be made of; image:NAME@VERSION goes back."),
+    ],
     start: Annotated[str, typer.Option(metavar="TIME", help=f"{_TIME} Now when left out.")] = "",
     force_logoff: Annotated[
-        str, typer.Option(metavar="TIME", help="Kept only: users are logged off at the start.")
+        str,
+        typer.Option(
+            metavar="TIME",
+            help="When who is still there is logged off, after notices 15, 5 and 1 minutes before."
+            " Nobody is, when left out.",
+        ),
     ] = "",
+    waves: Annotated[
+        str,
+        typer.Option(help="How far each wave goes, as 1%,10%,100%: one that fails is the last."),
+    ] = "",
+    max_unavailable: Annotated[
+        str, typer.Option(metavar="N|N%", help="Desktops in work at a time; 25% when left out.")
+    ] = "",
+    probe: Annotated[
+        str, typer.Option(metavar="COMMAND", help="What in a good desktop ends with status 0.")
+    ] = "",
+    wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
-    """Have all desktops made anew from an image, at a time to come."""
+    """Have all desktops made anew from an image: free ones first, others at their users' logoff."""
     begin = _parse_time("--start", start) if start else datetime.now(UTC)
-    force = _parse_time("--force-logoff", force_logoff) if force_logoff else begin
-    document = make_document(rdms, alias, JobAction.PATCH, OnError.STOP, image=image)
-    times = {"StartTime": begin, "ForceLogOffTime": force}
+    force = _parse_time("--force-logoff", force_logoff) if force_logoff else _NEVER
+    document = replace(
+        make_document(rdms, alias, JobAction.PATCH, OnError.STOP, image=image),
+        waves=parse_waves("--waves", waves) if waves else (),
+        max_unavailable=parse_share("--max-unavailable", max_unavailable)
+        if max_unavailable
+        else None,
+        probe=probe.strip(),
+    )
     text = render_job(document)
+    if dry_run:
+        return show_plan(rdms, text)
+    times = {"StartTime": begin, "ForceLogOffTime": force}
     rdms.invoke(CLASS, "SchedulePatch", {"Alias": alias}, **times, JobInputXml=text)
-    return find_update(rdms, alias)
+    scheduled = find_update(rdms, alias)
+    return wait_for(rdms, str(scheduled["UpdateJobGuid"])) if wait else scheduled
 
 
 def cancel_update(
@@ -54,19 +90,6 @@ def cancel_update(
     """Cancel an update that is scheduled or has begun."""
     rdms.invoke(CLASS, "CancelPatch", {"Alias": alias})
     return None
-
-
-def find_update(rdms: RdmsClient, alias: str) -> Row:
-    """The last update of a collection; nothing when there never was one."""
-    try:
-        found = rdms.invoke(CLASS, "GetPatchProperties", {"Alias": alias})
-    except Refused as refusal:
-        if refusal.return_value != WbemCode.NOT_FOUND:
-            raise
-        return {}
-    state = PatchState(int(str(found["State"]))).name
-    times = {name: found[name] for name in ("StartTime", "ForceLogOffTime")}
-    return {**times, "UpdateJobGuid": found["JobGuid"], "UpdateState": state}
 
 
 def make_document(

@@ -47,6 +47,9 @@ def serve(
     channel_binding: Annotated[
         ChannelBinding, typer.Option(help="Whether NTLM and Kerberos must be bound to TLS.")
     ] = ChannelBinding.RELAXED,
+    boot_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long a guest may take to boot.", min=1)
+    ] = config.BOOT_TIMEOUT,
     ready_file: Annotated[
         Path | None, typer.Option(help="Appears when all listeners accept: JSON with addresses.")
     ] = None,
@@ -67,6 +70,7 @@ def serve(
             cimxml_https_port=cimxml_https_port,
             keytab=keytab and keytab.absolute(),
             channel_binding=channel_binding,
+            boot_timeout=boot_timeout,
         )
         from openrdms import app  # a usage error need not wait for all this
 

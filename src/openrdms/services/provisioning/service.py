@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from openrdms import ports
+from openrdms.config import BOOT_TIMEOUT
 from openrdms.jobs.engine import JobEngine, Run
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
@@ -35,9 +36,6 @@ _log = structlog.get_logger(__name__)
 
 _SCHEDULED = frozenset({CollectionState.UPDATE_SCHEDULED})
 
-BOOT_DEADLINE = 600.0
-"""Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
-
 
 class Provisioning:
     """The five Provisioning methods of Win32_RDMSVirtualDesktopCollection. Safe from any thread.
@@ -57,7 +55,7 @@ class Provisioning:
         clock: ports.Clock,
         staging: Path,
         *,
-        boot_deadline: float = BOOT_DEADLINE,
+        boot_deadline: float = BOOT_TIMEOUT,
     ) -> None:
         """``staging`` is a directory for the copies of Prep jobs, best beside the images."""
         self._store = store
