@@ -13,6 +13,7 @@ import pytest
 pytest.register_assert_rewrite(
     "contract.host_suite",
     "contract.guest_suite",
+    "contract.image_suite",
     "contract.store_suite",
     "contract.node_suite",
     "contract.session_host_suite",

@@ -16,6 +16,7 @@ from openrdms.model.host import VmEvent, VmEventKind
 
 _log = logging.getLogger(__name__)
 
+_WITHOUT_WIRE = ("qemu:///embed", "test:///")
 _KEEPALIVE_SECONDS = 5
 _KEEPALIVE_TRIES = 3
 
@@ -37,7 +38,7 @@ def open_connection(uri: str) -> libvirt.virConnect:
     _run_event_loop()
     with errors.translated_open(uri):
         connection = libvirt.open(uri)
-        if not connection.getURI().startswith("qemu:///embed"):
+        if not connection.getURI().startswith(_WITHOUT_WIRE):
             connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_TRIES)
         return connection
 

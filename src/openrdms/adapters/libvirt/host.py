@@ -6,6 +6,7 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import libvirt
@@ -22,6 +23,7 @@ from openrdms.adapters.libvirt import (
 )
 from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
 from openrdms.adapters.libvirt.agent import LibvirtAgent
+from openrdms.adapters.libvirt.gold import Gold
 from openrdms.adapters.libvirt.places import Places
 from openrdms.adapters.libvirt.reaper import Reaper, reaper_of
 from openrdms.adapters.libvirt.uri import HostUri, parse_uri
@@ -117,6 +119,7 @@ class LibvirtHost:
         self._domain_type = domain_type
         self._account = account
         self._reaper = reaper
+        self._gold = Gold(uri.gold, uri.copy_rate) if uri.gold else None
         self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
         self._changing: dict[str, threading.Lock] = {}
@@ -185,8 +188,8 @@ class LibvirtHost:
         return False
 
     def has_image(self, image: ImageVersion) -> bool:
-        """See ports.Host; the host sees the files of the library."""
-        return True
+        """See ports.Host; without a cache of its own the host sees the files of the library."""
+        return self._gold is None or self._gold.has(image)
 
     def copy_image(
         self,
@@ -194,14 +197,20 @@ class LibvirtHost:
         go_on: Callable[[], bool],
         progress: Callable[[float], None],
     ) -> None:
-        """See ports.Host; there is nothing to bring."""
-        progress(1.0)
+        """See ports.Host."""
+        if self._gold:
+            self._gold.copy(image, go_on, progress)
+        else:
+            progress(1.0)
 
     def drop_image(self, image: ImageVersion) -> None:
-        """See ports.Host; nothing was brought."""
+        """See ports.Host."""
+        if self._gold:
+            self._gold.drop(image)
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ports.Host."""
+        spec = self._localise(spec)
         self._let_qemu_reach(spec.image)
         self._storage.create_disk(spec)
 
@@ -230,7 +239,7 @@ class LibvirtHost:
                     return
             wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
             with errors.translated(spec.name), self._attended():
-                self._link.get().defineXML(domain_xml.render_domain(spec, wiring))
+                self._link.get().defineXML(domain_xml.render_domain(self._localise(spec), wiring))
             self._events.note_defined(spec.name)
 
     def undefine(self, vm: str) -> None:
@@ -455,6 +464,12 @@ class LibvirtHost:
                 return domain_xml.parse_vm(domain.XMLDesc(), self._name, _state(domain))
         except NotFound:
             return None
+
+    def _localise(self, spec: VmSpec) -> VmSpec:
+        """With the image's files as this host has them; a PrepJob's copy is no image yet."""
+        if self._gold is None or not spec.network:
+            return spec
+        return replace(spec, image=self._gold.localise(spec.image))
 
     def _let_qemu_reach(self, image: ImageVersion) -> None:
         """Once for each image: directories above it are not ours to watch."""

@@ -58,18 +58,18 @@ class Storage:
 
         A file that we cannot have made comes with VM "" and generation None.
         """
-        with _translated(self._directory):
+        with translated(self._directory):
             return [(file, *_owner_of(file)) for file in sorted(self._directory.iterdir())]
 
     def free_bytes(self) -> int:
         """Room for an account without privileges."""
-        with _translated(self._directory):
+        with translated(self._directory):
             return _free_bytes(self._directory)
 
     def create_disk(self, spec: VmSpec) -> None:
         """See ports.Host."""
         path = self.disk_path(spec.name, spec.generation)
-        with self._locks.setdefault(path, threading.Lock()), _translated(path):
+        with self._locks.setdefault(path, threading.Lock()), translated(path):
             if path.exists():
                 return
             part = _part_of(path)
@@ -86,7 +86,7 @@ class Storage:
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ports.Host."""
         path = self.disk_path(vm, generation)
-        with self._locks.setdefault(path, threading.Lock()), _translated(path):
+        with self._locks.setdefault(path, threading.Lock()), translated(path):
             path.unlink(missing_ok=True)
             _part_of(path).unlink(missing_ok=True)
 
@@ -173,7 +173,7 @@ def export(source: Path, form: str, target: Path) -> int:
     Raises OutOfSpace before writing. A failure leaves nothing.
     """
     part = _part_of(target)
-    with _translated(target):
+    with translated(target):
         measured = _ask_qemu_img("measure", "-O", "qcow2", "-f", form, str(source))
         free = _free_bytes(target.parent)
         if measured["required"] > free:
@@ -200,14 +200,6 @@ def _ask_qemu_img(command: str, *arguments: str) -> dict[str, int]:
 def _free_bytes(directory: Path) -> int:
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
-
-
-def _qemu_img_json(command: str, path: Path) -> dict[str, int]:
-    options = ["-O", "qcow2"] if command == "measure" else []
-    lines: list[str] = []
-    processes.run(["qemu-img", command, *options, "--output=json", str(path)], on_line=lines.append)
-    facts: dict[str, int] = json.loads("".join(lines))
-    return facts
 
 
 def _copy_data(source: int, target: int) -> None:
@@ -248,7 +240,7 @@ def _owner_of(file: Path) -> tuple[str, int | None]:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     """What the file system refuses, in our terms."""
     try:
         yield
@@ -258,12 +250,13 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _put_in_place(part: Path, path: Path) -> None:
-    _make_durable(part)
+    make_durable(part)
     part.rename(path)
-    _make_durable(path.parent)
+    make_durable(path.parent)
 
 
-def _make_durable(path: Path) -> None:
+def make_durable(path: Path) -> None:
+    """Return when the file or directory is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

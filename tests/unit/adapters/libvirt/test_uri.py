@@ -35,6 +35,10 @@ ROOT = Path("/run/openrdms/0123abcd/libvirt")
             "qemu:///session?network=libvirt:default",
             HostUri("qemu:///session", None, network=Network("network", "default")),
         ),
+        (
+            "qemu:///system?gold=/srv/gold&copy_mib_s=2.5",
+            HostUri("qemu:///system", None, gold=Path("/srv/gold"), copy_rate=2.5 * (1 << 20)),
+        ),
     ],
 )
 def test_our_parameters_are_taken_out(text: str, expected: HostUri) -> None:
@@ -48,6 +52,11 @@ def test_our_parameters_are_taken_out(text: str, expected: HostUri) -> None:
         ("network=tap", "network=tap"),
         ("network=bridge:", "network=bridge:"),
         ("network=user:x", "network=user:x"),
+        ("gold=cache", "gold=cache"),
+        ("gold=", "gold="),
+        ("copy_mib_s=fast", "copy_mib_s=fast"),
+        ("copy_mib_s=0", "copy_mib_s=0"),
+        ("copy_mib_s=nan", "copy_mib_s=nan"),
     ],
 )
 def test_wrong_parameter_is_named(query: str, named: str) -> None:
