@@ -12,9 +12,11 @@ import pytest
 from fakes.pool_rig import HOST, QUIET, PoolRig
 from fakes.provisioning_rig import POOL, create
 from openrdms.adapters import simulator
+from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity, HostSettings
 from openrdms.services import preparation
+from openrdms.services.collections import Collections
 
 Opened = Callable[..., PoolRig]
 
@@ -205,3 +207,28 @@ def test_a_desktop_goes_to_the_image_of_its_collection(open_rig: Opened) -> None
     assert (desktop.image, desktop.generation) == (newer.reference, 2)
     assert rig.files() == ["pool-1.2.qcow2"]
     assert rig.orphans() == []
+
+
+def test_settings_and_members_that_change_are_noticed(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    collections = Collections(rig.store, rig.hosts)
+    collections.subscribe(rig.pools.note_collection)
+    collections.subscribe(rig.watch.note_collection)
+    simulator.add_stranger(rig.simulator, HOST, "lonely", running=True)
+    collections.add_virtual_desktop(POOL, "lonely")
+    assert "was not made by this service" in rig.wait_for("lonely", Use.QUARANTINED).reason
+    delay = '<Farm><Metadata Name="SaveDelay" Value="0" /></Farm>'
+    collections.modify(POOL, vm_farm_settings=delay)
+    rig.wait_until(lambda: rig.use("pool-1").saved)
+
+
+def test_members_of_a_personal_collection_are_whoevers_is_on_them(open_rig: Opened) -> None:
+    rig = open_rig()
+    rig.add_collection(kind=CollectionType.MANUAL_PERSONAL, managed=False)
+    collections = Collections(rig.store, rig.hosts)
+    collections.subscribe(rig.watch.note_collection)
+    simulator.add_stranger(rig.simulator, HOST, "mine", running=True)
+    collections.add_virtual_desktop(POOL, "mine")
+    assert rig.wait_for("mine", Use.TAKEN).holder.endswith("\\alice")
+    rig.log_off("mine")
+    rig.wait_for("mine", Use.READY)

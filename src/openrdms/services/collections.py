@@ -41,6 +41,15 @@ class Collections:
         self._hosts = hosts
         # A VM is told of its membership before the record is: one change at a time.
         self._membership = threading.Lock()
+        self._listeners: list[Callable[[str], None]] = []
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Tell it the alias of every collection whose settings or members have changed."""
+        self._listeners.append(listener)
+
+    def _tell(self, alias: str) -> None:
+        for listener in self._listeners:
+            listener(alias)
 
     def list_collections(self) -> list[Collection]:
         return self._store.list_collections()
@@ -72,6 +81,7 @@ class Collections:
             return _accept_change(before, replace(before, **changes))
 
         self._store.change_collection(alias, change)
+        self._tell(alias)
 
     def delete(self, alias: str) -> None:
         """Remove the collection; members of an unmanaged one are let go.
@@ -99,6 +109,7 @@ class Collections:
                 self._adopt(collection, vm)
             else:
                 self._rejoin(collection, record)
+        self._tell(collection.alias)
 
     def remove_virtual_desktop(self, alias: str, vm: str) -> None:
         """Take membership, and nothing else: a Delete job still finds what was made here.
@@ -113,6 +124,7 @@ class Collections:
                 self._store.change_desktop(vm, _without_membership)
             elif not self._store.was_member(alias, vm):
                 self._refuse_removal(collection, record, vm)
+        self._tell(collection.alias)
 
     def find_property(self, alias: str, key: str) -> int | str | None:
         """The value of a property key, None when it was never set. NotFound: no collection."""

@@ -134,6 +134,13 @@ class Pools:
         self._settings[host] = settings
         self.wake()
 
+    def note_collection(self, collection: str) -> None:
+        """Settings or members of a collection have changed."""
+        names = {use.name.casefold() for use in self._store.list_uses(collection)}
+        with self._lock:
+            self._changed |= names | self._pool(collection).uses.keys()
+        self.wake(collection)
+
     def set_waiting(self, collection: str, count: int) -> None:
         """So many users wait for a desktop of the collection now."""
         with self._lock:

@@ -94,6 +94,11 @@ class SessionWatch:
         for executor in (self._askers, self._patient):
             executor.shutdown(wait=True, cancel_futures=True)
 
+    def note_collection(self, collection: str) -> None:
+        """Settings or members of a collection have changed: some may be whoever's is on them."""
+        for use in self._store.list_uses(collection, use=Use.UNREADY):
+            self._look_soon(use.name)
+
     def is_checked(self, collection: str) -> bool:
         """Whether its READY desktops were looked at since the start: none may be given before."""
         unchecked = self._unchecked
