@@ -61,7 +61,7 @@ class Known:
     """What records say about one host at one moment; names are case folded.
 
     ``busy`` are names in the rows of running jobs, ``unmade`` desktops that an ended job was to
-    make and did not finish, ``temporary`` the VMs of ended Prep jobs.
+    make and did not finish, ``temporary`` the VMs of ended Prep jobs, ``jobs`` all ended jobs.
     """
 
     desktops: Mapping[str, Desktop] = field(default_factory=dict)
@@ -69,6 +69,7 @@ class Known:
     busy: frozenset[str] = frozenset()
     unmade: frozenset[UUID] = frozenset()
     temporary: frozenset[UUID] = frozenset()
+    jobs: frozenset[str] = frozenset()
 
     def in_hand(self, key: str) -> bool:
         """Whether a job or a pool is at work on it."""
@@ -172,7 +173,9 @@ def _judge_unrecorded(
         return ReasonCode.UNFINISHED_VM, f"{words}, and there is no VM for this disk", Remedy.REMOVE
     if leftover.kind != "vm" or vm is None:
         return ReasonCode.LEFT_OVER, words, Remedy.NONE
-    if missing := inventory.missing_disks(vm):
+    # another service on the same libvirt has VMs too, and disks where we do not look
+    ours = vm.ownership is not None and vm.ownership.job in known.jobs
+    if ours and (missing := inventory.missing_disks(vm)):
         without = f"{words}, and its disk {', '.join(missing)} is gone"
         return ReasonCode.UNFINISHED_VM, without, Remedy.REMOVE
     if vm.uuid in known.temporary:

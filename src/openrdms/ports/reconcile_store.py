@@ -25,7 +25,8 @@ class ReconcileStore(Protocol):
     def record_found(self, desktop: Desktop, reason: str, now: datetime) -> bool:
         """Record a desktop that was found on a host, quarantined for that reason.
 
-        False, and nothing written, when a record or a running job has its name.
+        With the MAC and the kind of disk that an ended job had for this VM, if one did. False,
+        and nothing written, when a record or a running job has its name.
         """
 
     def forget_desktops(self, host: str) -> list[str]:

@@ -49,6 +49,10 @@ def known(record: Desktop | None = DESKTOP, use: DesktopUse | None = READY) -> K
     return Known({"d-1": record} if record else {}, {"d-1": use} if record and use else {})
 
 
+def test_a_vm_that_another_service_made_is_not_removed_though_its_disk_is_elsewhere() -> None:
+    assert remedies(inventory(VM_LEFT), known(None)) == [(ReasonCode.UNKNOWN_VM, Remedy.RECORD)]
+
+
 def remedies(found: Inventory, records: Known) -> list[tuple[str, Remedy]]:
     return [(finding.code, finding.remedy) for finding in compare(found, records, records)]
 
@@ -91,7 +95,8 @@ def test_a_vm_of_ours_without_record_is_recorded_and_never_removed() -> None:
 def test_half_made_desktops_are_removed() -> None:
     remove = (ReasonCode.UNFINISHED_VM, Remedy.REMOVE)
     assert remedies(inventory(disk(1), vm=None), known(None)) == [remove]
-    assert remedies(inventory(VM_LEFT), known(None)) == [remove]
+    ended = replace(known(None), jobs=frozenset({OURS.job}))
+    assert remedies(inventory(VM_LEFT), ended) == [remove]
     temporary = replace(known(None), temporary=frozenset({VM.uuid}))
     assert remedies(inventory(VM_LEFT, disk(1)), temporary)[0] == remove
 
@@ -170,14 +175,15 @@ VMS = st.none() | st.builds(
     ownership=st.sampled_from([OURS, replace(OURS, adopted=True)]),
 )
 KNOWN = st.builds(
-    lambda record, use, busy, unmade, temporary: Known(
+    lambda record, use, busy, unmade, temporary, ended: Known(
         {"d-1": record} if record else {},
         {"d-1": replace(use, uuid=record.uuid)} if record else {},
         frozenset({"d-1"} if busy else ()),
         frozenset(unmade),
         frozenset(temporary),
+        frozenset({OURS.job} if ended else ()),
     ),
-    RECORDS, USES, st.booleans(), st.sets(UUIDS), st.sets(UUIDS),
+    RECORDS, USES, st.booleans(), st.sets(UUIDS), st.sets(UUIDS), st.booleans(),
 )  # fmt: skip
 INVENTORIES = st.builds(
     lambda vm, disks: inventory(

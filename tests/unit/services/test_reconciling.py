@@ -63,6 +63,11 @@ class World:
         self.uses = MortalUses(self.store, now)
         self.audit = Audit(self.store, self.hosts)
         self.reconciling = Reconciling(self.store, self.hosts, self.health, self.uses, now)
+        if self.store.find_collection("Pool") is None:
+            pool = Collection("Pool", "P", CollectionType.POOLED, is_managed=True)
+            self.store.create_collection(pool)
+        self.job = self.begin_job(JobAction.CREATE)
+        self.end_job()
 
     def close(self) -> None:
         self.reconciling.close()
@@ -87,7 +92,7 @@ class World:
 
     def spec(self, name: str) -> VmSpec:
         [image] = self.host.images()
-        ours = Ownership("Pool", "{JOB}", "tiny@1")
+        ours = Ownership("Pool", self.job, "tiny@1")
         mac = "52:54:00:00:00:01"
         return VmSpec(name, uuid4(), mac, image, DiskKind.LINKED, 1, ours)
 
@@ -96,22 +101,24 @@ class World:
         self.host.destroy(name)
         self.host.undefine(name)
 
-    def plan(self, spec: VmSpec, action: JobAction, status: VmStatus, *, ended: bool) -> None:
-        """A job that has this desktop in its rows."""
-        if action is not JobAction.PREP and self.store.find_collection("Pool") is None:
-            self.store.create_collection(
-                Collection("Pool", "P", CollectionType.POOLED, is_managed=True)
-            )
+    def begin_job(self, action: JobAction) -> str:
+        """A job without desktops; its GUID."""
         state = CollectionState.CREATE_VIRTUAL_DESKTOP_INPROGRESS
         job = Job(f"{{{uuid4()}}}".upper(), "Pool", action, state, "", {}, now(), now())
         self.store.accept_job(job)
+        return job.guid
+
+    def end_job(self) -> None:
+        [job] = self.store.list_jobs(running=True)
+        self.store.end_job(job.guid, CollectionState.JOB_ABORTED, "", now())
+
+    def plan(self, spec: VmSpec, action: JobAction, status: VmStatus) -> None:
+        """A job that has this desktop in its rows."""
         row = JobDesktop(
-            *(job.guid, 0, spec.name, HOST, spec.uuid, spec.mac, "tiny@1"),
+            *(self.begin_job(action), 0, spec.name, HOST, spec.uuid, spec.mac, "tiny@1"),
             *(DiskKind.LINKED, 1, status),
         )
         self.store.add_job_desktops([row], None)
-        if ended:
-            self.store.end_job(job.guid, CollectionState.JOB_ABORTED, "", now())
 
     def use(self, name: str) -> DesktopUse:
         use = self.store.find_use(name)
@@ -199,10 +206,13 @@ def test_a_vm_that_is_back_with_a_session_is_its_users(world: World) -> None:
 
 def test_an_unknown_vm_of_ours_is_recorded_and_kept(world: World) -> None:
     spec = world.make("d-1", record=False)
+    world.plan(spec, JobAction.CREATE, VmStatus.COMPLETE)
+    world.end_job()
     assert ("UnknownVm", "record") in world.look()
     record = world.store.find_desktop("d-1")
     assert record is not None
     assert (record.uuid, record.collection, record.home) == (spec.uuid, "", "Pool")
+    assert (record.mac, record.image, record.generation) == (spec.mac, "tiny@1", 1)
     assert world.use("d-1").use is Use.QUARANTINED
     assert world.use("d-1").reason.startswith("UnknownVm: no record")
     assert world.look() == []
@@ -259,7 +269,8 @@ def test_death_at_any_call_loses_and_leaves_nothing(tmp_path: Path, calls: int) 
 
 def test_remnants_of_an_ended_job_go(world: World) -> None:
     spec = world.make("d-1", record=False)
-    world.plan(spec, JobAction.CREATE, VmStatus.FAILED, ended=True)
+    world.plan(spec, JobAction.CREATE, VmStatus.FAILED)
+    world.end_job()
     world.store.put_desktops([desktop(spec, collection="", status=DesktopStatus.FAILED)])
     assert world.look() == [("UnfinishedVm", "remove")]
     assert world.store.find_desktop("d-1") is None
@@ -270,7 +281,7 @@ def test_remnants_of_an_ended_job_go(world: World) -> None:
 def test_what_a_running_job_makes_is_left_alone(world: World) -> None:
     spec = world.spec("d-1")
     world.host.create_disk(spec)
-    world.plan(spec, JobAction.CREATE, VmStatus.IN_PROGRESS, ended=False)
+    world.plan(spec, JobAction.CREATE, VmStatus.IN_PROGRESS)
     assert world.look() == []
     assert world.disks() == ["d-1.1.qcow2"]
 
@@ -310,7 +321,7 @@ def test_uses_that_nobody_has_in_hand_are_settled_at_start(world: World) -> None
     world.uses.change(["d-1"], lambda use: replace(use, use=Use.WORK, claim="{GONE}"))
     world.uses.change(["d-3"], lambda use: replace(use, claim="{GONE}"))
     world.make("d-4")
-    world.plan(world.spec("other"), JobAction.CREATE, VmStatus.PENDING, ended=False)
+    world.plan(world.spec("other"), JobAction.CREATE, VmStatus.PENDING)
     [job] = world.store.list_jobs(running=True)
     world.uses.change(["d-4"], lambda use: replace(use, use=Use.WORK, claim=job.guid))
     world.reconciling.settle_uses()
@@ -361,6 +372,7 @@ def test_a_host_given_up_is_forgotten_until_it_is_back(world: World) -> None:
 
 def test_a_vm_of_an_ended_preparation_goes(world: World) -> None:
     spec = world.make("copy-1", record=False)
-    world.plan(spec, JobAction.PREP, VmStatus.CANCELLED, ended=True)
+    world.plan(spec, JobAction.PREP, VmStatus.CANCELLED)
+    world.end_job()
     assert ("UnfinishedVm", "remove") in world.look()
     assert world.host.find_vm("copy-1") is None

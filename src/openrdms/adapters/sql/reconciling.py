@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -39,6 +40,7 @@ _TEMPORARY = (
     .join(schema.jobs)
     .where(_jobs.ended.is_not(None), _jobs.action == JobAction.PREP)
 )
+_ENDED = sa.select(_jobs.guid).where(_jobs.ended.is_not(None))
 
 
 class ReconcileRecords:
@@ -59,6 +61,7 @@ class ReconcileRecords:
                 busy=frozenset(connection.execute(_BUSY.where(planned_here)).scalars()),
                 unmade=frozenset(connection.execute(_UNMADE.where(here)).scalars()),
                 temporary=frozenset(connection.execute(_TEMPORARY.where(planned_here)).scalars()),
+                jobs=frozenset(connection.execute(_ENDED).scalars()),
             )
 
     def list_desktop_hosts(self) -> list[str]:
@@ -77,7 +80,7 @@ class ReconcileRecords:
         def record(connection: sa.Connection) -> bool:
             if _explained(connection, {key}):
                 return False
-            desktop_records.put_desktops(connection, [desktop])
+            desktop_records.put_desktops(connection, [_as_planned(connection, desktop)])
             connection.execute(
                 sa.update(desktop_uses)
                 .where(desktop_uses.c.name_key == key)
@@ -95,6 +98,15 @@ class ReconcileRecords:
             return names
 
         return self._database.grouped(forget)
+
+
+def _as_planned(connection: sa.Connection, desktop: Desktop) -> Desktop:
+    """With what a host does not tell, when a job once planned this VM."""
+    planned = sa.select(_planned.mac, _planned.disk_kind).where(
+        _planned.name_key == desktop.name.casefold(), _planned.uuid == desktop.uuid
+    )
+    row = connection.execute(planned.limit(1)).first()
+    return replace(desktop, mac=row.mac, disk_kind=row.disk_kind) if row else desktop
 
 
 def _is(column: sa.ColumnElement[str], host: str) -> sa.ColumnElement[bool]:
