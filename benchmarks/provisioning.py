@@ -100,8 +100,8 @@ def _cost_each(count: int) -> tuple[float, float, float]:
     """
     times = max(1, 1000 // count)
     with measured(QUICK) as place:
-        place.finish(place.begin_create("warm", 1))
         empty = resident_mib(place.pid)
+        _completed(place.finish(place.begin_create("warm", 100)))
         costs = [_completed(place.finish(place.begin_create(f"c{n}", count))) for n in range(times)]
     wall, cpu = (sum(part) / times / count * 1000 for part in zip(*map(_times, costs), strict=True))
     return wall, cpu, max(cost.most_mib for cost in costs) - empty

@@ -28,6 +28,7 @@ GROUPS = (
     "user",
     "audit",
     "simulator",
+    "simulate",
 )
 """Modules of this package; each has its ``app``."""
 
