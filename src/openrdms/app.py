@@ -89,7 +89,7 @@ _LOCK_SECONDS = 2.0
 _STOP_SECONDS = 2.0
 """What requests under way may take to end before the process does: well below the 5 s promised."""
 
-_SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.0005
 """After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
 away, and would wait 5 ms, Python's own interval, until it gets it back.
 """
@@ -397,7 +397,7 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     RdmsError when it cannot start.
     """
     _log_to_stderr(logging.INFO)
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
     with hold(settings.state_dir):
         if settings.ready_file:

@@ -27,7 +27,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.model.waiting_line import LAPSE_SECONDS
-from openrdms.services.access import Access, Person
+from openrdms.services.access import Access, Person, judge
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
@@ -81,10 +81,10 @@ class Connection:
 
 
 class Refused(errors.AccessDenied):
-    """He gets no desktop here, however long he waits; ``reason`` is a code for programs."""
+    """He gets no desktop here, however long he waits; ``reason`` is what its words begin with."""
 
     def __init__(self, reason: ReasonCode, words: str) -> None:
-        super().__init__(words)
+        super().__init__(f"{reason}: {words}")
         self.reason = reason
 
 
@@ -183,7 +183,8 @@ class Brokering:
         collection = self._store.find_collection(alias)
         if collection is None:
             raise errors.NotFound(f"there is no collection {alias!r} of virtual desktops")
-        verdict = self._access.may_use(alias, user.person)
+        descriptor = collection.security_descriptor
+        verdict = judge([descriptor] if descriptor else [], user.person)
         if not verdict.allowed:
             words = f"{user.holder} may not use collection {alias!r}: {verdict.reason}"
             raise Refused(ReasonCode.NO_ACCESS, words)

@@ -30,6 +30,9 @@ _Part = TypeVar("_Part", ProvisioningSettings, ReferenceDesktop)
 _QUICK_FIND = rows.query_records(Collection, _collections).where(
     _collections.c.alias_key == sa.bindparam("alias")
 )
+_QUICK_PROVISIONING = rows.query_records(ProvisioningSettings, _settings).where(
+    _settings.c.collection_key == sa.bindparam("alias")
+)
 _QUICK_PROPERTY = (
     sa.select(_values.c.number, _values.c.text)
     .select_from(_collections)
@@ -111,8 +114,8 @@ class CollectionRecords:
             rows.put_rows(connection, _values, [row])
 
     def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
-        with self._database.read() as connection:
-            return _find_part(connection, ProvisioningSettings, _settings, alias)
+        found = self._database.quick.rows(_QUICK_PROVISIONING, alias=alias.casefold())
+        return ProvisioningSettings(*found[0]) if found else None
 
     def set_provisioning(self, alias: str, settings: ProvisioningSettings) -> None:
         with self._database.write() as connection:

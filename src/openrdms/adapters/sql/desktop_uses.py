@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -59,17 +60,12 @@ class DesktopUseRecords:
             return _select(connection, *where)
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
-        query = (
-            sa.select(_uses.use, sa.func.count().label("number"))
-            .where(_uses.collection_key == collection.casefold())
-            .group_by(_uses.use)
-        )
-        with self._database.read() as connection:
-            return {row.use: row.number for row in connection.execute(query)}
+        found = self._database.quick.rows(_QUICK_COUNT, collection=collection.casefold())
+        return dict(found)
 
     def find_use(self, name: str) -> DesktopUse | None:
-        with self._database.read() as connection:
-            return _find(connection, _uses.name_key == name.casefold())
+        found = self._database.quick.rows(_QUICK_FIND, key=name.casefold())
+        return DesktopUse(*found[0]) if found else None
 
     def find_held(self, collection: str, holder: str) -> DesktopUse | None:
         found = self._database.quick.rows(
@@ -85,23 +81,21 @@ class DesktopUseRecords:
             if held:
                 return held
             wanted = {"collection": collection.casefold(), "away": list(away)}
-            key = connection.execute(_NEXT_READY, wanted).scalar()
-            if key is None:
+            row = connection.execute(_NEXT_READY, wanted).first()
+            if row is None:
                 return None
-            connection.execute(
-                sa.update(desktop_uses)
-                .where(_uses.name_key == key)
-                .values(
-                    use=Use.TAKEN,
-                    since=now,
-                    holder=holder,
-                    holder_key=holder.casefold(),
-                    asked=True,
-                    seen=False,
-                    turn=_uses.turn + 1,
-                )
+            ready = DesktopUse(*row)
+            taken = dataclasses.replace(
+                ready,
+                use=Use.TAKEN,
+                since=now,
+                holder=holder,
+                asked=True,
+                seen=False,
+                turn=ready.turn + 1,
             )
-            return _find(connection, _uses.name_key == key)
+            connection.execute(_REPLACE, _render(taken))
+            return taken
 
         return self._database.grouped(take)
 
@@ -111,7 +105,7 @@ class DesktopUseRecords:
         keys = [name.casefold() for name in names]
 
         def replace(connection: sa.Connection) -> list[DesktopUse]:
-            before = _select(connection, _uses.name_key.in_(keys))
+            before = select_uses(connection, keys)
             after = [new for new in map(change, before) if new is not None]
             if after:
                 connection.execute(_REPLACE, [_render(use) for use in after])
@@ -120,6 +114,12 @@ class DesktopUseRecords:
         return self._database.grouped(replace)
 
 
+_QUICK_FIND = _QUERY.where(_uses.name_key == sa.bindparam("key"))
+_QUICK_COUNT = (
+    sa.select(_uses.use, sa.func.count().label("number"))
+    .where(_uses.collection_key == sa.bindparam("collection"))
+    .group_by(_uses.use)
+)
 _QUICK_HELD = (
     _QUERY.where(
         _uses.collection_key == sa.bindparam("collection"),
@@ -130,9 +130,7 @@ _QUICK_HELD = (
 )
 
 _NEXT_READY = (
-    sa.select(_uses.name_key)
-    .join_from(desktop_uses, schema.desktops)
-    .where(
+    _QUERY.where(
         _uses.collection_key == sa.bindparam("collection"),
         _uses.use == Use.READY,
         _uses.claim == "",
@@ -192,7 +190,10 @@ _PART = 1000
 def select_uses(
     connection: sa.Connection, keys: Sequence[str], *where: sa.ColumnElement[bool]
 ) -> list[DesktopUse]:
-    """Those of case-folded names."""
+    """Those of case-folded names, in their order; one that comes twice is there once."""
+    if len(keys) == 1 and not where:
+        found = connection.execute(_QUICK_FIND, {"key": keys[0]})
+        return [DesktopUse(*row) for row in found]
     parts = [keys[at : at + _PART] for at in range(0, len(keys), _PART)]
     return [use for part in parts for use in _select(connection, _uses.name_key.in_(part), *where)]
 
@@ -200,11 +201,6 @@ def select_uses(
 def _select(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[DesktopUse]:
     found = connection.execute(_QUERY.where(*where).order_by(_uses.name_key))
     return [DesktopUse(*row) for row in found]
-
-
-def _find(connection: sa.Connection, where: sa.ColumnElement[bool]) -> DesktopUse | None:
-    found = _select(connection, where)
-    return found[0] if found else None
 
 
 def _find_held(connection: sa.Connection, collection: str, holder: str) -> DesktopUse | None:

@@ -13,6 +13,19 @@ from openrdms.model.image import ImageVersion
 _images = schema.images
 
 
+def _settled() -> sa.ColumnElement[bool]:
+    """No running job made it."""
+    running = sa.select(schema.jobs.c.guid).where(schema.jobs.c.ended.is_(None))
+    return sa.or_(_images.c.job.is_(None), _images.c.job.not_in(running))
+
+
+_QUICK_FIND = rows.query_records(ImageVersion, _images).where(
+    _images.c.name_key == sa.bindparam("name"),
+    _images.c.version == sa.bindparam("version", type_=sa.Integer),
+)
+_QUICK_SETTLED = _QUICK_FIND.where(_settled())
+
+
 class ImageRecords:
     """The part of ports.Store about images."""
 
@@ -27,11 +40,13 @@ class ImageRecords:
     def find_image(
         self, name: str, version: int | None = None, *, settled: bool = False
     ) -> ImageVersion | None:
+        if version is not None:
+            query = _QUICK_SETTLED if settled else _QUICK_FIND
+            quick = self._database.quick.rows(query, name=name.casefold(), version=version)
+            return ImageVersion(*quick[0]) if quick else None
         where: list[sa.ColumnElement[bool]] = [_images.c.name_key == name.casefold()]
         if settled:
             where.append(_settled())
-        if version is not None:
-            where.append(_images.c.version == version)
         with self._database.read() as connection:
             newest_first = [_images.c.version.desc()]
             found = rows.select_records(
@@ -56,9 +71,3 @@ class ImageRecords:
             dropped = rows.find_record(connection, ImageVersion, _images, _images.c.job == job)
             connection.execute(sa.delete(_images).where(_images.c.job == job))
             return dropped
-
-
-def _settled() -> sa.ColumnElement[bool]:
-    """No running job made it."""
-    running = sa.select(schema.jobs.c.guid).where(schema.jobs.c.ended.is_(None))
-    return sa.or_(_images.c.job.is_(None), _images.c.job.not_in(running))
