@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -162,6 +162,30 @@ class Pools:
             self._end(attempt, error)
             raise
         self._wake.set()
+
+    def release(self, name: str) -> DesktopUse:
+        """An administrator wants a desktop back that was put apart, or that somebody has.
+
+        It is prepared before anybody gets it; not while a user is logged on. NotFound,
+        InvalidOperation.
+        """
+        use = self._store.find_use(name)
+        if use is None:
+            raise errors.NotFound(f"no collection has a desktop called {name!r}")
+        released = None
+        if use.use in (Use.QUARANTINED, Use.TAKEN):
+            released = self._uses.turn(use, Use.UNREADY, failures=0, reason="")
+        if released is None:
+            raise errors.InvalidOperation(f"desktop {use.name} is {use.use} and in nobody's way")
+        return released
+
+    def count_spares(self, collection: str) -> Mapping[str, tuple[int, int]]:
+        """READY desktops by host: how many run, and how many are saved."""
+        spares: dict[str, tuple[int, int]] = {}
+        for use in self._store.list_uses(collection, use=Use.READY):
+            running, saved = spares.get(use.host, (0, 0))
+            spares[use.host] = (running + (not use.saved), saved + use.saved)
+        return spares
 
     def stopped(self, collection: str) -> str:
         """Why the pool prepares nothing now, "" while it does."""

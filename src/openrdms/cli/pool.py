@@ -1,0 +1,56 @@
+"""``rdms pool``: desktops of collections that wait for users, and what keeps them from it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openrdms.cli.commands import command
+from openrdms.cli.connection import open_rdms
+from openrdms.cli.output import Listing, Result
+from openrdms.cli.rdms_client import RdmsClient
+
+CLASS = "OpenRDMS_Pool"
+COLUMNS = (
+    *("CollectionAlias", "Ready", "Taken", "Preparing", "Unready", "InWork", "Quarantined"),
+    *("Waiting", "Stopped", "Reason"),
+)
+
+group = typer.Typer(help="Pools: how many desktops wait for users, and why others do not.")
+
+Alias = Annotated[str, typer.Argument(metavar="COLLECTION", help="Alias of the collection.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the ``rdms`` command."""
+    app.add_typer(group, name="pool")
+
+
+@command(group, "list", opens=open_rdms)
+def list_pools(rdms: RdmsClient) -> Result:
+    """List collections with the uses of their desktops."""
+    return Listing(list(rdms.enumerate(CLASS)), COLUMNS)
+
+
+@command(group, "show", opens=open_rdms)
+def show_pool(rdms: RdmsClient, collection: Alias) -> Result:
+    """Show one collection, its spares by host, and whether its pool works."""
+    return rdms.get(CLASS, {"CollectionAlias": collection})
+
+
+@command(group, "release", opens=open_rdms)
+def release(
+    rdms: RdmsClient,
+    desktop: Annotated[str, typer.Argument(help="A desktop that was put apart or is taken.")],
+) -> Result:
+    """Bring a desktop back: it is made fresh and then given to whoever comes."""
+    rdms.invoke(CLASS, "ReleaseDesktop", VMName=desktop)
+    return None
+
+
+@command(group, "reset-breaker", opens=open_rdms)
+def reset_breaker(rdms: RdmsClient, collection: Alias) -> Result:
+    """Let a pool go on that stopped because its preparations kept failing."""
+    rdms.invoke(CLASS, "ResetBreaker", {"CollectionAlias": collection})
+    return None
