@@ -61,7 +61,7 @@ class DesktopUseRecords:
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         found = self._database.quick.rows(_QUICK_COUNT, collection=collection.casefold())
-        return dict(found)
+        return {row[0]: row[1] for row in found}
 
     def find_use(self, name: str) -> DesktopUse | None:
         found = self._database.quick.rows(_QUICK_FIND, key=name.casefold())
