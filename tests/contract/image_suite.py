@@ -54,6 +54,8 @@ class ImageSuite:
 
     def test_disk_over_a_copied_image_can_be_made(self, host: Host, image: ImageVersion) -> None:
         spec = make_spec(image, "over-copy")
+        with pytest.raises(OperationFailed, match=image.reference):
+            host.create_disk(spec)
         host.copy_image(image, always, ignore)
         host.create_disk(spec)
         host.delete_disk(spec.name, spec.generation)

@@ -128,6 +128,9 @@ class SimulatorHost:
             name = _disk_name(spec.name, spec.generation)
             if vms.is_whole(vms.find_disk(db, self._name, spec.name, name)):
                 return None
+            # A PrepJob's copy comes from this host and is no image yet.
+            if spec.network and not self._images.has(db, spec.image):
+                raise OperationFailed(f"{spec.image.reference} is not on {self._name} yet")
             self._check_room(db, spec.name)
             disk = {
                 "generation": spec.generation,
