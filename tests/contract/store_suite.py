@@ -680,8 +680,7 @@ class StoreSuite:
             error="no answer",
             undone=("identity", "agent"),
             notes="not joined",
-            previous=1,
-            previous_image="tiny@1",
+            reason="HostRefused",
             was_running=True,
         )
         record = make_desktop("vd-1")

@@ -40,11 +40,12 @@ CHANGING = frozenset(
         *("create_disk", "delete_disk", "define", "undefine", "start", "destroy"),
         *("shut_down", "export_disk", "ping", "set_identity", "generalise"),
         *("accept_job", "add_job_desktops", "put_job_desktops", "request_cancel", "end_job"),
+        *("change_uses", "release_uses", "copy_image"),
         *("add_image", "drop_image", "schedule_patch", "start_patch", "cancel_patch"),
     }
 )
 HOSTS = (("host1.sim.local", 2), ("host2.sim.local", 1))
-PARAMETERS = "hosts=2&slots=8&clone_ms=1&start_ms=1&boot_ms=5&agent_ms=1&destroy_ms=1"
+PARAMETERS = "hosts=2&slots=8&clone_ms=1&start_ms=1&boot_ms=5&agent_ms=1&destroy_ms=1&users=0"
 EXPORT = "C:\\Exports\\master"
 
 

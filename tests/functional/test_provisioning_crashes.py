@@ -41,14 +41,14 @@ def tell(scenario: str, cancel_at: int, runs: list[dict[str, Any]]) -> None:
     print(f"{scenario}:{cancelled} {len(killed)} kills, ended {ends}, {orphans} orphans")
 
 
-@pytest.mark.parametrize("kill_at", [2, 9, 20, 33, 47, 60])
+@pytest.mark.parametrize("kill_at", [2, 9, 17, 25, 34, 44])
 def test_create_goes_on(tmp_path: Path, kill_at: int) -> None:
     runs = drive(tmp_path, "--scenario", "create", "--kill", kill_at)
     assert [(run["killed"], run["state"]) for run in runs] == [(True, "JOB_COMPLETED")]
     assert_all_well(runs)
 
 
-@pytest.mark.parametrize(("cancel_at", "kill_at"), [(20, 24), (38, 52)])
+@pytest.mark.parametrize(("cancel_at", "kill_at"), [(15, 20), (30, 44)])
 def test_cancel_goes_on(tmp_path: Path, cancel_at: int, kill_at: int) -> None:
     runs = drive(tmp_path, "--cancel-at", cancel_at, "--kill", kill_at)
     assert [(run["killed"], run["state"]) for run in runs] == [(True, "JOB_ABORTED")]
@@ -69,13 +69,13 @@ def test_scheduled_update_goes_on(tmp_path: Path, kill_at: int) -> None:
 def test_killed_at_every_boundary(tmp_path: Path, scenario: str) -> None:
     runs = drive(tmp_path, "--scenario", scenario)
     tell(scenario, 0, runs)
-    assert sum(run["killed"] for run in runs) > 30
+    assert sum(run["killed"] for run in runs) > 20
     assert_all_well(runs)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("cancel_at", [2, 4, 15, 30, 45, 60])
+@pytest.mark.parametrize("cancel_at", [2, 4, 12, 20, 30, 44])
 @pytest.mark.parametrize("scenario", ["create", "patch", "scheduled", "prep"])
 def test_cancelled_and_killed_at_every_boundary(
     tmp_path: Path, scenario: str, cancel_at: int
@@ -86,7 +86,7 @@ def test_cancelled_and_killed_at_every_boundary(
 
 
 class Interrupted:
-    """A store whose n-th write of a batch fails once, before anything is written."""
+    """A store whose n-th write of rows fails once, before anything is written."""
 
     def __init__(self, store: Any, failing_write: int) -> None:
         self._store = store
@@ -106,11 +106,11 @@ class Interrupted:
         return self._left <= 0
 
 
-@pytest.mark.parametrize("failing_write", range(1, 11))
-def test_interrupted_batch_repeats_without_doing_any_desktop_twice(
+@pytest.mark.parametrize("failing_write", range(1, 7))
+def test_interrupted_write_repeats_without_doing_any_desktop_twice(
     tmp_path: Path, failing_write: int
 ) -> None:
-    """Ten writes: intent and result of five phases."""
+    """Six writes at least: the result of each phase goes with the intent of the next."""
     made: list[str] = []
 
     def watch(host: Any) -> Any:
