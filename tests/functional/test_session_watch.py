@@ -1,0 +1,135 @@
+"""Who is logged on where: on hosts that tell nothing, with guests that answer nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.pool_rig import HOST, PoolRig
+from fakes.provisioning_rig import POOL
+from openrdms.adapters import simulator
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.ports import Host
+
+_TOLD = (VmEventKind.LOGGED_ON, VmEventKind.LOGGED_OFF)
+
+
+class Mute:
+    """A host whose guests must be asked, as those of libvirt."""
+
+    tells_sessions = False
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+    def subscribe(self, callback: Callable[[VmEvent], None]) -> Any:
+        return self._host.subscribe(
+            lambda event: callback(event) if event.kind not in _TOLD else None
+        )
+
+
+def mute(host: Host) -> Host:
+    muted: Any = Mute(host)
+    return muted
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[PoolRig]:
+    rig = PoolRig(tmp_path, wrap_host=mute).resume()
+    yield rig
+    rig.close()
+
+
+def reopen(rig: PoolRig, directory: Path, **options: Any) -> PoolRig:
+    rig.close()
+    return PoolRig(directory, **options)
+
+
+def test_guests_are_asked_where_hosts_do_not_tell(rig: PoolRig) -> None:
+    rig.fill(2)
+    taken = rig.take()
+    rig.log_on(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).seen)
+    [spare] = rig.store.list_uses(POOL, use=Use.READY)
+    rig.log_on(spare.name, "mallory")
+    rig.wait_for(spare.name, Use.TAKEN)
+    rig.log_off(taken.name)
+    rig.wait_for(taken.name, Use.READY)
+
+
+def test_silence_is_no_logoff_and_holds_up_nobody(rig: PoolRig) -> None:
+    rig.fill(5)
+    taken = [rig.take(f"corp\\user{number}") for number in range(5)]
+    for use in taken:
+        rig.log_on(use.name)
+    rig.wait_until(lambda: all(rig.use(use.name).seen for use in taken))
+    for use in taken[1:]:
+        rig.fault(use.name, "silent")
+    rig.log_off(taken[0].name)
+    began = time.monotonic()
+    rig.wait_for(taken[0].name, Use.READY)
+    assert time.monotonic() - began < 8
+    for use in taken[1:]:
+        assert rig.use(use.name).use is Use.TAKEN
+        rig.fault(use.name, "")
+        rig.log_off(use.name)
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 5})
+
+
+def test_a_host_that_is_away_is_no_logoff(rig: PoolRig) -> None:
+    rig.fill(1)
+    taken = rig.take()
+    rig.log_on(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).seen)
+    simulator.set_fault(rig.simulator, HOST, "", "down")
+    rig.wait_until(lambda: rig.health.is_away(HOST))
+    assert rig.use(taken.name).use is Use.TAKEN
+    simulator.set_fault(rig.simulator, HOST, "", "")
+    rig.wait_until(lambda: not rig.health.is_away(HOST))
+    assert rig.use(taken.name).use is Use.TAKEN
+    rig.log_off(taken.name)
+    rig.wait_for(taken.name, Use.READY)
+
+
+def test_who_came_between_two_looks_is_found_when_the_desktop_is_taken(rig: PoolRig) -> None:
+    rig.fill(2)
+    rig.watch.close()
+    for name in ("pool-1", "pool-2"):
+        rig.log_on(name, "mallory")
+    rig.log_off("pool-1")
+    for user in ("alice", "bob"):
+        assert not rig.watch.confirm(rig.take(f"corp\\{user}"))
+    assert rig.use("pool-2").holder == "pool-2\\mallory"
+    ready = rig.wait_for("pool-1", Use.READY)
+    assert ready.turn == 1
+    assert rig.watch.confirm(rig.take())
+
+
+def test_what_happened_while_nobody_watched(tmp_path: Path) -> None:
+    rig = PoolRig(tmp_path).resume().fill(4)
+    left, stays = rig.take("corp\\left"), rig.take("corp\\stays")
+    for use in (left, stays):
+        rig.log_on(use.name)
+    rig.wait_until(lambda: rig.use(left.name).seen and rig.use(stays.name).seen)
+    visited, untouched = (use.name for use in rig.store.list_uses(POOL, use=Use.READY))
+    before = rig.use(untouched)
+    rig = reopen(rig, tmp_path)
+    rig.log_off(left.name)
+    rig.log_on(visited, "mallory")
+    rig.log_off(visited)
+    assert not rig.watch.is_checked(POOL)
+    rig.resume()
+    rig.wait_until(lambda: rig.watch.is_checked(POOL))
+    assert rig.use(stays.name).use is Use.TAKEN
+    assert rig.use(untouched) == before
+    rig.wait_until(lambda: rig.use(visited).fresh > before.fresh)
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 3, Use.TAKEN: 1})
+    rig.close()
