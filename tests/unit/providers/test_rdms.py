@@ -159,7 +159,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         audit_log = AuditLog(place.store, tmp_path / "audit-head", now)
         services = rdms.Services(
             collections=Collections(place.store, place.hosts),
-            desktops=Desktops(place.store, place.hosts, place.run_states()),
+            desktops=Desktops(place.store, place.hosts, place.health(), place.run_states()),
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]
             deployment=deployment,
