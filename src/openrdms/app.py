@@ -351,6 +351,7 @@ class Service:
             desktops=Desktops(
                 core.store,
                 core.hosts,
+                core.health,
                 RunStates(core.store, core.hosts, core.uses, self._pools.prepare),
             ),
             provisioning=self._provisioning,

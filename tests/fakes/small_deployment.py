@@ -15,6 +15,7 @@ from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.run_states import RunStates
 
@@ -28,6 +29,10 @@ class SmallDeployment:
     path: Path
     hosts: Hosts
     store: ports.Store
+
+    def health(self) -> HostHealth:
+        """Nobody asks the hosts here: what is known is what is noted."""
+        return HostHealth(self.hosts, lambda: datetime.now(UTC))
 
     def run_states(self) -> RunStates:
         """Desktops are started as they are: nobody keeps a pool here."""

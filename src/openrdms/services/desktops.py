@@ -11,6 +11,7 @@ from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
 from openrdms.model.host import VmInfo, VmState, VmSummary
+from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.run_states import RunStates, accept_state
 
@@ -39,9 +40,12 @@ class VirtualDesktop(NamedTuple):
 class Desktops:
     """Rules of Win32_RDMSVirtualDesktop. Names are compared ignoring case."""
 
-    def __init__(self, store: ports.Store, hosts: Hosts, run_states: RunStates) -> None:
+    def __init__(
+        self, store: ports.Store, hosts: Hosts, health: HostHealth, run_states: RunStates
+    ) -> None:
         self._store = store
         self._hosts = hosts
+        self._health = health
         self._run_states = run_states
 
     def list_desktops(self, *, name: str = "", collection: str = "") -> Iterator[VirtualDesktop]:
@@ -125,7 +129,7 @@ class Desktops:
         try:
             if record:
                 host = self._hosts.find(record.host)
-                return host.find_vm(name) if host else None
+                return self._find_on(host, name) if host else None
             found = locate_vm(self._hosts, name)
         except errors.HostUnavailable:
             return None
@@ -138,7 +142,7 @@ class Desktops:
             yield _join(record, self._find_vm(name, record), failed)
             return
         for host in self._hosts.all():
-            if vm := _find_on(host, name):
+            if vm := self._find_on(host, name):
                 yield _join(None, vm, failed, host.name)
                 return
 
@@ -165,7 +169,7 @@ class Desktops:
         """What the hosts have, and up to where they were asked for all they have."""
         pages: _Pages = {}
         for host in self._hosts.all():
-            page = _page_of(host, after, until)
+            page = self._page_of(host, after, until)
             if len(page) == _PAGE:
                 until = page[-1].name.casefold()
             pages[host.name] = {vm.name.casefold(): vm for vm in page}
@@ -176,6 +180,20 @@ class Desktops:
             for host, page in pages.items()
         }
         return cut, until
+
+    def _page_of(self, host: ports.Host, after: str, until: str | None) -> list[VmSummary]:
+        try:
+            self._health.require(host.name)
+            return host.page_vms(after, until, _PAGE)
+        except errors.HostUnavailable:
+            return []
+
+    def _find_on(self, host: ports.Host, name: str) -> VmInfo | None:
+        try:
+            self._health.require(host.name)
+            return host.find_vm(name)
+        except errors.HostUnavailable:
+            return None
 
     def _find_in(self, pages: _Pages, record: DesktopSummary) -> VmSummary | None:
         host = self._hosts.find(record.host)
@@ -232,20 +250,6 @@ def locate_vm(hosts: Hosts, name: str) -> tuple[ports.Host, VmInfo] | None:
     if silent and not found:
         raise errors.HostUnavailable(f"VM {name!r} may be on {', '.join(silent)}, silent now")
     return found[0] if found else None
-
-
-def _page_of(host: ports.Host, after: str, until: str | None) -> list[VmSummary]:
-    try:
-        return host.page_vms(after, until, _PAGE)
-    except errors.HostUnavailable:
-        return []
-
-
-def _find_on(host: ports.Host, name: str) -> VmInfo | None:
-    try:
-        return host.find_vm(name)
-    except errors.HostUnavailable:
-        return None
 
 
 def _join(

@@ -242,8 +242,9 @@ class HostHealth:
         def ask() -> None:
             try:
                 reachable = watch.host.describe().reachable
-            except errors.RdmsError:
-                reachable = True  # it refused, so it is there
+            except Exception as error:  # noqa: BLE001  no defect may end the asking
+                _log.warning("cannot ask a host", host=watch.host.name, error=repr(error))
+                reachable = False
             _call_soon(loop, _settle, answer, reachable)
 
         # A thread of its own: one that hangs must not keep others, nor the process, waiting.

@@ -17,6 +17,7 @@ from openrdms.model.desktop import DesktopStatus
 from openrdms.model.host import VmState
 from openrdms.model.job import Job, JobAction, JobDesktop, VmStatus
 from openrdms.services.desktops import Desktops, VirtualDesktop
+from openrdms.services.host_health import HostHealth, Pace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,7 +30,7 @@ def place(tmp_path: Path) -> Iterator[SmallDeployment]:
 
 @pytest.fixture
 def desktops(place: SmallDeployment) -> Desktops:
-    return Desktops(place.store, place.hosts, place.run_states())
+    return Desktops(place.store, place.hosts, place.health(), place.run_states())
 
 
 def test_records_and_strangers_are_listed_together(
@@ -80,6 +81,19 @@ def test_pages_are_joined_in_order_of_name(
     for item in listed:
         assert list(desktops.list_desktops(name=item.name.upper())) == [item]
     assert list(desktops.list_desktops(name="none")) == []
+
+
+def test_a_host_that_is_away_is_not_asked(place: SmallDeployment) -> None:
+    """It would answer here, but one that hangs would hold up the list."""
+    place.make_desktop("vd-1", "pool")
+    health = HostHealth(place.hosts, lambda: NOW, Pace(first=60, longest=60))
+    health.note_failure(HOST1, errors.HostUnavailable("does not answer"))
+    desktops = Desktops(place.store, place.hosts, health, place.run_states())
+    assert [one.state for one in desktops.list_desktops()] == [VmState.UNKNOWN]
+    assert desktops.get_desktop("vd-1").state is VmState.UNKNOWN
+    health.note_success(HOST1)
+    assert [one.state for one in desktops.list_desktops()] == [VmState.STOPPED]
+    health.close()
 
 
 def test_a_silent_host_hides_strangers_only(place: SmallDeployment, desktops: Desktops) -> None:
