@@ -60,12 +60,12 @@ class Report:
     jobs: list[JobEnd] = field(default_factory=list)
     orphans: int = 0
     late: float = 0.0
-    cpu_share: float = 0.0
+    busy: float = 0.0
     distorted: bool = False
 
     def note_lag(self, lag: Lag) -> None:
         """Say how well the machine kept up."""
-        self.late, self.cpu_share, self.distorted = lag.usual, lag.cpu_share, lag.distorts
+        self.late, self.busy, self.distorted = lag.usual, lag.busy, lag.distorts
 
     def percentile(self, percent: int) -> float:
         """What so many of a hundred who got a desktop waited at the most; 0 for nobody."""
@@ -88,7 +88,7 @@ class Report:
             "orphans": self.orphans,
             "speed": f"{self.speed:g} x",
             "timers late by p99 s": round(self.late, 3),
-            "processor": f"{100 * self.cpu_share:.0f} %",
+            "processor busy": f"{100 * self.busy:.0f} % of the time",
             "figures": "distorted: the machine did not keep up" if self.distorted else "sound",
         }
 

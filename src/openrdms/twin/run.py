@@ -107,6 +107,7 @@ class _Run:
             )
         )
         world.pools.wake()
+        self._lag.note_processor()
         if self._give_up and self._lag.is_hopeless:
             raise TooFast
         self._tell(due / scenario.seconds, f"{scenario.name} at {world.speed:g} x")
