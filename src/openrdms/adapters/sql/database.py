@@ -26,11 +26,15 @@ _GROUP = 100
 
 
 class _Change(Generic[T]):
-    """A change that waits to be committed, and what came of it."""
+    """A change that waits to be committed, and what came of it.
+
+    Who made it is ``told`` when it is ``done``, or when it is his turn to commit what waits.
+    """
 
     def __init__(self, work: Callable[[sa.Connection], T]) -> None:
         self.work = work
         self.done = False
+        self.told = threading.Event()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -48,7 +52,9 @@ class Database:
         self._engine = sa.create_engine(url, max_overflow=-1, hide_parameters=True)
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
         self._writing = threading.Lock()
+        self._queueing = threading.Lock()
         self._waiting: deque[_Change[Any]] = deque()
+        self._led = False
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
@@ -75,16 +81,32 @@ class Database:
         its own changes only; it must be quick and may not wait for another thread.
         """
         change = _Change(work)
-        self._waiting.append(change)
-        with self._writing:
-            if not change.done:
-                self._commit([self._waiting.popleft() for _ in range(self._group_size())])
+        with self._queueing:
+            self._waiting.append(change)
+            leads, self._led = not self._led, True
+        if not leads:
+            change.told.wait()
+        if not change.done:
+            self._lead()
         if change.error:
             raise change.error
         return change.result  # type: ignore[return-value]  # it is T, perhaps None
 
-    def _group_size(self) -> int:
-        return min(_GROUP, len(self._waiting))
+    def _lead(self) -> None:
+        """Commit what waits, and leave the lead to the first of those who came meanwhile.
+
+        Whoever is done need not compete for a lock to learn of it.
+        """
+        with self._writing:
+            with self._queueing:
+                size = min(_GROUP, len(self._waiting))
+                changes = [self._waiting.popleft() for _ in range(size)]
+            self._commit(changes)
+        with self._queueing:
+            told = [*changes, *([self._waiting[0]] if self._waiting else [])]
+            self._led = bool(self._waiting)
+        for change in told:
+            change.told.set()
 
     def _commit(self, changes: list[_Change[Any]]) -> None:
         try:
