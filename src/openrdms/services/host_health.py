@@ -173,9 +173,12 @@ class HostHealth:
                 watch.waiting.remove(waiting)
 
     def _find(self, host: str) -> _Watch:
-        """Hosts that were given up are found by their full name only."""
-        watch = self._watches.get(host.casefold())
-        return watch or self._watches[self._hosts.get(host).name.casefold()]
+        """Those that were given up too, which ``Hosts`` does not know."""
+        asked = host.casefold()
+        for name, watch in self._watches.items():
+            if name == asked or (watch.given_up and name.partition(".")[0] == asked):
+                return watch
+        return self._watches[self._hosts.get(host).name.casefold()]
 
     def _note(self, watch: _Watch, absence: Absence | None) -> None:
         """What was heard of a host: an answer, or why there was none."""

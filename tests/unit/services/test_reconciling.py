@@ -363,6 +363,9 @@ def test_a_host_given_up_is_forgotten_until_it_is_back(world: World) -> None:
     assert world.store.list_desktops() == []
     with pytest.raises(errors.NotFound):
         world.hosts.get(HOST)
+    spec = world.spec("late-1")  # recorded by a job that was just ending
+    world.store.put_desktops([desktop(spec)])
+    assert world.reconciling.forget("host1") == ["late-1"]
     assert world.health.wait_back(HOST, 0)  # whoever waits goes on
     simulator.set_fault(world.path, HOST)
     until(lambda: world.hosts.find(HOST))
