@@ -77,6 +77,12 @@ class GuestSuite:
         """An application that ``guest`` has."""
         raise NotImplementedError
 
+    @pytest.fixture(scope="class")
+    @classmethod
+    def log_on(cls) -> Callable[[], None]:
+        """Lets one more user log on to ``guest``, who may be gone again when it returns."""
+        raise NotImplementedError
+
     @pytest.fixture
     def session(self, guest: Guest) -> GuestSession:
         return guest.list_sessions(self.timeout)[0]
@@ -157,11 +163,38 @@ class GuestSuite:
             guest.set_identity(wanted, self.timeout)
             assert identity() == wanted
 
+    def test_command_tells_its_status_and_words(self, guest: Guest) -> None:
+        assert guest.run_command("echo so far; echo so good >&2", self.timeout).status == 0
+        self.check_command(guest)
+
+    def check_command(self, guest: Guest) -> None:
+        """More that holds only where commands are really run."""
+
+    def test_mark_stays_while_nobody_logs_on(self, guest: Guest) -> None:
+        mark = guest.logon_mark(self.timeout)
+        assert mark
+        guest.ping(self.timeout)
+        assert guest.logon_mark(self.timeout) == mark
+
+    def test_mark_changes_with_a_log_on_and_remembers_it(
+        self, guest: Guest, log_on: Callable[[], None]
+    ) -> None:
+        before, present = guest.logon_mark(self.timeout), guest.list_sessions(self.timeout)
+        log_on()
+        mark = guest.logon_mark(self.timeout)
+        assert mark != before
+        for session in guest.list_sessions(self.timeout):
+            if session not in present:
+                guest.log_off(session, self.timeout)
+        assert guest.logon_mark(self.timeout) == mark
+
     def test_calls_on_a_vm_that_is_off(self, off_guest: Guest, session: GuestSession) -> None:
         for call in (
             lambda: off_guest.ping(self.timeout),
             lambda: off_guest.list_sessions(self.timeout),
             lambda: off_guest.list_applications(self.timeout),
+            lambda: off_guest.run_command("true", self.timeout),
+            lambda: off_guest.logon_mark(self.timeout),
             lambda: off_guest.send_message(session, "", "x", self.timeout),
             lambda: off_guest.log_off(session, self.timeout),
         ):
@@ -175,6 +208,8 @@ class GuestSuite:
             lambda: silent_guest.ping(1),
             lambda: silent_guest.list_sessions(1),
             lambda: silent_guest.list_applications(1),
+            lambda: silent_guest.run_command("true", 1),
+            lambda: silent_guest.logon_mark(1),
             lambda: silent_guest.send_message(session, "", "x", 1),
         ):
             begun = time.monotonic()

@@ -17,6 +17,7 @@ from contract.host_suite import EventLog, make_spec, make_vm, remove_vm
 from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.host import LibvirtHost
+from openrdms.model.errors import GuestUnreachable
 from openrdms.model.host import GuestIdentity, InstalledApplication, VmEventKind
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
@@ -33,6 +34,11 @@ entry() {{ printf '{ENTRY}' "$2" "$3" > "$1.desktop"; }}
 entry shown 'Über 你好'
 entry hidden hidden NoDisplay=true
 entry untried untried TryExec=absent
+"""
+LOG_ON = """
+systemd-run --quiet --wait --property=PAMName=login --property=User=alice \
+    --property=TTYPath=/dev/tty3 --property=StandardInput=tty true
+echo done
 """
 IDENTITY = "cat /etc/hostname /etc/machine-id /sys/class/net/eth0/address"
 
@@ -96,6 +102,20 @@ class TestLibvirtGuest(GuestSuite):
 
         yield run
         link.close()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def log_on(cls, run: Callable[[str], bytes]) -> Callable[[], None]:
+        """On a terminal of its own; the session ends with its command."""
+        return lambda: run(LOG_ON) and None
+
+    def check_command(self, guest: Guest) -> None:
+        result = guest.run_command("echo out; echo err >&2; id -u; exit 3", self.timeout)
+        assert result.status == 3
+        assert {"out", "err", "0"} <= set(result.output.split())
+        with pytest.raises(GuestUnreachable):
+            guest.run_command("sleep 977", 2)
+        assert guest.run_command("sleep 4; pgrep -f 'sleep [9]77'", self.timeout).status == 1
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -53,6 +53,11 @@ class TestSimulatorGuest(GuestSuite):
 
     @pytest.fixture(scope="class")
     @classmethod
+    def log_on(cls, guest: SimulatorGuest) -> Callable[[], None]:
+        return lambda: guest.log_on("mallory") and None
+
+    @pytest.fixture(scope="class")
+    @classmethod
     def identity(cls, guest: SimulatorGuest) -> Callable[[], GuestIdentity]:
         return guest.identity
 

@@ -19,6 +19,10 @@ _log = logging.getLogger(__name__)
 _WITHOUT_WIRE = ("qemu:///embed", "test:///")
 _KEEPALIVE_SECONDS = 5
 _KEEPALIVE_TRIES = 3
+_PATIENCE_SECONDS = 1
+"""How long a call waits for another that opens the connection again: a daemon that was restarted
+is there by then.
+"""
 
 _LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: VmEventKind.STARTED,
@@ -38,9 +42,14 @@ def open_connection(uri: str) -> libvirt.virConnect:
     _run_event_loop()
     with errors.translated_open(uri):
         connection = libvirt.open(uri)
-        if not connection.getURI().startswith(_WITHOUT_WIRE):
+        if _has_wire(connection):
             connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_TRIES)
         return connection
+
+
+def _has_wire(connection: libvirt.virConnect) -> bool:
+    """Whether the driver is in another process, which may go away."""
+    return not connection.getURI().startswith(_WITHOUT_WIRE)
 
 
 class Link:
@@ -48,7 +57,8 @@ class Link:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._connection = open_connection(uri)
+        self._lost: libvirt.virConnect | None = None
+        self._connection = self._open()
         self._events: Events | None = None
         self._opening = threading.Lock()
         self._closed = False
@@ -74,20 +84,36 @@ class Link:
     def close(self) -> None:
         """Close it for good."""
         self._closed = True
+        if _has_wire(self._connection):
+            with suppress(libvirt.libvirtError):  # it has told that it is lost
+                self._connection.unregisterCloseCallback()
         self._connection.close()
 
+    def _open(self) -> libvirt.virConnect:
+        connection = open_connection(self._uri)
+        if _has_wire(connection):
+            connection.registerCloseCallback(self._on_close, None)
+        return connection
+
+    def _on_close(self, connection: libvirt.virConnect, reason: int, _: object) -> None:
+        """Told by libvirt when the daemon closes it or answers no more (virConnectCloseReason)."""
+        self._lost = connection
+        _log.warning("lost %s (libvirt's reason %d)", self._uri, reason)
+
     def _is_alive(self) -> bool:
+        if self._connection is self._lost:
+            return False
         with suppress(libvirt.libvirtError):
             return bool(self._connection.isAlive())
         return False
 
     def _reopen(self) -> None:
         """One caller tries, which may take long; the others soon hear that the host is away."""
-        if self._closed or not self._opening.acquire(timeout=_KEEPALIVE_SECONDS):
+        if self._closed or not self._opening.acquire(timeout=_PATIENCE_SECONDS):
             raise HostUnavailable(f"{self._uri} is not connected")
         try:
             if not self._is_alive():
-                connection = open_connection(self._uri)
+                connection = self._open()
                 if self._events:
                     self._events.attach(connection)
                 self._connection = connection

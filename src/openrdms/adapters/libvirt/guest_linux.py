@@ -96,12 +96,14 @@ class LinuxGuest:
             raise OperationFailed(f"no network card of the guest has address {wanted[2]}")
 
     def run_command(self, command: str, deadline: Deadline) -> CommandResult:
-        """By sh, as root."""
-        return self._commands.run(["/bin/sh", "-c", command], deadline).result
+        """By sh, as root; ended in the guest, too, when its time is over."""
+        limit = ["timeout", "-k", "1", str(int(deadline.left()) + 1)]
+        return self._commands.run([*limit, "/bin/sh", "-c", command], deadline).result
 
     def logon_mark(self, deadline: Deadline) -> str:
-        """The boot, and a number that counts what logind wrote of log-ons since."""
-        return self._script(linux_scripts.LOGON_MARK, deadline).check("tell").text.strip()
+        """The boot, and what logind wrote of log-ons since."""
+        output = self._script(linux_scripts.LOGON_MARK, deadline)
+        return output.check("tell of log-ons").text.strip()
 
     def generalise(self, deadline: Deadline) -> None:
         """Remove what must not be cloned."""

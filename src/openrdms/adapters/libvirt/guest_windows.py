@@ -46,13 +46,26 @@ _RENAME = (
 )
 """The new name comes on standard input; prints the name that holds from the next start."""
 
+_RUN = (
+    "$ErrorActionPreference='Stop'; "
+    "$start=New-Object Diagnostics.ProcessStartInfo $env:ComSpec; "
+    "$start.Arguments='/d /s /c \"'+[Console]::In.ReadToEnd()+'\"'; "
+    "$start.UseShellExecute=$false; "
+    "$process=[Diagnostics.Process]::Start($start); $process.WaitForExit(); exit $process.ExitCode"
+)
+"""The command comes on standard input and goes to cmd.exe as it is: the agent's way of quoting
+arguments is not cmd's.
+"""
+
 _LOGON_MARK = (
     "$ErrorActionPreference='Stop'; "
-    "$boot=(Get-CimInstance Win32_OperatingSystem).LastBootUpTime.Ticks; "
-    "$logon=(Get-CimInstance Win32_LogonSession -Filter 'LogonType=2 or LogonType=10 or"
-    " LogonType=11 or LogonType=12').StartTime.Ticks | Measure-Object -Maximum; "
-    '"$boot/$($logon.Maximum)/$($logon.Count)"'
+    "$boot=(Get-CimInstance Win32_OperatingSystem).LastBootUpTime.ToString('yyyyMMddHHmm'); "
+    "$loads=@(Get-ItemProperty 'HKLM:\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion"
+    "\\ProfileList\\S-1-5-21-*' | ForEach-Object {"
+    "([int64]$_.LocalProfileLoadTimeHigh -shl 32)+[uint32]$_.LocalProfileLoadTimeLow}); "
+    '"$boot/$($loads.Count)/$(($loads | Measure-Object -Maximum).Maximum)"'
 )
+"""Profiles keep their time when the user has logged off, which sessions do not."""
 
 
 class WindowsGuest:
@@ -120,10 +133,10 @@ class WindowsGuest:
 
     def run_command(self, command: str, deadline: Deadline) -> CommandResult:
         """By cmd.exe, as LocalSystem."""
-        return self._run(deadline, "cmd.exe", "/d", "/s", "/c", command).result
+        return self._commands.run(_powershell(_RUN), deadline, stdin=command).result
 
     def logon_mark(self, deadline: Deadline) -> str:
-        """When the system was started, and the last interactive logon in its security log."""
+        """When the system was started, and when a user's profile was last loaded."""
         output = self._commands.run(_powershell(_LOGON_MARK), deadline, repeatable=True)
         return output.check("tell of logons").text.strip()
 

@@ -164,9 +164,25 @@ cat /etc/machine-id
 
 LOGON_MARK = """
 read -r boot_id < /proc/sys/kernel/random/boot_id
-echo "$boot_id/$(journalctl -b -q -o cat MESSAGE_ID=8d45620c1a4348dbb17410da57c60c66 | sha256sum)"
+sessions=$(journalctl -b -q -o cat MESSAGE_ID=8d45620c1a4348dbb17410da57c60c66) || exit 1
+printf '%s\\n' "$sessions" | awk -v boot_id="$boot_id" '
+BEGIN {
+    while ((getline line < "/etc/passwd") > 0) {
+        split(line, entry, ":")
+        if (entry[3] > 0 && entry[3] < 1000) system_user[entry[1]]
+    }
+}
+/^New session/ {
+    user = $6
+    gsub(/^\\047|[.\\047]+$/, "", user)
+    if (!(user in system_user)) { count++; last = $3 }
+}
+END { print boot_id "/" count + 0 "/" last }
+'
 """
-"""The boot id, and a digest of what logind has written of new sessions since.
+"""The boot id, how many sessions logind has begun since for others than system users such as a
+greeter's, and the id of the last.
 
-The number is SD_MESSAGE_SESSION_START of sd-messages(3).
+The number is SD_MESSAGE_SESSION_START of sd-messages(3); its text is "New session 3 of user
+alice.", from systemd 256 on with quotes.
 """

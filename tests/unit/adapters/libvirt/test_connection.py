@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import libvirt
@@ -27,6 +30,17 @@ class Wire:
 
     def setKeepAlive(self, interval: int, count: int) -> None:  # noqa: N802 - libvirt's name
         pass
+
+    def getURI(self) -> str:  # noqa: N802 - libvirt's name
+        return "qemu:///system"
+
+    def registerCloseCallback(  # noqa: N802 - libvirt's name
+        self, callback: Callable[..., None], opaque: object
+    ) -> None:
+        self.tell_close = lambda: callback(self, libvirt.VIR_CONNECT_CLOSE_REASON_EOF, opaque)
+
+    def unregisterCloseCallback(self) -> None:  # noqa: N802 - libvirt's name
+        raise libvirt.libvirtError("it has been told")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -56,6 +70,43 @@ def test_broken_connection_is_opened_again_once(opened: list[Wire]) -> None:
         caller.join()
     assert len(opened) == 2
     assert link.get().lookupByName("test").isActive()
+
+
+def test_connection_that_was_lost_is_opened_again_whatever_it_says(opened: list[Wire]) -> None:
+    link = connection.Link(URI)
+    assert link.get() is opened[0]
+    opened[0].tell_close()
+    assert link.get() is opened[1]
+    link.close()
+
+
+def test_callers_do_not_wait_long_for_one_that_opens(
+    opened: list[Wire], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = connection.Link(URI)
+    opened[0].alive = False
+    hanging, go_on = threading.Event(), threading.Event()
+
+    def hang(uri: str) -> Wire:
+        hanging.set()
+        assert go_on.wait(10)
+        raise libvirt.libvirtError("no route to host")
+
+    monkeypatch.setattr(libvirt, "open", hang)
+
+    def try_to_open() -> None:
+        with suppress(HostUnavailable):
+            link.get()
+
+    first = threading.Thread(target=try_to_open)
+    first.start()
+    assert hanging.wait(5)
+    begun = time.monotonic()
+    with pytest.raises(HostUnavailable):
+        link.get()
+    assert time.monotonic() - begun < 2
+    go_on.set()
+    first.join()
 
 
 def test_subscribers_stay_when_the_connection_changes(opened: list[Wire]) -> None:

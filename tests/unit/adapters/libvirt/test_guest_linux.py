@@ -32,6 +32,12 @@ RemoteHost=
 """
 
 
+LOGGED = """New session c1 of user lightdm.
+New session 3 of user daemon.
+New session 4 of user root.
+New session '5' of user 'al.ice' with class 'user' and type 'tty'."""
+
+
 class Opening:
     """An agent of a guest whose session opens at the third look; notes what is started."""
 
@@ -54,6 +60,25 @@ def test_a_message_waits_for_the_session_to_open() -> None:
     [session] = parse_sessions(SESSION.format(state="opening"))
     LinuxGuest(GuestCommands(agent)).send_message(session, "Title", "Text", Deadline(5))
     assert agent.started == ["/bin/sh", "/bin/sh", "/bin/sh", "tee"]
+
+
+@pytest.mark.parametrize(
+    ("logged", "mark"), [("", "0/"), (LOGGED.splitlines()[1], "0/"), (LOGGED, "3/'5'")]
+)
+def test_mark_counts_log_ons_of_people(tmp_path: Path, logged: str, mark: str) -> None:
+    """A real sh and awk; ``daemon`` is a system user here, too."""
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text(f"#!/bin/sh\ncat <<'END'\n{logged}\nEND\n")
+    journalctl.chmod(0o755)
+    path = f"{tmp_path}:/usr/bin:/bin"
+    script = ["/bin/sh", "-c", linux_scripts.LOGON_MARK]
+    done = subprocess.run(script, capture_output=True, text=True, check=True, env={"PATH": path})
+    assert done.stdout.partition("/")[2].strip() == mark
+
+
+def test_mark_fails_without_a_journal(tmp_path: Path) -> None:
+    script = ["/bin/sh", "-c", f"journalctl() {{ return 1; }}\n{linux_scripts.LOGON_MARK}"]
+    assert subprocess.run(script, capture_output=True, check=False).returncode == 1
 
 
 @pytest.mark.parametrize(("name", "ended"), [("xrdp", True), ("xrdp-sesman", False)])
