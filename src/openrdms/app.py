@@ -46,7 +46,12 @@ from openrdms.providers import rdms
 from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
 from openrdms.providers.interop import Server
 from openrdms.providers.namespaces import make_namespaces
-from openrdms.providers.openrdms import HostProvider, PlannerProvider
+from openrdms.providers.openrdms import (
+    HostProvider,
+    PlannerProvider,
+    PoolProvider,
+    PoolServices,
+)
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
@@ -58,6 +63,7 @@ from openrdms.security.passwords import read_password_file
 from openrdms.services.access import Access
 from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
+from openrdms.services.brokering import Brokering, Parts
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_uses import DesktopUses
@@ -272,6 +278,19 @@ class Service:
             now,
         )
         core.host_states.subscribe(self._pools.note_settings)
+        self._brokering = Brokering(
+            Parts(
+                core.store,
+                core.hosts,
+                core.uses,
+                core.access,
+                core.health,
+                core.tokens,
+                self._watch,
+                self._pools,
+                now,
+            )
+        )
         _ensure_administrator(core, settings)
         try:
             self._listeners = http.Listeners(
@@ -367,7 +386,13 @@ class Service:
         return make_namespaces(
             rdms.make_providers(services),
             [OperatingSystem(), SessionDirectory(sessions, collections)],
-            [HostProvider(core.host_states), PlannerProvider(self._provisioning)],
+            [
+                HostProvider(core.host_states),
+                PlannerProvider(self._provisioning),
+                PoolProvider(
+                    PoolServices(core.store, self._pools, self._brokering, self._sessions)
+                ),
+            ],
             PolicyGuard(core.audit_log),
             Server(deployment.active_server(), metadata.version("openrdms")),
         )

@@ -44,6 +44,7 @@ RULES = (
     # The help desk has sessions, and what every client asks before anything else.
     Rule("Win32_VirtualDesktopSession", "*", _STAFF, _SESSION_KEEPERS),
     Rule("Win32_SessionDirectorySessionEx", "*", _STAFF, _SESSION_KEEPERS),
+    Rule("OpenRDMS_Pool", "SendMessage", _NOBODY, _SESSION_KEEPERS),
     Rule("Win32_OperatingSystem", "*", _STAFF, _OPERATORS),
     Rule("CIM_*", "*", _STAFF, _OPERATORS),
     Rule("__Namespace", "*", _STAFF, _OPERATORS),

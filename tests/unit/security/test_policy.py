@@ -24,11 +24,13 @@ LETTERS = {"a": "administrator", "o": "operator", "h": "helpdesk", "u": "auditor
 
 # fmt: off
 CHANGES = frozenset({
-    "AddDesktopAssignment", "AddVirtualDesktop", "CancelPatch", "Create", "Delete", "Disconnect",
+    "AddDesktopAssignment", "AddVirtualDesktop", "CancelPatch", "Connect", "Create", "Delete",
+    "Disconnect",
     "GetPendingStartServerList", "Join", "KeyValueCompareAndSet", "KeyValueDelete", "Logoff",
     "ProvisioningJobCancel", "ProvisioningJobExecute", "ProvisioningPrepJob", "Put",
-    "RemoveDeploymentSetting", "RemoveDesktopAssignment", "RemoveUserAssignment",
-    "RemoveVirtualDesktop", "SchedulePatch", "SendMessage", "SetActiveServer", "SetBaseVHDPath",
+    "Release", "RemoveDeploymentSetting", "RemoveDesktopAssignment", "RemoveUserAssignment",
+    "RemoveVirtualDesktop", "ResetBreaker", "SchedulePatch", "SendMessage", "SetActiveServer",
+    "SetBaseVHDPath",
     "SetClientAccessName", "SetConcurrencyFactor", "SetConnectionString", "SetIdleVmCount",
     "SetDiffVHDPath", "SetExportPath",
     "SetInt32Property", "SetSMBPath", "SetSecondaryConnectionString",
@@ -62,6 +64,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Win32_SessionDirectorySessionEx": {"reads": "aohu", "changes": "aoh"},
     "OpenRDMS_Host": OF_THE_DEPLOYMENT,
     "OpenRDMS_Planner": USUAL,
+    "OpenRDMS_Pool": {**USUAL, "SendMessage": "aoh"},
     "Win32_OperatingSystem": {"reads": "aohu", "changes": "ao"},
     "CIM_Namespace": {"reads": "aohu", "changes": "ao"},
     "CIM_ObjectManager": {"reads": "aohu", "changes": "ao"},

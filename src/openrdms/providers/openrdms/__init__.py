@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from openrdms.providers.openrdms.host import HostProvider
 from openrdms.providers.openrdms.planner import PlannerProvider
+from openrdms.providers.openrdms.pool import PoolProvider, PoolServices
 
-__all__ = ["HostProvider", "PlannerProvider"]
+__all__ = ["HostProvider", "PlannerProvider", "PoolProvider", "PoolServices"]
