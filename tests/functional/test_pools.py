@@ -115,6 +115,19 @@ def test_spares_are_kept_running_as_an_administrator_says(open_rig: Opened) -> N
     assert rig.store.count_uses(POOL) == {Use.TAKEN: 1, Use.READY: 1, Use.UNREADY: 1}
 
 
+def test_what_is_left_beyond_the_spares_goes_off(open_rig: Opened) -> None:
+    rig = open_rig().fill(2)
+    taken = rig.take()
+    rig.log_on(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).seen)
+    rig.pools.note_settings(HOST, HostSettings(idle_count=1))
+    rig.log_off(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).left_off)
+    rig.wait_for(taken.name, Use.UNREADY)
+    assert rig.power(taken.name) == "stopped"
+    assert rig.store.count_uses(POOL) == {Use.READY: 1, Use.UNREADY: 1}
+
+
 def test_idle_spares_are_saved_and_one_is_resumed_at_need(open_rig: Opened) -> None:
     delay = '<Farm><Metadata Name="SaveDelay" Value="300" /></Farm>'
     rig = open_rig().fill(2, vm_farm_settings=delay)

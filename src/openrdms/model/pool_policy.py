@@ -40,6 +40,7 @@ class Step(StrEnum):
     SAVE = "save"
     RESUME = "resume"
     EXPIRE = "expire"
+    LEAVE_OFF = "leave off"
     TAKE_BACK = "take back"
     PUT_APART = "put apart"
 
@@ -192,7 +193,10 @@ class _Deciding:
         for use in self._candidates():
             if left == 0:
                 return
-            if rooms[use.host] <= 0 or not (lacking > 0 or self._is_wanted(use, spares)):
+            if lacking <= 0 and not self._is_wanted(use, spares):
+                self._leave_off(use)
+                continue
+            if rooms[use.host] <= 0:
                 continue
             self._decide(Step.PREPARE, use)
             rooms[use.host] -= 1
@@ -215,6 +219,11 @@ class _Deciding:
         """Without a count all are kept running but those that somebody left off."""
         idle_count = self.now.hosts[use.host].idle_count
         return not use.left_off if idle_count is None else spares[use.host] < idle_count
+
+    def _leave_off(self, use: DesktopUse) -> None:
+        """What a user has left must not go on running until somebody needs the desktop."""
+        if self.now.rules.resets and not use.left_off:
+            self._decide(Step.LEAVE_OFF, use)
 
     def _save(self) -> None:
         """Those that nobody wanted for long, the longest first, beyond the idle count."""

@@ -366,6 +366,7 @@ class Pools:
     def _begin(self, pool: _Pool, decision: Decision, use: DesktopUse) -> None:
         steps: dict[Step, Callable[[Attempt], None]] = {
             Step.PREPARE: self._preparation.begin,
+            Step.LEAVE_OFF: self._preparation.leave_off,
             Step.SAVE: self._preparation.save,
             Step.RESUME: self._preparation.resume,
         }

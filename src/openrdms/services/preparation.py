@@ -165,6 +165,17 @@ class Preparation:
         self._let_go(attempt, Use.READY, mark=mark, failures=0)
         return True
 
+    def leave_off(self, attempt: Attempt) -> None:
+        """Stop one that nobody needs now; it is made fresh when somebody does."""
+        desktop = self._store.find_desktop(attempt.use.name)
+        if desktop is None:
+            raise _Yielded(attempt.use.name)
+        host = self._hosts.get(desktop.host)
+        self._ask_once_more(host, desktop)
+        self._call(attempt, Kind.STOP, host.destroy, desktop.name)
+        self._store.change_desktop(desktop.name, _as_left_off)
+        self._let_go(attempt, Use.UNREADY)
+
     def save(self, attempt: Attempt) -> None:
         """Write a spare to disk; it stays as fresh as it was."""
         host = self._hosts.get(attempt.use.host)
@@ -306,6 +317,10 @@ class Preparation:
 
 def _is_same(now: DesktopUse, mine: DesktopUse) -> bool:
     return (now.use, now.since, now.uuid) == (Use.PREPARING, mine.since, mine.uuid)
+
+
+def _as_left_off(present: Desktop | None) -> Desktop | None:
+    return present and replace(present, identity_set=False)
 
 
 def _as_prepared(present: Desktop | None) -> Desktop | None:

@@ -113,6 +113,9 @@ def test_each_step_begins_where_it_can(situation: Situation) -> None:
         match decision.step:
             case Step.PREPARE:
                 assert (use.use, use.adopted, situation.rules.pooled) == (Use.UNREADY, False, True)
+            case Step.LEAVE_OFF:
+                assert (use.use, use.adopted, use.left_off) == (Use.UNREADY, False, False)
+                assert situation.hosts[use.host].idle_count is not None
             case Step.SAVE:
                 assert (use.use, use.saved, use.adopted) == (Use.READY, False, False)
                 assert NOW - use.since >= DELAY
