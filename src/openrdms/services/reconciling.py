@@ -8,7 +8,7 @@ at in a thread of its own, one at a time; what a job or a pool has in hand is le
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -50,8 +50,8 @@ class Reconciling:
         self._lock = threading.Lock()
         self._asked: dict[str, bool] = {}
         """Hosts that have a thread now; True when they are to be looked at once more."""
-        self._heard: dict[str, set[str]] = {}
-        """Names of VMs by host that something was heard of since the host was looked at."""
+        self._heard: dict[str, dict[str, VmEventKind]] = {}
+        """By host and VM what was heard last, while events are gathered."""
         self._said: dict[str, set[tuple[str, ...]]] = {}
         """What was logged by host, so that it is logged once."""
         self._closed = threading.Event()
@@ -143,7 +143,7 @@ class Reconciling:
             return
         with self._lock:
             first = event.host not in self._heard
-            self._heard.setdefault(event.host, set()).add(event.vm)
+            self._heard.setdefault(event.host, {})[event.vm] = event.kind
         if first:
             timer = threading.Timer(_SETTLING, self._look_at_heard, [event.host])
             timer.daemon = True
@@ -152,24 +152,24 @@ class Reconciling:
     def _look_at_heard(self, host: str) -> None:
         """Whether a VM that stopped or started is one that we know, and is still there."""
         with self._lock:
-            names = self._heard.pop(host)
+            heard = self._heard.pop(host)
         try:
-            if not self._closed.is_set() and self._fits_not(self._hosts.get(host), names):
+            if not self._closed.is_set() and self._fits_not(self._hosts.get(host), heard):
                 self.request(host)
         except errors.HostUnavailable as error:
             self._health.note_failure(host, error)
         except errors.RdmsError as error:
             _log.warning("cannot look at what was heard", host=host, error=str(error))
 
-    def _fits_not(self, host: ports.Host, names: set[str]) -> bool:
-        unknown = self._store.list_unexplained(names)
-        for name in names:
-            vm = None
+    def _fits_not(self, host: ports.Host, heard: Mapping[str, VmEventKind]) -> bool:
+        """A VM of ours that nobody knows, or one of which nobody knows why it stopped."""
+        unknown = self._store.list_unexplained(heard)
+        for name, kind in heard.items():
             if name.casefold() in unknown:
                 vm = host.find_vm(name)
                 if vm and vm.ownership and not vm.ownership.adopted:
                     return True
-            else:
+            elif kind is VmEventKind.STOPPED:
                 use = self._store.find_use(name)
                 idle = use is not None and use.use not in (Use.WORK, Use.PREPARING)
                 if idle and host.find_vm(name) is None:
