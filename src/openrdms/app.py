@@ -390,7 +390,9 @@ class Service:
                 HostProvider(core.host_states),
                 PlannerProvider(self._provisioning),
                 PoolProvider(
-                    PoolServices(core.store, self._pools, self._brokering, self._sessions)
+                    PoolServices(
+                        core.store, self._pools, self._watch, self._brokering, self._sessions
+                    )
                 ),
             ],
             PolicyGuard(core.audit_log),

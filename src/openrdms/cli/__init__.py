@@ -17,6 +17,7 @@ GROUPS = (
     "collection",
     "job",
     "desktop",
+    "pool",
     "session",
     "session-collection",
     "application",

@@ -159,7 +159,8 @@ class Preparation:
             patience = attempt.deadline - attempt.begun
             words = f"the guest agent did not answer within {patience:.0f} s"
             raise errors.OperationFailed(words) from None
-        self._store.change_desktop(desktop.name, _as_prepared)
+        if not (desktop.identity_set and desktop.status is DesktopStatus.SUCCESS):
+            self._store.change_desktop(desktop.name, _as_prepared)
         if user:
             raise _Occupied(desktop.name, user)
         self._let_go(attempt, Use.READY, mark=mark, failures=0)

@@ -28,7 +28,7 @@ CHANGES = frozenset({
     "Disconnect",
     "GetPendingStartServerList", "Join", "KeyValueCompareAndSet", "KeyValueDelete", "Logoff",
     "ProvisioningJobCancel", "ProvisioningJobExecute", "ProvisioningPrepJob", "Put",
-    "Release", "RemoveDeploymentSetting", "RemoveDesktopAssignment", "RemoveUserAssignment",
+    "Release", "ReleaseDesktop", "RemoveDeploymentSetting", "RemoveDesktopAssignment", "RemoveUserAssignment",
     "RemoveVirtualDesktop", "ResetBreaker", "SchedulePatch", "SendMessage", "SetActiveServer",
     "SetBaseVHDPath",
     "SetClientAccessName", "SetConcurrencyFactor", "SetConnectionString", "SetIdleVmCount",

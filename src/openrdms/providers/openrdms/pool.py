@@ -13,6 +13,7 @@ from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_number, find_text, get_text
 from openrdms.services.brokering import Brokering, Connection
 from openrdms.services.pools import Pools
+from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 
 _LONGEST_WAIT = 20
@@ -34,6 +35,7 @@ class PoolServices:
 
     store: ports.Store
     pools: Pools
+    watch: SessionWatch
     brokering: Brokering
     sessions: Sessions
 
@@ -46,6 +48,7 @@ class PoolProvider(ServiceProvider):
     def __init__(self, services: PoolServices) -> None:
         self._store = services.store
         self._pools = services.pools
+        self._watch = services.watch
         self._brokering = services.brokering
         self._sessions = services.sessions
         self.methods = {
@@ -53,6 +56,7 @@ class PoolProvider(ServiceProvider):
             "Release": self._release,
             "SendMessage": self._send_message,
             "ResetBreaker": self._reset_breaker,
+            "ReleaseDesktop": self._release_desktop,
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
@@ -68,6 +72,8 @@ class PoolProvider(ServiceProvider):
     def _render(self, alias: str, kind: CollectionType) -> Values:
         counts = self._store.count_uses(alias)
         breaker = self._pools.breaker(alias)
+        spares = self._pools.count_spares(alias)
+        seconds = self._pools.seconds(alias)
         return {
             "CollectionAlias": alias,
             "CollectionType": int(kind),
@@ -76,6 +82,10 @@ class PoolProvider(ServiceProvider):
             "Failures": breaker.failures,
             "Stopped": breaker.opened is not None,
             "Reason": breaker.reason,
+            "PreparationMilliseconds": None if seconds is None else round(seconds * 1000),
+            "HostNames": list(spares),
+            "RunningSpares": [running for running, _ in spares.values()],
+            "SavedSpares": [saved for _, saved in spares.values()],
         }
 
     def _connect(self, call: Call) -> Values:
@@ -116,6 +126,10 @@ class PoolProvider(ServiceProvider):
 
     def _reset_breaker(self, call: Call) -> None:
         self._pools.reset_breaker(get_text(call.keys, "CollectionAlias"))
+
+    def _release_desktop(self, call: Call) -> None:
+        released = self._pools.release(get_text(call.parameters, "VMName"))
+        self._watch.note_collection(released.collection)
 
 
 def _user(call: Call) -> tuple[str, str]:
