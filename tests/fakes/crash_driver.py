@@ -33,6 +33,7 @@ from openrdms.model.host import VmSpec, VmState
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import JobDocument
 from openrdms.model.report import Report
+from openrdms.model.rollout import ALL, Share
 from openrdms.ports import Host
 
 CHANGING = frozenset(
@@ -147,6 +148,7 @@ class Scenario:
     scheduled: bool = False
 
 
+PATCHES = ("patch", "scheduled", "waves")
 _FIRST = (rigs.create(HOSTS),)
 SCENARIOS = {
     "create": Scenario(rigs.create(HOSTS)),
@@ -154,6 +156,11 @@ SCENARIOS = {
     "update": Scenario(rigs.later(JobAction.UPDATE, hosts=rigs.create(HOSTS).hosts), _FIRST),
     "patch": Scenario(rigs.later(JobAction.PATCH), _FIRST),
     "scheduled": Scenario(rigs.later(JobAction.PATCH), _FIRST, scheduled=True),
+    "waves": Scenario(
+        rigs.later(JobAction.PATCH, waves=(Share(1), ALL), max_unavailable=Share(1)),
+        _FIRST,
+        scheduled=True,
+    ),
     "delete": Scenario(rigs.later(JobAction.DELETE), _FIRST),
     "prep": Scenario(None, _FIRST),
 }
@@ -285,9 +292,7 @@ def judge(name: str, found: dict[str, Any]) -> list[str]:
     if set(found["vms"]) != set(found["records"]):
         wrong.append(f"VMs {sorted(found['vms'])}, records {sorted(found['records'])}")
     # a Patch and a Prep stop what they start again
-    if name not in ("patch", "scheduled", "prep") and (
-        twice := {m for m in made if made.count(m) > 1}
-    ):
+    if name not in (*PATCHES, "prep") and (twice := {m for m in made if made.count(m) > 1}):
         wrong.append(f"done twice: {sorted(twice)}")
     prepared = any(image.startswith("prep-") for image in found["images"])
     if prepared != (name == "prep" and found["state"] == "JOB_COMPLETED"):
@@ -298,7 +303,7 @@ def judge(name: str, found: dict[str, Any]) -> list[str]:
 def _expected_files(name: str, found: dict[str, Any]) -> list[str]:
     done = found["state"] == CollectionState.JOB_COMPLETED.name
     desktops = {f"pool-{n}": 1 for n in range(1, 4)}
-    if name in ("patch", "scheduled"):
+    if name in PATCHES:
         # a cancelled Patch: finished desktops keep the new disk, the others the old
         desktops = {
             desktop: 2 if found["desktops"].get(desktop) == "Complete" else 1

@@ -63,6 +63,14 @@ def test_scheduled_update_goes_on(tmp_path: Path, kill_at: int) -> None:
     assert_all_well(runs)
 
 
+@pytest.mark.parametrize("kill_at", [8, 14, 22, 32, 41])
+def test_update_in_waves_goes_on(tmp_path: Path, kill_at: int) -> None:
+    """While desktops are claimed, updated and handed out."""
+    runs = drive(tmp_path, "--scenario", "waves", "--kill", kill_at)
+    assert [(run["killed"], run["state"]) for run in runs] == [(True, "JOB_COMPLETED")]
+    assert_all_well(runs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("scenario", fakes.crash_driver.SCENARIOS)
@@ -76,7 +84,7 @@ def test_killed_at_every_boundary(tmp_path: Path, scenario: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("cancel_at", [2, 4, 12, 20, 30, 44])
-@pytest.mark.parametrize("scenario", ["create", "patch", "scheduled", "prep"])
+@pytest.mark.parametrize("scenario", ["create", "patch", "scheduled", "waves", "prep"])
 def test_cancelled_and_killed_at_every_boundary(
     tmp_path: Path, scenario: str, cancel_at: int
 ) -> None:

@@ -7,7 +7,7 @@ more than the latest that is due, with the minutes that are really left.
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +21,9 @@ NOTIFIED = "notified"
 """Option of a job: the last notice that was sent."""
 
 TITLE = "Update of this desktop"
+
+_UNTIL_PLANNED = timedelta(seconds=0.5)
+"""After which a job that has just begun is looked at again."""
 
 _PAUSE = 5.0
 """Seconds until the records are tried again that could not be read or written."""
@@ -74,31 +77,32 @@ class UpdateNotices:
                 continue
             sent = job.options.get(NOTIFIED)
             notice = due_notice(force, self._clock(), None if sent is None else int(sent))
-            if notice:
-                self._send(job, notice)
-            if (at := next_notice(force, self._clock())) is not None:
+            if notice and not self._send(job, notice):
+                nexts.append(self._clock() + _UNTIL_PLANNED)
+            elif (at := next_notice(force, self._clock())) is not None:
                 nexts.append(at)
         if not nexts:
             return None
         seconds = (min(nexts) - self._clock()).total_seconds()
         return max(0.0, min(seconds, threading.TIMEOUT_MAX))
 
-    def _send(self, job: Job, notice: Notice) -> None:
+    def _send(self, job: Job, notice: Notice) -> bool:
         """To the sessions on all desktops that the job has not begun with, whatever their wave.
 
-        On record only afterwards: one that is sent twice is better than one that is not.
+        False while it has no plan. On record only afterwards: one that is sent twice is better
+        than one that is not.
         """
-        left = {
-            row.name.casefold()
-            for row in self._store.list_job_desktops(job.guid)
-            if row.status is VmStatus.PENDING
-        }
+        rows = self._store.list_job_desktops(job.guid)
+        if not rows:
+            return False
+        left = {row.name.casefold() for row in rows if row.status is VmStatus.PENDING}
         sessions = self._sessions.list(collection=job.collection)
         concerned = [session for session in sessions if session.vm.casefold() in left]
         for session, error in self._sessions.send_messages(concerned, TITLE, _say(notice.minutes)):
             if error:
                 _log.warning("a notice was not shown", desktop=session.vm, reason=str(error))
         self._store.put_job_option(job.guid, NOTIFIED, notice.due)
+        return True
 
 
 def _say(minutes: int) -> str:

@@ -26,7 +26,7 @@ from openrdms.model.host import GuestSession, VmInfo, VmState
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.patch import force_time
 from openrdms.model.provisioning import parse_job
-from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
 from openrdms.services.provisioning import claims, gate, pipeline, stages
 from openrdms.services.provisioning.pipeline import Stages
@@ -329,7 +329,8 @@ class _Wave:
             self._fail("none of its desktops came out well")
 
     def _fail(self, words: str) -> None:
-        self._failure = f"wave {self._wave + 1} failed: {words}"
+        words = f"wave {self._wave + 1}: {words}"
+        self._failure = render_reason(ReasonCode.WAVE_FAILED, words)
         self._work.run.halt.set()
 
     def _tell(self) -> list[tuple[int, Wait]]:

@@ -1,0 +1,342 @@
+"""Updates with two clocks and in waves: who waits for whom, and what stops them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.provisioning_rig import FAST, POOL, Faults, Rig, create, later, now
+from openrdms.adapters import simulator
+from openrdms.model import errors
+from openrdms.model.collection import CollectionState
+from openrdms.model.desktop_use import Use
+from openrdms.model.job import JobAction
+from openrdms.model.patch import PatchState
+from openrdms.model.provisioning import JobDocument, render_job
+from openrdms.model.reason import ReasonCode
+from openrdms.model.rollout import ALL, Share
+from openrdms.services.session_watch import SessionWatch
+
+HOST = "host1.sim.local"
+EMPTY = f"{FAST}&users=0&copy_ms=1"
+NAMES = ["pool-1", "pool-2", "pool-3", "pool-4"]
+DAY = 86_400.0
+
+
+class Pool:
+    """A collection of four running desktops on one host, and who is logged on there."""
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        self.faults = Faults()
+        self.rig = Rig(directory, EMPTY, wrap_host=self.faults.wrap, **options)
+        self.watch = SessionWatch(
+            self.rig.store, self.rig.hosts, self.rig.health, self.rig.uses, now
+        )
+        self.rig.resume()
+        self.watch.start()
+
+    def fill(self, count: int = 4) -> None:
+        self.rig.add_collection()
+        self.rig.run(create([(HOST, count)]))
+        tiny = self.rig.images.resolve("image:tiny")
+        self.rig.store.add_image(replace(tiny, sha256="0" * 64))
+
+    def close(self) -> None:
+        self.watch.close()
+        self.rig.close()
+
+    def log_on(self, name: str, user: str = "ada") -> None:
+        simulator.log_on(self.rig.simulator, HOST, name, user)
+        self.rig.wait_until(lambda: self.use(name) is Use.TAKEN)
+
+    def log_off(self, name: str, user: str = "ada") -> None:
+        simulator.log_off(self.rig.simulator, HOST, name, user)
+
+    def break_image(self, kind: str) -> None:
+        simulator.set_image_fault(self.rig.simulator, "tiny@2", kind)
+
+    def update(self, force: float = DAY, **fields: Any) -> str:
+        """Begin an update to the newest version; users may stay for ``force`` seconds."""
+        document: JobDocument = later(JobAction.PATCH, **fields)
+        times = now(), now() + timedelta(seconds=force)
+        self.rig.patching.schedule(POOL, *times, render_job(document))
+        guid = self.rig.patch().guid
+        self.rig.wait_until(lambda: self.rig.store.find_job(guid) is not None)
+        return guid
+
+    def use(self, name: str) -> Use:
+        use = self.rig.store.find_use(name)
+        assert use is not None
+        return use.use
+
+    def images(self) -> dict[str, str]:
+        """What the simulator runs each desktop from: its image by the disk that it uses."""
+        return {vm["name"]: vm["disks"][0].split(".")[-2] for vm in self._vms()}
+
+    def users(self, name: str) -> list[str]:
+        return [one["user"] for one in self._vm(name)["sessions"]]
+
+    def messages(self, name: str) -> list[str]:
+        return [m["text"] for one in self._vm(name)["sessions"] for m in one["messages"]]
+
+    def states(self) -> dict[str, str]:
+        return {vm["name"]: vm["state"] for vm in self._vms()}
+
+    def waits(self, guid: str) -> dict[str, ReasonCode]:
+        return {
+            desktop.name: ReasonCode(desktop.code)
+            for desktop in self.rig.report(guid).desktops
+            if desktop.status == "Pending" and desktop.code
+        }
+
+    def order(self) -> list[str]:
+        """Desktops in the order in which their disks were exchanged."""
+        made = [vm for call, vm in self.faults.calls if call == "define"]
+        return list(dict.fromkeys(made[len(self.images()) :]))
+
+    def _vm(self, name: str) -> dict[str, Any]:
+        return next(vm for vm in self._vms() if vm["name"] == name)
+
+    def _vms(self) -> list[dict[str, Any]]:
+        return [vm for host in self.rig.truth()["hosts"] for vm in host["vms"]]
+
+
+@pytest.fixture
+def make_pool(tmp_path: Path) -> Iterator[Callable[..., Pool]]:
+    made: list[Pool] = []
+
+    def make(**options: Any) -> Pool:
+        made.append(Pool(tmp_path, **options))
+        made[-1].fill()
+        return made[-1]
+
+    yield make
+    for pool in made:
+        pool.close()
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., Pool]) -> Pool:
+    return make_pool()
+
+
+def test_free_ones_are_updated_and_the_others_at_logoff(pool: Pool) -> None:
+    pool.log_on("pool-2")
+    guid = pool.update()
+    rig = pool.rig
+    rig.wait_until(lambda: list(pool.images().values()).count("2") == 3)
+    rig.wait_until(lambda: [pool.use(name) for name in NAMES].count(Use.READY) == 3)
+    assert pool.waits(guid) == {"pool-2": ReasonCode.USER_LOGGED_ON}
+    assert pool.users("pool-2") == ["ada"]
+    assert rig.patch().state is PatchState.UPDATE_STARTED
+    pool.log_off("pool-2")
+    report = rig.wait(guid)
+    assert (report.state, report.succeeded) == (CollectionState.JOB_COMPLETED, 4)
+    assert set(pool.images().values()) == {"2"}
+    assert [desktop.image for desktop in rig.store.list_desktops()] == ["tiny@2"] * 4
+    assert rig.orphans() == []
+
+
+def test_off_ones_first_then_spares_and_a_wave_waits_for_the_one_before(pool: Pool) -> None:
+    rig = pool.rig
+    pool.log_on("pool-1")
+    rig.hosts.get(HOST).destroy("pool-4")
+    guid = pool.update(waves=(Share(1), Share(75, percent=True), ALL), max_unavailable=Share(1))
+    rig.wait_until(lambda: len(pool.order()) == 3)
+    assert pool.order() == ["pool-4", "pool-2", "pool-3"]
+    rig.wait_until(lambda: pool.waits(guid) == {"pool-1": ReasonCode.USER_LOGGED_ON})
+    pool.log_off("pool-1")
+    assert rig.wait(guid).succeeded == 4
+    assert pool.states() == dict.fromkeys(NAMES[:3], "running") | {"pool-4": "stopped"}
+
+
+def test_wave_of_desktops_that_are_off_starts_one_to_try(pool: Pool) -> None:
+    for name in NAMES:
+        pool.rig.hosts.get(HOST).destroy(name)
+    pool.faults.calls.clear()
+    report = pool.rig.wait(pool.update(waves=(Share(1), ALL), max_unavailable=ALL))
+    assert report.succeeded == 4
+    started = [vm for call, vm in pool.faults.calls if call == "start"]
+    assert len(started) == 2  # one in each wave
+    assert set(pool.states().values()) == {"stopped"}
+    assert [desktop.note for desktop in report.desktops] == [""] * 4
+    assert {pool.use(name) for name in NAMES} == {Use.UNREADY}
+
+
+def test_never_more_in_work_than_may_be(pool: Pool) -> None:
+    most = 0
+
+    def count(call: str, vm: str) -> None:
+        nonlocal most
+        most = max(most, [pool.use(name) for name in NAMES].count(Use.WORK))
+
+    pool.faults.before = count
+    assert pool.rig.wait(pool.update(max_unavailable=Share(2))).succeeded == 4
+    assert most == 2
+
+
+def test_users_are_told_and_logged_off_at_force_time(pool: Pool) -> None:
+    pool.log_on("pool-2")
+    rig, states = pool.rig, []
+
+    def look(call: str, vm: str) -> None:
+        if call == "log_off":
+            states.append((vm, rig.patch().state))
+
+    pool.faults.before = look
+    guid = pool.update(force=3)
+    rig.wait_until(lambda: len(pool.messages("pool-2")) > 0, 5.0)
+    assert ["1 minute" in text for text in pool.messages("pool-2")] == [True]
+    assert (pool.messages("pool-1"), pool.users("pool-2")) == ([], ["ada"])
+    assert rig.job(guid).options["notified"] == 1
+    report = rig.wait(guid)
+    assert (report.state, report.succeeded) == (CollectionState.JOB_COMPLETED, 4)
+    assert pool.users("pool-2") == []
+    assert states == [("pool-2", PatchState.FORCE_LOGOFF_STARTED)]
+    assert rig.patch().state is PatchState.UPDATE_COMPLETE
+
+
+def test_without_time_between_the_clocks_nobody_is_asked(pool: Pool) -> None:
+    pool.log_on("pool-2")
+    assert pool.rig.wait(pool.update(force=0)).succeeded == 4
+    assert ("send_message", "pool-2") not in pool.faults.calls
+
+
+def test_silent_guest_counts_as_occupied_until_force(pool: Pool) -> None:
+    simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "silent")
+    guid = pool.update(force=8)
+    pool.rig.wait_until(lambda: list(pool.images().values()).count("2") == 3)
+    assert pool.waits(guid) == {"pool-3": ReasonCode.USER_LOGGED_ON}
+    simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "")
+    assert pool.rig.wait(guid).succeeded == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "probe", "code"),
+    [
+        ("no-agent", "", ReasonCode.BOOT_TIMED_OUT),
+        ("probe", "systemctl is-system-running", ReasonCode.PROBE_FAILED),
+    ],
+)
+def test_broken_image_is_stopped_by_its_first_wave(
+    make_pool: Callable[..., Pool], kind: str, probe: str, code: ReasonCode
+) -> None:
+    pool = make_pool(boot_deadline=1.0)
+    pool.break_image(kind)
+    pool.log_on("pool-4")
+    guid = pool.update(waves=(Share(1), ALL), probe=probe)
+    report = pool.rig.wait(guid)
+    assert report.state is CollectionState.UPDATE_FAILED
+    assert pool.order() == ["pool-1"]
+    assert [d.code for d in report.desktops if d.status == "Failed"] == [code]
+    assert set(pool.images().values()) == {"1"}
+    assert set(pool.states().values()) == {"running"}
+    assert pool.users("pool-4") == ["ada"]
+    assert {d.image for d in pool.rig.store.list_desktops()} == {"tiny@1"}
+    assert [pool.use(name) for name in NAMES] == [Use.UNREADY, Use.READY, Use.READY, Use.TAKEN]
+    assert pool.rig.patch().state is PatchState.UPDATE_FAILED
+    assert pool.rig.files() == [f"{name}.1.qcow2" for name in NAMES]
+    assert pool.rig.orphans() == []
+
+
+def test_later_wave_that_fails_takes_back_what_nobody_has(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(boot_deadline=1.0)
+    rig = pool.rig
+    pool.log_on("pool-4", "bob")
+    guid = pool.update(waves=(Share(2), ALL), max_unavailable=Share(2))
+    rig.wait_until(lambda: pool.use("pool-3") is Use.READY and pool.images()["pool-3"] == "2")
+    pool.log_on("pool-2", "eve")
+    pool.break_image("no-agent")
+    pool.log_off("pool-4", "bob")
+    report = rig.wait(guid)
+    assert report.state is CollectionState.UPDATE_FAILED
+    assert pool.images() == dict.fromkeys(NAMES, "1") | {"pool-2": "2"}
+    assert pool.users("pool-2") == ["eve"]
+    notes = {desktop.name: desktop.note for desktop in report.desktops}
+    assert "logged off" in notes["pool-2"]
+    assert {d.name: d.image for d in rig.store.list_desktops()} == (
+        dict.fromkeys(NAMES, "tiny@1") | {"pool-2": "tiny@2"}
+    )
+    assert Use.READY not in {pool.use(name) for name in NAMES}
+    assert rig.orphans() == []
+
+
+def test_cancel_while_all_wait_changes_nothing(pool: Pool) -> None:
+    for name in NAMES:
+        pool.log_on(name)
+    guid = pool.update()
+    pool.rig.wait_until(lambda: len(pool.waits(guid)) == 4)
+    pool.rig.patching.cancel(POOL)
+    assert pool.rig.wait(guid, 2.0).state is CollectionState.UPDATE_CANCELLED
+    assert set(pool.images().values()) == {"1"}
+    assert [pool.users(name) for name in NAMES] == [["ada"]] * 4
+    assert {pool.use(name) for name in NAMES} == {Use.TAKEN}
+
+
+def test_cancel_between_waves_keeps_what_is_done(pool: Pool) -> None:
+    pool.log_on("pool-4")
+    guid = pool.update(waves=(Share(75, percent=True), ALL))
+    pool.rig.wait_until(lambda: pool.waits(guid) == {"pool-4": ReasonCode.USER_LOGGED_ON})
+    pool.rig.patching.cancel(POOL)
+    report = pool.rig.wait(guid)
+    assert report.state is CollectionState.UPDATE_CANCELLED
+    assert sorted(pool.images().values()) == ["1", "2", "2", "2"]
+    assert pool.use("pool-1") is Use.READY
+    assert pool.rig.orphans() == []
+
+
+def test_cancel_while_one_is_in_work_takes_it_back(make_pool: Callable[..., Pool]) -> None:
+    pool = make_pool(boot_deadline=60.0)
+    pool.break_image("no-agent")
+    guid = pool.update(max_unavailable=Share(1))
+    pool.rig.wait_until(lambda: "2" in pool.images().values())
+    pool.rig.patching.cancel(POOL)
+    assert pool.rig.wait(guid, 5.0).state is CollectionState.UPDATE_CANCELLED
+    assert set(pool.images().values()) == {"1"}
+    assert [pool.use(name) for name in NAMES].count(Use.UNREADY) == 1
+    assert pool.rig.orphans() == []
+
+
+def test_any_version_that_is_kept_can_be_gone_back_to(pool: Pool) -> None:
+    rig = pool.rig
+    assert rig.wait(pool.update(max_unavailable=ALL)).succeeded == 4
+    assert {desktop.image for desktop in rig.store.list_desktops()} == {"tiny@2"}
+    back = pool.update(base_vm_location="image:tiny@1", max_unavailable=ALL)
+    assert rig.wait(back).succeeded == 4
+    assert {desktop.image for desktop in rig.store.list_desktops()} == {"tiny@1"}
+    settings = rig.store.find_provisioning(POOL)
+    assert settings is not None
+    assert settings.image == "tiny@1"
+
+
+def test_host_that_is_away_holds_up_no_other_update(pool: Pool) -> None:
+    """Its own is tried again, with one record in the audit log."""
+    rig = pool.rig
+    rig.add_collection("Other")
+    rig.run(create([("host2.sim.local", 1)], collection="Other", name_prefix="other-"))
+    refused = rig.provisioning.execute_patch
+    away: list[str] = []
+
+    def refuse(patch: Any) -> None:
+        if patch.collection == POOL:
+            away.append(patch.guid)
+            raise errors.HostUnavailable("host1 is away")
+        refused(patch)
+
+    rig.provisioning.execute_patch = refuse  # type: ignore[method-assign]  # the host is away
+    start = now()
+    rig.patching.schedule(POOL, start, start, render_job(later(JobAction.PATCH)))
+    rig.wait_until(lambda: len(away) == 1)
+    other = render_job(later(JobAction.PATCH, collection="Other"))
+    rig.patching.schedule("Other", start, start, other)
+    patch = rig.patching.find("Other")
+    assert patch is not None
+    rig.wait_until(lambda: rig.store.find_job(patch.guid) is not None)
+    assert rig.wait(patch.guid).state is CollectionState.JOB_COMPLETED
+    assert rig.patch().state is PatchState.SUBMITTED
+    assert len(away) == 1
