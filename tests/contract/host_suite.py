@@ -178,6 +178,20 @@ class HostSuite:
         assert host.slots > 0
         assert info.free_bytes > 0
         assert info.accelerator
+        assert 0 <= info.used_mib <= info.memory_mib
+
+    def test_host_counts_its_vms_and_the_memory_of_those_that_run(
+        self, host: Host, spec: VmSpec
+    ) -> None:
+        before = host.describe()
+        make_vm(host, spec)
+        off = host.describe()
+        assert (off.vms, off.used_mib) == (before.vms + 1, before.used_mib)
+        host.start(spec.name)
+        on = host.describe()
+        assert (on.vms, on.used_mib) == (off.vms, off.used_mib + spec.image.memory_mib)
+        host.destroy(spec.name)
+        assert host.describe() == replace(off, free_bytes=host.describe().free_bytes)
 
     def test_what_is_absent_is_none_and_removing_it_is_fine(self, host: Host) -> None:
         assert host.find_vm("suite-absent") is None
