@@ -10,18 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
+from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
-from openrdms.ports import Guest
+from openrdms.ports import Clock, Guest
 from openrdms.security.accounts import Accounts
 from openrdms.services.access import Access
 from openrdms.services.brokering import Brokering, Connection, Parts, User
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
+from openrdms.services.images import Images
 from openrdms.services.session_watch import SessionWatch
 
 CORP = "CORP"
@@ -56,9 +58,14 @@ class BrokeringRig:
     place: SmallDeployment
     accounts: Accounts
     access: Access
+    images: Images
     uses: DesktopUses
+    health: HostHealth
+    tokens: Tokens
+    watch: SessionWatch
     pools: PlainPools
     brokering: Brokering
+    clock: Clock = now
 
     def add_user(self, name: str) -> User:
         self.accounts.add(name, Role.USER, groups=["Staff"])
@@ -116,6 +123,17 @@ def open_brokering_rig(directory: Path, *slow: str) -> Iterator[BrokeringRig]:
         pools = PlainPools()
         parts = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now)
         watch.start()
-        yield BrokeringRig(place, accounts, access, uses, pools, Brokering(Parts(*parts)))
+        yield BrokeringRig(
+            place=place,
+            accounts=accounts,
+            access=access,
+            images=Images(place.store, DebianImageTools(), directory / "images", now),
+            uses=uses,
+            health=health,
+            tokens=tokens,
+            watch=watch,
+            pools=pools,
+            brokering=Brokering(Parts(*parts)),
+        )
         watch.close()
         health.close()

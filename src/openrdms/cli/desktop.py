@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -23,7 +24,10 @@ WORDS: Words = {
     "Status": {int(status): status.name.lower() for status in DesktopStatus},
 }
 
-group = typer.Typer(help="Virtual desktops: list, start, pause, save, stop, assign.")
+group = typer.Typer(help="Virtual desktops: list, start, pause, save, stop, assign, connect.")
+
+_ASKED_SECONDS = 10
+"""For so long one call waits: a request may take 30 s altogether."""
 
 Name = Annotated[str, typer.Argument(help="Name of the desktop.")]
 
@@ -95,6 +99,31 @@ def unassign(rdms: RdmsClient, name: Name) -> Result:
     """Take a desktop from its user."""
     rdms.invoke(CLASS, "RemoveUserAssignment", VMName=name)
     return None
+
+
+@command(group, "connect", opens=open_rdms)
+def connect(
+    rdms: RdmsClient,
+    collection: Annotated[str, typer.Argument(help="Alias of the collection.")],
+    who: Annotated[str, typer.Argument(metavar="USER", help="The user, as DOMAIN\\NAME or NAME.")],
+    wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for a desktop.")] = 0,
+) -> Result:
+    """Get a user his desktop: the one that he has, the assigned one or a spare.
+
+    Without one he has a place in line for 30 s, which asking again keeps.
+    """
+    domain, _, name = who.rpartition("\\")
+    deadline = time.monotonic() + wait
+    while True:
+        left = round(min(_ASKED_SECONDS, max(0.0, deadline - time.monotonic())))
+        answer = rdms.invoke(
+            *("OpenRDMS_Pool", "Connect", {"CollectionAlias": collection}),
+            UserName=name,
+            UserDomain=domain,
+            WaitSeconds=left,
+        )
+        if answer.get("VMName") or not left:
+            return {key: value for key, value in answer.items() if value is not None}
 
 
 def _set_state(rdms: RdmsClient, name: str, state: VmState) -> None:

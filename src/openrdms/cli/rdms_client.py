@@ -35,7 +35,10 @@ _NIL = f"{{{NAMESPACES['xsi']}}}nil"
 _ENUMERATION = f"{{{NAMESPACES['wsen']}}}"
 _WSMAN = f"{{{NAMESPACES['wsman']}}}"
 _SMALLEST_ENVELOPE = 8192
+_LARGEST_ENVELOPE = 2**31 - 1
 _MAX_ELEMENTS = "1000"
+_OF_SESSIONS = ("VMHostName", "SessionId", "VMName", "UserName", "Result", "Reason")
+"""What OpenRDMS_Pool.SendMessage tells of each session: arrays of that name in the plural."""
 _NOT_FOUND = "CIMStatusCode>6<"
 """CIM_ERR_NOT_FOUND in the detail of a fault."""
 
@@ -203,6 +206,21 @@ class RdmsClient:
         collections = "Win32_RDMSVirtualDesktopCollection"
         outputs = self.ask(collections, "ProvisioningJobGetReport", JobGuid=job)
         return str(outputs["JobReportXml"])
+
+    def message_all(self, collection: str, title: str, text: str) -> list[dict[str, CimValue]]:
+        """Show a message in every session of a collection; a row for each, with its ``Result``.
+
+        The reply may be long, and cannot be asked for again: the messages would be shown twice.
+        """
+        self._wsman.max_envelope_size = _LARGEST_ENVELOPE
+        outputs = self.invoke(
+            *("OpenRDMS_Pool", "SendMessage", {"CollectionAlias": collection}),
+            Title=title,
+            Message=text,
+        )
+        columns = {name: outputs.get(f"{name}s") for name in _OF_SESSIONS}
+        lists = [column if isinstance(column, list) else [] for column in columns.values()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
 class _EnvelopeTooSmall(Fault):

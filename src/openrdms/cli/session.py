@@ -14,6 +14,7 @@ from openrdms.model.session import CONNECT_STATES
 
 CLASS = "Win32_VirtualDesktopSession"
 COLUMNS = ("VMHostName", "SessionId", "VMName", "UserName", "ConnectState", "CollectionId")
+MESSAGED = ("VMHostName", "SessionId", "VMName", "UserName", "Result", "Reason")
 WORDS: Words = {"ConnectState": dict(enumerate(CONNECT_STATES))}
 
 group = typer.Typer(help="Sessions of users: list, message, disconnect, log off.")
@@ -40,13 +41,25 @@ def list_sessions(
 @command(group, "message", opens=open_rdms)
 def send_message(
     rdms: RdmsClient,
-    host: HostName,
-    session: SessionId,
-    text: Annotated[str, typer.Argument(help="What the user shall read.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="HOST SESSION TEXT",
+            help="Where, and what the user shall read. With --collection: TITLE TEXT.",
+        ),
+    ],
     title: Annotated[str, typer.Option(help="Title of the message.")] = "Message",
+    collection: Annotated[str, typer.Option(help="Message all its sessions.")] = "",
 ) -> Result:
-    """Show a message on the user's screen."""
-    rdms.invoke(CLASS, "SendMessage", _keys(host, session), Title=title, Message=text)
+    """Show a message on the user's screen, or on those of all users of a collection."""
+    if collection:
+        if len(words) != 2:
+            raise typer.BadParameter("with --collection give TITLE TEXT")
+        return Listing(rdms.message_all(collection, *words), MESSAGED)
+    if len(words) != 3 or not words[1].isdecimal():
+        raise typer.BadParameter("give HOST SESSION TEXT; SESSION is a number")
+    host, session, text = words
+    rdms.invoke(CLASS, "SendMessage", _keys(host, int(session)), Title=title, Message=text)
     return None
 
 
