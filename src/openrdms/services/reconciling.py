@@ -112,11 +112,25 @@ class Reconciling:
         for finding in findings:
             if finding.what not in said:
                 _log_finding(finding)
-            try:
-                self._repairs.mend(host, finding)
-            except (errors.InvalidOperation, errors.OperationFailed) as error:
-                _log.warning("cannot mend yet", desktop=finding.desktop, error=str(error))
+        mended = [self._mend(host, finding) for finding in findings]
+        if not all(mended):
+            self._request_soon(host.name)
         return findings
+
+    def _mend(self, host: ports.Host, finding: Finding) -> bool:
+        try:
+            return self._repairs.mend(host, finding)
+        except errors.HostUnavailable:
+            raise
+        except errors.RdmsError as error:
+            _log.warning("cannot mend yet", desktop=finding.desktop, error=str(error))
+            return True
+
+    def _request_soon(self, host: str) -> None:
+        """Have it looked at when what is changing there has changed."""
+        timer = threading.Timer(_SETTLING, self.request, [host])
+        timer.daemon = True
+        timer.start()
 
     def _run(self, host: str) -> None:
         while not self._closed.is_set():
@@ -127,6 +141,8 @@ class Reconciling:
                 self._health.note_failure(host, error)  # it is looked at when it is back
             except errors.RdmsError as error:
                 _log.warning("cannot compare host and records", host=host, error=str(error))
+            except Exception:  # noqa: BLE001  a defect may not end the looking
+                _log.exception("comparing host and records failed", host=host)
             with self._lock:
                 if not self._asked[host]:
                     del self._asked[host]

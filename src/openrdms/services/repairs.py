@@ -35,22 +35,27 @@ class Repairs:
         self._uses = uses
         self._clock = clock
 
-    def mend(self, host: ports.Host, finding: Finding) -> None:
-        """Do what the finding's remedy says. HostUnavailable, and what the host refuses."""
-        remedies: dict[Remedy, Callable[[ports.Host, Finding], object]] = {
+    def mend(self, host: ports.Host, finding: Finding) -> bool:
+        """Do what the finding's remedy says. HostUnavailable, and what the host refuses.
+
+        False when somebody has changed the desktop meanwhile: it should be looked at again.
+        """
+        remedies: dict[Remedy, Callable[[ports.Host, Finding], bool]] = {
             Remedy.QUARANTINE: self._quarantine,
             Remedy.GIVE_BACK: self._give_back,
             Remedy.RECORD: self._record,
             Remedy.REMOVE: self._remove,
             Remedy.DELETE_DISK: self._delete_disk,
         }
-        if finding.remedy in remedies:
-            remedies[finding.remedy](host, finding)
+        remedy = remedies.get(finding.remedy)
+        return remedy is None or remedy(host, finding)
 
-    def _quarantine(self, _: ports.Host, finding: Finding) -> None:
+    def _quarantine(self, _: ports.Host, finding: Finding) -> bool:
         """Nobody gets it from now on; then its status says so too."""
-        if self._set_apart(finding):
+        apart = self._set_apart(finding)
+        if apart:
             self._set_status(finding, DesktopStatus.FAILED)
+        return apart
 
     def _set_apart(self, finding: Finding) -> bool:
         """Quarantine the use unless it has changed since it was looked at."""
@@ -79,7 +84,7 @@ class Repairs:
 
         self._store.change_desktop(finding.desktop, change)
 
-    def _give_back(self, host: ports.Host, finding: Finding) -> None:
+    def _give_back(self, host: ports.Host, finding: Finding) -> bool:
         """What was lost is there: with a session in it, it is its user's again."""
         self._set_status(finding, DesktopStatus.SUCCESS)
         user = _find_user(host, finding.desktop)
@@ -92,7 +97,7 @@ class Repairs:
             taken = {"use": Use.TAKEN, "holder": user, "seen": True, "turn": use.turn + 1}
             return replace(back, **taken) if user else back  # type: ignore[arg-type]  # its fields
 
-        self._uses.change([finding.desktop], change)
+        return bool(self._uses.change([finding.desktop], change))
 
     def _record(self, _: ports.Host, finding: Finding, **values: object) -> bool:
         """Put a stranger of ours on record, apart from all that is handed out."""
@@ -100,13 +105,13 @@ class Repairs:
         reason = render_reason(finding.code, finding.words)
         return self._store.record_found(record, reason, self._clock())
 
-    def _remove(self, host: ports.Host, finding: Finding) -> None:
+    def _remove(self, host: ports.Host, finding: Finding) -> bool:
         """Record, then VM and disks, then the record; each may have been done before."""
         if finding.record is None:
             if not self._record(host, finding, status=DesktopStatus.FAILED):
-                return  # a job has just begun to use the name
-        elif finding.use is None or not self._set_apart(finding):
-            return
+                return False  # a job has just begun to use the name
+        elif not self._set_apart(finding):
+            return False
         record = self._store.find_desktop(finding.desktop)
         if record and self._hold(record.name):
             try:
@@ -115,6 +120,7 @@ class Repairs:
                 self._let_go(record.name)
             if gone:
                 self._drop(record)
+        return True
 
     def _erase(self, host: ports.Host, record: Desktop, disks: tuple[str, ...]) -> bool:
         """Whether VM and disks are gone: not when another VM has the name, or a job wants it."""
@@ -145,17 +151,19 @@ class Repairs:
             return  # a job has it in hand: the record goes with that
         _log.info("removed what nobody finished making", desktop=record.name, host=record.host)
 
-    def _delete_disk(self, host: ports.Host, finding: Finding) -> None:
+    def _delete_disk(self, host: ports.Host, finding: Finding) -> bool:
         """Of a desktop that nobody uses now; one that is in use is left for another time."""
         generation = generation_of(finding.name)
         if finding.use is None or generation is None or finding.use.use is Use.TAKEN:
-            return
-        if self._hold(finding.desktop, finding.use):
+            return True
+        held = self._hold(finding.desktop, finding.use)
+        if held:
             try:
                 host.delete_disk(finding.desktop, generation)
             finally:
                 self._let_go(finding.desktop, finding.use)
             _log.info("deleted a disk out of use", disk=finding.name, host=host.name)
+        return held
 
     def _hold(self, name: str, was: DesktopUse | None = None) -> bool:
         """Take a desktop in hand as a pool does, so that jobs wait; False when one wants it."""

@@ -40,11 +40,17 @@ class Death(BaseException):
 
 
 class MortalUses(DesktopUses):
+    """``before`` is called once, before the next change."""
+
     dead = False
+    before: Callable[[], object] | None = None
 
     def change(self, *args: Any) -> list[DesktopUse]:
         if self.dead:
             raise Death
+        before, self.before = self.before, None
+        if before:
+            before()
         return super().change(*args)
 
 
@@ -187,6 +193,15 @@ def test_a_lost_vm_is_given_to_nobody_until_it_is_back(world: World) -> None:
     record = world.store.find_desktop("d-1")
     assert record and record.status is DesktopStatus.SUCCESS
     assert world.look() == []
+
+
+def test_a_desktop_that_changes_meanwhile_is_looked_at_again(world: World) -> None:
+    world.make("d-1")
+    world.vanish("d-1")
+    world.uses.before = lambda: world.uses.move(["d-1"], Use.UNREADY, of={Use.READY})
+    assert world.look() == [("VmLost", "quarantine")]
+    assert world.use("d-1").use is Use.UNREADY
+    until(lambda: world.use("d-1").use is Use.QUARANTINED)
 
 
 def test_a_vm_that_is_back_with_a_session_is_its_users(world: World) -> None:
