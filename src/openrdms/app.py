@@ -262,35 +262,8 @@ class Service:
         self._publishing = core.publishing
         self._first_start = FirstStart(core.store, core.hosts)
         self._watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
-        self._pools = Pools(
-            core.store,
-            core.hosts,
-            core.health,
-            core.uses,
-            Preparation(
-                core.store,
-                core.hosts,
-                core.images,
-                core.uses,
-                core.tokens,
-                settings.boot_timeout,
-            ),
-            now,
-        )
-        core.host_states.subscribe(self._pools.note_settings)
-        self._brokering = Brokering(
-            Parts(
-                core.store,
-                core.hosts,
-                core.uses,
-                core.access,
-                core.health,
-                core.tokens,
-                self._watch,
-                self._pools,
-                now,
-            )
-        )
+        self._pools = _make_pools(core, settings.boot_timeout)
+        self._brokering = _make_brokering(core, self._watch, self._pools)
         _ensure_administrator(core, settings)
         try:
             self._listeners = http.Listeners(
@@ -398,6 +371,31 @@ class Service:
             PolicyGuard(core.audit_log),
             Server(deployment.active_server(), metadata.version("openrdms")),
         )
+
+
+def _make_pools(core: Core, boot_timeout: float) -> Pools:
+    preparation = Preparation(
+        core.store, core.hosts, core.images, core.uses, core.tokens, boot_timeout
+    )
+    pools = Pools(core.store, core.hosts, core.health, core.uses, preparation, now)
+    core.host_states.subscribe(pools.note_settings)
+    return pools
+
+
+def _make_brokering(core: Core, watch: SessionWatch, pools: Pools) -> Brokering:
+    return Brokering(
+        Parts(
+            core.store,
+            core.hosts,
+            core.uses,
+            core.access,
+            core.health,
+            core.tokens,
+            watch,
+            pools,
+            now,
+        )
+    )
 
 
 def _directories(state_dir: Path) -> dict[Directory, Path]:

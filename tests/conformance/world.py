@@ -199,12 +199,16 @@ class World:
         return str(self._machine(vm)["state"])
 
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All records but the log of who asked for what, and the cluster's truth."""
+        """All records that callers change, and the cluster's truth.
+
+        Not the log of who asked for what, nor what the service notes by itself of desktops.
+        """
+        until("pools are done", lambda: not self._is_preparing())
         with closing(self._records()) as records:
             names = [
                 name
                 for (name,) in records.execute("SELECT name FROM sqlite_master WHERE type='table'")
-                if not name.startswith(("audit", "sqlite_"))
+                if not name.startswith(("audit", "sqlite_", "desktop_uses", "step_times"))
             ]
             tables = {
                 name: sorted(records.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
@@ -219,6 +223,11 @@ class World:
     @property
     def _offline(self) -> list[str]:
         return ["--state-dir", str(self.service.state_dir)]
+
+    def _is_preparing(self) -> bool:
+        with closing(self._records()) as records:
+            query = "SELECT count(*) FROM desktop_uses WHERE use = 'preparing'"
+            return bool(records.execute(query).fetchone()[0])
 
     def _records(self) -> sqlite3.Connection:
         return sqlite3.connect(self.service.state_dir / "records.sqlite", timeout=10)
