@@ -161,6 +161,10 @@ class Brokering:
                     return answer
                 woken.wait(min(left, _ASK_AGAIN_SECONDS))
 
+    def count_waiting(self, collection: str) -> int:
+        """How many wait for a pooled desktop."""
+        return self._lines.count(collection)
+
     def release(self, user: User, collection: str) -> None:
         """He is done: he waits no more, is logged off, and what he has is made ready for others.
 
