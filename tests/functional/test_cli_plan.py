@@ -82,6 +82,16 @@ def test_every_change_by_a_job_can_be_planned(rdms: Rdms, pool: str, tmp_path: P
     assert rdms.read("job", "list", "--running") == []
 
 
+def test_a_report_says_why(rdms: Rdms, pool: str) -> None:
+    guid = rdms.read("job", "status", pool)["JobGuid"]
+    first = rdms.read("job", "report", guid)["VmStatus"][0]
+    assert (first["ReasonCode"], first["Position"]) == ("LeastLoaded", None)
+    shown = rdms.run("job", "report", guid).stdout
+    assert "on the host that had most to spare" in shown
+    words = rdms.refuse(1, "collection", "extend", pool, "--count", "200")
+    assert "NumberVms: host1.sim.local has room for 48 more" in words
+
+
 def test_hosts_are_shown_and_set(rdms: Rdms, pool: str) -> None:
     first, second = rdms.read("host", "list")
     assert (first["name"], first["desktops"], first["degraded"]) == ("host1.sim.local", 2, False)

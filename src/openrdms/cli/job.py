@@ -28,6 +28,8 @@ DESKTOP_COLUMNS = (
 )
 _RUNNING, _COMPLETED = 0, 1
 _POLL_SECONDS = 0.5
+_PATIENCE = 4
+"""Times what a report took, until the next one: that of a large job must not slow the job."""
 
 group = typer.Typer(help="Provisioning jobs: plan, submit, list, status, watch, report, cancel.")
 
@@ -199,11 +201,13 @@ def _follow(rdms: RdmsClient, guid: str) -> report.Report:
 
 def _reports(rdms: RdmsClient, guid: str) -> Iterator[report.Report]:
     while True:
+        asked = time.monotonic()
         job = _get_report(rdms, guid)
+        took = time.monotonic() - asked
         yield job
         if job.state in IDLE_STATES:
             return
-        time.sleep(_POLL_SECONDS)
+        time.sleep(max(_POLL_SECONDS, _PATIENCE * took))
 
 
 def _get_report(rdms: RdmsClient, guid: str) -> report.Report:
