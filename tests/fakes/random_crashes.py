@@ -96,14 +96,16 @@ def draw(seed: int) -> Plan:
     scenario = dice.choice(list(DOCUMENTS))
     most = BOUNDARIES[scenario]
     cancel_at = dice.randint(1, most) if scenario != "delete" and dice.random() < 0.4 else 0
-    kills = tuple(_draw_kill(dice, most) for _ in range(dice.choice([1, 1, 1, 2, 3])))
+    first = _draw_kill(dice, cancel_at + 1, cancel_at + most)
+    others = (_draw_kill(dice, 1, most) for _ in range(dice.choice([0, 0, 0, 1, 2])))
+    kills = (first, *others)
     user = scenario in ("update", "patch", "delete") and dice.random() < 0.5
     return Plan(seed, scenario, kills, cancel_at, user)
 
 
-def _draw_kill(dice: random.Random, most: int) -> Kill:
+def _draw_kill(dice: random.Random, least: int, most: int) -> Kill:
     if dice.random() < 0.5:
-        return Kill(boundary=dice.randint(1, most))
+        return Kill(boundary=dice.randint(least, most))
     return Kill(seconds=dice.uniform(0, SECONDS))
 
 

@@ -8,7 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from openrdms.adapters.simulator import SimulatorHost
-from openrdms.model.errors import HostUnavailable, NotFound, RdmsError, SessionError
+from openrdms.model.errors import (
+    GuestUnreachable,
+    HostUnavailable,
+    NotFound,
+    RdmsError,
+    SessionError,
+)
 from openrdms.model.reason import Wait
 from openrdms.services.brokering import Connection, Refused
 from openrdms.twin.agenda import Agenda
@@ -96,7 +102,7 @@ class People:
             for session in guest.list_sessions(_GUEST_SECONDS):
                 if session.user == name:
                     guest.log_off(session, _GUEST_SECONDS)
-        except HostUnavailable:
+        except (HostUnavailable, GuestUnreachable):
             again = partial(self._log_off, given, name)
             self._agenda.at(self._world.seconds + _TRY_AGAIN, partial(self._submit, again))
             return

@@ -11,7 +11,8 @@ collections are made. Fields without a default here must be given.
     [hosts]         count = 10, slots = 2, memory_mib, idle_count (spares that each keeps running;
                     unset: all), and the simulator's latencies: clone_ms, start_ms, boot_ms,
                     agent_ms, destroy_ms, save_ms, copy_ms
-    [[images]]      name, version = 1, fault = "" ("no-agent", "probe", "corrupt"): beside tiny@1
+    [[images]]      name, fault = "" ("no-agent", "probe", "corrupt"): beside tiny@1; the second
+                    of a name is its version 2
     [[collections]] name, type = "pooled" ("personal": assigned at first connection), desktops,
                     image = "tiny", start = true (false makes them and leaves them off),
                     rollback = true
@@ -48,10 +49,9 @@ _HOST_FAULTS = {"host-down": "down", "host-slow": "slow", "host-up": ""}
 
 @dataclass(frozen=True)
 class Image:
-    """An image version beside the simulator's own, and what is wrong with it."""
+    """The next version of an image beside the simulator's own, and what is wrong with it."""
 
     name: str
-    version: int
     fault: str
 
 
@@ -203,8 +203,7 @@ def _optional(table: Table, name: str) -> int | None:
 
 
 def _read_image(table: Table) -> Image:
-    version = table.count("version", 1, low=1)
-    return Image(table.text("name"), version, table.choice("fault", IMAGE_FAULTS, ""))
+    return Image(table.text("name"), table.choice("fault", IMAGE_FAULTS, ""))
 
 
 def _read_pool(table: Table) -> Pool:

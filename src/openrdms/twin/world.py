@@ -178,11 +178,9 @@ class World:
 
     def _make_images(self) -> None:
         (tiny,) = self.hosts.all()[0].images()
-        versions = [
-            replace(tiny, name=image.name, version=image.version) for image in self.scenario.images
-        ]
-        self.images.register([tiny, *versions])
-        for image, made in zip(self.scenario.images, versions, strict=True):
+        self.images.register([tiny])
+        for image in self.scenario.images:
+            made = self.store.add_image(replace(tiny, name=image.name))
             simulator.set_image_fault(self.cluster, made.reference, image.fault)
 
     def _fill(self, pool: Pool) -> None:
