@@ -129,14 +129,16 @@ class SimulatorGuest:
     @contextmanager
     def _agent(self, timeout: float) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
         """The moment at which the agent carries out a call, as a transaction."""
-        with self._running() as (_, vm):
-            silent = vm["fault"] == "silent"
         latency = self._cluster.settings.agent_ms / 1000
-        self._cluster.clock.sleep(timeout if silent else min(latency, timeout))
-        if silent or latency > timeout:
-            raise GuestUnreachable(f"the agent of {self._vm} did not answer in {timeout} s")
-        with self._running() as found:
-            yield found
+        self._cluster.clock.sleep(min(latency, timeout))
+        with self._running() as (db, vm):
+            silent = vm["fault"] == "silent"
+            if not silent and latency <= timeout:
+                yield db, vm
+                return
+        if silent:
+            self._cluster.clock.sleep(max(0.0, timeout - latency))
+        raise GuestUnreachable(f"the agent of {self._vm} did not answer in {timeout} s")
 
     @contextmanager
     def _running(self) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:

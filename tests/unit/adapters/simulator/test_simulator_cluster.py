@@ -294,7 +294,7 @@ def test_boot_takes_its_time_though_nobody_looks(tmp_path: Path) -> None:
     make_vm(host, spec_on(host, "desk"))
     host.start("desk")
     assert host.find_vm("desk").state == VmState.RUNNING  # type: ignore[union-attr]
-    now.sleep(0.51)
+    now.sleep(0.49)
     with pytest.raises(GuestUnreachable, match="not connected"):
         host.guest("desk").ping(1)
     now.sleep(0.02)
