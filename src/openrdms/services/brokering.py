@@ -25,7 +25,7 @@ from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmState
-from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.reason import ReasonCode, Wait, parse_reason, render_reason
 from openrdms.model.waiting_line import LAPSE_SECONDS
 from openrdms.services.access import Access, Person, judge
 from openrdms.services.desktop_uses import DesktopUses
@@ -84,7 +84,7 @@ class Refused(errors.AccessDenied):
     """He gets no desktop here, however long he waits; ``reason`` is what its words begin with."""
 
     def __init__(self, reason: ReasonCode, words: str) -> None:
-        super().__init__(f"{reason}: {words}")
+        super().__init__(render_reason(reason, words))
         self.reason = reason
 
 
@@ -268,7 +268,7 @@ class Brokering:
         if desktop is None:
             words = f"every desktop of {alias} has its user"
             return Wait(ReasonCode.NO_DESKTOP_LEFT, words, self._clock())
-        move_in = partial(_move_in, holder=user.holder, now=self._clock())
+        move_in = partial(_move_in, user=user, now=self._clock())
         taken = self._uses.change([desktop.name], move_in)
         if taken:
             return self._reaching.reach(taken[0]) or _connect(taken[0], How.ASSIGNED)
@@ -282,7 +282,9 @@ class Brokering:
             words = f"{use.holder} is in {use.name}"
             return Wait(ReasonCode.USER_LOGGED_ON, words, use.since)
         if use.use is Use.QUARANTINED:
-            return Wait(ReasonCode.VM_LOST, f"{use.name}: {use.reason}", use.since)
+            code, words = parse_reason(use.reason)
+            reason = ReasonCode(code) if code else ReasonCode.NO_DESKTOP_READY
+            return Wait(reason, f"{use.name}: {words}", use.since)
         return Wait(ReasonCode.DESKTOP_IN_WORK, f"a job has {use.name} in work", use.since)
 
     def _hear(self, use: DesktopUse) -> None:
@@ -349,11 +351,12 @@ def _come_back(use: DesktopUse, held: DesktopUse, now: datetime) -> DesktopUse |
     return replace(use, asked=True, turn=use.turn + 1, since=now, saved=False)
 
 
-def _move_in(use: DesktopUse, holder: str, now: datetime) -> DesktopUse | None:
-    """Into a personal desktop that nobody is in."""
-    if use.use not in (Use.READY, Use.UNREADY) or use.claim:
+def _move_in(use: DesktopUse, user: User, now: datetime) -> DesktopUse | None:
+    """Into his personal desktop, in which nobody is but he: a guest may name another domain."""
+    his = use.use is Use.TAKEN and use.holder.rpartition("\\")[2].casefold() == user.name.casefold()
+    if use.claim or not (his or use.use in (Use.READY, Use.UNREADY)):
         return None
-    return replace(use, use=Use.TAKEN, since=now, holder=holder, asked=True, turn=use.turn + 1)
+    return replace(use, use=Use.TAKEN, since=now, holder=user.holder, asked=True, turn=use.turn + 1)
 
 
 def _give_back(use: DesktopUse, held: DesktopUse, now: datetime) -> DesktopUse | None:

@@ -251,10 +251,12 @@ def test_what_keeps_the_owner_out_is_said(rig: BrokeringRig) -> None:
     for use, code, values in (
         (Use.WORK, ReasonCode.DESKTOP_IN_WORK, {"claim": "{job}"}),
         (Use.TAKEN, ReasonCode.USER_LOGGED_ON, {"holder": "CORP\\bob", "claim": ""}),
-        (Use.QUARANTINED, ReasonCode.VM_LOST, {"reason": "lost"}),
+        (Use.QUARANTINED, ReasonCode.VM_LOST, {"reason": "VmLost: it is gone"}),
     ):
         rig.make("my-1", use, **values)
         assert wait_of(rig.brokering.connect(ann, "own")).code is code
+    rig.make("my-1", Use.TAKEN, holder="MY-1\\Ann", reason="")  # as the guest names her
+    assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.DESKTOP_STARTING
     with ThreadPoolExecutor(1) as thread:
         rig.make("my-1", Use.TAKEN, holder="CORP\\bob")
         asked = thread.submit(rig.connect, ann, "own", 20)
