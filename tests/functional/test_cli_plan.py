@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from functional.test_cli import TIMES, Rdms
-from live.service import Service
+from live.service import PASSWORD, Service
+from openrdms.cli.rdms_client import Login, RdmsClient
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import JobDocument, OnError, render_job
@@ -90,6 +92,20 @@ def test_a_report_says_why(rdms: Rdms, pool: str) -> None:
     assert "on the host that had most to spare" in shown
     words = rdms.refuse(1, "collection", "extend", pool, "--count", "200")
     assert "NumberVms: host1.sim.local has room for 48 more" in words
+
+
+def test_hosts_are_set_over_ws_management(rdms: Rdms) -> None:
+    ready = json.loads(Path(rdms.environment["RDMS_READY_FILE"]).read_text())
+    login = Login(ready["wsman_https"], "admin", PASSWORD, Path(rdms.environment["RDMS_CA"]))
+    with RdmsClient(login) as client:
+        first, second = client.enumerate("OpenRDMS_Host")
+        keys = {"Name": first["Name"]}
+        client.invoke("OpenRDMS_Host", "SetConcurrencyFactor", keys, ConcurrencyFactor=7)
+        assert client.get("OpenRDMS_Host", keys) == first | {"ConcurrencyFactor": 7}
+        client.invoke("OpenRDMS_Host", "SetConcurrencyFactor", keys, ConcurrencyFactor=None)
+        where = "Name = 'HOST2.sim.local'"
+        assert list(client.enumerate("OpenRDMS_Host", where)) == [second]
+        assert client.get("OpenRDMS_Host", keys) == first
 
 
 def test_hosts_are_shown_and_set(rdms: Rdms, pool: str) -> None:

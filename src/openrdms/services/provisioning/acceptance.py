@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import uuid4
@@ -51,13 +52,19 @@ class Acceptance:
     """The rules, over the records, hosts and images of this moment."""
 
     def __init__(
-        self, store: ports.Store, hosts: Hosts, images: Images, *, dry: bool = False
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        images: Images,
+        *,
+        is_away: Callable[[str], bool] = lambda host: False,
+        dry: bool = False,
     ) -> None:
-        """``dry`` ones import no image file."""
+        """A host that ``is_away`` is not asked. ``dry``: no image file is imported."""
         self._store = store
         self._hosts = hosts
         self._resolve = images.foresee if dry else images.resolve
-        self._surveyor = Surveyor(store, hosts)
+        self._surveyor = Surveyor(store, hosts, is_away=is_away)
 
     def make_job(
         self,

@@ -29,7 +29,9 @@ class Planner:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._acceptance = Acceptance(tools.store, tools.hosts, tools.images, dry=True)
+        self._acceptance = Acceptance(
+            tools.store, tools.hosts, tools.images, is_away=tools.health.is_away, dry=True
+        )
 
     def plan(self, text: str, *, new: bool = False) -> Plan:
         """What the job in ``text`` would do now, or why it would be refused.

@@ -61,7 +61,7 @@ class Provisioning:
         self._store = store
         self._engine = engine
         self._clock = clock
-        self._acceptance = Acceptance(store, hosts, images)
+        self._acceptance = Acceptance(store, hosts, images, is_away=health.is_away)
         self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
         agents = AgentEvents(hosts)
         self._agents = agents
