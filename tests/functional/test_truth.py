@@ -144,7 +144,7 @@ def test_a_service_killed_while_it_reconciles_goes_on_at_its_next_start(farm: Fa
     recorded = "SELECT name FROM desktops ORDER BY name"
     names = sorted((f"kept-{number}",) for number in range(20))
     until("all are right", lambda: farm.service.read_rows(recorded) == names, 20)
-    until("no orphan", lambda: farm.service.find_orphans() == [], 10)
+    until("no orphan", lambda: farm.service.find_orphans() == [], 30, 0.5)
     assert len(farm.hosts[HOST1].list_vms()) == 20
 
 
