@@ -29,7 +29,7 @@ from openrdms.model.reason import ReasonCode, Wait, parse_reason, render_reason
 from openrdms.model.waiting_line import LAPSE_SECONDS
 from openrdms.services.access import Access, Person, judge
 from openrdms.services.desktop_uses import DesktopUses
-from openrdms.services.host_health import HostHealth
+from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.reaching import Reaching
 from openrdms.services.session_watch import SessionWatch
@@ -139,6 +139,7 @@ class Brokering:
         self._listening: dict[_Key, set[threading.Event]] = {}
         self._servers = ThreadPoolExecutor(_LINES_SERVED_AT_ONCE, thread_name_prefix="broker")
         parts.uses.subscribe(self._hear)
+        parts.health.subscribe(self._note_host)
 
     def find_user(self, name: str, domain: str) -> User:
         """The account of that name as somebody who connects. NotFound."""
@@ -237,6 +238,9 @@ class Brokering:
         """Hand what is ready to those who wait longest."""
         with self._lines.serving(alias) as people:
             for holder in people:
+                # Asked first: of a thousand who come at once each would begin a transaction.
+                if not self._store.count_uses(alias).get(Use.READY):
+                    return
                 if self._take_ready(alias, holder) is None:
                     return
                 self._lines.leave(alias, holder)
@@ -293,6 +297,13 @@ class Brokering:
         self._wake((alias, use.holder.casefold()))
         if use.use is Use.READY and self._lines.count(alias):
             self._servers.submit(self._serve_safely, alias)
+
+    def _note_host(self, _host: str, absence: Absence | None) -> None:
+        """Whatever somebody waits for may be on a host that is back."""
+        if absence is None:
+            with self._lock:
+                for event in set().union(*self._listening.values()):
+                    event.set()
 
     def _serve_safely(self, alias: str) -> None:
         try:

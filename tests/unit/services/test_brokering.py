@@ -299,3 +299,15 @@ def test_a_deleted_desktop_frees_its_user(rig: BrokeringRig) -> None:
     assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.NO_DESKTOP_LEFT
     rig.add_ready("my-2", "own")
     assert rig.connect(ann, "own", 10).desktop == "my-2"
+
+
+def test_the_return_of_a_host_is_heard(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1")
+    ann = rig.add_user("ann")
+    rig.connect(ann)
+    simulator.set_fault(rig.place.path, HOST1, fault="down")
+    assert wait_of(rig.brokering.connect(ann, "pool")).code is ReasonCode.HOST_AWAY
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(rig.connect, ann, wait=60)
+        simulator.set_fault(rig.place.path, HOST1)
+        assert asked.result(60).desktop == "vd-1"
