@@ -11,38 +11,26 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-import structlog
-
-from openrdms import ports
 from openrdms.jobs.halt import Halted
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
-from openrdms.model.host import GuestSession, VmInfo, VmState
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.patch import force_time
 from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
-from openrdms.services.provisioning import claims, gate, pipeline, stages
+from openrdms.services.provisioning import gate, pipeline, stages, taking
 from openrdms.services.provisioning.pipeline import Stages
 from openrdms.services.provisioning.work import Work
 
-_FREE = frozenset({Use.UNREADY, Use.READY, Use.QUARANTINED})
-_IN_USE = (VmState.RUNNING, VmState.PAUSED)
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
-
-_ASK_SECONDS = 2.0
-"""What a guest gets to say who is logged on."""
-
-_LOG_OFF_SECONDS = 20.0
-"""What a session gets to end at ForceLogOffTime, before its desktop is stopped under it."""
-
-_log = structlog.get_logger(__name__)
+_NEVER = 9999
+"""Year of a ForceLogOffTime that means that nobody is logged off: the last one there is."""
 
 
 async def go_forward(work: Work, stages: Stages, wave: int) -> str:
@@ -161,13 +149,12 @@ class _Wave:
                 self._offer(ordinal)
 
     def _is_ours(self, ordinal: int) -> bool:
-        use = self._uses.get(ordinal)
-        return use is not None and use.use is Use.WORK and use.claim == self._work.job.guid
+        return taking.is_ours(self._work, self._uses.get(ordinal))
 
     def _offer(self, ordinal: int) -> None:
         """Let it be taken, if it may be now."""
         use = self._uses.get(ordinal)
-        if self._forced or use is None or use.use in _FREE:
+        if self._forced or use is None or use.use in taking.FREE:
             self._free.push(self._work.rows[ordinal], use)
 
     def _look_at_clock(self) -> None:
@@ -215,7 +202,11 @@ class _Wave:
         row = self._work.rows[ordinal]
         use = self._uses.get(ordinal)
         try:
-            taken = row if row.intended else await self._take(row, use)
+            taken = (
+                row
+                if row.intended
+                else await taking.take(self._work, row, use, forced=self._forced)
+            )
         except Halted:
             return
         if taken is None:
@@ -232,63 +223,6 @@ class _Wave:
             self._offer(ordinal)
         else:
             self._occupied.add(ordinal)
-
-    async def _take(self, row: JobDesktop, use: DesktopUse | None) -> JobDesktop | None:
-        """Have it in WORK, and see whether it runs. None when somebody has it."""
-        while True:
-            try:
-                return await self._claim(row, use)
-            except errors.HostUnavailable as error:
-                trouble = error
-            except errors.NotFound:
-                return row  # its host was given up, as its first phase will say
-            with suppress(errors.NotFound):
-                await self._work.host_back(row, trouble)
-
-    async def _claim(self, row: JobDesktop, use: DesktopUse | None) -> JobDesktop | None:
-        work = self._work
-        if self._is_ours(row.ordinal):
-            vm = await self._find_vm(row)
-        elif self._forced:
-            await claims.seize(work, row)
-            vm = await self._find_vm(row)
-        else:
-            vm = await self._find_vm(row)
-            if _runs(vm) and not await self._is_empty(row, use):
-                return None
-            if use and not await asyncio.to_thread(_claim_unchanged, work, use):
-                return None
-        if self._forced and _runs(vm):
-            await self._log_off(row, use)
-        return replace(row, was_running=_runs(vm))
-
-    async def _find_vm(self, row: JobDesktop) -> VmInfo | None:
-        return await self._work.in_guest(row, self._work.host(row).find_vm, row.name)
-
-    async def _is_empty(self, row: JobDesktop, use: DesktopUse | None) -> bool:
-        """Whether nobody is logged on; False when the guest does not say."""
-        guest = self._work.host(row).guest(row.name)
-        try:
-            sessions = await self._work.in_guest(row, guest.list_sessions, _ASK_SECONDS)
-        except errors.VmNotRunning:
-            return not _runs(await self._find_vm(row))
-        except errors.GuestUnreachable:
-            return False
-        if sessions and use:
-            await asyncio.to_thread(_note_session, self._work, use, sessions[0])
-        return not sessions
-
-    async def _log_off(self, row: JobDesktop, use: DesktopUse | None) -> None:
-        """End its sessions in order; what does not end in time ends with its disk."""
-        host = self._work.host(row)
-        if host.tells_sessions and (use is None or use.use is not Use.TAKEN):
-            return
-        try:
-            await self._work.in_guest(row, _end_sessions, host.guest(row.name))
-        except errors.HostUnavailable:
-            raise
-        except errors.RdmsError as error:
-            _log.warning("sessions not logged off", desktop=row.name, reason=str(error))
 
     async def _hand_out(self) -> None:
         """Let go of what is done; of desktops that are all left off, once one was tried."""
@@ -360,106 +294,18 @@ class _Wave:
         return Wait(ReasonCode.TOO_MANY_UNAVAILABLE, words, self._since, position)
 
     def _waits_for_user(self, words: str, since: datetime) -> Wait:
-        seconds = self._seconds_to_force()
-        if self._force and seconds is not None:
+        seconds = None
+        if self._force and self._force.year < _NEVER:
+            seconds = self._seconds_to_force()
             words = f"{words}, or until {self._force:%Y-%m-%d %H:%M} UTC"
         return Wait(ReasonCode.USER_LOGGED_ON, words, since, seconds=seconds)
-
-
-def _runs(vm: VmInfo | None) -> bool:
-    """A paused one was in use; of a saved one only its memory remains, which goes with its disk."""
-    return vm is not None and vm.state in _IN_USE
 
 
 def _list_uses(work: Work, names: Sequence[str]) -> list[DesktopUse]:
     return work.tools.store.list_uses(names=names)
 
 
-def _claim_unchanged(work: Work, use: DesktopUse) -> bool:
-    """Bring it into WORK, if it is still what was looked at."""
-    values = {"use": Use.WORK, "claim": work.job.guid, "since": work.tools.clock(), "mark": ""}
-
-    def change(before: DesktopUse) -> DesktopUse | None:
-        same = before == use and before.claim in ("", work.job.guid)
-        return replace(before, **values) if same else None  # type: ignore[arg-type]  # fields of a use
-
-    return bool(work.tools.uses.change([use.name], change))
-
-
-def _note_session(work: Work, use: DesktopUse, session: GuestSession) -> None:
-    """Somebody is logged on who was not given the desktop: it is his now."""
-    now = work.tools.clock()
-
-    def change(before: DesktopUse) -> DesktopUse | None:
-        if before != use or before.use is Use.QUARANTINED:
-            return None
-        return replace(
-            before,
-            use=Use.TAKEN,
-            since=now,
-            holder=f"{session.domain}\\{session.user}",
-            asked=False,
-            seen=True,
-            turn=before.turn + 1,
-        )
-
-    work.tools.uses.change([use.name], change)
-
-
-def _end_sessions(guest: ports.Guest) -> None:
-    for session in guest.list_sessions(_ASK_SECONDS):
-        try:
-            guest.log_off(session, _LOG_OFF_SECONDS)
-        except errors.SessionError as error:
-            _log.warning("a session was not logged off", user=session.user, reason=str(error))
-
-
 def _release(work: Work, names: Sequence[str]) -> None:
     tools = work.tools
     tools.store.release_uses(work.job.guid, tools.clock(), names)
     tools.uses.announce(names)
-
-
-async def take_back(work: Work) -> None:
-    """After an update has failed: have what is finished undone, too, as far as nobody has it.
-
-    It is in WORK then, and its row says so. What somebody has keeps the new image until it is
-    prepared next.
-    """
-    done = {
-        row.name.casefold(): row for row in work.rows.values() if row.status is VmStatus.COMPLETE
-    }
-    uses = await asyncio.to_thread(_claim_finished, work, done)
-    ours = {
-        use.name.casefold() for use in uses if use.use is Use.WORK and use.claim == work.job.guid
-    }
-    kept = [row for key, row in done.items() if key not in ours]
-    await work.write(replace(row, notes=_also(row.notes, _STAYS)) for row in kept)
-    await work.write(
-        replace(
-            done[key],
-            status=VmStatus.CANCELLED,
-            error="taken back: the update has failed",
-            reason=ReasonCode.WAVE_FAILED,
-        )
-        for key in ours
-    )
-
-
-_STAYS = "in use: goes back to the image it had once its user has logged off"
-
-
-def _also(notes: str, words: str) -> str:
-    return notes if words in notes else "; ".join(filter(None, (notes, words)))
-
-
-def _claim_finished(work: Work, rows: Mapping[str, JobDesktop]) -> list[DesktopUse]:
-    """What a pool has made anew under another generation meanwhile is not the job's any more."""
-    tools, names = work.tools, [row.name for row in rows.values()]
-    made = {
-        (desktop.name.casefold(), desktop.generation)
-        for desktop in tools.store.list_desktops(home=work.job.collection)
-    }
-    mine = [row.name for key, row in rows.items() if (key, row.generation) in made]
-    tools.uses.move(mine, Use.WORK, of=_FREE, claim=work.job.guid, mark="")
-    return tools.store.list_uses(names=names)

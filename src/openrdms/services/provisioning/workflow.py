@@ -17,7 +17,7 @@ from openrdms.jobs.engine import Run, Step
 from openrdms.model import errors
 from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, VmStatus
 from openrdms.model.reason import ReasonCode, explain_refusal, render_reason
-from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout
+from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout, taking
 from openrdms.services.provisioning.pipeline import PAUSES, Stages
 from openrdms.services.provisioning.work import Tools, Work, with_error
 
@@ -143,7 +143,7 @@ async def _settle(work: Work) -> Verdict:
     )
     outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED if failed else Outcome.COMPLETED
     if outcome is Outcome.FAILED and work.job.action is JobAction.PATCH:
-        await rollout.take_back(work)
+        await taking.take_back(work)
     reason = ReasonCode.CANCELLED if cancelled else ReasonCode.STOPPED_AT_ERROR
     words = "cancelled" if cancelled else "not finished: the job stopped at an error"
     await work.write(
