@@ -83,7 +83,7 @@ def _start(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> Ne
 def _stop(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     half = outcome is Outcome.HALF_DONE
     vm = (operation["host"], operation["vm"])
-    news = _disconnect(db, operation)
+    news = _disconnect(operation)
     if vms.end_sessions(db, *vm, operation["ends"]):
         news += _news(operation, operation["ends"], VmEventKind.LOGGED_OFF)
     db.execute(
@@ -99,7 +99,7 @@ def _save(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> New
     """Half done it is paused: its memory was being written."""
     row = vms.get(db, operation["host"], operation["vm"])
     saved = outcome is Outcome.DONE
-    news = _disconnect(db, operation) if saved else []
+    news = _disconnect(operation) if saved else []
     vms.hold(db, row, operation["ends"], saved=saved)
     return news + _news(operation, operation["ends"], VmEventKind.STOPPED) if saved else news
 
@@ -126,8 +126,9 @@ _EFFECTS: dict[str, Callable[[sqlite3.Connection, Operation, Outcome], News]] = 
 }
 
 
-def _disconnect(db: sqlite3.Connection, operation: Operation) -> News:
-    agent_at = vms.get(db, operation["host"], operation["vm"])["agent_at"]
+def _disconnect(operation: Operation) -> News:
+    """Its agent goes, if it had answered."""
+    agent_at = json.loads(operation["args"])["agent_at"]
     if agent_at is None or agent_at > operation["ends"]:
         return []
     return _news(operation, operation["ends"], VmEventKind.AGENT_DISCONNECTED)

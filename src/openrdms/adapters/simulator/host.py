@@ -231,7 +231,7 @@ class SimulatorHost:
             if vms.state(row) is VmState.STOPPED:
                 raise InvalidOperation(f"{vm} is stopped and cannot be saved")
             saved = vms.state(row) is VmState.SAVED
-            return None if saved else Task("save", self._settings.save_ms, {})
+            return None if saved else Task("save", self._settings.save_ms, _agent_of(row))
 
         self._operations.run(self._name, vm, plan)
 
@@ -327,7 +327,7 @@ class SimulatorHost:
             if vms.state(row) is VmState.SAVED:
                 ended = vms.drop_saved(db, self._name, vm)
             off = vms.state(row) in (VmState.STOPPED, VmState.SAVED)
-            return None if off else Task("stop", self._settings.destroy_ms, {})
+            return None if off else Task("stop", self._settings.destroy_ms, _agent_of(row))
 
         self._operations.run(self._name, vm, plan)
         if ended:
@@ -357,6 +357,11 @@ class SimulatorHost:
     def _check_off(self, row: sqlite3.Row) -> None:
         if vms.state(row) is not VmState.STOPPED:
             raise InvalidOperation(f"{row['name']} on {self._name} must be off for that")
+
+
+def _agent_of(vm: sqlite3.Row) -> dict[str, object]:
+    """When its agent answers: what is told when the VM stops."""
+    return {"agent_at": vm["agent_at"]}
 
 
 def _disk_name(vm: str, generation: int) -> str:

@@ -172,11 +172,10 @@ def drop_saved(db: sqlite3.Connection, host: str, name: str) -> bool:
 
 def end_sessions(db: sqlite3.Connection, host: str, name: str, now: float) -> bool:
     """End all sessions in the VM, also those that were to begin. True when some had begun."""
-    began = db.execute(
-        "DELETE FROM sessions WHERE host = ? AND vm = ? AND since <= ?", (host, name, now)
-    ).rowcount
-    db.execute("DELETE FROM sessions WHERE host = ? AND vm = ?", (host, name))
-    return began > 0
+    ended = db.execute(
+        "DELETE FROM sessions WHERE host = ? AND vm = ? RETURNING since", (host, name)
+    ).fetchall()
+    return any(row["since"] <= now for row in ended)
 
 
 def count_vms(db: sqlite3.Connection, host: str) -> tuple[int, int]:
