@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -19,8 +19,9 @@ from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.job import JobAction, JobDesktop, VmStatus
-from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import stages as acts
+from openrdms.services.provisioning.lines import in_lines
 from openrdms.services.provisioning.outbox import Change
 from openrdms.services.provisioning.stages import Stage, Undo
 from openrdms.services.provisioning.work import Work, with_error
@@ -53,44 +54,7 @@ async def carry_all(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
         if not work.halted:
             await carry(work, work.rows[ordinal], stages)
 
-    await _on_each_host(work, due, carry_one)
-
-
-async def _on_each_host(
-    work: Work, rows: Iterable[JobDesktop], act: Callable[[int], Awaitable[None]]
-) -> None:
-    """Do it for every row, by ordinal; no more tasks than may be under way at a time."""
-    lines: dict[str, deque[int]] = {}
-    for row in rows:
-        lines.setdefault(row.host, deque()).append(row.ordinal)
-
-    async def serve(line: deque[int]) -> None:
-        while line:
-            await act(line.popleft())
-
-    with work.tools.waits.line(work.job.guid, lambda: _tell_lines(work, lines)):
-        workers = [
-            serve(line)
-            for host, line in lines.items()
-            for _ in range(min(len(line), work.tools.factor(host)))
-        ]
-        results = await asyncio.gather(*workers, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-
-
-def _tell_lines(work: Work, lines: dict[str, deque[int]]) -> list[tuple[int, Wait]]:
-    """What those that have not begun wait for."""
-    since = work.job.started
-    told = []
-    for host, line in lines.items():
-        each = acts.seconds_each(work, host)
-        words = f"waits until others on {host} are done"
-        for position, ordinal in enumerate(tuple(line), 1):
-            seconds = None if each is None else each * position
-            told.append((ordinal, Wait(ReasonCode.HOST_BUSY, words, since, position, seconds)))
-    return told
+    await in_lines(work, due, carry_one)
 
 
 async def carry(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
@@ -195,7 +159,7 @@ async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
         change.row = undoing.tell(change.row)
         await work.change([change])
 
-    await _on_each_host(work, [row for row in rows if row.intended], take_one_back)
+    await in_lines(work, [row for row in rows if row.intended], take_one_back)
 
 
 def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
@@ -260,7 +224,7 @@ async def clean_up(work: Work, rows: Iterable[JobDesktop], undos: Sequence[Undo]
         await _persist(_Undoing(work, row, (("clean up", undo) for undo in undos)))
 
     if undos:
-        await _on_each_host(work, rows, clean)
+        await in_lines(work, rows, clean)
 
 
 async def _persist(undoing: _Undoing) -> bool:

@@ -120,6 +120,7 @@ async def await_agent(work: Work, row: JobDesktop) -> None:
     begun = time.monotonic()
     deadline = begun
     guest = work.host(row).guest(row.name)
+    work.made.get(row.ordinal, int)()
     usual = tools.times.estimate(row.host, BOOT)
     with (
         tools.agents.watch(row.host, row.name) as heard,

@@ -74,6 +74,8 @@ class Work:
         """What guests said of log-ons when they were made ready, until it is on record."""
         self.gate: Halt | None = run.halt
         """What calls on hosts must find open; None once the job takes back and cleans up."""
+        self.made: dict[int, Callable[[], None]] = {}
+        """By ordinal, what to call when nothing but a boot is left to wait for on the host."""
         self.copies: dict[tuple[str, str], asyncio.Task[None]] = {}
         """Of images to hosts, by host and image: under way, done or failed."""
         self.preparing: set[str] = set()

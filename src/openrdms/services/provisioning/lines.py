@@ -1,0 +1,112 @@
+"""The desktops of each host in a line: who begins when.
+
+No more are under way on a host than its concurrency factor says. Those that wait for a call on it
+are fewer still: a host does a few calls at a time, and more that wait there would cost memory and
+bring nothing forward. Those whose guests boot count as under way alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+from openrdms.model.job import JobDesktop
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.services.provisioning import stages as acts
+from openrdms.services.provisioning.work import Work
+
+Act = Callable[[int], Awaitable[None]]
+
+_TURNS = 4
+_SPARE = 4
+"""Desktops on their way to a boot: so many for each call that the host may get, and some more, so
+that a host is never idle while rows are written.
+"""
+
+
+async def in_lines(work: Work, rows: Iterable[JobDesktop], act: Act) -> None:
+    """Do it for every row, by ordinal, on all hosts at once.
+
+    What one raises is raised once all that were under way have come to rest.
+    """
+    lines: dict[str, _Line] = {}
+    for row in rows:
+        line = lines.get(row.host)
+        if line is None:
+            line = lines[row.host] = _Line(work, row.host, act)
+        line.waiting.append(row.ordinal)
+    with work.tools.waits.line(
+        work.job.guid, lambda: [told for line in lines.values() for told in line.tell()]
+    ):
+        await asyncio.gather(*(line.serve() for line in lines.values()))
+    errors = [line.error for line in lines.values() if line.error]
+    if errors:
+        raise errors[0]
+
+
+class _Line:
+    """Of one host."""
+
+    def __init__(self, work: Work, host: str, act: Act) -> None:
+        self.waiting: deque[int] = deque()
+        self.error: BaseException | None = None
+        self._work = work
+        self._host = host
+        self._act = act
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._making: set[int] = set()
+        self._moved = asyncio.Event()
+
+    async def serve(self) -> None:
+        """Return when all have come to rest."""
+        while self.waiting or self._under_way:
+            if self.waiting and self._may_begin():
+                self._begin(self.waiting.popleft())
+            else:
+                self._moved.clear()
+                await self._moved.wait()
+
+    def _may_begin(self) -> bool:
+        tools = self._work.tools
+        calls = tools.tokens.load(self._host).limit
+        return (
+            len(self._under_way) < tools.factor(self._host)
+            and len(self._making) < _TURNS * calls + _SPARE
+        )
+
+    def _begin(self, ordinal: int) -> None:
+        self._making.add(ordinal)
+        self._work.made[ordinal] = lambda: self._leave(ordinal)
+        task = asyncio.ensure_future(self._act(ordinal))
+        self._under_way.add(task)
+        task.add_done_callback(lambda task: self._end(ordinal, task))
+
+    def _leave(self, ordinal: int) -> None:
+        self._making.discard(ordinal)
+        self._moved.set()
+
+    def _end(self, ordinal: int, task: asyncio.Future[None]) -> None:
+        self._work.made.pop(ordinal, None)
+        self._under_way.discard(task)
+        self.error = self.error or task.exception()
+        self._leave(ordinal)
+
+    def tell(self) -> list[tuple[int, Wait]]:
+        """What those that have not begun wait for, with position and estimate."""
+        each = acts.seconds_each(self._work, self._host)
+        words = f"waits until others on {self._host} are done"
+        since = self._work.job.started
+        return [
+            (
+                ordinal,
+                Wait(
+                    ReasonCode.HOST_BUSY,
+                    words,
+                    since,
+                    position,
+                    None if each is None else each * position,
+                ),
+            )
+            for position, ordinal in enumerate(tuple(self.waiting), 1)
+        ]
