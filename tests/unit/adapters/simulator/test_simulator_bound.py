@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +59,7 @@ def test_no_desktops_no_bound(count: int) -> None:
         compute(count, settings(), Work.CREATE)
 
 
+@hypothesis.settings(deadline=None)  # the processor may be busy
 @given(
     count=st.integers(1, 40),
     slots=st.integers(1, 6),

@@ -1,0 +1,97 @@
+"""`rdms simulate` and `rdms simulator bound`, as somebody at a terminal has them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from live.service import RDMS, rdms
+
+SCENARIO = """
+name = "A few users"
+seconds = 16
+[hosts]
+count = 2
+slots = 4
+idle_count = 3
+boot_ms = 800
+[[images]]
+name = "office"
+[[collections]]
+name = "pool"
+image = "office"
+desktops = 12
+start = false
+[[events]]
+at = 2
+do = "logon-storm"
+collection = "pool"
+users = 10
+over = 2
+stay = [1, 3]
+[[events]]
+at = 3
+do = "host-down"
+host = 2
+[[events]]
+at = 4
+do = "grow"
+collection = "pool"
+desktops = 4
+[[events]]
+at = 8
+do = "host-up"
+host = 2
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    file = tmp_path / "few.toml"
+    file.write_text(SCENARIO)
+    return file
+
+
+@pytest.mark.timeout(180)
+def test_storm_with_a_host_lost_and_back(tmp_path: Path, scenario: Path) -> None:
+    chart = tmp_path / "few.svg"
+    found = rdms("simulate", scenario, "--speed", "2", "--chart", chart)
+
+    assert (found["came"], found["orphans"]) == (10, 0)
+    assert len(found["waits"]) == 10
+    assert [(job["action"], job["state"], job["succeeded"]) for job in found["jobs"]] == [
+        ("Create", "JOB_COMPLETED", 12),
+        ("Update", "JOB_COMPLETED", 4),
+    ]
+    last = found["samples"][-1]
+    assert (last["waiting"], last["in_work"]) == (0, 0)
+    assert last["ready"] >= 6
+    assert etree.parse(str(chart)).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "field"),
+    [
+        ("host = 2", "host = 3", "events.host"),
+        ("users = 10", "users = 0", "events[1].users"),
+        ("slots = 4", "slot = 4", "hosts.slot"),
+    ],
+)
+def test_names_the_field_that_is_wrong(scenario: Path, line: str, wrong: str, field: str) -> None:
+    scenario.write_text(SCENARIO.replace(line, wrong, 1))
+    done = subprocess.run(
+        [*RDMS, "simulate", str(scenario)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert field in done.stderr
+
+
+def test_bound() -> None:
+    """A hundred a host: 150 ms each on two slots, then a boot and two answers of the agent."""
+    found = rdms("simulator", "bound", "1000", "simulator:///none?hosts=10")
+    assert found["seconds"] == 8.04
+    off = rdms("simulator", "bound", "1000", "/none", "--no-start")
+    assert off["seconds"] == 2.5
