@@ -2,10 +2,13 @@
 
 Each run of the service dies right after the side effect of one step, before its result is on
 record (live.crashing); the next run finds that step done and goes on to die in the next one.
+And twenty times at a moment that a seed decides.
 """
 
 from __future__ import annotations
 
+import random
+import time
 from contextlib import suppress
 
 import pytest
@@ -13,7 +16,18 @@ import requests
 
 from conftest import ServiceFactory
 from live.crashing import crashing_after
-from live.rollout import BOOT_S, COLLECTION, begin_create, cancel, follow, list_sessions, remove_all
+from live.rollout import (
+    BOOT_S,
+    COLLECTION,
+    DESKTOP,
+    begin_create,
+    cancel,
+    execute,
+    follow,
+    job_document,
+    list_sessions,
+    remove_all,
+)
 from live.service import Service, rdms, until
 
 UNDO = ("destroy", "undefine", "delete_disk")
@@ -69,6 +83,56 @@ def test_cancel_killed_while_the_identity_is_taken_back(service: Service) -> Non
     cancel_and_die(service, guid)
 
     assert_aborted(service, "late", guid, "identity, start, define, disk")
+
+
+JOB_SECONDS = 12.0
+"""About how long the job of one desktop takes."""
+
+RESUME_SECONDS = 5.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_killed_at_random(service: Service, seed: int) -> None:
+    """Create, a create that is cancelled, or delete; killed once or twice."""
+    dice = random.Random(seed)
+    what, alias = dice.choice(["create", "cancel", "delete"]), f"r{seed}"
+    service.start()
+    guid = begin_at_random(service, dice, what, alias)
+    for _ in range(dice.choice([1, 1, 2])):
+        time.sleep(dice.uniform(0, 1 if what == "delete" else JOB_SECONDS))
+        service.kill()
+        begun = time.monotonic()
+        service.start()
+        assert time.monotonic() - begun < RESUME_SECONDS
+    report = follow(service.wire(), guid, BOOT_S)
+
+    ended = {"create": "JOB_COMPLETED", "delete": "JOB_COMPLETED", "cancel": "JOB_ABORTED"}
+    assert report.state == ended[what], report
+    assert service.find_orphans() == []
+    left = [row["Name"] for row in service.wire().enumerate(DESKTOP)]
+    assert left == ([f"{alias}-1"] if what == "create" else [])
+    assert len(service.find_qemus()) == len(left)
+    print(f"{seed:3} {what}: {report.state}, well")
+    if left:
+        remove_all(service.wire(), alias, BOOT_S)
+    else:
+        service.wire().delete(COLLECTION, Alias=alias)
+    assert_empty(service)
+    service.stop()
+
+
+def begin_at_random(service: Service, dice: random.Random, what: str, alias: str) -> str:
+    """The job's GUID; of a cancelled one once that is on record."""
+    wire = service.wire()
+    guid = begin_create(wire, alias, 1)
+    if what == "cancel":
+        time.sleep(dice.uniform(0, JOB_SECONDS / 2))
+        assert cancel(wire, guid) == 0
+    if what == "delete":
+        assert follow(wire, guid, BOOT_S).state == "JOB_COMPLETED"
+        guid = execute(wire, job_document("Delete", alias, selected=(), on_error="Continue"))
+    return guid
 
 
 def begin(service: Service, alias: str, seconds: float = 60) -> str:
