@@ -667,6 +667,25 @@ class StoreSuite:
         store.accept_job(job)
         assert store.add_job_desktops(make_plan(job, "vd-1"), None) == make_plan(job, "vd-1")
 
+    def test_what_plans_of_running_jobs_hold(self, store: Store, farm: Collection) -> None:
+        store.put_desktops([make_desktop("old-1"), make_desktop("Old-2", host="HOST2")])
+        assert store.count_desktops() == {"host1": 1, "host2": 1}
+        job = make_job()
+        store.accept_job(job)
+        first, second = make_plan(job, "A", "b")
+        store.add_job_desktops([first, replace(second, was_running=True)], 1)
+        assert [(one.name_key, one.was_running) for one in store.list_reserved(job.guid)] == [
+            ("a", False),
+            ("b", True),
+        ]
+        in_use = {(first.name.casefold(), first.mac), (second.name.casefold(), second.mac)}
+        assert in_use <= set(store.list_names_in_use(""))
+        assert {name for name, _ in store.list_names_in_use(job.guid)} == {"old-1", "old-2"}
+        store.put_job_desktops([replace(first, status=VmStatus.FAILED)], LATER)
+        assert [one.name_key for one in store.list_reserved(job.guid)] == ["b"]
+        store.end_job(job.guid, CollectionState.JOB_COMPLETED, "", LATER)
+        assert not in_use & set(store.list_names_in_use(""))
+
     def test_a_batch_is_written_with_its_records(self, store: Store, farm: Collection) -> None:
         job = make_job()
         store.accept_job(job)
