@@ -137,7 +137,8 @@ class Life:
         earlier = int(self._starts_with_desktops)
         self.rig.wait_until(lambda: len(self._jobs()) > earlier or self._execute())
         report = self.rig.wait(self._jobs()[earlier], 60.0)
-        self.resumed = self.resumed or time.monotonic() - self.began
+        if not self.first:
+            self.resumed = self.resumed or time.monotonic() - self.began
         settled = self._settle()
         self._write(report.state, settled=settled)
 
