@@ -162,5 +162,3 @@ def test_a_dead_host_is_given_up_and_what_it_brings_back_is_kept(farm: Farm) -> 
     farm.fault(HOST1, "")
     until("it is back", lambda: farm.use(forgotten[0])[0] == "quarantined", 15)
     assert farm.hosts[HOST1].find_vm(forgotten[0])
-
-
