@@ -263,7 +263,8 @@ class Preparation:
         )
         self._call(attempt, Kind.CLONE, host.create_disk, spec)
         self._call(attempt, Kind.DEFINE, host.define, spec)
-        if desktop.generation > 1:  # of one whose image has changed, now or before we died
+        if desktop.generation > 1 and self._find_rules(desktop).image:
+            # of one whose image has changed, now or before we died; an update that runs keeps it
             before = desktop.generation - 1
             self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, before)
 
