@@ -95,9 +95,10 @@ _LOCK_SECONDS = 2.0
 _STOP_SECONDS = 2.0
 """What requests under way may take to end before the process does: well below the 5 s promised."""
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.002
 """After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
-away, and would wait 5 ms, Python's own interval, until it gets it back.
+away, and would wait 5 ms, Python's own interval, until it gets it back. Every thread that waits
+wakes that often: with hundreds of them, less would cost more than it brings.
 """
 
 _PROTOCOLS = ("wsman", "cimxml")

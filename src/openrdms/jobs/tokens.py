@@ -44,7 +44,7 @@ JUDGED_CALLS = 8
 FORGIVEN_AFTER = 600.0
 """Seconds without a call after which a host is tried again like any other."""
 
-GUEST_THREADS = 16
+GUEST_THREADS = 8
 """Calls at a time in the guests of one host."""
 
 

@@ -46,6 +46,18 @@ def _claim(work: Work, names: Sequence[str]) -> list[DesktopUse]:
     return work.tools.uses.change(names, change)
 
 
+async def reserve(work: Work, name: str) -> None:
+    """Keep a desktop from everybody else without taking it from who has it. A pool that prepares
+    it lets go first. Nothing for a VM that is not on record.
+    """
+
+    def change(before: DesktopUse) -> DesktopUse | None:
+        return None if before.claim == work.job.guid else replace(before, claim=work.job.guid)
+
+    await asyncio.to_thread(work.tools.uses.change, [name], change)
+    await _until_yielded(work, work.rows[0], name)
+
+
 async def seize(work: Work, row: JobDesktop) -> None:
     """Have one desktop in WORK, whoever has it; a pool that prepares it lets go first."""
     await claim_all(work, [row])
@@ -65,25 +77,29 @@ async def stop_for_good(work: Work, row: JobDesktop) -> None:
 
 
 async def _await_pool(work: Work, row: JobDesktop) -> None:
-    """A pool that prepares it yields when it sees the claim."""
+    await _until_yielded(work, row, row.name)
+    await asyncio.to_thread(_claim, work, [row.name])
+
+
+async def _until_yielded(work: Work, row: JobDesktop, name: str) -> None:
+    """A pool that prepares the desktop called ``name`` yields when it sees the claim."""
     loop = asyncio.get_running_loop()
     yielded = asyncio.Event()
 
     def hear(use: DesktopUse) -> None:
-        if use.uuid == row.uuid and use.use is not Use.PREPARING:
+        if use.name.casefold() == name.casefold() and use.use is not Use.PREPARING:
             loop.call_soon_threadsafe(yielded.set)
 
     end = work.tools.uses.subscribe(hear)
     try:
-        while await asyncio.to_thread(_is_prepared, work, row):
+        while await asyncio.to_thread(_is_prepared, work, name):
             with work.waiting(row, ReasonCode.DESKTOP_IN_WORK, "waits until its pool lets go"):
                 await work.wait(yielded, None)
             yielded.clear()
     finally:
         end()
-    await asyncio.to_thread(_claim, work, [row.name])
 
 
-def _is_prepared(work: Work, row: JobDesktop) -> bool:
-    use = work.tools.store.find_use(row.name)
+def _is_prepared(work: Work, name: str) -> bool:
+    use = work.tools.store.find_use(name)
     return use is not None and use.use is Use.PREPARING

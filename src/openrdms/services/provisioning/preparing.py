@@ -20,7 +20,7 @@ from openrdms.model import errors
 from openrdms.model.host import Ownership, VmSpec
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.model.job import JobDesktop, Phase
-from openrdms.services.provisioning import stages
+from openrdms.services.provisioning import claims, stages
 from openrdms.services.provisioning.stages import Stage, Undo
 from openrdms.services.provisioning.work import Work
 
@@ -52,6 +52,7 @@ GENERALISE_TIMEOUT = 1800.0
 
 async def shut_down(work: Work, row: JobDesktop) -> None:
     """Stop the VM, if it runs, in an orderly way: its disk is to be whole."""
+    await claims.reserve(work, _vm(work))
     if row.was_running:
         await _shut_down(work, row, _vm(work))
 

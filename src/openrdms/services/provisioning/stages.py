@@ -115,7 +115,10 @@ def removing(undo: Undo) -> Act:
 
 
 async def await_agent(work: Work, row: JobDesktop) -> None:
-    """Wait for the guest's agent: told by the host, confirmed by a ping."""
+    """Wait for the guest's agent: told by the host, confirmed by a ping.
+
+    HostUnavailable when its host goes away; once that is back the guest has all its time again.
+    """
     tools = work.tools
     begun = time.monotonic()
     deadline = begun
@@ -137,7 +140,7 @@ async def await_agent(work: Work, row: JobDesktop) -> None:
             heard.clear()
             try:
                 await work.in_guest(row, guest.ping, timeout)
-            except (errors.GuestUnreachable, errors.HostUnavailable):
+            except errors.GuestUnreachable:
                 continue
             tools.times.measure(row.host, BOOT, time.monotonic() - begun)
             return

@@ -91,7 +91,8 @@ async def _plan(work: Work) -> str:
         return ""
     for pause in (*PAUSES, None):
         try:
-            await work.with_store(planning.plan_job, work.tools, work.job)
+            async with work.tools.planning:
+                await work.with_store(planning.plan_job, work.tools, work.job)
             break
         except errors.RdmsError as error:
             if pause is None or not isinstance(error, errors.HostUnavailable):
@@ -187,7 +188,8 @@ def _write_end(work: Work, verdict: Verdict) -> bool:
 def _tell_end(work: Work) -> None:
     """What nobody must know to go on, but all want to."""
     try:
-        work.tools.uses.announce([row.name for row in work.rows.values()])
+        copied = [str(work.job.options["vm"])] if work.job.action is JobAction.PREP else []
+        work.tools.uses.announce([row.name for row in work.rows.values()] + copied)
         work.tools.times.save()
     except errors.RdmsError:
         _log.exception("the end of a job was not told", job=work.job.guid)
