@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -29,9 +28,6 @@ from openrdms.services.provisioning.work import Tools
 _NAME_ATTEMPTS = 5
 """How often names that another job took meanwhile are chosen anew."""
 
-_PLANNING = threading.Lock()
-"""Held from the census to the reservation: no two jobs are given the same room."""
-
 _IN_USE = (VmState.RUNNING, VmState.PAUSED)
 """A paused one was in use; of a saved one only its memory remains, which goes with the disk."""
 
@@ -39,19 +35,20 @@ _IN_USE = (VmState.RUNNING, VmState.PAUSED)
 def plan_job(tools: Tools, job: Job) -> None:
     """Decide and record what the job does to which desktop. Repeating it changes nothing.
 
-    One job at a time. Raises what makes the job impossible by now: a host gone, no room left.
+    Call it while holding ``tools.planning``: from the census until what it grants is on record, no
+    other job may be planned. Raises what makes the job impossible by now: a host gone, no room
+    left.
     """
     planning = Planning(tools, tools.images.resolve)
-    with _PLANNING:
-        for attempt in range(1, _NAME_ATTEMPTS + 1):
-            rows, next_index = planning.make(job)
-            try:
-                tools.store.add_job_desktops(rows, next_index)
-            except errors.AlreadyExists:
-                if attempt == _NAME_ATTEMPTS:
-                    raise
-            else:
-                return
+    for attempt in range(1, _NAME_ATTEMPTS + 1):
+        rows, next_index = planning.make(job)
+        try:
+            tools.store.add_job_desktops(rows, next_index)
+        except errors.AlreadyExists:
+            if attempt == _NAME_ATTEMPTS:
+                raise
+        else:
+            return
 
 
 class Rows(NamedTuple):

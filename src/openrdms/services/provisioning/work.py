@@ -55,6 +55,8 @@ class Tools:
     waits: Waits = field(default_factory=Waits)
     works: dict[str, Work] = field(default_factory=dict)
     """Jobs that run in this process now, by GUID."""
+    planning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a job is planned: no two are given the same room."""
 
 
 class Work:
