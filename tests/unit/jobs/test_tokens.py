@@ -1,0 +1,209 @@
+"""How much is asked of a host at a time, and what a host that is in trouble is spared."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openrdms.jobs.halt import Halt, Halted
+from openrdms.jobs.tokens import JUDGED_CALLS, Kind, Limit, Tokens
+from openrdms.model import errors
+
+
+def make_tokens(slots: int = 3, factor: int = 100) -> Tokens:
+    return Tokens(lambda _: slots, lambda _: factor)
+
+
+def together(*calls: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+
+def test_no_more_calls_at_a_time_than_there_are_tokens() -> None:
+    busy, most, lock = 0, 0, threading.Lock()
+    tokens = make_tokens(slots=3, factor=3)
+
+    def work() -> None:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.01)
+        with lock:
+            busy -= 1
+
+    together(*[lambda: tokens.run("host", Kind.CLONE, work)] * 12)
+    assert most == 3
+
+
+def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> None:
+    tokens, gate = make_tokens(slots=1, factor=1), threading.Event()
+    begun = threading.Event()
+
+    def clone() -> None:
+        begun.set()
+        gate.wait(5)
+
+    holder = threading.Thread(target=lambda: tokens.run("host", Kind.CLONE, clone))
+    holder.start()
+    assert begun.wait(5)
+    assert tokens.run("host", Kind.STOP, lambda: 7) == 7
+    assert tokens.run("other", Kind.START, lambda: 8) == 8
+    started = threading.Event()
+    waiter = threading.Thread(target=lambda: tokens.run("HOST", Kind.START, started.set))
+    waiter.start()
+    assert not started.wait(0.05)
+    gate.set()
+    assert started.wait(5)
+    holder.join(5)
+    waiter.join(5)
+
+
+def test_users_go_first_and_then_who_is_closest_to_the_end() -> None:
+    tokens, gate, begun = make_tokens(slots=1, factor=1), threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def hold() -> None:
+        begun.set()
+        gate.wait(5)
+
+    threads = [threading.Thread(target=lambda: tokens.run("host", Kind.CLONE, hold))]
+    threads[0].start()
+    assert begun.wait(5)
+    for number, (kind, urgent) in enumerate(
+        [(Kind.CLONE, False), (Kind.START, False), (Kind.CLONE, True)], 1
+    ):
+        name = "urgent" if urgent else str(kind)
+        call = lambda n=name, k=kind, u=urgent: tokens.run("host", k, order.append, n, urgent=u)  # noqa: E731
+        threads.append(threading.Thread(target=call))
+        threads[-1].start()
+        while tokens.load("host").waiting < number:
+            time.sleep(0.001)
+    gate.set()
+    for thread in threads:
+        thread.join(5)
+    assert order == ["urgent", "start", "clone"]
+
+
+def test_what_waits_when_the_job_halts_never_begins() -> None:
+    async def run() -> None:
+        tokens, gate, begun = make_tokens(slots=1, factor=1), threading.Event(), threading.Event()
+        halt = Halt()
+
+        def first() -> int:
+            begun.set()
+            gate.wait(5)
+            return 1
+
+        running = asyncio.create_task(tokens.call("host", Kind.CLONE, halt, first))
+        waiting = asyncio.create_task(tokens.call("host", Kind.CLONE, halt, pytest.fail, "begun"))
+        assert await asyncio.to_thread(begun.wait, 5)
+        halt.set()
+        with pytest.raises(Halted):  # at once, though the first one goes on
+            await asyncio.wait_for(waiting, 1)
+        with pytest.raises(Halted):
+            await tokens.call("host", Kind.CLONE, halt, pytest.fail, "begun")
+        gate.set()
+        assert await running == 1
+
+    asyncio.run(run())
+
+
+def test_errors_reach_who_called_and_leave_the_token() -> None:
+    tokens = make_tokens(slots=1)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            tokens.run("host", Kind.DEFINE, fail)
+    assert tokens.run("host", Kind.DEFINE, lambda: 1) == 1
+
+
+def test_a_host_that_does_not_answer_is_degraded_until_it_does_again() -> None:
+    tokens = make_tokens(slots=2)
+
+    def away() -> None:
+        raise errors.HostUnavailable("away")
+
+    for _ in range(2):
+        with pytest.raises(errors.HostUnavailable):
+            tokens.run("host", Kind.START, away)
+    assert tokens.is_degraded("HOST")
+    assert tokens.load("host").limit == 1
+    for _ in range(8):
+        tokens.run("host", Kind.START, lambda: None)
+    assert not tokens.is_degraded("host")
+
+
+def test_a_host_much_slower_than_the_others_is_degraded() -> None:
+    tokens = make_tokens(slots=1)
+    for _ in range(JUDGED_CALLS):
+        for host, seconds in (("a", 0.001), ("b", 0.001), ("slow", 0.3)):
+            tokens.run(host, Kind.CLONE, time.sleep, seconds)
+    assert [tokens.is_degraded(host) for host in ("a", "b", "slow", "new")] == [
+        *(False, False, True, False),
+    ]
+
+
+CALLS = st.lists(
+    st.tuples(st.floats(0, 60), st.integers(1, 200), st.booleans()), min_size=1, max_size=200
+)
+
+
+@given(first=st.integers(1, 50), cap=st.integers(1, 100), calls=CALLS)
+def test_the_limit_stays_between_one_and_the_factor(
+    first: int, cap: int, calls: list[tuple[float, int, bool]]
+) -> None:
+    limit, now = Limit(first, lambda: cap), 1.0
+    for seconds, running, away in calls:
+        before = limit.now
+        limit.ended(Kind.CLONE, now, now + seconds, running, away=away)
+        now += seconds
+        assert 1 <= limit.now <= cap
+        assert limit.now <= before + 1
+        assert limit.now >= before // 2
+
+
+@given(first=st.integers(1, 20), rounds=st.integers(1, 5))
+def test_it_grows_by_one_for_every_round_of_normal_calls(first: int, rounds: int) -> None:
+    limit, now = Limit(first, lambda: 100), 1.0
+    for number in range(rounds):
+        assert limit.now == first + number
+        for _ in range(limit.now):
+            limit.ended(Kind.CLONE, now, now + 1.0, limit.now, away=False)
+            now += 1.0
+    assert limit.now == first + rounds
+
+
+def test_it_does_not_grow_while_fewer_run_than_may() -> None:
+    limit = Limit(4, lambda: 100)
+    for now in range(50):
+        limit.ended(Kind.CLONE, now, now + 1.0, 1, away=False)
+    assert limit.now == 4
+
+
+def test_calls_that_were_under_way_together_halve_it_once() -> None:
+    limit = Limit(8, lambda: 100)
+    for _ in range(8):
+        limit.ended(Kind.CLONE, 1.0, 2.0, 8, away=True)
+    assert limit.now == 4
+    limit.ended(Kind.CLONE, 3.0, 4.0, 4, away=True)
+    assert limit.now == 2
+
+
+def test_a_change_of_the_factor_holds_at_once() -> None:
+    factor = 100
+    limit = Limit(8, lambda: factor)
+    factor = 2
+    assert limit.now == 2
