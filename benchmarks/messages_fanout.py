@@ -6,6 +6,7 @@ usage: python -m benchmarks.messages_fanout [--sessions N]
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from openrdms.adapters import simulator, sql
+from openrdms.app import SWITCH_SECONDS
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.services.hosts import Hosts
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=1000)
     parser.add_argument("--hosts", type=int, default=10)
     given = parser.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
         path = Path(directory)
         with _open(path, given.hosts, given.sessions) as sessions:
