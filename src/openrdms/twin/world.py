@@ -47,7 +47,7 @@ _BOOT_DEADLINE = 600.0
 """Seconds of the scenario until a guest that boots is given up, as the service has it."""
 
 _PACE = Pace()
-_SWITCH_SECONDS = 0.0002
+_SWITCH_SECONDS = 0.002
 """As the service has it (app.serve): SQLite gives the GIL away at each statement."""
 
 _GROUP = "Staff"
