@@ -165,7 +165,9 @@ async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
 def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
     """A record that says what was undone goes, or, after a Patch, says again what it said."""
     if work.job.action is not JobAction.PATCH:
-        return Change(row, dropped=work.job.action in _MAKING, mark="")
+        # what could not be taken back before is on record too
+        on_record = row.done == stages[-1].phase or row.status is VmStatus.FAILED
+        return Change(row, dropped=on_record and work.job.action in _MAKING)
     if row.done != stages[-1].phase or row.previous is None:
         return Change(row, mark="")
     before = replace(row, generation=row.previous, image=row.previous_image)
