@@ -18,7 +18,7 @@ QEMU_MAC = "52:54:00"
 
 MEMORY, DESKTOPS, STARTS, NO_IMAGE = 0.6, 0.2, 0.1, 0.1
 """What makes a host a worse choice: its shares of memory and of desktops in use, desktops that
-are being started there, an image that would have to be copied first. Memory is what runs out."""
+other jobs start there, an image that would have to be copied first. Memory is what runs out."""
 
 _AT_A_TIME = 100
 """Desktops being started that count as many: RDMS starts no more on one host."""
@@ -132,11 +132,10 @@ class _Filling:
     def score(self) -> tuple[bool, float]:
         """The host with the least is the best choice for one more."""
         room = self._room
-        starting = room.starting + (self._placed if self._need else 0)
         memory = room.used_mib + self._placed * self._need
         score = DESKTOPS * (room.used + self._placed) / max(1, room.capacity)
         score += MEMORY * memory / room.memory_mib if room.memory_mib else 0.0
-        score += STARTS * min(1.0, starting / _AT_A_TIME)
+        score += STARTS * min(1.0, room.starting / _AT_A_TIME)
         return room.spared, score + (0.0 if room.has_image else NO_IMAGE)
 
 
