@@ -21,6 +21,8 @@ _WIDTH, _LEFT, _RIGHT = 900, 64, 24
 _TOP, _PANEL, _GAP = 64, 170, 58
 _PNG_SCALE = 2
 _TICKS = 6
+_FEWEST = 5
+"""What an axis of whole things reaches to at least, so that its numbers are whole."""
 
 # Colours that can be told apart by most colour-blind people, on white and on black.
 _STYLE = """text{font:12px sans-serif;fill:#333}.title{font-size:16px;font-weight:bold}
@@ -81,8 +83,8 @@ def render(report: Report, *, paper: str = "") -> str:
     desktops = max((s.ready + s.taken + s.preparing + s.in_work for s in report.samples), default=0)
     longest = max((sample.waiting for sample in report.samples), default=0)
     slowest = max((waited.seconds for waited in report.waits), default=0.0)
-    uses = _Panel(0, "desktops", seconds, _round_up(desktops))
-    line = _Panel(1, "users in line", seconds, _round_up(longest))
+    uses = _Panel(0, "desktops", seconds, _round_up(max(desktops, _FEWEST)))
+    line = _Panel(1, "users in line", seconds, _round_up(max(longest, _FEWEST)))
     waits = _Panel(2, "wait of each user for a desktop, s", seconds, _round_up(slowest))
     height = waits.bottom + 44
     size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
