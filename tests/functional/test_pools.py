@@ -227,7 +227,7 @@ def test_settings_and_members_that_change_are_noticed(open_rig: Opened) -> None:
     collections = Collections(rig.store, rig.hosts)
     collections.subscribe(rig.pools.note_collection)
     collections.subscribe(rig.watch.note_collection)
-    simulator.add_stranger(rig.simulator, HOST, "lonely", running=True)
+    simulator.add_stranger(rig.simulator, HOST, "lonely", running=False)
     collections.add_virtual_desktop(POOL, "lonely")
     assert "was not made by this service" in rig.wait_for("lonely", Use.QUARANTINED).reason
     delay = '<Farm><Metadata Name="SaveDelay" Value="0" /></Farm>'
