@@ -36,7 +36,7 @@ RESET = "clone_ms=60&start_ms=100&boot_ms=250&agent_ms=15&destroy_ms=20"
 """With the four calls of the agent that a preparation takes, about half a second."""
 
 HOSTS = 10
-CLUSTER = f"hosts={HOSTS}&slots=10&users=0"
+CLUSTER = f"hosts={HOSTS}&slots=4&users=0"
 BOOT_SECONDS = 60.0
 CALLERS = 64
 
