@@ -99,6 +99,23 @@ def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: L
     assert trace.steps == ["two"]
 
 
+def test_what_an_earlier_version_began_is_taken_up_anew(tmp_path: Path, launch: Launch) -> None:
+    earlier = KILLED.replace("engine = Job", "import openrdms.jobs.engine as module\nmodule."
+                             "WORKFLOW_VERSION = '1'\nengine = Job")  # fmt: skip
+    command = [sys.executable, "-c", earlier, str(tmp_path / "jobs.sqlite"), GUID]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    trace = Trace()
+
+    async def workflow(run: Run) -> None:
+        assert run.guid == GUID
+        await trace.step(run, "anew")()
+        trace.reached.set()
+
+    launch(workflow).start(GUID)
+    assert trace.reached.wait(15)
+    assert trace.steps == ["anew"]
+
+
 def test_a_workflow_that_is_under_way_is_not_started_again(launch: Launch) -> None:
     runs: list[str] = []
     release = threading.Event()
