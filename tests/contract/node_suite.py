@@ -162,6 +162,16 @@ class NodeSuite:
             store.cancel_patch(alias, LATER)
         assert store.list_waiting_patches() == []
 
+    def test_option_of_a_job_is_noted_beside_the_others(self, store: Store) -> None:
+        store.create_collection(make_collection())
+        job = make_job()
+        store.accept_job(job)
+        store.put_job_option(job.guid, "notified", 5)
+        noted = store.find_job(job.guid)
+        assert noted == replace(job, options={**job.options, "notified": 5})
+        with pytest.raises(errors.NotFound):
+            store.put_job_option("{NONE}", "notified", 5)
+
     def test_patch_becomes_its_job_once(self, store: Store) -> None:
         store.create_collection(make_collection())
         patch = make_patch()

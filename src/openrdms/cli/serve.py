@@ -15,6 +15,9 @@ StateDir = Annotated[
     Path, typer.Option(envvar="RDMS_STATE_DIR", help="Directory of all that the service keeps.")
 ]
 
+BootTimeout = Annotated[
+    float, typer.Option(metavar="SECONDS", help="How long a guest may take to boot.", min=1)
+]
 Port = Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)]
 
 
@@ -47,9 +50,7 @@ def serve(
     channel_binding: Annotated[
         ChannelBinding, typer.Option(help="Whether NTLM and Kerberos must be bound to TLS.")
     ] = ChannelBinding.RELAXED,
-    boot_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long a guest may take to boot.", min=1)
-    ] = config.BOOT_TIMEOUT,
+    boot_timeout: BootTimeout = config.BOOT_TIMEOUT,
     ready_file: Annotated[
         Path | None, typer.Option(help="Appears when all listeners accept: JSON with addresses.")
     ] = None,
