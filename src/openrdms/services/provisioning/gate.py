@@ -72,6 +72,7 @@ async def try_image(work: Work, row: JobDesktop) -> None:
 
     Raises as its phases do; the desktop is then left for the undo.
     """
+    row = replace(row, notes=row.notes.removesuffix(TRIAL).removesuffix("; "))  # begun before
     tried = replace(row, notes="; ".join(filter(None, (row.notes, TRIAL))))
     await work.write([tried])
     await stages.start(work, row)
