@@ -229,7 +229,7 @@ class _Wave:
         work = self._work
         rows = [work.rows[ordinal] for ordinal in self._finished]
         if not self._is_tried() and not await self._try(rows[0]):
-            return
+            raise Halted
         self._finished.clear()
         await asyncio.to_thread(_release, work, [row.name for row in rows])
 
