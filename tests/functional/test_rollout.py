@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -178,6 +180,30 @@ def test_never_more_in_work_than_may_be(pool: Pool) -> None:
     pool.faults.before = count
     assert pool.rig.wait(pool.update(max_unavailable=Share(2))).succeeded == 4
     assert most == 2
+
+
+@pytest.mark.parametrize(("use", "holder"), [(Use.TAKEN, "CORP\\ada"), (Use.PREPARING, "")])
+def test_what_was_free_a_moment_ago_is_not_taken(pool: Pool, use: Use, holder: str) -> None:
+    """Somebody gets a desktop while it stands in line for its update, and is not logged on yet."""
+    rig, hold, held = pool.rig, threading.Event(), threading.Event()
+
+    def wait(call: str, vm: str) -> None:
+        if call == "create_disk" and not held.is_set():
+            held.set()
+            hold.wait(10)
+
+    pool.faults.before = wait
+    guid = pool.update(max_unavailable=Share(1))
+    assert held.wait(10)
+    rig.uses.move(["pool-4"], use, of={Use.READY}, holder=holder)
+    pool.faults.before = lambda call, vm: None
+    hold.set()
+    rig.wait_until(lambda: [pool.use(name) for name in NAMES[:3]] == [Use.READY] * 3)
+    rig.wait_until(lambda: list(pool.waits(guid)) == ["pool-4"])
+    time.sleep(0.3)
+    assert (pool.use("pool-4"), pool.images()["pool-4"]) == (use, "1")
+    rig.uses.move(["pool-4"], Use.READY, of={use})
+    assert rig.wait(guid).succeeded == 4
 
 
 def test_users_are_told_and_logged_off_at_force_time(pool: Pool) -> None:

@@ -153,9 +153,12 @@ class _Wave:
 
     def _offer(self, ordinal: int) -> None:
         """Let it be taken, if it may be now."""
+        if self._is_free(ordinal):
+            self._free.push(self._work.rows[ordinal], self._uses.get(ordinal))
+
+    def _is_free(self, ordinal: int) -> bool:
         use = self._uses.get(ordinal)
-        if self._forced or use is None or use.use in taking.FREE:
-            self._free.push(self._work.rows[ordinal], use)
+        return self._forced or use is None or use.use in taking.FREE
 
     def _look_at_clock(self) -> None:
         if not self._forced and is_forced(self._force, self._work.tools.clock()):
@@ -182,7 +185,8 @@ class _Wave:
             ordinal = self._free.pop(has_room)
             if ordinal is None:
                 return
-            if ordinal in self._waiting and ordinal not in self._occupied:
+            takes = ordinal in self._waiting and ordinal not in self._occupied
+            if takes and self._is_free(ordinal):  # it was when it was offered
                 self._waiting.remove(ordinal)
                 self._start(ordinal)
                 under_way[work.rows[ordinal].host] += 1
