@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,20 @@ def test_a_pool_that_keeps_failing_stops_and_says_why(
     rig.pools.reset_breaker(POOL)
     rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 6})
     assert rig.orphans() == []
+
+
+def test_a_guest_that_is_slow_to_answer_is_asked_again(
+    open_rig: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though nothing else happens: no event of its agent, and nothing else is due."""
+    monkeypatch.setattr(preparation, "RECHECK", 0.3)
+    rig = open_rig(boot_deadline=20.0).fill(1)
+    rig.fault("pool-1", "silent")
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: rig.power("pool-1") == "running" and rig.use("pool-1").failures == 0)
+    time.sleep(4)  # it was asked twice
+    rig.fault("pool-1", "")
+    rig.wait_for("pool-1", Use.READY, 10)
 
 
 def test_a_host_that_is_away_is_waited_for(open_rig: Opened) -> None:

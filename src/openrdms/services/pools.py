@@ -398,6 +398,8 @@ class Pools:
             return
         if done:
             self._note_success(attempt)
+        else:
+            self._wake.set()  # there is a time again at which it is asked
 
     def _note_success(self, attempt: Attempt) -> None:
         took = time.monotonic() - attempt.begun
