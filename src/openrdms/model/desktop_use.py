@@ -32,12 +32,12 @@ class DesktopUse:
     """One row for each desktop that a job made or that was added to a collection.
 
     ``uuid`` is that of the desktop's record: a desktop made anew under an old name is another.
-    ``holder`` is DOMAIN\\USER, "" but when TAKEN; ``asked`` tells those to whom it was handed out
-    from who just logged on; ``seen`` is True once the holder was logged on. ``turn`` counts up
-    whenever somebody gets it or comes back to it, so that what is heard late of one who left is
-    told apart. ``mark`` is what its guest said of log-ons when it became READY (Guest.logon_mark).
-    ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand it out,
-    pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
+    ``holder`` is DOMAIN\\USER or USER, "" but when TAKEN; ``asked`` tells those to whom it was
+    handed out from who just logged on; ``seen`` is True once the holder was on it. ``turn``
+    counts up whenever somebody gets it or comes back to it, so that what is heard late of one who
+    left is told apart. ``mark`` is what its guest said of log-ons when it became READY
+    (Guest.logon_mark). ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand
+    it out, pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
     its image. ``failures`` counts attempts to prepare it that failed one after the other.
 
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was

@@ -201,6 +201,11 @@ class GuestSession:
     idle: timedelta | None = field(default=None, compare=False)
     details: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def account(self) -> str:
+        """DOMAIN\\USER, or USER from a guest that tells no domain."""
+        return f"{self.domain}\\{self.user}" if self.domain else self.user
+
 
 @dataclass(frozen=True)
 class InstalledApplication:

@@ -12,7 +12,7 @@ from openrdms.model.pool_policy import PoolRules, use_after
 
 @dataclass(frozen=True)
 class Sight:
-    """``user`` is who is logged on as DOMAIN\\USER, "" for nobody; only running ones tell."""
+    """``user`` is the account that is logged on, "" for nobody; only running ones tell."""
 
     state: VmState
     user: str = ""

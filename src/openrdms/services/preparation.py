@@ -330,6 +330,6 @@ def _as_prepared(present: Desktop | None) -> Desktop | None:
 
 
 def _who(guest: ports.Guest) -> str:
-    """The first who is logged on, DOMAIN\\USER; "" for nobody."""
+    """The account that was logged on first; "" for nobody."""
     sessions = guest.list_sessions(_ASK_SECONDS)
-    return f"{sessions[0].domain}\\{sessions[0].user}" if sessions else ""
+    return sessions[0].account if sessions else ""

@@ -188,7 +188,7 @@ class Repairs:
 
 
 def _find_user(host: ports.Host, vm: str) -> str:
-    """DOMAIN\\USER who is logged on there, "" for nobody or when its guest does not tell."""
+    """The account that is logged on there, "" for nobody or when its guest does not tell."""
     info = host.find_vm(vm)
     if info is None or info.state is not VmState.RUNNING:
         return ""
@@ -196,7 +196,7 @@ def _find_user(host: ports.Host, vm: str) -> str:
         sessions = host.guest(vm).list_sessions(_GUEST_SECONDS)
     except errors.SessionError:
         return ""
-    return f"{sessions[0].domain}\\{sessions[0].user}" if sessions else ""
+    return sessions[0].account if sessions else ""
 
 
 def _stranger(finding: Finding) -> Desktop:

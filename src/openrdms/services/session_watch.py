@@ -297,6 +297,6 @@ def _see(host: ports.Host, use: DesktopUse) -> Sight | None:
 
 
 def _who(host: ports.Host, name: str) -> str:
-    """The first who is logged on, DOMAIN\\USER; "" for nobody."""
+    """The account that was logged on first; "" for nobody."""
     sessions = host.guest(name).list_sessions(GUEST_SECONDS)
-    return f"{sessions[0].domain}\\{sessions[0].user}" if sessions else ""
+    return sessions[0].account if sessions else ""

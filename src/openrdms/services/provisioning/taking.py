@@ -136,7 +136,7 @@ def _note_session(work: Work, use: DesktopUse, session: GuestSession) -> None:
             before,
             use=Use.TAKEN,
             since=now,
-            holder=f"{session.domain}\\{session.user}",
+            holder=session.account,
             asked=False,
             seen=True,
             turn=before.turn + 1,
