@@ -30,8 +30,8 @@ _HARMLESS = frozenset(
             "VMName",
         ),
         # of administration commands
-        *("add_groups", "certificate_file", "file", "groups", "name", "names", "remove_groups"),
-        *("role", "variant", "vm"),
+        *("add_groups", "certificate_file", "file", "groups", "host", "name", "names"),
+        *("remove_groups", "role", "settings", "variant", "vm"),
     }
 )
 """What a call was about. Numbers and booleans tell no secrets, whatever they are called."""

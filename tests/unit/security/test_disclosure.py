@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,11 @@ def test_names_are_told_and_values_only_where_they_are_harmless() -> None:
         "ServerFQDNs": ["a", "b"],
     }
     assert set(disclose_known(given)) == {"VMName", "Value", "StartTime", "ServerFQDNs", "bSysPrep"}
+
+
+def test_the_host_that_an_administrator_changes_is_told() -> None:
+    given: dict[str, Any] = {"host": "node-1", "settings": {"concurrency": 5}}
+    assert disclose(given) == {"host": "node-1", "settings": "{'concurrency': 5}"}
 
 
 @pytest.mark.parametrize("name", ["Value", "IconContents", "SecurityDescriptor", "password"])
