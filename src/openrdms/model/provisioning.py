@@ -370,6 +370,8 @@ def _check_rollout(document: JobDocument) -> None:
     for element, value in given.items():
         if value and document.action is not JobAction.PATCH:
             raise InvalidParameter(element, f"is of a Patch, not of {document.action}")
+    if not document.probe.isprintable():  # cmd.exe would run the first line only
+        raise InvalidParameter("Probe", "must be one line of printable characters")
 
 
 def _check_names(document: JobDocument) -> None:

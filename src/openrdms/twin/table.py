@@ -7,6 +7,9 @@ from typing import Any
 
 from openrdms.model.errors import InvalidParameter
 
+_MOST = 1e9
+"""Of anything that is counted or measured; TOML knows inf, and integers of any size."""
+
 
 class Table:
     """One table. ``path`` is how error messages call it: "events[2]"; "" is the document.
@@ -32,7 +35,7 @@ class Table:
         default: float | None = None,
         *,
         low: float = 0.0,
-        high: float = float("inf"),
+        high: float = _MOST,
     ) -> float:
         """A number from ``low`` to ``high``."""
         value = self._take(name, default)

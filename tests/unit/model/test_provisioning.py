@@ -200,6 +200,9 @@ def test_update_says_how_it_is_rolled_out() -> None:
         (["<MaxUnavailable>many</MaxUnavailable>"], "MaxUnavailable"),
         (["<Probe> </Probe>"], "Probe"),
         (["<Probe><b/></Probe>"], "Probe"),
+        (["<Probe>true\nfalse</Probe>"], "Probe"),
+        (["<Probe>echo \x9b2J</Probe>"], "Probe"),
+        ([f"<Probe>{'x' * 4097}</Probe>"], "Probe"),
         (["<Probe>true</Probe>", "<Waves>100%</Waves>"], "Waves"),
         (["<Waves>100%</Waves>", "<Waves>100%</Waves>"], "Waves"),
         (["<Colour>blue</Colour>"], "Colour"),
@@ -272,7 +275,7 @@ ANY = st.builds(
     start=st.booleans(),
     waves=st.sampled_from([(), (ALL,), (Share(1, percent=True), Share(7), ALL)]),
     max_unavailable=st.none() | st.builds(Share, st.integers(1, 100), st.booleans()),
-    probe=TEXT,
+    probe=TEXT.filter(str.isprintable),
 )
 
 

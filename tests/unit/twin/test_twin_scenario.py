@@ -64,6 +64,8 @@ def test_events_come_in_order_of_time() -> None:
         ("[[collections]]\nname = 'b'", "collections[2].desktops"),
         ("[[collections]]\nname = 'b'\ndesktops = 0", "collections[2].desktops"),
         ("[[collections]]\nname = 'b'\ndesktops = 1.5", "collections[2].desktops"),
+        ("[[collections]]\nname = 'b'\ndesktops = inf", "collections[2].desktops"),
+        (f"[[collections]]\nname = 'b'\ndesktops = {10**400}", "collections[2].desktops"),
         ("[[images]]\nname = 'b'\nfault = 'rust'", "images[1].fault"),
         ("[events]\nat = 1", "events"),
         (event(do="cancel"), "events[1].at"),
