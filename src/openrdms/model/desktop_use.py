@@ -36,9 +36,10 @@ class DesktopUse:
     handed out from who just logged on; ``seen`` is True once the holder was on it. ``turn``
     counts up whenever somebody gets it or comes back to it, so that what is heard late of one who
     left is told apart. ``mark`` is what its guest said of log-ons when it became READY
-    (Guest.logon_mark). ``claim`` is the GUID of the job that gets it next, "" for none: brokers do not hand
-    it out, pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from
-    its image. ``failures`` counts attempts to prepare it that failed one after the other.
+    (Guest.logon_mark). ``claim`` is the GUID of the job that gets it next, "" for none: brokers
+    do not hand it out, pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it
+    was last made from its image. ``failures`` counts attempts to prepare it that failed one after
+    the other.
 
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
     made and left off, or stopped by an administrator: it is started when somebody needs it;
