@@ -1,0 +1,85 @@
+"""Changes that are committed together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from openrdms.adapters.sql.database import Database
+from openrdms.model import errors
+
+Work = Callable[[sa.Connection], None]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/records.sqlite")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE things (number INTEGER, what BLOB)")
+    yield database
+    database.close()
+
+
+def put(number: int, size: int = 1) -> Work:
+    def work(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"INSERT INTO things VALUES ({number}, zeroblob({size}))")
+
+    return work
+
+
+def fill_disk(connection: sa.Connection) -> None:
+    """As far as SQLite can tell: it undoes the whole transaction then."""
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 3}")
+    put(0, 1_000_000)(connection)
+
+
+def together(database: Database, *works: Work) -> list[Future[None]]:
+    """What comes of each, asked for in this order while another commit is under way."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: sa.Connection) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    with ThreadPoolExecutor(1 + len(works)) as threads:
+        threads.submit(database.grouped, hold)
+        assert begun.wait(10)
+        asked = []
+        for work in works:
+            asked.append(threads.submit(database.grouped, work))
+            while len(database._waiting) < len(asked):
+                time.sleep(0.001)
+        go_on.set()
+    return asked
+
+
+def numbers(database: Database) -> list[int]:
+    with database.read() as connection:
+        found = connection.exec_driver_sql("SELECT number FROM things ORDER BY number")
+        return list(found.scalars())
+
+
+def test_what_one_raises_undoes_its_own_changes_only(database: Database) -> None:
+    def fail(connection: sa.Connection) -> None:
+        put(2)(connection)
+        raise errors.InvalidOperation("no")
+
+    first, second, third = together(database, put(1), fail, put(3))
+    assert (first.exception(), third.exception()) == (None, None)
+    assert isinstance(second.exception(), errors.InvalidOperation)
+    assert numbers(database) == [1, 3]
+
+
+def test_what_a_full_disk_undoes_is_made_again(database: Database) -> None:
+    """Nothing is said to be committed that went with the others' transaction."""
+    first, second, third = together(database, put(1), fill_disk, put(3))
+    assert (first.exception(), third.exception()) == (None, None)
+    assert isinstance(second.exception(), errors.OperationFailed)
+    assert numbers(database) == [1, 3]
