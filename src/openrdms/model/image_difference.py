@@ -18,6 +18,7 @@ class FileKind(StrEnum):
     BLOCK = "block device"
     FIFO = "fifo"
     SOCKET = "socket"
+    UNKNOWN = "unknown"
 
 
 _KINDS = {
@@ -45,7 +46,7 @@ class FileEntry(NamedTuple):
 
     @property
     def kind(self) -> FileKind:
-        return _KINDS[self.mode & 0o170000]
+        return _KINDS.get(self.mode & 0o170000, FileKind.UNKNOWN)
 
     @property
     def permissions(self) -> int:
@@ -95,7 +96,10 @@ def parse_packages(status: str) -> dict[str, str]:
     for stanza in status.split("\n\n"):
         lines = (line.partition(": ") for line in stanza.splitlines() if not line.startswith(" "))
         fields = {name: value for name, _, value in lines}
-        if fields.get("Status", "").endswith(" installed"):
+        if (
+            fields.get("Status", "").endswith(" installed")
+            and {"Package", "Version"} <= fields.keys()
+        ):
             packages[f"{fields['Package']}:{fields.get('Architecture', '')}"] = fields["Version"]
     return packages
 

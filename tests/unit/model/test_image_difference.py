@@ -35,6 +35,9 @@ Architecture: all
 Version: 1:2-3
 Conffiles:
  /etc/held.conf 0123
+
+Status: install ok installed
+Description: neither name nor version
 """
 
 FILE = FileEntry(12, 0o100644, 0, 0, 10, "then")

@@ -1,6 +1,7 @@
 """What is on the ext4 file system of a disk, read by debugfs: nothing is mounted, nothing boots.
 
-debugfs is told inode numbers only, so that no name on a disk can be a command.
+debugfs is told inode numbers only, so that no name on a disk can be a command, and escapes what is
+not printable in the names that it lists. A disk may hold anything: loops, sizes beyond all room.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from openrdms.adapters import disk_space, processes
 from openrdms.adapters.images.convert import PERCENT, ask_qemu_img
 from openrdms.adapters.images.progress import Report
 from openrdms.model import image_difference as difference
-from openrdms.model.errors import NotSupported
+from openrdms.model.errors import NotSupported, OperationFailed
 from openrdms.model.image_difference import FileEntry, FileKind, ImageDifference
 
 _SECTOR = 512
@@ -84,11 +85,13 @@ def find_file_system(raw: Path) -> int:
     """Where in a raw disk the largest ext4 file system begins, in bytes. NotSupported."""
     with raw.open("rb") as file:
         head = file.read(64 * 1024)
+        end = raw.stat().st_size
         found = []
-        for start, size in [(0, raw.stat().st_size), *_partitions(head)]:
-            file.seek(start + 1024)
-            if file.read(58)[56:] == b"\x53\xef":
-                found.append((size, start))
+        for start, size in [(0, end), *_partitions(head)]:
+            if start < end:
+                file.seek(start + 1024)
+                if file.read(58)[56:] == b"\x53\xef":
+                    found.append((size, start))
     if not found:
         raise NotSupported("there is no ext4 file system: only disks of Linux can be compared")
     return max(found)[1]
@@ -118,9 +121,10 @@ class Ext4:
         self._start = start
 
     def list_files(self) -> dict[str, FileEntry]:
-        """Everything but the root itself, by path."""
+        """Everything but the root itself, by path; what is in a directory once."""
         files: dict[str, FileEntry] = {}
         level = {_ROOT: ""}
+        seen = {_ROOT}
         while level:
             below: dict[int, str] = {}
             inodes = list(level)
@@ -128,7 +132,8 @@ class Ext4:
                 for directory, name, entry in self._list(inodes[at : at + _DIRECTORIES]):
                     path = f"{level[directory]}/{name}"
                     files[path] = entry
-                    if entry.kind is FileKind.DIRECTORY:
+                    if entry.kind is FileKind.DIRECTORY and entry.inode not in seen:
+                        seen.add(entry.inode)
                         below[entry.inode] = path
             level = below
         return files
@@ -141,17 +146,21 @@ class Ext4:
             elif (found := _LISTED.fullmatch(line)) and found["name"] not in (".", ".."):
                 yield directory, found["name"], _read_entry(found)
 
-    def read(self, inode: int) -> bytes:
-        """All of a file."""
-        with self.copied([inode]) as copies:
-            return copies[inode].read_bytes()
+    def read(self, entry: FileEntry) -> bytes:
+        """All of a file. OutOfSpace, OperationFailed."""
+        with self.copied([entry]) as copies:
+            return copies[entry.inode].read_bytes()
 
     @contextmanager
-    def copied(self, inodes: Sequence[int]) -> Iterator[dict[int, Path]]:
-        """Copies of files while the block runs."""
+    def copied(self, entries: Sequence[FileEntry]) -> Iterator[dict[int, Path]]:
+        """Copies of files by inode while the block runs. OutOfSpace, OperationFailed."""
         with tempfile.TemporaryDirectory(dir=self._raw.parent) as place:
-            copies = {inode: Path(place, str(inode)) for inode in inodes}
-            self._run([f"dump <{inode}> {copy}" for inode, copy in copies.items()])
+            disk_space.require(Path(place), sum(entry.size for entry in entries))
+            copies = {entry.inode: Path(place, str(entry.inode)) for entry in entries}
+            self._run([f'dump <{inode}> "{copy}"' for inode, copy in copies.items()])
+            for inode, copy in copies.items():
+                if not copy.exists():
+                    raise OperationFailed(f"inode {inode} of {self._raw.name} cannot be read")
             yield copies
 
     def read_targets(self, inodes: Sequence[int]) -> dict[int, str]:
@@ -188,15 +197,18 @@ def _read_entry(line: re.Match[str]) -> FileEntry:
 def _compare_packages(
     old: Ext4, was: Mapping[str, FileEntry], new: Ext4, now: Mapping[str, FileEntry]
 ) -> list[difference.PackageChange] | None:
-    databases = (was.get(_DPKG_STATUS), now.get(_DPKG_STATUS))
-    if not all(databases):
+    before, after = _list_packages(old, was), _list_packages(new, now)
+    if before is None or after is None:
         return None
-    before, after = (
-        difference.parse_packages(disk.read(entry.inode).decode(errors="replace"))
-        for disk, entry in zip((old, new), databases, strict=True)
-        if entry
-    )
     return difference.compare_packages(before, after)
+
+
+def _list_packages(disk: Ext4, files: Mapping[str, FileEntry]) -> dict[str, str] | None:
+    """None without a database of a size that databases have."""
+    entry = files.get(_DPKG_STATUS)
+    if entry is None or entry.kind is not FileKind.FILE or entry.size > _BYTES:
+        return None
+    return difference.parse_packages(disk.read(entry).decode(errors="replace"))
 
 
 def _differing(
@@ -213,7 +225,7 @@ def _differing(
         report(done / len(unsure), "comparing files")
         done += len(paths)
         digests = [
-            _digests(disk, [files[path].inode for path in paths])
+            _digests(disk, [files[path] for path in paths])
             for disk, files in ((old, was), (new, now))
         ]
         for path in paths:
@@ -247,8 +259,8 @@ def _portions(unsure: Sequence[str], now: Mapping[str, FileEntry]) -> Iterator[l
         yield portion
 
 
-def _digests(disk: Ext4, inodes: Sequence[int]) -> dict[int, bytes]:
-    with disk.copied(inodes) as copies:
+def _digests(disk: Ext4, entries: Sequence[FileEntry]) -> dict[int, bytes]:
+    with disk.copied(entries) as copies:
         digests = {}
         for inode, copy in copies.items():
             with copy.open("rb") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from openrdms.adapters.images.contents import compare_disks, find_file_system
-from openrdms.model.errors import NotSupported
+from openrdms.adapters.images.contents import Ext4, compare_disks, find_file_system
+from openrdms.model.errors import NotSupported, OperationFailed, OutOfSpace
 from openrdms.model.image_difference import ImageDifference
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -146,3 +147,51 @@ def test_a_disk_without_ext4_is_refused(tmp_path: Path) -> None:
     raw.write_bytes(b"\xeb\x52\x90NTFS" + bytes(1 << 20))
     with pytest.raises(NotSupported, match="no ext4"):
         find_file_system(raw)
+
+
+def test_a_partition_behind_the_end_is_none(tmp_path: Path) -> None:
+    raw = make_raw(make_tree(tmp_path / "root"), tmp_path / "disk.raw")
+    with raw.open("r+b") as file:
+        file.seek(512)
+        file.write(b"EFI PART")
+        file.seek(512 + 72)
+        file.write(struct.pack("<QII", 1, 1, 128))
+        file.seek(512)
+        file.write(b"EFI PART" + b"\x01" * 24 + struct.pack("<QQ", 2**64 - 1, 2**64 - 1))
+    assert find_file_system(raw) == 0
+
+
+def test_a_directory_that_holds_itself_is_listed_once(tmp_path: Path) -> None:
+    raw = make_raw(make_tree(tmp_path / "root"), tmp_path / "disk.raw")
+    break_disk(raw, "link <2> /etc/loop")
+    files = Ext4(raw, 0).list_files()
+    assert "/etc/loop" in files
+    assert not [path for path in files if path.startswith("/etc/loop/")]
+
+
+def test_a_file_of_no_kind_is_listed(tmp_path: Path) -> None:
+    raw = make_raw(make_tree(tmp_path / "root"), tmp_path / "disk.raw")
+    break_disk(raw, "set_inode_field /etc/same mode 0")
+    assert Ext4(raw, 0).list_files()["/etc/same"].kind == "unknown"
+
+
+def test_what_cannot_be_read_is_no_content(tmp_path: Path) -> None:
+    raw = make_raw(make_tree(tmp_path / "root"), tmp_path / "disk.raw")
+    disk = Ext4(raw, 0)
+    entry = disk.list_files()["/etc/same"]._replace(inode=1 << 30)
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        disk.read(entry)
+
+
+def test_a_file_that_has_no_room_is_not_copied(tmp_path: Path) -> None:
+    raw = make_raw(make_tree(tmp_path / "root"), tmp_path / "disk.raw")
+    disk = Ext4(raw, 0)
+    free = shutil.disk_usage(tmp_path).free
+    entry = disk.list_files()["/etc/same"]._replace(size=free + (1 << 30))
+    with pytest.raises(OutOfSpace):
+        disk.read(entry)
+
+
+def break_disk(raw: Path, command: str) -> None:
+    argv = ["debugfs", "-w", "-R", command, str(raw)]
+    subprocess.run(argv, check=True, env={"PATH": PATH}, capture_output=True)
