@@ -18,6 +18,7 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmEvent, VmEventKind, VmState
+from openrdms.model.reason import ReasonCode, render_reason
 from openrdms.model.sight import Sight, conclude
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
@@ -111,6 +112,7 @@ class SessionWatch:
         """
         host = self._hosts.find(use.host)
         if host is None:
+            self._set_apart(use)
             return False
         return host.tells_sessions or self._has_mark(host, use) or not self._reject(host, use)
 
@@ -243,6 +245,8 @@ class SessionWatch:
     def _look(self, use: DesktopUse) -> None:
         rules = find_rules(self._store, use.collection)
         host = self._hosts.find(use.host)
+        if host is None:
+            self._set_apart(use)
         if rules is None or host is None or self._health.is_away(host.name):
             return
         try:
@@ -257,6 +261,12 @@ class SessionWatch:
             fields = None if self._has_mark(host, use) else {"use": Use.UNREADY, "saved": False}
         if fields:
             self._apply(host, use, dict(fields))
+
+    def _set_apart(self, use: DesktopUse) -> None:
+        """The service runs without its host: it is lost, until reconciling finds it again."""
+        words = f"this service has no host {use.host}"
+        reason = render_reason(ReasonCode.VM_LOST, words)
+        self._uses.turn(use, Use.QUARANTINED, reason=reason, saved=False)
 
     def _apply(self, host: ports.Host, use: DesktopUse, values: dict[str, object]) -> None:
         """Unless it has changed hands since ``use``."""

@@ -19,7 +19,7 @@ from openrdms.model.account import Role
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import VmState
-from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.reason import ReasonCode, Wait, parse_reason
 from openrdms.services.brokering import Connection, How, Refused
 
 POOLED = CollectionType.POOLED
@@ -111,6 +111,28 @@ def test_a_host_that_is_away_gives_nothing(rig: BrokeringRig) -> None:
     rig.uses.move(["vd-0"], Use.QUARANTINED, of=[Use.READY])
     assert rig.connect(bob).desktop == "vd-2"
     assert wait_of(rig.brokering.connect(rig.add_user("eve"), "pool")).position == 1
+
+
+def test_a_host_that_the_service_has_no_more_gives_nothing(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1", host=HOST2)
+    rig.add_ready("vd-2", host=HOST1)
+    rig.place.hosts.give_up(rig.place.hosts.get(HOST2))
+    with ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(rig.connect, rig.add_user("ann"))
+        assert answer.result(10).desktop == "vd-2"
+    assert parse_reason(rig.use("vd-1").reason)[0] == ReasonCode.VM_LOST
+    assert rig.use("vd-1").use is Use.QUARANTINED
+
+
+def test_who_has_a_desktop_on_a_host_that_is_gone_gets_another(rig: BrokeringRig) -> None:
+    rig.add_ready("vd-1", host=HOST2)
+    ann = rig.add_user("ann")
+    rig.connect(ann)
+    rig.place.hosts.give_up(rig.place.hosts.get(HOST2))
+    rig.watch._look_soon("vd-1")  # as at the start of a service without that host
+    until(lambda: rig.use("vd-1").use is Use.QUARANTINED)
+    rig.add_ready("vd-2", host=HOST1)
+    assert rig.connect(ann).desktop == "vd-2"
 
 
 def test_places_in_line_are_kept_and_served_in_order(rig: BrokeringRig) -> None:
