@@ -78,7 +78,8 @@ class Database:
         """What ``work`` returns, once it is committed, together with what other threads ask for.
 
         The disk takes as long for one commit as for a hundred. Whatever ``work`` raises undoes
-        its own changes only; it must be quick and may not wait for another thread.
+        its own changes only; it must be quick, may not wait for another thread, and is called
+        again when another one of its group has failed.
         """
         change = _Change(work)
         with self._queueing:
@@ -109,19 +110,24 @@ class Database:
             change.told.set()
 
     def _commit(self, changes: list[_Change[Any]]) -> None:
+        """Savepoints would cost each change more than it takes: when one fails all are undone,
+        and then made one by one.
+        """
+        made = False
         try:
             with _translated(), self._writer.begin() as connection:
-                if len(changes) == 1:
-                    changes[0].result = changes[0].work(connection)
-                    return
                 for change in changes:
-                    _try(connection, change)
-        except BaseException as error:  # noqa: BLE001  the commit failed, so nothing of it holds
-            for change in changes:
-                change.error = change.error or error
-        finally:
-            for change in changes:
-                change.done = True
+                    change.result = change.work(connection)
+                made = True
+        except BaseException as error:  # noqa: BLE001  it is raised to who asked for the change
+            if made or len(changes) == 1:
+                for change in changes:
+                    change.error = error
+            else:
+                for change in changes:
+                    self._commit([change])
+        for change in changes:
+            change.done = True
 
     def close(self) -> None:
         self.quick.close()
@@ -133,14 +139,6 @@ class Database:
         with self.write() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
-
-
-def _try(connection: sa.Connection, change: _Change[Any]) -> None:
-    try:
-        with _translated(), connection.begin_nested():
-            change.result = change.work(connection)
-    except Exception as error:  # noqa: BLE001  it is raised to who asked for the change
-        change.error = error
 
 
 @contextmanager

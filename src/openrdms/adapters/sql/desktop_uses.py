@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.compiled import execute
 from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.pool_tables import desktop_uses
 from openrdms.model.desktop_use import DesktopUse, Use
@@ -80,11 +81,9 @@ class DesktopUseRecords:
             held = _find_held(connection, collection, holder)
             if held:
                 return held
-            wanted = {"collection": collection.casefold(), "away": list(away)}
-            row = connection.execute(_NEXT_READY, wanted).first()
-            if row is None:
+            ready = _find_ready(connection, collection, away)
+            if ready is None:
                 return None
-            ready = DesktopUse(*row)
             taken = dataclasses.replace(
                 ready,
                 use=Use.TAKEN,
@@ -94,7 +93,7 @@ class DesktopUseRecords:
                 seen=False,
                 turn=ready.turn + 1,
             )
-            connection.execute(_REPLACE, _render(taken))
+            execute(connection, _REPLACE, **_render(taken))
             return taken
 
         return self._database.grouped(take)
@@ -107,8 +106,8 @@ class DesktopUseRecords:
         def replace(connection: sa.Connection) -> list[DesktopUse]:
             before = select_uses(connection, keys)
             after = [new for new in map(change, before) if new is not None]
-            if after:
-                connection.execute(_REPLACE, [_render(use) for use in after])
+            for use in after:
+                execute(connection, _REPLACE, **_render(use))
             return after
 
         return self._database.grouped(replace)
@@ -134,7 +133,6 @@ _NEXT_READY = (
         _uses.collection_key == sa.bindparam("collection"),
         _uses.use == Use.READY,
         _uses.claim == "",
-        _desktops.host.not_in(sa.bindparam("away", expanding=True)),
     )
     .order_by(_uses.saved, _uses.fresh)
     .limit(1)
@@ -192,8 +190,7 @@ def select_uses(
 ) -> list[DesktopUse]:
     """Those of case-folded names, in their order; one that comes twice is there once."""
     if len(keys) == 1 and not where:
-        found = connection.execute(_QUICK_FIND, {"key": keys[0]})
-        return [DesktopUse(*row) for row in found]
+        return [DesktopUse(*row) for row in execute(connection, _QUICK_FIND, key=keys[0])]
     parts = [keys[at : at + _PART] for at in range(0, len(keys), _PART)]
     return [use for part in parts for use in _select(connection, _uses.name_key.in_(part), *where)]
 
@@ -204,9 +201,21 @@ def _select(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[D
 
 
 def _find_held(connection: sa.Connection, collection: str, holder: str) -> DesktopUse | None:
-    wanted = {"collection": collection.casefold(), "holder": holder.casefold()}
-    row = connection.execute(_QUICK_HELD, wanted).first()
-    return DesktopUse(*row) if row else None
+    found = execute(
+        connection, _QUICK_HELD, collection=collection.casefold(), holder=holder.casefold()
+    )
+    return DesktopUse(*found[0]) if found else None
+
+
+def _find_ready(
+    connection: sa.Connection, collection: str, away: Collection[str]
+) -> DesktopUse | None:
+    if away:
+        elsewhere = _NEXT_READY.where(_desktops.host.not_in(away))
+        row = connection.execute(elsewhere, {"collection": collection.casefold()}).first()
+        return DesktopUse(*row) if row else None
+    found = execute(connection, _NEXT_READY, collection=collection.casefold())
+    return DesktopUse(*found[0]) if found else None
 
 
 def _render(use: DesktopUse) -> dict[str, Any]:

@@ -162,13 +162,13 @@ class JobRecords:
         marks: Mapping[str, str] | None = None,
     ) -> None:
         guids = {one.job for one in desktops}
-        kept = list(records)
+        kept, gone = list(records), list(dropped)
 
         def put(connection: sa.Connection) -> None:
             connection.execute(_WRITE, [_render_progress(one) for one in desktops])
             connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
             desktop_records.merge_desktops(connection, kept)
-            desktop_records.delete_desktops(connection, dropped)
+            desktop_records.delete_desktops(connection, gone)
             for guid in guids:
                 names = [record.name for record in kept]
                 claimed_uses.claim(connection, guid, names, marks or {}, now)
@@ -178,8 +178,10 @@ class JobRecords:
     def release_uses(
         self, guid: str, now: datetime, names: Iterable[str] | None = None
     ) -> list[DesktopUse]:
+        mine = None if names is None else list(names)
+
         def release(connection: sa.Connection) -> list[DesktopUse]:
-            return claimed_uses.release(connection, guid, now, names)
+            return claimed_uses.release(connection, guid, now, mine)
 
         return self._database.grouped(release)
 
