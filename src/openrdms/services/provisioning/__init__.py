@@ -1,4 +1,4 @@
-"""Provisioning jobs: accepted, planned, carried out in durable batches, taken back, reported.
+"""Provisioning jobs: accepted, planned, carried out desktop by desktop, taken back, reported.
 
 ``service`` is the face; ``workflow`` says how a job goes; ``recipes`` what each action does.
 """
