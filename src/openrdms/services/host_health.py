@@ -79,14 +79,14 @@ class HostHealth:
         self._hosts = hosts
         self._clock = clock
         self._pace = pace or Pace()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._watches = {host.name.casefold(): _Watch(host) for host in hosts.all()}
         self._listeners: list[Listener] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Begin to ask the hosts; the first failure that is noted does so too. Repeatable."""
-        with self._changed:
+        with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 thread = threading.Thread(target=self._run, args=(self._loop,), daemon=True)
@@ -95,7 +95,7 @@ class HostHealth:
 
     def close(self) -> None:
         """Ask and tell no more; waits for no host."""
-        with self._changed:
+        with self._lock:
             if self._loop is not None:
                 _call_soon(self._loop, self._loop.stop)
 
@@ -113,7 +113,7 @@ class HostHealth:
         finds that there is none of that name. NotFound; InvalidOperation while it is there.
         """
         watch = self._find(host)
-        with self._changed:
+        with self._lock:
             if watch.absence is None:
                 raise errors.InvalidOperation(f"host {watch.host.name} answers")
             self._hosts.give_up(watch.host)
@@ -146,15 +146,6 @@ class HostHealth:
                 listener(watch.host.name, watch.absence)
         return lambda: self._listeners.remove(listener)
 
-    def wait_back(self, host: str, timeout: float) -> bool:
-        """Wait so many seconds at most for the host to be there, or to be given up.
-
-        False when it is still away then. NotFound.
-        """
-        watch = self._find(host)
-        with self._changed:
-            return self._changed.wait_for(watch.is_over, timeout)
-
     async def back(self, host: str) -> None:
         """Return when the host is there or was given up, which may be at once. May be cancelled.
 
@@ -162,14 +153,14 @@ class HostHealth:
         """
         watch = self._find(host)
         waiting = (asyncio.get_running_loop(), asyncio.Event())
-        with self._changed:
+        with self._lock:
             if watch.is_over():
                 return
             watch.waiting.append(waiting)
         try:
             await waiting[1].wait()
         finally:
-            with self._changed:
+            with self._lock:
                 watch.waiting.remove(waiting)
 
     def _find(self, host: str) -> _Watch:
@@ -182,7 +173,7 @@ class HostHealth:
 
     def _note(self, watch: _Watch, absence: Absence | None) -> None:
         """What was heard of a host: an answer, or why there was none."""
-        with self._changed:
+        with self._lock:
             if absence is None:
                 watch.heard = time.monotonic()
             if (watch.absence is None) is (absence is None):
@@ -201,7 +192,6 @@ class HostHealth:
             _log.warning("a host is away", host=watch.host.name, error=absence.words)
 
     def _wake(self, watch: _Watch) -> None:
-        self._changed.notify_all()
         for loop, event in watch.waiting:
             _call_soon(loop, event.set)
 

@@ -122,20 +122,10 @@ class Sessions:
 
     def send_messages(self, sessions: Iterable[Session], title: str, text: str) -> Sequence[Result]:
         """Show one message in many sessions at once; what came of each, in their order."""
-        return self._for_each(
-            sessions, lambda one: self.send_message(one.host, one.session_id, title, text)
-        )
 
-    def log_off_all(self, sessions: Iterable[Session]) -> Sequence[Result]:
-        """End many sessions at once; what came of each, in their order."""
-        return self._for_each(sessions, lambda one: self.log_off(one.host, one.session_id))
-
-    def _for_each(
-        self, sessions: Iterable[Session], act: Callable[[Session], None]
-    ) -> Sequence[Result]:
         def attempt(session: Session) -> errors.SessionError | None:
             try:
-                act(session)
+                self.send_message(session.host, session.session_id, title, text)
             except errors.SessionError as error:
                 return error
             return None

@@ -396,10 +396,3 @@ def test_many_are_messaged_at_once_each_with_its_own_result(
     failed = {session.vm: type(error) for session, error in results if error}
     assert failed == {"d-7": errors.SessionDenied, "d-8": errors.SessionGone}
     assert sum(guest.shown == [("Title", "Text")] for guest in guests) == 98
-
-
-def test_many_are_logged_off_at_once(
-    host: FakeHost, store: FakeStore, sessions: Sessions, desk: FakeGuest
-) -> None:
-    assert [error for _, error in sessions.log_off_all(sessions.list())] == [None]
-    assert desk.sessions == []
