@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from fakes.pool_rig import HOST, QUIET, PoolRig
-from fakes.provisioning_rig import POOL, create
+from fakes.provisioning_rig import POOL, create, later
 from openrdms.adapters import simulator
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity, HostSettings
+from openrdms.model.image import ImageVersion
+from openrdms.model.job import JobAction
 from openrdms.services import preparation
 from openrdms.services.collections import Collections
 
@@ -248,6 +251,28 @@ def test_settings_and_members_that_change_are_noticed(open_rig: Opened) -> None:
     delay = '<Farm><Metadata Name="SaveDelay" Value="0" /></Farm>'
     collections.modify(POOL, vm_farm_settings=delay)
     rig.wait_until(lambda: rig.use("pool-1").saved)
+
+
+def test_a_desktop_that_leaves_while_it_is_prepared_can_be_deleted(open_rig: Opened) -> None:
+    hold, held = threading.Event(), threading.Event()
+    rig = open_rig().fill(1)
+    resolve = rig.images.resolve
+
+    def wait(location: str) -> ImageVersion:
+        if not held.is_set():
+            held.set()
+            hold.wait(10)
+        return resolve(location)
+
+    rig.images.resolve = wait  # type: ignore[method-assign]  # preparing takes long
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    assert held.wait(10)
+    guid = rig.execute(later(JobAction.DELETE))
+    rig.wait_until(lambda: rig.use("pool-1").claim == guid)
+    Collections(rig.store, rig.hosts).remove_virtual_desktop(POOL, "pool-1")
+    hold.set()
+    assert rig.wait(guid, 10).succeeded == 1
+    assert (rig.vms(), rig.files()) == ({}, [])
 
 
 def test_members_of_a_personal_collection_are_whoevers_is_on_them(open_rig: Opened) -> None:

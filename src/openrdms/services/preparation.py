@@ -313,8 +313,8 @@ class Preparation:
         with self._lock:
             if self._attempts.get(mine.name.casefold()) is attempt:
                 del self._attempts[mine.name.casefold()]
-
-        self._uses.turn(mine, use, **values)
+        if self._uses.turn(mine, use, **values) is None:
+            self._uses.announce([mine.name])  # whoever waits for us to let go need not any more
 
 
 def _is_same(now: DesktopUse, mine: DesktopUse) -> bool:
