@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.pool_rig import HOST, QUIET, PoolRig
 from fakes.provisioning_rig import POOL, create, later
 from openrdms.adapters import simulator
+from openrdms.model import errors
 from openrdms.model.collection import CollectionType
-from openrdms.model.desktop_use import Use
+from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import GuestIdentity, HostSettings
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import JobAction
-from openrdms.services import preparation
+from openrdms.services import pools, preparation
 from openrdms.services.collections import Collections
 
 Opened = Callable[..., PoolRig]
@@ -273,6 +275,31 @@ def test_a_desktop_that_leaves_while_it_is_prepared_can_be_deleted(open_rig: Ope
     hold.set()
     assert rig.wait(guid, 10).succeeded == 1
     assert (rig.vms(), rig.files()) == ({}, [])
+
+
+def test_a_pool_lets_go_although_records_could_not_be_written(
+    open_rig: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "_PAUSE", 0.2)
+    rig = open_rig().fill(1)
+    resolve, change, failures = rig.images.resolve, rig.uses.change, 3
+
+    def fail(*args: Any) -> list[DesktopUse]:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise errors.OperationFailed("records: the disk is full")
+        return change(*args)
+
+    def spoil(location: str) -> ImageVersion:
+        rig.images.resolve = resolve  # type: ignore[method-assign]  # once
+        rig.uses.change = fail  # type: ignore[method-assign]  # as when the disk is full
+        raise errors.OperationFailed("no such image")
+
+    rig.images.resolve = spoil  # type: ignore[method-assign]  # the first preparation fails
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: failures == 0)
+    rig.wait_until(lambda: rig.use("pool-1").failures == 1)
 
 
 def test_members_of_a_personal_collection_are_whoevers_is_on_them(open_rig: Opened) -> None:

@@ -91,6 +91,7 @@ class Pools:
         self._changed: set[str] = set()
         self._stirred: set[str] = set()
         self._settings: dict[str, HostSettings] = {}
+        self._unended: list[tuple[Attempt, Exception]] = []
         self._wake = threading.Event()
         self._closed = False
         self._ends = ExitStack()
@@ -245,19 +246,28 @@ class Pools:
 
     def _run(self) -> None:
         while not self._closed:
-            self._wake.clear()
             began = time.monotonic()
             try:
+                self._end_again()
+                self._wake.clear()
                 self._refresh()
                 wait = self._decide_all()
             except Exception as error:  # noqa: BLE001  whatever went wrong, desktops are waited for
                 _log.warning("cannot look after pools", reason=repr(error))
                 wait = _PAUSE
-                self.wake()
+                with self._lock:
+                    self._stirred.update(self._pools)
             rest = _REST * (time.monotonic() - began)
             if not self._closed:
                 time.sleep(min(rest, 1.0))
                 self._wake.wait(wait)
+
+    def _end_again(self) -> None:
+        """Let go of what could not be let go of when records could not be written."""
+        with self._lock:
+            unended, self._unended = self._unended, []
+        for attempt, error in unended:
+            self._end(attempt, error)
 
     def _refresh(self) -> None:
         """Read what was told to have changed: what was told late may be so no more."""
@@ -296,6 +306,8 @@ class Pools:
         waits = [(due - now).total_seconds() for due in dues]
         if ask_at is not None:
             waits.append(ask_at - time.monotonic())
+        if self._unended:
+            waits.append(_PAUSE)
         return max(0.0, min(min(waits), threading.TIMEOUT_MAX)) if waits else None
 
     def _decide(self, pool: _Pool, now: datetime) -> Plan:
@@ -411,8 +423,16 @@ class Pools:
 
     def _end(self, attempt: Attempt, error: Exception) -> None:
         if isinstance(error, errors.HostUnavailable):
-            self._health.note_failure(attempt.use.host, error)
-        words = self._preparation.end(attempt, error)
+            with suppress(errors.NotFound):  # it was given up
+                self._health.note_failure(attempt.use.host, error)
+        try:
+            words = self._preparation.end(attempt, error)
+        except errors.RdmsError as trouble:  # else it would be in our hands for ever
+            _log.warning("cannot let go", desktop=attempt.use.name, reason=str(trouble))
+            with self._lock:
+                self._unended.append((attempt, error))
+            self._wake.set()
+            return
         if not words:
             return
         with self._lock:

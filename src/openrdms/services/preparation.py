@@ -102,9 +102,12 @@ class Preparation:
         attempt = Attempt(use, time.monotonic(), urgent)
         with self._lock:
             self._attempts[use.name.casefold()] = attempt
-        now = self._store.find_use(use.name)  # a claim may have come before we listened
-        if now:
-            self._note_use(now)
+        try:
+            now = self._store.find_use(use.name)  # a claim may have come before we listened
+        except errors.OperationFailed:
+            attempt.given_up = True
+        else:
+            self._note_use(now or use)
         return attempt
 
     def hear(self, name: str) -> Attempt | None:
