@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fakes.pool_rig import PoolRig
 from fakes.provisioning_rig import FAST, Faults, Rig, create
 from openrdms.adapters import simulator
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
+from openrdms.model.desktop_use import Use
 from openrdms.model.image import GuestOs
 
 SECRET = "correct horse battery staple"
@@ -166,3 +170,18 @@ def test_prep_ends_although_its_vm_is_gone(rig: Rig, faults: Faults) -> None:
     report = rig.wait(prepare(rig))
     assert (report.state, report.failed) == (CollectionState.JOB_ABORTED, 1)
     assert list((rig.simulator.parent / "state" / "prep").glob("*")) == []
+
+
+def test_pool_leaves_the_vm_alone_while_it_is_copied(tmp_path: Path, faults: Faults) -> None:
+    def linger(call: str, vm: str) -> None:
+        if (call, vm) == ("export_disk", "pool-1"):
+            time.sleep(0.5)  # more than a pool takes to make a desktop fresh
+
+    with closing(PoolRig(tmp_path, wrap_host=faults.wrap).resume().fill(1)) as rig:
+        faults.calls.clear()
+        faults.before = linger
+        assert rig.wait(prepare(rig, "pool-1")).state is CollectionState.JOB_COMPLETED
+        calls = [call for call, vm in faults.calls if vm == "pool-1"]
+        copying = calls[calls.index("shut_down") : calls.index("start")]
+        assert not {"destroy", "create_disk", "define"} & {*copying}
+        rig.wait_for("pool-1", Use.READY)  # which it is again once it was made fresh
