@@ -110,3 +110,11 @@ def test_a_message_has_a_result_for_each_session(world: World) -> None:
     assert (sent["VMNames"], sent["UserNames"]) == (["vd-1"], ["ann"])
     assert (sent["Results"], sent["Reasons"]) == ([0], [""])
     assert world.invoke("ResetBreaker").return_value == 0
+
+
+def test_a_method_counts_no_desktops(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def count(*_: object) -> None:
+        raise AssertionError("desktops were counted")
+
+    monkeypatch.setattr(Pools, "count_spares", count)
+    assert world.connect("ann", "CORP").outputs["VMName"] == "vd-1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from openrdms import ports
 from openrdms.model import errors
-from openrdms.model.collection import CollectionType
+from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_number, find_text, get_text
@@ -63,11 +63,18 @@ class PoolProvider(ServiceProvider):
         return [self._render(one.alias, one.type) for one in self._store.list_collections()]
 
     def do_get(self, keys: Values) -> Values:
+        collection = self._require(keys)
+        return self._render(collection.alias, collection.type)
+
+    def do_require(self, keys: Values) -> None:
+        self._require(keys)  # users connect too often to count desktops each time
+
+    def _require(self, keys: Values) -> Collection:
         alias = get_text(keys, "CollectionAlias")
         collection = self._store.find_collection(alias)
         if collection is None:
             raise errors.NotFound(f"there is no collection {alias!r} of virtual desktops")
-        return self._render(collection.alias, collection.type)
+        return collection
 
     def _render(self, alias: str, kind: CollectionType) -> Values:
         counts = self._store.count_uses(alias)
