@@ -65,6 +65,15 @@ def test_guests_are_asked_where_hosts_do_not_tell(rig: PoolRig) -> None:
     rig.wait_for(taken.name, Use.READY)
 
 
+def test_who_comes_and_goes_between_two_questions_has_been_there(rig: PoolRig) -> None:
+    rig.fill(1)
+    taken = rig.take()
+    rig.log_on(taken.name)
+    rig.log_off(taken.name)
+    rig.wait_for(taken.name, Use.READY)
+    assert rig.use(taken.name).fresh > taken.fresh
+
+
 def test_silence_is_no_logoff_and_holds_up_nobody(rig: PoolRig) -> None:
     rig.fill(5)
     taken = [rig.take(f"corp\\user{number}") for number in range(5)]

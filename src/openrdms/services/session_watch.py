@@ -255,12 +255,25 @@ class SessionWatch:
             self._health.note_failure(host.name, error)
             return
         self._set_silent(use.name.casefold(), silent=sight is None)
+        if sight and self._has_come_and_gone(host, use, sight):
+            use = replace(use, seen=True)
         fields = conclude(use, sight, rules) if sight else None
         if not fields and self._is_unchecked(use) and rules.pooled and not use.adopted:
             # nobody watched: who knows who was on it meanwhile
             fields = None if self._has_mark(host, use) else {"use": Use.UNREADY, "saved": False}
         if fields:
             self._apply(host, use, dict(fields))
+
+    def _has_come_and_gone(self, host: ports.Host, use: DesktopUse, sight: Sight) -> bool:
+        """Whether its holder was on it while nobody watched, and is no more."""
+        if use.use is not Use.TAKEN or use.seen or not use.mark or sight.user:
+            return False
+        if sight.state is not VmState.RUNNING:
+            return False
+        try:
+            return host.guest(use.name).logon_mark(GUEST_SECONDS) != use.mark
+        except errors.RdmsError:
+            return False
 
     def _set_apart(self, use: DesktopUse) -> None:
         """The service runs without its host: it is lost, until reconciling finds it again."""
