@@ -36,7 +36,8 @@ class World:
 
     def __init__(self, place: Path) -> None:
         self.store = sql.open_store(f"sqlite:///{place}/records.sqlite")
-        self.hosts = Hosts(simulator.connect(f"simulator://{place}/sim?hosts=2&capacity=7"))
+        self.cluster = place / "sim"
+        self.hosts = Hosts(simulator.connect(f"simulator://{self.cluster}?hosts=2&capacity=7"))
         self.health = HostHealth(self.hosts, lambda: datetime.now(UTC))
         self.degraded: set[str] = set()
         self.states = HostStates(
@@ -82,6 +83,7 @@ def test_why_a_host_is_spared(world: World) -> None:
     world.degraded.add(FIRST["Name"])
     assert world.get()["Degraded"] is True
     assert "takes much longer than others" in str(world.get()["Reason"])
+    simulator.set_fault(world.cluster, FIRST["Name"], fault="down")
     world.health.note_failure(FIRST["Name"], HostUnavailable("connection refused"))
     found = world.get()
     assert (found["Reachable"], found["Degraded"]) == (False, False)
