@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from conftest import ServiceFactory
 from live.rollout import begin_create, follow
-from live.service import Service, rdms, until
+from live.service import RDMS, Service, rdms, until
 from openrdms.adapters import simulator
 
 HOST = "host1.sim.local"
@@ -30,14 +31,23 @@ def service(place: Path, running_service: ServiceFactory) -> Service:
     return service
 
 
-def run(service: Service, *arguments: str) -> Any:
+def login(service: Service) -> list[str]:
     state = service.state_dir
-    return rdms(
-        *arguments,
+    return [
         *("--ready-file", str(state / "ready.json"), "--user", "admin"),
         *("--ca", str(state / "tls" / "certificate.pem")),
         *("--password-file", str(state / "admin-password")),
-    )
+    ]
+
+
+def run(service: Service, *arguments: str) -> Any:
+    return rdms(*arguments, *login(service))
+
+
+def print_table(service: Service, *arguments: str) -> str:
+    """What people read."""
+    command = [*RDMS, *arguments, *login(service)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def show(service: Service) -> dict[str, Any]:
@@ -50,6 +60,12 @@ def test_a_pool_from_logon_to_reset(service: Service, place: Path) -> None:
     found = show(service)
     assert (found["HostNames"], found["RunningSpares"], found["SavedSpares"]) == ([HOST], [5], [0])
     assert [pool["CollectionAlias"] for pool in run(service, "pool", "list")] == ["pool"]
+    told = print_table(service, "pool", "show", "pool").splitlines()
+    assert told[1].split() == ["CollectionType", "pooled"]
+    assert [line.split() for line in told[-2:]] == [
+        ["HostName", "Running", "Saved"],
+        [HOST, "5", "0"],
+    ]
     simulator.log_on(place / "cluster", HOST, "pool-1", "alice")
     until("she has it", lambda: show(service)["Taken"] == 1)
     simulator.log_off(place / "cluster", HOST, "pool-1", "alice")

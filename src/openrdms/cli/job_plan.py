@@ -85,8 +85,8 @@ def _tell(host: PlannedHost) -> str:
 
 
 def _size(number: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
         if number < 1024:
             return f"{number:.4g} {unit}"
         number /= 1024
-    return f"{number:.4g} GiB"
+    return f"{number:.4g} TiB"

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from openrdms.cim.types import CimValue
+from openrdms.cli.collection_settings import TYPES
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Listing, Result
+from openrdms.cli.output import Document, Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient
 
 CLASS = "OpenRDMS_Pool"
@@ -16,6 +18,11 @@ COLUMNS = (
     *("CollectionAlias", "Ready", "Taken", "Preparing", "Unready", "InWork", "Quarantined"),
     *("Waiting", "Stopped", "Reason"),
 )
+SPARES = ("HostNames", "RunningSpares", "SavedSpares")
+"""Arrays of the class, one item for each host."""
+
+SPARE_COLUMNS = ("HostName", "Running", "Saved")
+WORDS: Words = {"CollectionType": {int(kind): name for name, kind in TYPES.items()}}
 
 group = typer.Typer(help="Pools: how many desktops wait for users, and why others do not.")
 
@@ -36,7 +43,11 @@ def list_pools(rdms: RdmsClient) -> Result:
 @command(group, "show", opens=open_rdms)
 def show_pool(rdms: RdmsClient, collection: Alias) -> Result:
     """Show one collection, its spares by host, and whether its pool works."""
-    return rdms.get(CLASS, {"CollectionAlias": collection})
+    pool = rdms.get(CLASS, {"CollectionAlias": collection})
+    columns = [_items(pool.get(name)) for name in SPARES]
+    spares = [dict(zip(SPARE_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+    facts = {name: value for name, value in pool.items() if name not in SPARES}
+    return Document(pool, facts, spares, SPARE_COLUMNS, WORDS)
 
 
 @command(group, "release", opens=open_rdms)
@@ -54,3 +65,7 @@ def reset_breaker(rdms: RdmsClient, collection: Alias) -> Result:
     """Let a pool go on that stopped because its preparations kept failing."""
     rdms.invoke(CLASS, "ResetBreaker", {"CollectionAlias": collection})
     return None
+
+
+def _items(value: CimValue) -> list[CimValue]:
+    return list(value) if isinstance(value, list) else []

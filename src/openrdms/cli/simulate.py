@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 
 from openrdms.cli.commands import AsJson, exit_codes
-from openrdms.cli.output import Document, progress_bar, show
+from openrdms.cli.output import Document, Row, progress_bar, show
 from openrdms.model.errors import InvalidParameter
 
 JOB_COLUMNS = ("action", "collection", "state", "began", "ended", "succeeded", "failed", "reasons")
+TIMES = ("began", "ended")
 
 
 def register(app: typer.Typer) -> None:
@@ -54,5 +55,13 @@ def simulate(
             report = runs.run(told, speed, tell)
         if chart:
             charts.write(report, chart)
-        rows = report.whole()["jobs"]
-        show(Document(report.whole(), report.facts(), rows, JOB_COLUMNS), as_json=as_json)
+        whole = report.whole()
+        rows = [_shorten(job) for job in whole["jobs"]]
+        show(Document(whole, report.facts(), rows, JOB_COLUMNS), as_json=as_json)
+
+
+def _shorten(job: dict[str, Any]) -> Row:
+    """For people: times to a tenth of a second, reasons as words."""
+    times = {key: value and round(value, 1) for key, value in job.items() if key in TIMES}
+    reasons = ", ".join(f"{count} {why}" for why, count in job["reasons"].items())
+    return {**job, **times, "reasons": reasons or None}
