@@ -49,6 +49,8 @@ RULES = (
     Rule("CIM_*", "*", _STAFF, _OPERATORS),
     Rule("__Namespace", "*", _STAFF, _OPERATORS),
     Rule("OpenRDMS_Host", "*", _READERS, _ADMINISTRATOR),
+    # A plan tells of files on the service's machine: for those whose jobs may import them.
+    Rule("OpenRDMS_Planner", "Plan", _OPERATORS, _NOBODY),
     Rule("*", "*", _READERS, _OPERATORS),
 )
 """The first one that matches decides."""
