@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from fakes.pool_rig import HOST, PoolRig
 from fakes.provisioning_rig import POOL
 from openrdms.adapters import simulator
-from openrdms.model.desktop_use import Use
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmEvent, VmEventKind
 from openrdms.ports import Host
 
@@ -142,3 +144,24 @@ def test_what_happened_while_nobody_watched(tmp_path: Path) -> None:
     rig.wait_until(lambda: rig.use(visited).fresh > before.fresh)
     rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 3, Use.TAKEN: 1})
     rig.close()
+
+
+def test_hosts_that_come_back_together_are_looked_at_together(rig: PoolRig) -> None:
+    """Not each by a list of all desktops: fifty such lists make the hosts seem away again."""
+    list_uses, lists, go_on = rig.store.list_uses, [], threading.Event()
+
+    def count(*args: Any, **conditions: Any) -> list[DesktopUse]:
+        if not args and not conditions:
+            lists.append(1)
+            go_on.wait(5)
+        return list_uses(*args, **conditions)
+
+    rig.store.list_uses = count  # type: ignore[method-assign]  # counts
+    for _ in range(20):
+        for host in rig.hosts.all():
+            rig.health.note_failure(host.name, errors.HostUnavailable("away"))
+            rig.health.note_success(host.name)
+    time.sleep(0.5)
+    go_on.set()
+    time.sleep(0.5)
+    assert 1 <= len(lists) <= 3

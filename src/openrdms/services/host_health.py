@@ -240,12 +240,13 @@ class HostHealth:
                 reachable = False
             _call_soon(loop, _settle, answer, reachable)
 
+        asked = time.monotonic()
         # A thread of its own: one that hangs must not keep others, nor the process, waiting.
         threading.Thread(target=ask, name=f"ask-{watch.host.name}", daemon=True).start()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pace.patience):
                 await asyncio.shield(answer)
-        if not answer.done():
+        if not answer.done() and watch.heard < asked:
             self._note_silent(watch, f"has not answered for {self._pace.patience:g} s")
         if await answer:
             self._note(watch, None)

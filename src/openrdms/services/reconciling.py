@@ -28,6 +28,11 @@ from openrdms.services.repairs import Repairs
 _SETTLING = 1.0
 """Seconds in which events of a host are gathered before it is looked at."""
 
+_AT_ONCE = 4
+"""Hosts that are looked at at a time: of fifty that come back together each takes the records'
+time of all its desktops.
+"""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -54,6 +59,7 @@ class Reconciling:
         """By host and VM what was heard last, while events are gathered."""
         self._said: dict[str, set[tuple[str, ...]]] = {}
         """What was logged by host, so that it is logged once."""
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._closed = threading.Event()
         self._ends: list[Callable[[], None]] = []
 
@@ -135,7 +141,8 @@ class Reconciling:
     def _run(self, host: str) -> None:
         while not self._closed.is_set():
             try:
-                self.reconcile(self._hosts.get(host))
+                with self._turns:
+                    self.reconcile(self._hosts.get(host))
                 self._health.note_success(host)
             except errors.HostUnavailable as error:
                 self._health.note_failure(host, error)  # it is looked at when it is back

@@ -75,6 +75,8 @@ class SessionWatch:
         self._silent: set[str] = set()
         self._later: set[str] = set()
         self._unchecked: dict[str, set[str]] | None = None
+        self._returned: set[str] = set()
+        self._listing = threading.Lock()
         self._closed = threading.Event()
         self._ends = ExitStack()
         self._askers = ThreadPoolExecutor(_THREADS, "session-watch")
@@ -153,12 +155,22 @@ class SessionWatch:
             self._look_soon(use.name)
 
     def _note_host(self, host: str, absence: Absence | None) -> None:
+        """Those that come back together are looked at together: what there is on one of them is
+        found in a list of all.
+        """
         if absence is None:
-            self._run(self._askers, self._check_host, host)
+            with self._lock:
+                first = not self._returned
+                self._returned.add(host)
+            if first:
+                self._run(self._askers, self._check_returned, host)
 
-    def _check_host(self, host: str) -> None:
-        uses = (use for use in self._store.list_uses() if use.use in _WATCHED)
-        self._check(use for use in uses if self._host_name(use) == host)
+    def _check_returned(self, _: str) -> None:
+        with self._listing:
+            with self._lock:
+                hosts, self._returned = self._returned, set()
+            uses = [use for use in self._store.list_uses() if use.use in _WATCHED]
+        self._check(use for use in uses if self._host_name(use) in hosts)
 
     def _check(self, uses: Iterable[DesktopUse]) -> None:
         """Look at them; until then none of their READY ones is given to anybody."""

@@ -126,6 +126,19 @@ def test_a_question_that_hangs_is_no_answer_and_holds_up_nobody(deployment: Depl
     await_back(deployment)
 
 
+def test_a_question_that_waits_long_is_no_absence_while_others_are_answered(
+    deployment: Deployment,
+) -> None:
+    """A host with all hands full, or a service that has: neither is away."""
+    deployment.one.answers.clear()
+    deployment.health.start()
+    until(lambda: deployment.one.asked == 1)
+    for _ in range(40):
+        deployment.health.note_success("one")
+        time.sleep(0.01)
+    assert deployment.told_of(deployment.one) == []
+
+
 def test_workflows_wait_without_a_thread(deployment: Deployment) -> None:
     async def wait() -> None:
         await deployment.health.back("two")  # is there
