@@ -1,6 +1,6 @@
 """Who may use a collection, and what it publishes.
 
-Asked for feeds, and later for connections. Assigning a desktop to a user does not ask, as in
+Asked for feeds and connections. Assigning a desktop to a user does not ask, as in
 Windows: users may be of a domain that this service knows nothing of, groups may be granted
 after the assignment, and an assignment alone lets nobody in.
 """
