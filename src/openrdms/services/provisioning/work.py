@@ -152,6 +152,7 @@ class Work:
             begun = time.monotonic()
             result = function(*args)
             tools.times.measure(row.host, kind, time.monotonic() - begun)
+            tools.health.note_success(row.host)
             return result
 
         words = f"waits for its turn on {row.host}"
