@@ -206,6 +206,23 @@ def test_what_was_free_a_moment_ago_is_not_taken(pool: Pool, use: Use, holder: s
     assert rig.wait(guid).succeeded == 4
 
 
+def test_what_its_record_says_does_not_keep_a_free_one_from_its_update(pool: Pool) -> None:
+    """An identity that is set, or a status: nobody is told of it, and nobody gets it by that."""
+    rig, hold, held = pool.rig, threading.Event(), threading.Event()
+
+    def wait(call: str, vm: str) -> None:
+        if call == "create_disk" and not held.is_set():
+            held.set()
+            hold.wait(10)
+
+    pool.faults.before = wait
+    guid = pool.update(max_unavailable=Share(1))
+    assert held.wait(10)
+    rig.store.change_desktop("pool-4", lambda one: one and replace(one, identity_set=False))
+    hold.set()
+    assert rig.wait(guid).succeeded == 4
+
+
 def test_users_are_told_and_logged_off_at_force_time(pool: Pool) -> None:
     pool.log_on("pool-2")
     rig, states = pool.rig, []
@@ -268,6 +285,21 @@ def test_broken_image_is_stopped_by_its_first_wave(
     assert pool.rig.patch().state is PatchState.UPDATE_FAILED
     assert pool.rig.files() == [f"{name}.1.qcow2" for name in NAMES]
     assert pool.rig.orphans() == []
+
+
+def test_desktop_whose_probe_fails_says_so_while_it_is_asked_again(
+    make_pool: Callable[..., Pool],
+) -> None:
+    pool = make_pool(boot_deadline=3.0)
+    pool.break_image("probe")
+    guid = pool.update(waves=(Share(1), ALL), probe="test -e /ok")
+    pool.rig.wait_until(
+        lambda: any(
+            desktop.code == ReasonCode.PROBE_AWAITED and "asks again" in desktop.reason
+            for desktop in pool.rig.report(guid).desktops
+        )
+    )
+    assert pool.rig.wait(guid).state is CollectionState.UPDATE_FAILED
 
 
 def test_later_wave_that_fails_takes_back_what_nobody_has(make_pool: Callable[..., Pool]) -> None:

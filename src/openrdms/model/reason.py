@@ -18,6 +18,7 @@ class ReasonCode(StrEnum):
     HOST_AWAY = "HostAway"
     GUEST_BOOTING = "GuestBooting"
     GUEST_SILENT = "GuestSilent"
+    PROBE_AWAITED = "ProbeAwaited"
     IMAGE_COPY = "ImageCopy"
     USER_LOGGED_ON = "UserLoggedOn"
     EARLIER_WAVE = "EarlierWave"

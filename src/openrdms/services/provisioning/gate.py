@@ -40,13 +40,17 @@ async def probe(work: Work, row: JobDesktop) -> None:
         return
     deadline = time.monotonic() + work.tools.boot_deadline
     pause = _PAUSE
+    words = "waits for the probe to end with 0"
     while True:
-        said = await _ask(work, row, command, deadline - time.monotonic())
+        with work.waiting(row, ReasonCode.PROBE_AWAITED, words):
+            said = await _ask(work, row, command, deadline - time.monotonic())
         if not said:
             return
         if time.monotonic() + pause > deadline:
             raise stages.PhaseFailed(f"the probe {said}", ReasonCode.PROBE_FAILED)
-        await work.wait(asyncio.Event(), pause)
+        words = f"asks again, as the probe {said}"
+        with work.waiting(row, ReasonCode.PROBE_AWAITED, words):
+            await work.wait(asyncio.Event(), pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
