@@ -115,14 +115,21 @@ def _runs(vm: VmInfo | None) -> bool:
 
 
 def _claim_unchanged(work: Work, use: DesktopUse) -> bool:
-    """Bring it into WORK, if it is still what was looked at."""
+    """Bring it into WORK, if it is still what was looked at.
+
+    What its record says may have changed: that tells nobody, and nobody has got it by that.
+    """
     values = {"use": Use.WORK, "claim": work.job.guid, "since": work.tools.clock(), "mark": ""}
 
     def change(before: DesktopUse) -> DesktopUse | None:
-        same = before == use and before.claim in ("", work.job.guid)
+        same = _state(before) == _state(use) and before.claim in ("", work.job.guid)
         return replace(before, **values) if same else None  # type: ignore[arg-type]  # fields of a use
 
     return bool(work.tools.uses.change([use.name], change))
+
+
+def _state(use: DesktopUse) -> tuple[object, ...]:
+    return use.uuid, use.use, use.since, use.turn, use.seen
 
 
 def _note_session(work: Work, use: DesktopUse, session: GuestSession) -> None:
@@ -130,7 +137,7 @@ def _note_session(work: Work, use: DesktopUse, session: GuestSession) -> None:
     now = work.tools.clock()
 
     def change(before: DesktopUse) -> DesktopUse | None:
-        if before != use or before.use is Use.QUARANTINED:
+        if _state(before) != _state(use) or before.use is Use.QUARANTINED:
             return None
         return replace(
             before,
