@@ -41,7 +41,7 @@ class WaitingLines:
     """Safe from any thread. Collections by alias, ignoring case."""
 
     def __init__(self, tell: Listener, clock: Callable[[], float] = time.monotonic) -> None:
-        """``tell`` must be quick."""
+        """``tell`` must be quick, and may not ask here: lines wait for it."""
         self._tell = tell
         self._clock = clock
         self._lock = threading.Lock()
@@ -71,7 +71,7 @@ class WaitingLines:
             if count == line.told:
                 return count
             line.told = count
-        self._tell(collection, count)
+            self._tell(collection, count)  # the last one told must be the last one counted
         return count
 
     def estimate(self, collection: str, position: int, seconds: float) -> float:
