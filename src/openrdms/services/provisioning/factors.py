@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from openrdms import ports
+from openrdms.model import errors
 
 UNSET = 100
 """What a host has when nobody has set it."""
@@ -25,6 +27,7 @@ class ConcurrencyFactors:
         now = time.monotonic()
         until, factor = self._known.get(host, (0.0, UNSET))
         if now >= until:
-            factor = self._store.find_host_settings(host).concurrency or UNSET
+            with suppress(errors.OperationFailed):  # calls that end must not fail by that
+                factor = self._store.find_host_settings(host).concurrency or UNSET
             self._known[host] = (now + _KNOWN_FOR, factor)
         return factor
