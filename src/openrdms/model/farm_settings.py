@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 
 from lxml import etree
 
@@ -51,8 +52,12 @@ def find_share(text: str) -> str:
     return _read_share(values)
 
 
+@lru_cache
 def read_save_delay(text: str) -> timedelta:
-    """How long a desktop may be idle before it is saved, of a document that was accepted."""
+    """How long a desktop may be idle before it is saved, of a document that was accepted.
+
+    It is asked for with every user who leaves.
+    """
     farm = parse_xml(text, _SETTINGS, _MAX_DOCUMENT)
     return timedelta(milliseconds=int(_read_metadata(farm)["SaveDelay"]))
 

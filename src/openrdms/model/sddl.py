@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LENGTH = 65536
 """Characters; a DACL has 64 KiB in Windows."""
@@ -172,8 +173,9 @@ class SecurityDescriptor:
         return f"{owner}{group}D:{self.flags}{''.join(map(str, self.dacl))}"
 
 
+@lru_cache
 def parse(text: str) -> SecurityDescriptor:
-    """SddlError."""
+    """SddlError. What was read is kept: it is asked for with every user who connects."""
     if not text or len(text) > MAX_LENGTH:
         raise SddlError(0, f"has {len(text)} characters, not 1 to {MAX_LENGTH}")
     scanner = _Scanner(text)

@@ -43,7 +43,7 @@ from openrdms.services.preparation import Attempt, Preparation
 MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
 
-_REST = 4
+_REST = 9
 """Deciding takes at most one part in so many of a processor: changes that come in the meantime
 are decided on together."""
 
