@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from fakes import provisioning_rig as rigs
 from fakes.pool_rig import HOST, QUIET, PoolRig
-from fakes.provisioning_rig import POOL, create, later
+from fakes.provisioning_rig import POOL, Faults, create, later
 from openrdms.adapters import simulator
 from openrdms.model import errors
 from openrdms.model.collection import CollectionType
@@ -21,6 +22,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import GuestIdentity, HostSettings
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import JobAction
+from openrdms.model.provisioning import render_job
 from openrdms.services import pools, preparation
 from openrdms.services.collections import Collections
 
@@ -240,6 +242,48 @@ def test_a_desktop_goes_to_the_image_of_its_collection(open_rig: Opened) -> None
     assert (desktop.image, desktop.generation) == (newer.reference, 2)
     assert rig.files() == ["pool-1.2.qcow2"]
     assert rig.orphans() == []
+
+
+def test_an_update_finds_the_generation_that_it_counted_on(open_rig: Opened) -> None:
+    """A pool that is about to turn a desktop to another image leaves that to the update."""
+    faults, hold, held = Faults(), threading.Event(), threading.Event()
+    rig = open_rig(wrap_host=faults.wrap).fill(1)
+    second = rig.store.add_image(rig.images.resolve("image:tiny"))
+    settings = rig.store.find_provisioning(POOL)
+    assert settings
+    rig.store.set_provisioning(POOL, replace(settings, image=second.reference))
+    resolve = rig.images.resolve
+
+    def wait(location: str) -> ImageVersion:
+        if location.endswith("@2") and not held.is_set():
+            held.set()
+            hold.wait(10)
+        return resolve(location)
+
+    rig.images.resolve = wait  # type: ignore[method-assign]  # preparing takes long
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    assert held.wait(10)
+    rig.store.add_image(replace(second, sha256="0" * 64))
+    times = rigs.now(), rigs.now() + timedelta(hours=1)
+    rig.patching.schedule(POOL, *times, render_job(later(JobAction.PATCH)))
+    guid = rig.patch().guid
+    rig.wait_until(lambda: len(rig.store.list_job_desktops(guid)) == 1)
+    generations: list[int] = []
+
+    def note(call: str, vm: str) -> None:
+        desktop = rig.store.find_desktop("pool-1")
+        if call == "create_disk" and desktop:
+            generations.append(desktop.generation)
+
+    faults.before = note
+    hold.set()
+    assert rig.wait(guid).succeeded == 1
+    rig.wait_for("pool-1", Use.READY)
+    assert set(generations) == {1}  # else the update finds its disk made, with another image
+    desktop = rig.store.find_desktop("pool-1")
+    assert desktop
+    assert (desktop.image, desktop.generation) == ("tiny@3", 2)
+    assert rig.files() == ["pool-1.2.qcow2"]
 
 
 def test_settings_and_members_that_change_are_noticed(open_rig: Opened) -> None:

@@ -246,7 +246,10 @@ class Preparation:
     ) -> None:
         """The record says which disk is going to be used before that is made."""
         version = self._images.resolve(f"image:{image}")
-        self._call(attempt, Kind.COPY, self._bring_image, attempt, host, version)
+        if not host.has_image(version):
+            self._call(attempt, Kind.COPY, self._bring_image, attempt, host, version)
+        if image != desktop.image and self._find_rules(desktop).image != image:
+            raise _Yielded(desktop.name)  # an update has begun: its plan counts on this generation
         if vm and vm.state is VmState.RUNNING:
             self._ask_once_more(host, desktop)
         self._call(attempt, Kind.STOP, host.destroy, desktop.name)
@@ -286,7 +289,10 @@ class Preparation:
         def turn(present: Desktop | None) -> Desktop | None:
             return present and replace(present, image=image, generation=generation)
 
-        turned = self._store.change_desktop(desktop.name, turn)
+        try:
+            turned = self._store.change_desktop(desktop.name, turn, idle=True)
+        except errors.InvalidOperation:
+            raise _Yielded(desktop.name) from None
         if turned is None:
             raise _Yielded(desktop.name)
         return turned
