@@ -68,7 +68,8 @@ def test_every_change_by_a_job_can_be_planned(rdms: Rdms, pool: str, tmp_path: P
     assert len(names(rdms.read(*recreate))) == 4
     assert names(rdms.read("collection", "delete-desktops", pool, "d-2", "--dry-run")) == ["d-2"]
     assert len(names(rdms.read("collection", "delete", pool, "--desktops", "--dry-run"))) == 4
-    assert rdms.run("collection", "delete", pool, "--dry-run").exit_code == 0
+    refused = rdms.run("collection", "delete", pool, "--dry-run")
+    assert refused.exit_code == 2  # it would start no job
     document = JobDocument(
         action=JobAction.DELETE,
         on_error=OnError.STOP,

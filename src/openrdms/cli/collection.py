@@ -198,7 +198,9 @@ def delete(
 ) -> Result:
     """Delete a collection; a managed one only when it has no desktops."""
     if dry_run:
-        return show_plan(rdms, _deletion(alias)) if desktops else None
+        if not desktops:
+            raise typer.BadParameter("--dry-run goes with --desktops: else there is no job")
+        return show_plan(rdms, _deletion(alias))
     if desktops:
         submit(rdms, _deletion(alias), wait=True)
         _let_go(rdms, alias)
