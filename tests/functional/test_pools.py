@@ -93,6 +93,16 @@ def test_a_machine_that_stops_is_made_anew(open_rig: Opened) -> None:
     assert hostname(rig, taken.name) == taken.name
 
 
+def test_a_machine_that_stopped_while_a_job_had_it_is_not_handed_out(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    rig.uses.move(["pool-1"], Use.WORK, of={Use.READY}, claim="{JOB}")
+    rig.host_of("pool-1").destroy("pool-1")
+    time.sleep(0.3)
+    rig.uses.move(["pool-1"], Use.READY, of={Use.WORK}, claim="")
+    rig.wait_until(lambda: rig.power("pool-1") == "running")
+    rig.wait_for("pool-1", Use.READY)
+
+
 def test_nothing_is_reset_without_rollback(open_rig: Opened) -> None:
     rig = open_rig().fill(1, rollback_enabled=False)
     taken = rig.take()

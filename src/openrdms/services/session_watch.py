@@ -74,6 +74,7 @@ class SessionWatch:
         self._busy: set[str] = set()
         self._silent: set[str] = set()
         self._later: set[str] = set()
+        self._stopped: set[str] = set()
         self._unchecked: dict[str, set[str]] | None = None
         self._returned: set[str] = set()
         self._listing = threading.Lock()
@@ -144,13 +145,19 @@ class SessionWatch:
         return True
 
     def _hear(self, event: VmEvent) -> None:
+        key = event.vm.casefold()
+        if event.kind is VmEventKind.STOPPED:
+            self._stopped.add(key)
+        elif event.kind is VmEventKind.AGENT_CONNECTED:
+            self._stopped.discard(key)
         if event.kind in _HEARD:
             self._look_soon(event.vm, event.kind)
 
     def _note_use(self, use: DesktopUse) -> None:
         """What was heard of a desktop in somebody's hands counts when these let go of it."""
         key = use.name.casefold()
-        if use.use in _WATCHED and key in self._later:
+        stopped = use.use is Use.READY and not use.saved and key in self._stopped
+        if use.use in _WATCHED and (stopped or key in self._later):
             self._later.discard(key)
             self._look_soon(use.name)
 
