@@ -18,6 +18,9 @@ from openrdms.services.provisioning.work import Work
 TRIAL = "started to try its image"
 """In the notes of a desktop that is left off, as long as it may run all the same."""
 
+_PROBE_SECONDS = 60.0
+"""What the probe looks at may still be starting when the agent answers, but not for ever."""
+
 _PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _MOST_WORDS = 200
@@ -33,12 +36,12 @@ async def identify(work: Work, row: JobDesktop) -> None:
 async def probe(work: Work, row: JobDesktop) -> None:
     """Run the job's probe until it ends with 0. PhaseFailed when it never did so in time.
 
-    What it looks at may still be starting, so it is asked again until the boot deadline.
+    It is asked again for a minute, or for as long as the whole boot may take if that is less.
     """
     command = _probe_of(work.job.document)
     if not command:
         return
-    deadline = time.monotonic() + work.tools.boot_deadline
+    deadline = time.monotonic() + min(_PROBE_SECONDS, work.tools.boot_deadline)
     pause = _PAUSE
     words = "waits for the probe to end with 0"
     while True:
