@@ -21,7 +21,7 @@ _BUSY_SECONDS = 30
 
 T = TypeVar("T")
 
-_GROUP = 100
+_GROUP = 20
 """Changes that are committed together at most, so that nobody waits long for the others'."""
 
 
@@ -53,6 +53,7 @@ class Database:
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
         self._writing = threading.Lock()
         self._queueing = threading.Lock()
+        self._urgent: deque[_Change[Any]] = deque()
         self._waiting: deque[_Change[Any]] = deque()
         self._led = False
         if self._engine.dialect.name == "sqlite":
@@ -74,40 +75,45 @@ class Database:
         with self._writing, _translated(), self._writer.begin() as connection:
             yield connection
 
-    def grouped(self, work: Callable[[sa.Connection], T]) -> T:
+    def grouped(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> T:
         """What ``work`` returns, once it is committed, together with what other threads ask for.
 
-        The disk takes as long for one commit as for a hundred. Whatever ``work`` raises undoes
-        its own changes only; it must be quick, may not wait for another thread, and is called
-        again when another one of its group has failed.
+        The disk takes as long for one commit as for many. Whatever ``work`` raises undoes its own
+        changes only; it must be quick, may not wait for another thread, and is called again when
+        another one of its group has failed. ``urgent`` goes first: a user waits for it.
         """
         change = _Change(work)
         with self._queueing:
-            self._waiting.append(change)
             leads, self._led = not self._led, True
+            if not leads:
+                (self._urgent if urgent else self._waiting).append(change)
         if not leads:
             change.told.wait()
         if not change.done:
-            self._lead()
+            self._lead(change)
         if change.error:
             raise change.error
         return change.result  # type: ignore[return-value]  # it is T, perhaps None
 
-    def _lead(self) -> None:
-        """Commit what waits, and leave the lead to the first of those who came meanwhile.
+    def _lead(self, mine: _Change[Any]) -> None:
+        """Commit it with what waits, and leave the lead to the first of those who came meanwhile.
 
         Whoever is done need not compete for a lock to learn of it.
         """
         with self._writing:
             with self._queueing:
-                size = min(_GROUP, len(self._waiting))
-                changes = [self._waiting.popleft() for _ in range(size)]
+                changes = [mine, *self._next(_GROUP - 1)]
             self._commit(changes)
         with self._queueing:
-            told = [*changes, *([self._waiting[0]] if self._waiting else [])]
-            self._led = bool(self._waiting)
-        for change in told:
+            heirs = self._next(1)
+            self._led = bool(heirs)
+        for change in (*heirs, *changes):
             change.told.set()
+
+    def _next(self, most: int) -> list[_Change[Any]]:
+        """Take out those whose turn it is."""
+        size = min(most, len(self._urgent) + len(self._waiting))
+        return [(self._urgent or self._waiting).popleft() for _ in range(size)]
 
     def _commit(self, changes: list[_Change[Any]]) -> None:
         """Savepoints would cost each change more than it takes: when one fails all are undone,

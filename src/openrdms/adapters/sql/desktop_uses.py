@@ -96,7 +96,7 @@ class DesktopUseRecords:
             execute(connection, _REPLACE, **_render(taken))
             return taken
 
-        return self._database.grouped(take)
+        return self._database.grouped(take, urgent=True)
 
     def change_uses(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]

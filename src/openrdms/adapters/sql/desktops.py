@@ -148,7 +148,7 @@ class DesktopRecords:
             put_desktops(connection, [desktop])
             return desktop
 
-        return self._database.grouped(assign)
+        return self._database.grouped(assign, urgent=True)
 
     def was_member(self, alias: str, name: str) -> bool:
         history = schema.memberships.c
