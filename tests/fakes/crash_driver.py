@@ -168,6 +168,7 @@ SCENARIOS = {
 
 def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Path) -> None:
     """One life of the service: go on with what there is, or begin the job; then look around."""
+    (directory / "made").touch()
 
     def watch(port: Any) -> Any:
         return Watched(port, boundaries, lambda made: _append(directory / "made", made))
