@@ -15,6 +15,11 @@ import sqlalchemy as sa
 from openrdms.adapters.sql.quick_reads import QuickReads
 from openrdms.model import errors
 
+_CACHE_KIB = 512
+"""Of each connection of SQLite, of which there are as many as threads read at once; what it does not
+keep the system does.
+"""
+
 _BUSY_SECONDS = 30
 """How long a transaction waits for one of another process (``rdms image`` beside a service)."""
 
@@ -165,6 +170,7 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"cache_size = -{_CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 
