@@ -16,8 +16,8 @@ from openrdms.adapters.sql.quick_reads import QuickReads
 from openrdms.model import errors
 
 _CACHE_KIB = 512
-"""Of each connection of SQLite, of which there are as many as threads read at once; what it does not
-keep the system does.
+"""Of each SQLite connection, of which there are as many as threads that read at once; what it does
+not keep the system does.
 """
 
 _BUSY_SECONDS = 30
