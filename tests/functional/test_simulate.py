@@ -12,7 +12,7 @@ from live.service import RDMS, rdms
 
 SCENARIO = """
 name = "A few users"
-seconds = 16
+seconds = 36
 [hosts]
 count = 2
 slots = 4

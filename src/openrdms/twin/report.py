@@ -95,4 +95,5 @@ class Report:
     def whole(self) -> dict[str, Any]:
         """For programs."""
         waits = {f"p{percent}": self.percentile(percent) for percent in PERCENTILES}
-        return {**asdict(self), "percentiles": waits}
+        failures = dict(self.failures)  # of a Counter asdict makes one of pairs
+        return {**asdict(self), "failures": failures, "percentiles": waits}
