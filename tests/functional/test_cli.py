@@ -91,6 +91,8 @@ def test_a_collection_shows_how_it_is_made(rdms: Rdms, pool: str) -> None:
 
 
 def test_a_user_gets_a_message_and_is_logged_off(rdms: Rdms, pool: str) -> None:
+    # Otherwise the desktop is made fresh after the logoff, and the simulator's user comes back.
+    assert rdms.run("collection", "set", pool, "--no-rollback").exit_code == 0
     sessions = rdms.read("session", "list", "--collection", pool)
     first = next(session for session in sessions if session["VMName"] == "d-1")
     address = (first["VMHostName"], str(first["SessionId"]))
