@@ -83,6 +83,7 @@ from openrdms.services.provisioning import Provisioning
 from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
+from openrdms.services.releasing import Releasing
 from openrdms.services.run_states import RunStates
 from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.session_watch import SessionWatch
@@ -365,7 +366,12 @@ class Service:
                 PlannerProvider(self._provisioning),
                 PoolProvider(
                     PoolServices(
-                        core.store, self._pools, self._watch, self._brokering, self._sessions
+                        core.store,
+                        self._pools,
+                        self._watch,
+                        self._brokering,
+                        Releasing(core.store, core.hosts, core.uses),
+                        self._sessions,
                     )
                 ),
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,8 +55,13 @@ def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str) -> None:
     )
     assert again["VMName"] == first["VMName"]
 
-    waiting = rdms.read("desktop", "connect", pool, "HOME\\admin")
+    asked = rdms.run("desktop", "connect", pool, "HOME\\admin", "--json")
+    waiting = json.loads(asked.stdout)
+    assert (asked.exit_code, asked.stderr) == (5, "")
     assert (waiting["ReasonCode"], waiting["Position"]) == ("NoDesktopLeft", 1)
+    said = rdms.refuse(5, "desktop", "connect", pool, "HOME\\admin")
+    words = f"HOME\\admin has no desktop yet: all desktops of {pool} are in use (NoDesktopLeft)"
+    assert said == f"rdms: {words}, he is number 1 in line\n"
 
     sent = rdms.read("session", "message", "--collection", pool, "Note", "Maintenance at 5")
     assert sorted((row["VMName"], row["Result"]) for row in sent) == [("d-1", 0), ("d-2", 0)]

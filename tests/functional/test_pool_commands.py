@@ -77,10 +77,14 @@ def test_a_desktop_is_brought_back(service: Service, place: Path) -> None:
     until("all are ready", lambda: show(service)["Ready"] == 5)
     simulator.log_on(place / "cluster", HOST, "pool-2", "bob")
     until("he has it", lambda: show(service)["Taken"] == 1)
-    run(service, "pool", "release", "pool-2")
-    until("he still has it", lambda: show(service)["Taken"] == 1)
-    simulator.log_off(place / "cluster", HOST, "pool-2", "bob")
+    release = [*RDMS, "pool", "release", "pool-2", *login(service)]
+    refused = subprocess.run(release, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "bob would be logged off pool-2" in refused.stderr
+    assert show(service)["Taken"] == 1
+    run(service, "pool", "release", "pool-2", "--force")
     until("all are ready", lambda: show(service)["Ready"] == 5)
+    assert run(service, "session", "list") == []
 
 
 def test_a_pool_without_a_working_guest_stops_until_it_is_let_go_on(

@@ -16,8 +16,9 @@ from openrdms.model import errors
 EXIT_REFUSED = 1
 EXIT_UNREACHABLE = 3
 EXIT_LOGIN = 4
+EXIT_NOT_YET = 5
 EXIT_CODES = """Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 nothing answers;
-4 login refused."""
+4 login refused; 5 not yet: ask again."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -55,6 +56,8 @@ def command(
                     with opens(**arguments) as opened:
                         result = function(opened, **mine)
                 output.show(result, as_json=as_json)
+                if isinstance(result, output.NotYet):
+                    raise typer.Exit(EXIT_NOT_YET)
 
         json_option = inspect.Parameter(
             "as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=AsJson

@@ -9,7 +9,7 @@ import typer
 
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.output import Facts, Listing, Result, Words
+from openrdms.cli.output import Facts, Listing, NotYet, Result, Row, Words
 from openrdms.cli.rdms_client import RdmsClient, quote
 from openrdms.model.desktop import DesktopStatus
 from openrdms.model.host import VmState
@@ -110,7 +110,7 @@ def connect(
 ) -> Result:
     """Get a user his desktop: the one that he has, the assigned one or a spare.
 
-    Without one he has a place in line for 30 s, which asking again keeps.
+    Without one he has a place in line for 30 s, which asking again keeps; the exit code is 5 then.
     """
     domain, _, name = who.rpartition("\\")
     deadline = time.monotonic() + wait
@@ -123,7 +123,18 @@ def connect(
             WaitSeconds=left,
         )
         if answer.get("VMName") or not left:
-            return {key: value for key, value in answer.items() if value is not None}
+            break
+    known = {key: value for key, value in answer.items() if value is not None}
+    return known if "VMName" in known else NotYet(known, _explain(who, known))
+
+
+def _explain(who: str, wait: Row) -> str:
+    words = [f"{who} has no desktop yet: {wait['Reason']} ({wait['ReasonCode']})"]
+    if "Position" in wait:
+        words.append(f"he is number {wait['Position']} in line")
+    if "EstimateSeconds" in wait:
+        words.append(f"for about {wait['EstimateSeconds']} s")
+    return ", ".join(words)
 
 
 def _set_state(rdms: RdmsClient, name: str, state: VmState) -> None:

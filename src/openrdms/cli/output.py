@@ -59,7 +59,15 @@ class Document:
     words: Words = field(default_factory=dict)
 
 
-Result = Listing | Facts | Document | Row | str | None
+@dataclass(frozen=True)
+class NotYet:
+    """What a command has come to that is to be given again; ``words`` are for people."""
+
+    row: Row
+    words: str
+
+
+Result = Listing | Facts | Document | NotYet | Row | str | None
 
 
 def show(result: Result, *, as_json: bool) -> None:
@@ -70,6 +78,8 @@ def show(result: Result, *, as_json: bool) -> None:
         _out.print(_table(result.rows, result.columns, result.words))
     elif isinstance(result, Facts):
         _out.print(_properties(result.row, result.words))
+    elif isinstance(result, NotYet):
+        complain(result.words)
     elif isinstance(result, Document):
         _out.print(_properties(result.facts, result.words))
         _out.print(_table(result.rows, result.columns, result.words))
@@ -82,7 +92,7 @@ def show(result: Result, *, as_json: bool) -> None:
 def _plain(result: Result) -> object:
     if isinstance(result, Listing):
         return result.rows
-    if isinstance(result, Facts):
+    if isinstance(result, Facts | NotYet):
         return result.row
     return result.whole if isinstance(result, Document) else result
 

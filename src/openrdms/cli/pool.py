@@ -54,9 +54,10 @@ def show_pool(rdms: RdmsClient, collection: Alias) -> Result:
 def release(
     rdms: RdmsClient,
     desktop: Annotated[str, typer.Argument(help="A desktop that was put apart or is taken.")],
+    force: Annotated[bool, typer.Option("--force", help="Log off who is on it.")] = False,
 ) -> Result:
     """Bring a desktop back: it is made fresh and then given to whoever comes."""
-    rdms.invoke(CLASS, "ReleaseDesktop", VMName=desktop)
+    rdms.invoke(CLASS, "ReleaseDesktop", VMName=desktop, Force=force)
     return None
 
 

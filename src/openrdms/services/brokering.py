@@ -32,14 +32,12 @@ from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.reaching import Reaching
+from openrdms.services.releasing import empty_guest
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.waiting_lines import Standing, WaitingLines
 
 _ASK_AGAIN_SECONDS = LAPSE_SECONDS / 3
 """Who waits in a call keeps his place by asking so often."""
-
-_GUEST_SECONDS = 20.0
-"""What a guest gets to log somebody off; less than a client waits."""
 
 _LINES_SERVED_AT_ONCE = 8
 
@@ -178,9 +176,7 @@ class Brokering:
         host = self._hosts.get(held.host)
         vm = host.find_vm(held.name)
         if vm and vm.state is VmState.RUNNING:
-            guest = host.guest(held.name)
-            for session in guest.list_sessions(_GUEST_SECONDS):
-                guest.log_off(session, _GUEST_SECONDS)
+            empty_guest(host, held.name)
         give_back = partial(_give_back, held=held, now=self._clock())
         self._uses.change([held.name], give_back)
 

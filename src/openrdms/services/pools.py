@@ -164,22 +164,6 @@ class Pools:
             raise
         self._wake.set()
 
-    def release(self, name: str) -> DesktopUse:
-        """An administrator wants a desktop back that was put apart, or that somebody has.
-
-        It is prepared before anybody gets it; not while a user is logged on. NotFound,
-        InvalidOperation.
-        """
-        use = self._store.find_use(name)
-        if use is None:
-            raise errors.NotFound(f"no collection has a desktop called {name!r}")
-        released = None
-        if use.use in (Use.QUARANTINED, Use.TAKEN):
-            released = self._uses.turn(use, Use.UNREADY, failures=0, reason="")
-        if released is None:
-            raise errors.InvalidOperation(f"desktop {use.name} is {use.use} and in nobody's way")
-        return released
-
     def count_spares(self, collection: str) -> Mapping[str, tuple[int, int]]:
         """READY desktops by host: how many run, and how many are saved."""
         spares: dict[str, tuple[int, int]] = {}

@@ -22,6 +22,7 @@ from openrdms.providers import schema
 from openrdms.providers.openrdms import PoolProvider, PoolServices
 from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
+from openrdms.services.releasing import Releasing
 from openrdms.services.sessions import Sessions
 
 CALLER = Caller("admin", "127.0.0.1", "administrator")
@@ -41,7 +42,8 @@ class World:
         preparation = Preparation(store, hosts, rig.images, rig.uses, rig.tokens, 30.0)
         pools = Pools(store, hosts, rig.health, rig.uses, preparation, rig.clock)
         sessions = Sessions(store, hosts)
-        services = PoolServices(store, pools, rig.watch, rig.brokering, sessions)
+        releasing = Releasing(store, hosts, rig.uses)
+        services = PoolServices(store, pools, rig.watch, rig.brokering, releasing, sessions)
         provider = PoolProvider(services)
         self.manager = ObjectManager(schema.load_openrdms(), {POOL: provider}, OpenGuard())
 
@@ -50,6 +52,10 @@ class World:
 
     def invoke(self, method: str, alias: str = "pool", **given: CimValue) -> MethodResult:
         return self.manager.invoke(CALLER, POOL, method, {"CollectionAlias": alias}, given)
+
+    def release(self, name: str, force: bool | None = None) -> MethodResult:
+        given = {"VMName": name, "Force": force}
+        return self.manager.invoke(CALLER, POOL, "ReleaseDesktop", {}, given)
 
     def connect(
         self, name: str | None, domain: str | None = None, wait: int | None = None
@@ -118,3 +124,28 @@ def test_a_method_counts_no_desktops(world: World, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Pools, "count_spares", count)
     assert world.connect("ann", "CORP").outputs["VMName"] == "vd-1"
+
+
+def test_a_desktop_with_somebody_on_it_is_released_by_force(world: World) -> None:
+    world.connect("ann", "CORP")
+    session = (world.rig.place.path, HOST1, "vd-1", "ann")
+    simulator.log_on(*session)
+    refused = world.release("vd-1")
+    assert refused.return_value == WbemCode.INVALID_OPERATION
+    assert "ann would be logged off vd-1, which needs Force" in refused.reason
+    assert world.rig.use("vd-1").use is Use.TAKEN
+    assert world.release("vd-1", force=True).return_value == 0
+    assert world.rig.use("vd-1").use is Use.UNREADY
+    assert world.rig.place.hosts.get(HOST1).guest("vd-1").list_sessions(5) == []
+    assert "is unready" in world.release("vd-1").reason
+    assert world.release("none").return_value == WbemCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("use", [Use.TAKEN, Use.QUARANTINED])
+def test_a_guest_that_does_not_answer_keeps_only_what_somebody_has(world: World, use: Use) -> None:
+    world.rig.make("vd-1", use, holder="CORP\\ann" if use is Use.TAKEN else "")
+    simulator.set_fault(world.rig.place.path, HOST1, "vd-1", "silent")
+    if use is Use.TAKEN:
+        assert "may be logged on to vd-1" in world.release("vd-1").reason
+    assert world.release("vd-1", force=use is Use.TAKEN).return_value == 0
+    assert world.rig.use("vd-1").use is Use.UNREADY

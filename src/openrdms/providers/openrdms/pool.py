@@ -13,6 +13,7 @@ from openrdms.providers.service_provider import Call, ServiceProvider, Where
 from openrdms.providers.values import Values, find_number, find_text, get_text
 from openrdms.services.brokering import Brokering, Connection
 from openrdms.services.pools import Pools
+from openrdms.services.releasing import Releasing
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 
@@ -37,6 +38,7 @@ class PoolServices:
     pools: Pools
     watch: SessionWatch
     brokering: Brokering
+    releasing: Releasing
     sessions: Sessions
 
 
@@ -50,6 +52,7 @@ class PoolProvider(ServiceProvider):
         self._pools = services.pools
         self._watch = services.watch
         self._brokering = services.brokering
+        self._releasing = services.releasing
         self._sessions = services.sessions
         self.methods = {
             "Connect": self._connect,
@@ -135,7 +138,8 @@ class PoolProvider(ServiceProvider):
         self._pools.reset_breaker(get_text(call.keys, "CollectionAlias"))
 
     def _release_desktop(self, call: Call) -> None:
-        released = self._pools.release(get_text(call.parameters, "VMName"))
+        name, force = get_text(call.parameters, "VMName"), call.parameters["Force"] is True
+        released = self._releasing.release(name, force=force)
         self._watch.note_collection(released.collection)
 
 
