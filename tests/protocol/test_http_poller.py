@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -251,3 +251,22 @@ def test_threads_end_with_the_listeners(echo: Echo, tmp_path: Path) -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def test_the_end_takes_connections_that_go_at_that_moment(echo: Echo, tmp_path: Path) -> None:
+    """A leader that gives the lead away while it ends leaves nobody to close the others."""
+    rig = HttpRig(tmp_path, Widgets())
+    for _ in range(10):
+        endpoint = frontend.Endpoint(echo, "127.0.0.1", 0, 0)
+        listeners = frontend.Listeners([endpoint], rig.authentication, rig.certificate)
+        listeners.start()
+        with ThreadPoolExecutor(8) as threads, ExitStack() as clients:
+            made = [clients.enter_context(Client(port(listeners.urls[0][0]))) for _ in range(8)]
+            for _ in range(2):  # slow calls make it wary
+                list(threads.map(lambda client: client.post(b"20"), made))
+            for client in made[:4]:
+                client.connection.close()
+            listeners.stop()
+            for client in made[4:]:
+                assert client.connection.sock.recv(1) == b""
+    rig.stop()

@@ -246,8 +246,8 @@ class Poller:
     def _promote(self, turn: int) -> None:
         with self._lock:
             connection = self._busy
-            if connection is None or self._turn != turn:
-                return
+            if connection is None or self._turn != turn or self._ended:
+                return  # at the end no reserve takes over: who leads closes all
             if self._reserve:
                 self._reserve -= 1
             else:
