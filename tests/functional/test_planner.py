@@ -103,6 +103,7 @@ def test_over_cim_xml(rig: Rig) -> None:
     client = connect(CimXmlServer(make_namespaces({}, [], [provider], OpenGuard(), server)))
     planner = pywbem.CIMClassName("OpenRDMS_Planner", namespace=OPENRDMS)
     given = {"JobInputXml": render_job(create([("", 2)])), "NewCollection": False}
+    given |= {"WaitForUsers": None}
     value, outputs = client.InvokeMethod("Plan", planner, **given)
     assert (value, len(parse_plan(outputs["PlanXml"]).desktops)) == (0, 2)
     value, _ = client.InvokeMethod("Plan", planner, **given | {"JobInputXml": "<none/>"})
@@ -138,6 +139,9 @@ def test_who_would_be_logged_off(rig: Rig) -> None:
         assert foreseen.users == ("CONTOSO\\anna",)
         assert [one.name for one in foreseen.desktops if one.user] == [held.name]
     assert foreseen.hosts[0].bytes_at_most == 0
+    patient = parse_plan(rig.provisioning.plan(render_job(later(JobAction.PATCH)), patient=True))
+    assert (patient.users, patient.awaited) == ((), ("CONTOSO\\anna",))
+    assert [one.name for one in patient.desktops if one.awaited] == [held.name]
     assert plan(rig, later(JobAction.PATCH)).hosts[0].memory_mib > 0
 
 

@@ -117,7 +117,11 @@ def test_update_that_waits_for_a_user_outlives_the_service(service: Service) -> 
 
 
 def test_plan_of_an_update_changes_nothing(service: Service) -> None:
-    update(service, "image:tiny@2", "--waves", "1,100%", "--dry-run")
+    log_on(service, "pool-2")
+    planned = update(service, "image:tiny@2", "--waves", "1,100%", "--dry-run")
+    assert (planned["LogsOff"], planned["WaitsFor"]) == (None, ["pool-2\\ada"])
+    forced = update(service, "image:tiny@2", "--force-logoff", "2126-01-01", "--dry-run")
+    assert (forced["LogsOff"], forced["WaitsFor"]) == (["pool-2\\ada"], None)
     assert rdms("collection", "show", "pool", *login(service))["CollectionState"] == (
         "JOB_COMPLETED"
     )

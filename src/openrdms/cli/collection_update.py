@@ -77,7 +77,7 @@ def update(
     )
     text = render_job(document)
     if dry_run:
-        return show_plan(rdms, text)
+        return show_plan(rdms, text, patient=not force_logoff)
     times = {"StartTime": begin, "ForceLogOffTime": force}
     rdms.invoke(CLASS, "SchedulePatch", {"Alias": alias}, **times, JobInputXml=text)
     scheduled = find_update(rdms, alias)

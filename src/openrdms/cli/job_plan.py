@@ -12,19 +12,21 @@ from openrdms.model.errors import OperationFailed
 from openrdms.model.plan import Plan, PlannedHost, parse_plan
 
 CLASS = "OpenRDMS_Planner"
-COLUMNS = ("VirtualDesktopName", "HostName", "ReasonCode", "LogsOff", "Note")
+COLUMNS = ("VirtualDesktopName", "HostName", "ReasonCode", "LogsOff", "WaitsFor", "Note")
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only show what the job would do; nothing changes.")
 ]
 
 
-def show_plan(rdms: RdmsClient, document: str, *, new: bool = False) -> Document:
-    """What a job document (XML) would do now; ``new``: in a collection that is created first.
-
-    OperationFailed when it would be refused.
+def show_plan(
+    rdms: RdmsClient, document: str, *, new: bool = False, patient: bool = False
+) -> Document:
+    """What a job document (XML) would do now; ``new``: in a collection that is created first,
+    ``patient``: as an update that logs nobody off. OperationFailed when it would be refused.
     """
-    outputs = rdms.ask(CLASS, "Plan", JobInputXml=document, NewCollection=new)
+    options = {"NewCollection": new, "WaitForUsers": patient}
+    outputs = rdms.ask(CLASS, "Plan", JobInputXml=document, **options)
     plan = parse_plan(str(outputs["PlanXml"]))
     if plan.refusal:
         raise OperationFailed(f"would be refused: {plan.refusal} ({plan.reason})")
@@ -35,6 +37,7 @@ def show_plan(rdms: RdmsClient, document: str, *, new: bool = False) -> Document
             "HostName": desktop.host,
             "ReasonCode": desktop.reason,
             "LogsOff": desktop.user or None,
+            "WaitsFor": desktop.awaited or None,
             "Note": desktop.note or None,
         }
         for desktop in plan.desktops
@@ -55,6 +58,7 @@ def _summarise(plan: Plan) -> dict[str, object]:
         "EstimateSeconds": plan.seconds,
         "EstimateBasis": plan.basis,
         "LogsOff": list(plan.users) or None,
+        "WaitsFor": list(plan.awaited) or None,
         "Warnings": list(plan.warnings) or None,
     }
 

@@ -37,12 +37,15 @@ class PlannedHost:
 
 @dataclass(frozen=True)
 class PlannedDesktop:
-    """One desktop. ``reason`` is the ReasonCode of its place; ``user`` would be logged off."""
+    """One desktop. ``reason`` is the ReasonCode of its place; ``user`` would be logged off, the
+    logoff of ``awaited`` be waited for.
+    """
 
     name: str
     host: str
     reason: str
     user: str = ""
+    awaited: str = ""
     note: str = ""
 
 
@@ -70,6 +73,11 @@ class Plan:
     def users(self) -> tuple[str, ...]:
         """Who would be logged off, each once."""
         return tuple(sorted({one.user for one in self.desktops if one.user}))
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """Whose logoff would be waited for, each once."""
+        return tuple(sorted({one.awaited for one in self.desktops if one.awaited}))
 
 
 def render_plan(plan: Plan) -> str:
@@ -100,16 +108,22 @@ def _write(plan: Plan) -> Iterator[str]:
         yield write_element("CopyBytes", host.copy_bytes)
         yield "</Host>"
     for desktop in plan.desktops:
-        yield "<Desktop>"
-        yield write_element("VirtualDesktopName", desktop.name)
-        yield write_element("HostName", desktop.host)
-        yield write_element("ReasonCode", desktop.reason)
-        if desktop.user:
-            yield write_element("LogsOff", desktop.user)
-        if desktop.note:
-            yield write_element("Note", desktop.note)
-        yield "</Desktop>"
+        yield from _write_desktop(desktop)
     yield f"</{ROOT}>"
+
+
+def _write_desktop(desktop: PlannedDesktop) -> Iterator[str]:
+    yield "<Desktop>"
+    yield write_element("VirtualDesktopName", desktop.name)
+    yield write_element("HostName", desktop.host)
+    yield write_element("ReasonCode", desktop.reason)
+    if desktop.user:
+        yield write_element("LogsOff", desktop.user)
+    if desktop.awaited:
+        yield write_element("WaitsFor", desktop.awaited)
+    if desktop.note:
+        yield write_element("Note", desktop.note)
+    yield "</Desktop>"
 
 
 def parse_plan(text: str) -> Plan:
@@ -160,5 +174,6 @@ def _read_desktop(element: etree._Element) -> PlannedDesktop:
         host=facts["HostName"],
         reason=facts["ReasonCode"],
         user=facts.get("LogsOff", ""),
+        awaited=facts.get("WaitsFor", ""),
         note=facts.get("Note", ""),
     )

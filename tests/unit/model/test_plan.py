@@ -33,7 +33,7 @@ PLANS = st.builds(
     ).map(tuple),
     desktops=st.lists(
         st.builds(
-            PlannedDesktop, SOME_TEXT, SOME_TEXT, st.sampled_from(ReasonCode), ANY_TEXT, ANY_TEXT
+            PlannedDesktop, SOME_TEXT, SOME_TEXT, st.sampled_from(ReasonCode), *([ANY_TEXT] * 3)
         ),
         max_size=3,
     ).map(tuple),
@@ -50,8 +50,9 @@ def test_what_is_rendered_is_valid_and_reads_the_same(plan: Plan) -> None:
 
 def test_every_user_is_named_once() -> None:
     desktop = PlannedDesktop("d1", "h", ReasonCode.AS_ASKED, user="CONTOSO\\anna")
-    plan = Plan("C", JobAction.PATCH, desktops=(desktop, replace(desktop, name="d2")))
-    assert plan.users == ("CONTOSO\\anna",)
+    other = replace(desktop, name="d3", user="", awaited="CONTOSO\\bob")
+    plan = Plan("C", JobAction.PATCH, desktops=(desktop, replace(desktop, name="d2"), other))
+    assert (plan.users, plan.awaited) == (("CONTOSO\\anna",), ("CONTOSO\\bob",))
     assert parse_plan(render_plan(plan)) == plan
 
 

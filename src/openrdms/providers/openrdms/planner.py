@@ -19,4 +19,5 @@ class PlannerProvider(ServiceProvider):
     def _plan(self, call: Call) -> Values:
         document = get_text(call.parameters, "JobInputXml")
         new = call.parameters["NewCollection"] is True
-        return {"PlanXml": self._provisioning.plan(document, new=new)}
+        patient = call.parameters["WaitForUsers"] is True
+        return {"PlanXml": self._provisioning.plan(document, new=new, patient=patient)}

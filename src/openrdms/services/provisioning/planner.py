@@ -9,7 +9,7 @@ from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import DiskKind
 from openrdms.model.image import ImageVersion
-from openrdms.model.job import Job, JobDesktop
+from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost
 from openrdms.model.provisioning import JobDocument, parse_job
 from openrdms.model.reason import explain_refusal
@@ -33,19 +33,21 @@ class Planner:
             tools.store, tools.hosts, tools.images, is_away=tools.health.is_away, dry=True
         )
 
-    def plan(self, text: str, *, new: bool = False) -> Plan:
+    def plan(self, text: str, *, new: bool = False, patient: bool = False) -> Plan:
         """What the job in ``text`` would do now, or why it would be refused.
 
-        ``new``: its collection would be created first. InvalidParameter when it is no job.
+        ``new``: its collection would be created first. ``patient``: an update waits for users, and
+        logs nobody off. InvalidParameter when it is no job.
         """
         document = parse_job(text)
+        patient = patient and document.action is JobAction.PATCH
         try:
-            return self._plan(document, text, new=new)
+            return self._plan(document, text, new=new, patient=patient)
         except errors.RdmsError as error:
             words, reason = str(error), explain_refusal(error)
             return Plan(document.collection, document.action, refusal=words, reason=reason)
 
-    def _plan(self, document: JobDocument, text: str, *, new: bool) -> Plan:
+    def _plan(self, document: JobDocument, text: str, *, new: bool, patient: bool) -> Plan:
         job, settings = self._acceptance.make_job(
             document, text, self._tools.clock(), new=self._foresee(document) if new else None
         )
@@ -64,7 +66,7 @@ class Planner:
             basis=expected.basis,
             warnings=tuple(_warn(hosts)),
             hosts=tuple(hosts),
-            desktops=tuple(self._describe(job, rows)),
+            desktops=tuple(self._describe(job, rows, patient=patient)),
         )
 
     def _foresee(self, document: JobDocument) -> Collection:
@@ -103,12 +105,15 @@ class Planner:
             copy_bytes=whole if copy else 0,
         )
 
-    def _describe(self, job: Job, rows: Iterable[JobDesktop]) -> Iterator[PlannedDesktop]:
+    def _describe(
+        self, job: Job, rows: Iterable[JobDesktop], *, patient: bool
+    ) -> Iterator[PlannedDesktop]:
         taken = self._tools.store.list_uses(job.collection, use=Use.TAKEN)
         users = {use.name.casefold(): use.holder for use in taken}
         for row in rows:
             user = users.get(row.name.casefold(), "")
-            yield PlannedDesktop(row.name, row.host, row.reason, user, row.notes)
+            who = {"awaited" if patient else "user": user}
+            yield PlannedDesktop(row.name, row.host, row.reason, note=row.notes, **who)
 
 
 def _warn(hosts: Iterable[PlannedHost]) -> Iterator[str]:
