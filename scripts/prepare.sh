@@ -50,3 +50,27 @@ prepare_environment() {
   "$top/.venv/bin/pip" install -q --no-deps --no-build-isolation -e "$top" >&2
   echo "$stamp" >"$top/.venv/.prepared-$requirements"
 }
+
+# What pages load in a browser, and with the argument "dev" what their tests need. Not every npm is
+# Debian's, so what counts is the command.
+prepare_node_modules() {
+  local kind=$1 folder stamp
+  local folders=("$top/src/openrdms/frontends/web")
+  [ "$kind" = dev ] && folders+=("$top/tests/browser")
+  if ! command -v npm >/dev/null; then
+    if [ "$(id -u)" -ne 0 ]; then
+      echo "npm is missing. Run as root:" >&2
+      echo "  apt-get update && apt-get install --no-install-recommends nodejs npm" >&2
+      exit 1
+    fi
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >&2
+  fi
+  for folder in "${folders[@]}"; do
+    stamp=$(sha256sum <"$folder/package-lock.json")
+    [ "$(cat "$folder/node_modules/.prepared" 2>/dev/null)" = "$stamp" ] && continue
+    echo "Installing the npm packages of ${folder#"$top"/}" >&2
+    (cd "$folder" && npm ci --silent >&2)
+    echo "$stamp" >"$folder/node_modules/.prepared"
+  done
+}
