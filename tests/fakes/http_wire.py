@@ -43,7 +43,13 @@ class Reply:
 class HttpWire:
     """Never connects again: a reply that cannot be read is a test that failed."""
 
-    def __init__(self, url: str, certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        certificate: Path | None = None,
+        address: tuple[str, int] | None = None,
+    ) -> None:
+        """``address`` is where it connects from."""
         host, _, rest = url.partition("://")[2].partition(":")
         port = int(rest.partition("/")[0])
         if certificate:
@@ -52,7 +58,9 @@ class HttpWire:
                 host, port, timeout=10, context=context
             )
         else:
-            self.connection = http.client.HTTPConnection(host, port, timeout=10)
+            self.connection = http.client.HTTPConnection(
+                host, port, timeout=10, source_address=address
+            )
         self.connection.connect()
         self.connection.auto_open = 0
 
