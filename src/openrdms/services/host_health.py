@@ -87,11 +87,7 @@ class HostHealth:
     def start(self) -> None:
         """Begin to ask the hosts; the first failure that is noted does so too. Repeatable."""
         with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=self._run, args=(self._loop,), daemon=True)
-                thread.name = "host-health"
-                thread.start()
+            self._begin()
 
     def close(self) -> None:
         """Ask and tell no more; waits for no host."""
@@ -101,7 +97,6 @@ class HostHealth:
 
     def note_failure(self, host: str, error: errors.HostUnavailable) -> None:
         """Somebody's call found the host away. NotFound when there is no such host."""
-        self.start()
         self._note(self._find(host), Absence(self._clock(), str(error)))
 
     def note_success(self, host: str) -> None:
@@ -171,6 +166,14 @@ class HostHealth:
                 return watch
         return self._watches[self._hosts.get(host).name.casefold()]
 
+    def _begin(self) -> None:
+        """With the lock held."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=self._run, args=(self._loop,), daemon=True)
+            thread.name = "host-health"
+            thread.start()
+
     def _note(self, watch: _Watch, absence: Absence | None) -> None:
         """What was heard of a host: an answer, or why there was none."""
         with self._lock:
@@ -183,6 +186,8 @@ class HostHealth:
                 watch.given_up = False
                 self._hosts.take_back(watch.host)
                 self._wake(watch)
+            else:
+                self._begin()  # now that it is known, lest the host is asked before its pause
             if self._loop is not None:
                 _call_soon(self._loop, watch.met.set)
                 _call_soon(self._loop, self._tell, watch.host.name, absence)
