@@ -37,6 +37,9 @@ from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer, local_name
 from openrdms.frontends.cimxml.service import CimXmlServer
+from openrdms.frontends.web.app import make_app
+from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.server import WebServer
 from openrdms.frontends.wsman import service as wsman
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
@@ -54,12 +57,15 @@ from openrdms.providers.openrdms import (
 )
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts
+from openrdms.security.api_tokens import ApiTokens
 from openrdms.security.audit_log import AuditLog
 from openrdms.security.audited_change import AuditedChange
 from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
+from openrdms.security.sign_in import SignIn
+from openrdms.security.web_sessions import WebSessions
 from openrdms.services.access import Access
 from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
@@ -73,6 +79,7 @@ from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.image_diff import ImageDiff
+from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.nodes import Nodes
@@ -127,6 +134,7 @@ class Core:
     reconciling: Reconciling
     images: Images
     image_diff: ImageDiff
+    image_removal: ImageRemoval
     audit: Audit
     accounts: Accounts
     audit_log: AuditLog
@@ -164,6 +172,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             reconciling=Reconciling(store, hosts, health, uses, now),
             images=images,
             image_diff=ImageDiff(images, DebianImageTools()),
+            image_removal=ImageRemoval(store, hosts, images),
             audit=Audit(store, hosts),
             accounts=accounts,
             audit_log=audit_log,
@@ -266,12 +275,22 @@ class Service:
         self._watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
         self._pools = _make_pools(core, settings.boot_timeout)
         self._brokering = _make_brokering(core, self._watch, self._pools)
+        self._guard = PolicyGuard(core.audit_log)
+        self._lockouts = Lockouts()
+        self._services = self._make_services(core)
         _ensure_administrator(core, settings)
+        tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
         try:
             self._listeners = http.Listeners(
                 self._endpoints(core),
                 self._authentication(core),
-                certificate.ensure(core.state_dir / "tls", listen=settings.listen),
+                tls,
+            )
+            self._web = WebServer(
+                make_app(self._make_backend(core)),
+                settings.listen,
+                settings.web_port,
+                _web_certificate(settings) or tls,
             )
         except OSError as error:
             raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
@@ -290,18 +309,21 @@ class Service:
         self._first_start.start()
         self._admin.start()
         self._listeners.start()
+        self._web.start()
         if self._settings.ready_file:
             ready: dict[str, int | str] = {
                 "pid": os.getpid(),
             }
             for name, urls in zip(_PROTOCOLS, self._listeners.urls, strict=True):
                 ready[f"{name}_http"], ready[f"{name}_https"] = urls
+            ready["web"] = self._web.url
             config.write_atomically(self._settings.ready_file, json.dumps(ready), 0o644)
 
     def stop(self) -> None:
         """Close the listeners. Jobs and VMs are left as they are."""
         if self._settings.ready_file:
             self._settings.ready_file.unlink(missing_ok=True)
+        self._web.stop()
         self._listeners.stop()
 
     def _endpoints(self, core: Core) -> list[http.Endpoint]:
@@ -328,19 +350,18 @@ class Service:
         settings = self._settings
         return http.Authentication(
             core.accounts,
-            Lockouts(),
+            self._lockouts,
             Negotiator(core.accounts, settings.keytab, settings.channel_binding),
             core.audit_log.record_refusal,
             allow_unencrypted=settings.allow_unencrypted,
         )
 
-    def _namespaces(self, core: Core) -> Namespaces:
+    def _make_services(self, core: Core) -> rdms.Services:
         collections = Collections(core.store, core.hosts)
         collections.subscribe(self._pools.note_collection)
         collections.subscribe(self._watch.note_collection)
-        sessions = self._sessions
         deployment = Deployment(core.store)
-        services = rdms.Services(
+        return rdms.Services(
             collections=collections,
             desktops=Desktops(
                 core.store,
@@ -350,7 +371,7 @@ class Service:
             ),
             provisioning=self._provisioning,
             patching=self._patching,
-            sessions=sessions,
+            sessions=self._sessions,
             deployment=deployment,
             nodes=Nodes(core.store, core.hosts, deployment.active_server(), NodeProbe()),
             session_hosts=SessionHosts(core.store, deployment),
@@ -358,9 +379,12 @@ class Service:
             settings=Settings(core.store, _directories(core.state_dir)),
             publishing=core.publishing,
         )
+
+    def _namespaces(self, core: Core) -> Namespaces:
+        services = self._services
         return make_namespaces(
             rdms.make_providers(services),
-            [OperatingSystem(), SessionDirectory(sessions, collections)],
+            [OperatingSystem(), SessionDirectory(self._sessions, services.collections)],
             [
                 HostProvider(core.host_states),
                 PlannerProvider(self._provisioning),
@@ -375,9 +399,49 @@ class Service:
                     )
                 ),
             ],
-            PolicyGuard(core.audit_log),
-            Server(deployment.active_server(), metadata.version("openrdms")),
+            self._guard,
+            Server(services.deployment.active_server(), metadata.version("openrdms")),
         )
+
+    def _make_backend(self, core: Core) -> Backend:
+        services = self._services
+        return Backend(
+            state_dir=core.state_dir,
+            guard=self._guard,
+            accounts=core.accounts,
+            web_sessions=WebSessions(core.store, core.accounts, now),
+            api_tokens=ApiTokens(core.store, core.accounts, now),
+            sign_in=SignIn(core.accounts, self._lockouts, core.audit_log.record_refusal),
+            audit_log=core.audit_log,
+            access=core.access,
+            collections=services.collections,
+            desktops=services.desktops,
+            uses=core.uses,
+            provisioning=self._provisioning,
+            patching=self._patching,
+            sessions=self._sessions,
+            assignments=services.assignments,
+            brokering=self._brokering,
+            pools=self._pools,
+            publishing=core.publishing,
+            images=core.images,
+            hosts=core.hosts,
+            health=core.health,
+            host_states=core.host_states,
+            settings=services.settings,
+            deployment=services.deployment,
+            audit=core.audit,
+        )
+
+
+def _web_certificate(settings: config.ServeConfig) -> certificate.Certificate | None:
+    """The one of the options. InvalidParameter when only half of it is named, or not readable."""
+    if settings.tls_cert is None and settings.tls_key is None:
+        return None
+    for option, file in (("tls-cert", settings.tls_cert), ("tls-key", settings.tls_key)):
+        if file is None or not os.access(file, os.R_OK):
+            raise errors.InvalidParameter(option, f"{file or 'missing'}: cannot be read")
+    return certificate.Certificate(settings.tls_cert, settings.tls_key)  # type: ignore[arg-type]
 
 
 def _make_pools(core: Core, boot_timeout: float) -> Pools:

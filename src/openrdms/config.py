@@ -19,6 +19,9 @@ CIMXML_HTTP_PORT = 5988
 CIMXML_HTTPS_PORT = 5989
 """Those of CIM-XML (IANA wbem-http and wbem-https)."""
 
+WEB_PORT = 8443
+"""Of pages and the REST API, over HTTPS alone."""
+
 BOOT_TIMEOUT = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
 
@@ -52,6 +55,10 @@ class ServeConfig:
     keytab: Path | None = None
     channel_binding: ChannelBinding = ChannelBinding.RELAXED
     boot_timeout: float = BOOT_TIMEOUT
+    web_port: int = WEB_PORT
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """Of the web front end; None for the certificate of the protocols."""
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

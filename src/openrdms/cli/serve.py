@@ -41,6 +41,11 @@ def serve(
     wsman_https_port: Port = config.WSMAN_HTTPS_PORT,
     cimxml_http_port: Port = config.CIMXML_HTTP_PORT,
     cimxml_https_port: Port = config.CIMXML_HTTPS_PORT,
+    web_port: Port = config.WEB_PORT,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM chain for the web port; else that of the protocols.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of --tls-cert.")] = None,
     allow_unencrypted: Annotated[
         bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
     ] = False,
@@ -72,6 +77,9 @@ def serve(
             keytab=keytab and keytab.absolute(),
             channel_binding=channel_binding,
             boot_timeout=boot_timeout,
+            web_port=web_port,
+            tls_cert=tls_cert and tls_cert.absolute(),
+            tls_key=tls_key and tls_key.absolute(),
         )
         from openrdms import app  # a usage error need not wait for all this
 

@@ -33,9 +33,11 @@ from openrdms.ports.provisioning_store import (
     SessionStore,
 )
 from openrdms.ports.reconcile_store import ReconcileStore
+from openrdms.ports.web_store import ApiTokenStore, WebSessionStore
 
 __all__ = [
     "AccountStore",
+    "ApiTokenStore",
     "AuditStore",
     "Clock",
     "CollectionStore",
@@ -58,6 +60,7 @@ __all__ = [
     "SettingStore",
     "StepTimeStore",
     "Store",
+    "WebSessionStore",
 ]
 
 
@@ -79,6 +82,8 @@ class Store(
     HostSettingStore,
     StepTimeStore,
     ReconcileStore,
+    WebSessionStore,
+    ApiTokenStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

@@ -21,6 +21,7 @@ from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
 from openrdms.adapters.sql.step_times import StepTimeRecords
+from openrdms.adapters.sql.web_sessions import WebSessionRecords
 
 
 class SqlStore(
@@ -41,6 +42,7 @@ class SqlStore(
     HostSettingRecords,
     StepTimeRecords,
     ReconcileRecords,
+    WebSessionRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 

@@ -1,0 +1,59 @@
+"""Sessions of browsers and tokens of programs."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    _create_web_sessions()
+    _create_api_tokens()
+
+
+def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
+    """Whose it is; it goes with the account."""
+    return (
+        sa.Column("account_key", sa.Text, nullable=False),
+        sa.Column("account", sa.Text, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_key"],
+            ["accounts.name_key"],
+            name=op.f(f"{table}_account_key"),
+            ondelete="CASCADE",
+        ),
+    )
+
+
+def _create_web_sessions() -> None:
+    op.create_table(
+        "web_sessions",
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        *_of_account("web_sessions"),
+        sa.Column("proof", sa.Text, nullable=False),
+        sa.Column("csrf", sa.Text, nullable=False),
+        sa.Column("address", sa.Text, nullable=False),
+        sa.Column("began", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("secret_hash", name=op.f("web_sessions_key")),
+    )
+    op.create_index("web_sessions_account", "web_sessions", ["account_key"])
+
+
+def _create_api_tokens() -> None:
+    op.create_table(
+        "api_tokens",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        *_of_account("api_tokens"),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("scopes", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("api_tokens_key")),
+        sa.UniqueConstraint("secret_hash", name=op.f("api_tokens_secret_hash")),
+    )
+    op.create_index("api_tokens_account", "api_tokens", ["account_key"])

@@ -1,0 +1,38 @@
+"""Tables of what the web front end hands out."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import schema
+
+web_sessions = sa.Table(
+    "web_sessions",
+    schema.metadata,
+    schema.text_column("secret_hash", key=True),
+    schema.text_column("account_key"),
+    schema.text_column("account"),
+    schema.text_column("proof"),
+    schema.text_column("csrf"),
+    schema.text_column("address"),
+    schema.time_column("began"),
+    schema.time_column("used"),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+    sa.Index("web_sessions_account", "account_key"),
+)
+
+api_tokens = sa.Table(
+    "api_tokens",
+    schema.metadata,
+    schema.text_column("id", key=True),
+    schema.text_column("secret_hash"),
+    schema.text_column("account_key"),
+    schema.text_column("account"),
+    schema.text_column("name"),
+    sa.Column("scopes", schema.Texts, nullable=False),
+    schema.time_column("created"),
+    schema.time_column("expires", null=True),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+    sa.UniqueConstraint("secret_hash"),
+    sa.Index("api_tokens_account", "account_key"),
+)

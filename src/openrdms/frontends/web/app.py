@@ -1,0 +1,75 @@
+"""The web application: routes, errors and what holds for all of them."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from openrdms.cim.errors import CimError
+from openrdms.frontends.web import api, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.hardening import Hardening
+from openrdms.frontends.web.pages import HERE
+from openrdms.frontends.web.problems import Problem
+from openrdms.frontends.web.visitors import Unauthenticated
+from openrdms.model.errors import RdmsError
+from openrdms.security.sign_in import Locked
+
+
+def make_app(backend: Backend) -> ASGIApp:
+    """The application, to be served over HTTPS only."""
+    app = FastAPI(
+        title="OpenRDMS",
+        version=metadata.version("openrdms"),
+        summary="Remote Desktop Management Services for Linux and KVM",
+        openapi_url=f"{api.PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses={"4XX": {"model": Problem, "description": "refused"}},
+    )
+    app.state.backend = backend
+    app.include_router(api.router)
+    app.include_router(sign_in_pages.router)
+    app.include_router(portal_pages.router)
+    app.mount("/static", StaticFiles(directory=HERE / "static"))
+    app.mount("/modules", StaticFiles(directory=HERE / "node_modules", check_dir=False))
+    app.add_exception_handler(RdmsError, _refuse)
+    app.add_exception_handler(CimError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
+    return Hardening(app)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """A problem; who is nobody and wants a page signs in first."""
+    if isinstance(error, Unauthenticated) and not request.url.path.startswith(api.PREFIX):
+        target = request.url.path if request.method == "GET" else "/"
+        return RedirectResponse(f"{sign_in_pages.PATH}?next={quote(target, safe='')}", 303)
+    problem = _describe(error)
+    headers = {"www-authenticate": 'Bearer realm="OpenRDMS"'} if problem.status == 401 else {}
+    if isinstance(error, Locked):
+        headers["retry-after"] = str(error.seconds)
+    if isinstance(error, HTTPException):
+        headers.update(error.headers or {})
+    return problems.render(problem, headers)
+
+
+def _describe(error: Exception) -> Problem:
+    match error:
+        case RdmsError():
+            return problems.from_error(error)
+        case CimError():
+            return problems.from_cim(error)
+        case RequestValidationError():
+            return problems.from_validation(error)
+        case HTTPException():
+            return problems.from_http(error)
+    raise error

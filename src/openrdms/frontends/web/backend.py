@@ -1,0 +1,62 @@
+"""What the web front end is bound to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from openrdms.cim.guard import Guard
+from openrdms.security.accounts import Accounts
+from openrdms.security.api_tokens import ApiTokens
+from openrdms.security.audit_log import AuditLog
+from openrdms.security.sign_in import SignIn
+from openrdms.security.web_sessions import WebSessions
+from openrdms.services.access import Access
+from openrdms.services.assignments import Assignments
+from openrdms.services.audit import Audit
+from openrdms.services.brokering import Brokering
+from openrdms.services.collections import Collections
+from openrdms.services.deployment import Deployment
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.desktops import Desktops
+from openrdms.services.host_health import HostHealth
+from openrdms.services.host_states import HostStates
+from openrdms.services.hosts import Hosts
+from openrdms.services.images import Images
+from openrdms.services.patching import Patching
+from openrdms.services.pools import Pools
+from openrdms.services.provisioning import Provisioning
+from openrdms.services.publishing import Publishing
+from openrdms.services.sessions import Sessions
+from openrdms.services.settings import Settings
+
+
+@dataclass(frozen=True)
+class Backend:
+    """All that routes may ask; they find it with ``of``."""
+
+    state_dir: Path
+    guard: Guard
+    accounts: Accounts
+    web_sessions: WebSessions
+    api_tokens: ApiTokens
+    sign_in: SignIn
+    audit_log: AuditLog
+    access: Access
+    collections: Collections
+    desktops: Desktops
+    uses: DesktopUses
+    provisioning: Provisioning
+    patching: Patching
+    sessions: Sessions
+    assignments: Assignments
+    brokering: Brokering
+    pools: Pools
+    publishing: Publishing
+    images: Images
+    hosts: Hosts
+    health: HostHealth
+    host_states: HostStates
+    settings: Settings
+    deployment: Deployment
+    audit: Audit

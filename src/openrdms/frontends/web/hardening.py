@@ -1,0 +1,122 @@
+"""What holds for every reply and every request, before any route: headers, sizes, request ids."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY = 1 << 20
+"""Octets of a request."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'; manifest-src 'self'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "strict-transport-security": "max-age=31536000",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_log = structlog.get_logger(__name__)
+
+
+class TooLarge(Exception):
+    """More octets than were announced, or than are taken."""
+
+
+class Hardening:
+    """Outermost middleware."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. A body that is too large is refused by its Content-Length or as it comes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
+        reply = _Reply(send, request_id)
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            begun = time.perf_counter()
+            if _announced(headers) > MAX_BODY:
+                await reply.refuse_size()
+            else:
+                try:
+                    await self._app(scope, _Limited(receive), reply.send)
+                except TooLarge:
+                    await reply.refuse_size()
+            milliseconds = round((time.perf_counter() - begun) * 1000, 1)
+            _log.info(
+                "web",
+                method=scope["method"],
+                path=scope["path"],
+                status=reply.status,
+                ms=milliseconds,
+            )
+
+
+class _Reply:
+    """Sends, with the headers that all replies have."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+            headers.setdefault("cache-control", "no-store")
+            headers["x-request-id"] = self._request_id
+        await self._send(message)
+
+    async def refuse_size(self) -> None:
+        if self.status:
+            return
+        body = b'{"title":"Content Too Large","status":413,"detail":"the body is too large"}'
+        kind = (b"content-type", b"application/problem+json")
+        await self.send({"type": "http.response.start", "status": 413, "headers": [kind]})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+class _Limited:
+    """Receives a body until it is too large."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._octets = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._octets += len(message.get("body", b""))
+        if self._octets > MAX_BODY:
+            raise TooLarge
+        return message
+
+
+def _announced(headers: Headers) -> int:
+    length = headers.get("content-length", "0")
+    return int(length) if length.isdecimal() else 0
+
+
+def _request_id(headers: Headers) -> str:
+    """The client's, where it is harmless, so that logs of both can be read together."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)

@@ -1,0 +1,44 @@
+"""Pages: templates, words in the visitor's language, static files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from openrdms.frontends.web.translations import words_for
+from openrdms.frontends.web.visitors import Visitor
+
+HERE = Path(__file__).parent
+
+_environment = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(
+    request: Request,
+    template: str,
+    visitor: Visitor | None = None,
+    status: int = 200,
+    **values: Any,
+) -> HTMLResponse:
+    """A page, or a part of one. Templates know ``t`` (words), ``visitor`` and ``csrf``."""
+    words = words_for(request)
+    csrf = visitor.session.csrf if visitor and visitor.session else ""
+    text = _environment.get_template(template).render(
+        t=words,
+        language=words.language,
+        visitor=visitor,
+        csrf=csrf,
+        path=request.url.path,
+        **values,
+    )
+    return HTMLResponse(text, status, {"content-language": words.language})

@@ -1,0 +1,35 @@
+"""Records of what the web front end hands out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from openrdms.model.web_session import ApiToken, WebSession
+
+
+class WebSessionStore(Protocol):
+    """Sessions of browsers; those of an account go with it."""
+
+    def put_web_session(self, session: WebSession) -> None: ...
+    def find_web_session(self, secret_hash: str) -> WebSession | None: ...
+    def touch_web_session(self, secret_hash: str, used: datetime) -> None:
+        """Note when it was used last; nothing for one that is gone."""
+
+    def delete_web_session(self, secret_hash: str) -> None: ...
+    def delete_web_sessions(
+        self, *, account: str | None = None, used_before: datetime | None = None
+    ) -> None:
+        """All that meet every condition given."""
+
+
+class ApiTokenStore(Protocol):
+    """Tokens of programs; those of an account go with it."""
+
+    def put_api_token(self, token: ApiToken) -> None: ...
+    def find_api_token(self, secret_hash: str) -> ApiToken | None: ...
+    def list_api_tokens(self, account: str | None = None) -> list[ApiToken]:
+        """In order of their creation."""
+
+    def delete_api_token(self, token_id: str) -> bool:
+        """False when there is none."""

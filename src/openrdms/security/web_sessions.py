@@ -1,0 +1,77 @@
+"""Sessions of browsers: begun by a sign-in, ended by time, by their user or by a new password."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+
+from openrdms import ports
+from openrdms.model.account import Account
+from openrdms.model.web_session import IDLE, WebSession, is_over
+from openrdms.security.accounts import Accounts
+
+_TOUCH = timedelta(minutes=1)
+"""How exact the time of the last use is; each note of it is a write."""
+
+
+class WebSessions:
+    """Safe from any thread."""
+
+    def __init__(
+        self, store: ports.WebSessionStore, accounts: Accounts, clock: ports.Clock
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+
+    def begin(self, account: Account, address: str) -> tuple[str, WebSession]:
+        """A new session of somebody who has proved who he is, and what his browser holds of it."""
+        now = self._clock()
+        self._store.delete_web_sessions(used_before=now - IDLE)
+        secret = secrets.token_urlsafe(32)
+        session = WebSession(
+            secret_hash=hash_secret(secret),
+            account=account.name,
+            proof=_prove(account),
+            csrf=secrets.token_urlsafe(32),
+            address=address,
+            began=now,
+            used=now,
+        )
+        self._store.put_web_session(session)
+        return secret, session
+
+    def find(self, secret: str) -> tuple[WebSession, Account] | None:
+        """The session of a browser and whose it is; None when it is over.
+
+        An account that was disabled, or has another password, has none.
+        """
+        session = self._store.find_web_session(hash_secret(secret))
+        if session is None:
+            return None
+        now, account = self._clock(), self._accounts.find(session.account)
+        if account is None or is_over(session, now) or session.proof != _prove(account):
+            return None
+        if now - session.used > _TOUCH:
+            self._store.touch_web_session(session.secret_hash, now)
+            session = replace(session, used=now)
+        return session, account
+
+    def end(self, session: WebSession) -> None:
+        """Sign out."""
+        self._store.delete_web_session(session.secret_hash)
+
+    def end_all(self, account: str) -> None:
+        """Sign out everywhere."""
+        self._store.delete_web_sessions(account=account)
+
+
+def hash_secret(secret: str) -> str:
+    """How a secret of 256 random bits is kept: no salt and no slow hash add to that."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _prove(account: Account) -> str:
+    return hash_secret(f"{account.sid}\n{account.password_hash}")

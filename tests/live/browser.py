@@ -1,0 +1,33 @@
+"""Clients of the web port: HTTP as a browser speaks it, without the browser."""
+
+from __future__ import annotations
+
+import re
+import ssl
+
+import httpx
+
+from live.service import Service
+
+
+class WebClient(httpx.Client):
+    """Trusts the service's certificate; cookies are kept, redirects are not followed."""
+
+    def __init__(self, service: Service) -> None:
+        context = ssl.create_default_context(
+            cafile=str(service.state_dir / "tls" / "certificate.pem")
+        )
+        super().__init__(base_url=service.ready["web"], verify=context, trust_env=False, timeout=30)
+
+    def sign_in(self, name: str, password: str) -> None:
+        """With a password; requests that change something prove themselves from here on."""
+        fields = {"name": name, "password": password, "next": "/"}
+        reply = self.post("/sign-in", data=fields)
+        assert reply.status_code == 303, reply.text
+
+
+def csrf_of(page: str) -> str:
+    """What forms of that page send."""
+    found = re.search(r'<meta name="csrf-token" content="([^"]+)">', page)
+    assert found, page
+    return found[1]
