@@ -33,7 +33,7 @@ from openrdms.model.collection import (
 )
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind
-from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageUsers, ImageVersion
 from openrdms.model.job import (
     RUNNING_STATE,
     Job,
@@ -782,6 +782,37 @@ class StoreSuite:
         assert store.find_image("tiny", 2, settled=True) is None
         store.end_job(job.guid, CollectionState.JOB_COMPLETED, "", LATER)
         assert store.find_image("tiny", settled=True) == second
+
+    def test_a_removed_image_is_there_no_more_and_its_number_is_spent(self, store: Store) -> None:
+        first, second = (store.add_image(make_image()) for _ in range(2))
+        assert not store.remove_image(second)
+        assert not store.remove_image(second)
+        assert store.list_images() == store.list_images(settled=True) == [first]
+        assert store.find_image("tiny") == store.find_image("tiny", settled=True) == first
+        assert store.find_image("tiny", 2) is None
+        assert store.list_removed_images() == [second]
+        assert store.next_image_version("TINY") == 3
+        assert store.add_image(make_image()).version == 3
+        late = make_copying("vd-1")
+        late.options.update(parent=second.reference)
+        with pytest.raises(errors.NotFound, match="image tiny@2"):
+            store.accept_job(late)
+        assert store.find_job(late.guid) is None
+
+    def test_an_image_is_not_removed_while_it_is_needed(self, store: Store) -> None:
+        image = store.add_image(make_image())
+        assert image.reference == make_settings().image
+        store.put_desktops([make_desktop(name, image=image.reference) for name in ("b", "a")])
+        assert store.remove_image(image) == ImageUsers(desktops=("a", "b"))
+        job = make_copying("vd-1")
+        job.options.update(parent=image.reference)
+        store.accept_job(job)
+        made = store.add_image(make_image(), job=job.guid)
+        assert store.remove_image(image) == ImageUsers(jobs=(job.guid,), desktops=("a", "b"))
+        assert store.remove_image(made) == ImageUsers(jobs=(job.guid,))
+        store.end_job(job.guid, CollectionState.JOB_COMPLETED, "", LATER)
+        assert not store.remove_image(made)
+        assert store.find_image("tiny", 1) == image
 
     # sessions
 

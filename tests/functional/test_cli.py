@@ -159,6 +159,14 @@ def test_an_image_is_made_of_a_desktop(rdms: Rdms, pool: str) -> None:
     assert any("/exports/golden" in source for source in sources)
     again = rdms.read("collection", "recreate", pool, "--image", "/exports/golden", "--wait")
     assert again["TotalSucceeded"] == 2
+    (made,) = (image for image in rdms.read("image", "list") if image["source"] in sources[-1:])
+    reference = f"{made['name']}@{made['version']}"
+    kept = rdms.refuse(1, "image", "remove", reference)
+    assert f"{reference} is kept for collection pool; desktops d-1, d-2" in kept
+    rdms.read("collection", "recreate", pool, "--image", "image:tiny", "--wait")
+    [removed] = rdms.read("image", "remove", reference)
+    assert (removed["version"], removed["kept_for"]) == (made["version"], "")
+    assert "no image" in rdms.refuse(1, "image", "remove", reference)
 
 
 def test_a_saved_document_is_submitted_as_it_is(rdms: Rdms, tmp_path: Path) -> None:

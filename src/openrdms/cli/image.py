@@ -14,9 +14,10 @@ from openrdms.model.image import DiskBus, Firmware, GuestOs
 
 COLUMNS = ("name", "version", "os", "firmware", "memory_mib", "vcpus", "disk_bus", "source")
 
+REMOVAL_COLUMNS = ("name", "version", "kept_for", "copies_left_on")
 DIFF_COLUMNS = ("change", "kind", "name", "details")
 
-group = typer.Typer(help="Golden images: build, import, list, compare.")
+group = typer.Typer(help="Golden images: build, import, list, compare, remove.")
 
 Memory = Annotated[int | None, typer.Option("--memory", min=16, help="Memory of desktops, MiB.")]
 DiskBusOption = Annotated[
@@ -67,6 +68,18 @@ def import_file(
     options: dict[str, object] = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
     options |= {"os": os, "firmware": firmware}
     return dict(admin.run("image import", file=str(file.absolute()), name=name, options=options))
+
+
+@command(group, "remove", opens=open_or_make_admin)
+def remove(
+    admin: AdminSession,
+    name: Annotated[str, typer.Argument(help="NAME@VERSION; NAME for all that nobody needs.")],
+) -> Result:
+    """Remove versions of an image, and the copies of them on hosts.
+
+    What desktops, collections, jobs or scheduled updates need is kept.
+    """
+    return Listing(admin.run("image remove", name=name), REMOVAL_COLUMNS)
 
 
 @command(group, "diff", opens=open_or_make_admin)

@@ -31,6 +31,9 @@ class GuestOs(StrEnum):
     WINDOWS = "windows"
 
 
+_MOST_SHOWN = 5
+
+
 @dataclass(frozen=True)
 class ImageVersion:
     """One immutable version of an image. Overlays reference it; its files never change.
@@ -62,3 +65,26 @@ class ImageVersion:
     def reference(self) -> str:
         """NAME@VERSION, the form jobs and metadata use."""
         return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class ImageUsers:
+    """Who needs a version: GUIDs of running jobs, aliases of collections, names of desktops."""
+
+    jobs: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+    desktops: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.jobs or self.collections or self.desktops)
+
+    def __str__(self) -> str:
+        """All of them, but only the first of many desktops."""
+        shown = ", ".join(self.desktops[:_MOST_SHOWN])
+        more = len(self.desktops) - _MOST_SHOWN
+        parts = (
+            *(f"job {guid}" for guid in self.jobs),
+            *(f"collection {alias}" for alias in self.collections),
+            *([f"desktops {shown}" + (f" and {more} more" if more > 0 else "")] if shown else []),
+        )
+        return "; ".join(parts)

@@ -14,7 +14,7 @@ from openrdms.model.collection import (
 )
 from openrdms.model.desktop import Desktop, DesktopSummary
 from openrdms.model.desktop_use import DesktopUse
-from openrdms.model.image import ImageVersion
+from openrdms.model.image import ImageUsers, ImageVersion
 from openrdms.model.job import Job, JobDesktop
 from openrdms.model.session import SessionKey
 
@@ -231,6 +231,18 @@ class ImageStore(Protocol):
 
     def drop_image(self, job: str) -> ImageVersion | None:
         """Remove the version that ``job`` recorded, which nobody can have used; returns it."""
+
+    def next_image_version(self, name: str) -> int:
+        """The number that ``add_image`` would give: no version ever had it."""
+
+    def remove_image(self, image: ImageVersion) -> ImageUsers:
+        """Have no such version any more, unless somebody needs it; returns who does.
+
+        From then on no job that uses it is accepted.
+        """
+
+    def list_removed_images(self) -> list[ImageVersion]:
+        """All that ever were: hosts may still have copies of them."""
 
 
 class SessionStore(Protocol):

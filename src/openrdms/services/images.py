@@ -134,6 +134,10 @@ class Images:
         if dropped is not None:
             shutil.rmtree(dropped.disk.parent, ignore_errors=True)
 
+    def erase(self, image: ImageVersion) -> None:
+        """Delete the files of a version that is on record no more."""
+        shutil.rmtree(self._directory / image.name / str(image.version), ignore_errors=True)
+
     def resolve(self, location: str) -> ImageVersion:
         """The version that a job's BaseVmLocation means.
 
@@ -243,7 +247,8 @@ class Images:
             path.chmod(0o444)
         with self._sealing:
             newest = self._store.find_image(image.name)
-            name, version = (newest.name, newest.version + 1) if newest else (image.name, 1)
+            name = newest.name if newest else image.name
+            version = self._store.next_image_version(name)
             home = self._move(place, name, version)
             fresh = replace(image, name=name, sha256=checksum, created=self._clock())
             recorded = self._store.add_image(_moved(fresh, home), job=job)

@@ -23,6 +23,7 @@ from openrdms.services import audit
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
+from openrdms.services.image_removal import drop_removed
 from openrdms.services.repairs import Repairs
 
 _SETTLING = 1.0
@@ -121,6 +122,7 @@ class Reconciling:
         mended = [self._mend(host, finding) for finding in findings]
         if not all(mended):
             self._request_soon(host.name)
+        drop_removed(self._store, host)
         return findings
 
     def _mend(self, host: ports.Host, finding: Finding) -> bool:

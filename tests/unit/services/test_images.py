@@ -32,6 +32,10 @@ class FakeStore:
         found = [i for i in self.images if i.name.casefold() == name.casefold()]
         return next((i for i in reversed(found) if version in (None, i.version)), None)
 
+    def next_image_version(self, name: str) -> int:
+        newest = self.find_image(name)
+        return newest.version + 1 if newest else 1
+
     def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
         if job in self.jobs:
             return self.jobs[job]

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import claimed_uses, collections, rows, schema
 from openrdms.adapters.sql import desktops as desktop_records
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.images import require_image
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
 from openrdms.model.collection import IDLE_STATES, CollectionState, ProvisioningSettings
@@ -265,6 +266,8 @@ def _copied_vm(job: Job) -> tuple[str, str]:
 
 
 def insert_job(connection: sa.Connection, job: Job) -> None:
+    for option in ("image", "parent"):
+        require_image(connection, str(job.options.get(option, "")))
     row = rows.render_row(job, collection_key=job.collection.casefold())
     connection.execute(sa.insert(_jobs).values(row))
 

@@ -101,6 +101,18 @@ def _compare_images(
     return asdict(target.image_diff.compare(before, after, progress))
 
 
+def _remove_image(target: Target, _: Progress, *, name: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": removal.image.name,
+            "version": removal.image.version,
+            "kept_for": removal.kept,
+            "copies_left_on": list(removal.later),
+        }
+        for removal in target.image_removal.remove(name)
+    ]
+
+
 def _read_options(options: Mapping[str, Any]) -> ImageOptions:
     """InvalidParameter names an option that is unknown or has a wrong value."""
     try:
@@ -184,6 +196,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "image diff": _compare_images,
     "image import": _import_image,
     "image list": _list_images,
+    "image remove": _remove_image,
     "user add": users.add_user,
     "user list": users.list_users,
     "user remove": users.remove_user,
@@ -201,6 +214,7 @@ AUDITED = frozenset(
         "host set",
         "image build",
         "image import",
+        "image remove",
         "user add",
         "user remove",
         "user set",

@@ -13,6 +13,7 @@ from openrdms.services.audit import Audit
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.image_diff import ImageDiff
+from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.publishing import Publishing
@@ -29,6 +30,8 @@ class Target(Protocol):
     def images(self) -> Images: ...
     @property
     def image_diff(self) -> ImageDiff: ...
+    @property
+    def image_removal(self) -> ImageRemoval: ...
     @property
     def hosts(self) -> Hosts: ...
     @property
