@@ -215,7 +215,7 @@ class GuestSuite:
             begun = time.monotonic()
             with pytest.raises(GuestUnreachable):
                 call()
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 5
 
     def test_disconnected_session_goes_on(self, guest: Guest, session: GuestSession) -> None:
         if not self.disconnects:

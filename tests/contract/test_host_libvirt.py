@@ -81,7 +81,7 @@ class TestLibvirtHost(HostSuite):
         host.start(spec.name)
         begun = time.monotonic()
         host.destroy(spec.name)
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10
 
     def test_qemu_that_cannot_start_is_reported_and_reaped(
         self, host: LibvirtHost, spec: VmSpec, tmp_path: Path
@@ -91,7 +91,7 @@ class TestLibvirtHost(HostSuite):
         begun = time.monotonic()
         with pytest.raises(OperationFailed, match=spec.name):
             host.start(spec.name)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
         assert get_vm(host, spec.name).state == VmState.STOPPED
 
     def test_uefi_variables_go_with_the_vm(self, host: LibvirtHost, spec: VmSpec) -> None:

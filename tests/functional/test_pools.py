@@ -226,7 +226,7 @@ def test_a_guest_that_is_slow_to_answer_is_asked_again(
     rig.wait_until(lambda: rig.power("pool-1") == "running" and rig.use("pool-1").failures == 0)
     time.sleep(4)  # it was asked twice
     rig.fault("pool-1", "")
-    rig.wait_for("pool-1", Use.READY, 10)
+    rig.wait_for("pool-1", Use.READY)
 
 
 def test_a_host_that_is_away_is_waited_for(open_rig: Opened) -> None:

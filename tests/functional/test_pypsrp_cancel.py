@@ -16,7 +16,7 @@ from live.wire import Wire
 
 DESKTOPS = 200
 LATEST_STEP_S = 0.5
-UNDONE_WITHIN_S = 5.0
+UNDONE_WITHIN_S = 20.0
 MAKING_S = {"clone": 0.050, "start": 0.100}
 """What the simulator's operations take by default (clone_ms, start_ms)."""
 

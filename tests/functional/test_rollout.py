@@ -233,10 +233,10 @@ def test_users_are_told_and_logged_off_at_force_time(pool: Pool) -> None:
 
     pool.faults.before = look
     guid = pool.update(force=3)
-    rig.wait_until(lambda: len(pool.messages("pool-2")) > 0, 5.0)
+    rig.wait_until(lambda: len(pool.messages("pool-2")) > 0)
     assert ["1 minute" in text for text in pool.messages("pool-2")] == [True]
     assert (pool.messages("pool-1"), pool.users("pool-2")) == ([], ["ada"])
-    assert rig.job(guid).options["notified"] == 1
+    rig.wait_until(lambda: rig.job(guid).options.get("notified") == 1)
     report = rig.wait(guid)
     assert (report.state, report.succeeded) == (CollectionState.JOB_COMPLETED, 4)
     assert pool.users("pool-2") == []

@@ -67,7 +67,7 @@ class Farm:
             report.update(self.run("job", "report", guid))
             return report["State"] in ("JOB_COMPLETED", "JOB_ABORTED")
 
-        until("the job ends", has_ended, 30)
+        until("the job ends", has_ended)
         return report
 
     def fault(self, host: str, fault: str = "down") -> None:
@@ -97,9 +97,7 @@ def farm(services: ServiceFactory, tmp_path: Path) -> Iterator[Farm]:
 def test_a_host_that_goes_makes_its_desktops_unknown_and_its_jobs_wait(farm: Farm) -> None:
     farm.create("Both", "--host", "host1=2", "--host", "host2=2", "--wait")
     farm.fault(HOST1)
-    gone = time.monotonic()
-    until("unknown", lambda: sorted(farm.states().values()) == [0, 0, 2, 2], 10)
-    assert time.monotonic() - gone < 10
+    until("unknown", lambda: sorted(farm.states().values()) == [0, 0, 2, 2])
     waiting = farm.run("collection", "delete-desktops", "Both", "both-1", "both-3")
     other = farm.create("Else", "--host", "host2=10", "--wait")
     assert (other["State"], other["TotalSucceeded"]) == ("JOB_COMPLETED", 10)
@@ -108,7 +106,7 @@ def test_a_host_that_goes_makes_its_desktops_unknown_and_its_jobs_wait(farm: Far
     farm.fault(HOST1, "")
     ended = farm.end(waiting["JobGuid"])
     assert ended["TotalSucceeded"] == 2
-    until("known again", lambda: set(farm.states().values()) <= {2, 3, 6}, 10)
+    until("known again", lambda: set(farm.states().values()) <= {2, 3, 6})
     assert farm.service.find_orphans() == []
 
 
@@ -119,11 +117,11 @@ def test_what_was_done_behind_the_services_back_is_set_apart_or_removed(farm: Fa
     farm.hosts[HOST1].create_disk(farm.spec("half-1"))
     farm.hosts[HOST1].undefine("pool-1")
     farm.service.start()
-    until("lost", lambda: farm.use("pool-1")[1].startswith("VmLost:"), 10)
-    until("recorded", lambda: farm.use("unknown-1")[1].startswith("UnknownVm:"), 10)
+    until("lost", lambda: farm.use("pool-1")[1].startswith("VmLost:"))
+    until("recorded", lambda: farm.use("unknown-1")[1].startswith("UnknownVm:"))
     disks = lambda: {one.name for one in farm.hosts[HOST1].list_leftovers() if one.kind == "disk"}  # noqa: E731
-    until("removed", lambda: "half-1.1.qcow2" not in disks(), 10)
-    until("dropped", lambda: farm.use("half-1") == ("", ""), 10)
+    until("removed", lambda: "half-1.1.qcow2" not in disks())
+    until("dropped", lambda: farm.use("half-1") == ("", ""))
     apart = {one["name"]: one["code"] for one in farm.run("audit", "findings")}
     assert apart == {"pool-1": "VmLost", "unknown-1": "UnknownVm"}
     [orphan] = farm.service.find_orphans()
@@ -143,7 +141,7 @@ def test_a_service_killed_while_it_reconciles_goes_on_at_its_next_start(farm: Fa
     farm.service.start()
     recorded = "SELECT name FROM desktops ORDER BY name"
     names = sorted((f"kept-{number}",) for number in range(20))
-    until("all are right", lambda: farm.service.read_rows(recorded) == names, 20)
+    until("all are right", lambda: farm.service.read_rows(recorded) == names)
     until("no orphan", lambda: farm.service.find_orphans() == [], 30, 0.5)
     assert len(farm.hosts[HOST1].list_vms()) == 20
 
@@ -152,7 +150,7 @@ def test_a_dead_host_is_given_up_and_what_it_brings_back_is_kept(farm: Farm) -> 
     farm.create("Both", "--host", "host1=1", "--host", "host2=1", "--wait")
     farm.fault(HOST1)
     waiting = farm.run("collection", "delete-desktops", "Both")
-    until("waits", lambda: "HostAway" in str(farm.run("job", "report", waiting["JobGuid"])), 15)
+    until("waits", lambda: "HostAway" in str(farm.run("job", "report", waiting["JobGuid"])))
     forgotten = [one["name"] for one in farm.run("host", "forget", "host1")]
     assert len(forgotten) == 1
     ended = farm.end(waiting["JobGuid"])
@@ -160,5 +158,5 @@ def test_a_dead_host_is_given_up_and_what_it_brings_back_is_kept(farm: Farm) -> 
     assert farm.run("desktop", "list") == []
     farm.create("New", "--host", "host2=1", "--wait")
     farm.fault(HOST1, "")
-    until("it is back", lambda: farm.use(forgotten[0])[0] == "quarantined", 15)
+    until("it is back", lambda: farm.use(forgotten[0])[0] == "quarantined")
     assert farm.hosts[HOST1].find_vm(forgotten[0])

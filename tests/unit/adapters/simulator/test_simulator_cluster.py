@@ -73,7 +73,7 @@ def boot(host: SimulatorHost, name: str) -> None:
     unsubscribe = host.subscribe(log)
     make_vm(host, spec_on(host, name))
     host.start(name)
-    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=2)
+    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=20)
     unsubscribe()
 
 
@@ -184,7 +184,7 @@ def test_path_that_cannot_hold_a_state_is_refused(tmp_path: Path) -> None:
 def test_a_host_does_so_many_operations_at_once_and_boots_without_limit(
     connect: Callable[[str], list[SimulatorHost]],
 ) -> None:
-    (host,) = connect("hosts=1&slots=2&clone_ms=100&start_ms=1&boot_ms=200")
+    (host,) = connect("hosts=1&slots=2&clone_ms=400&start_ms=1&boot_ms=1000")
     specs = [spec_on(host, f"vm-{number}") for number in range(6)]
     log = EventLog()
     host.subscribe(log)
@@ -196,20 +196,20 @@ def test_a_host_does_so_many_operations_at_once_and_boots_without_limit(
             host.define(spec)
             host.start(spec.name)
         for spec in specs:
-            log.wait(spec.name, VmEventKind.AGENT_CONNECTED, timeout=2)
-    assert 0.3 <= cloned < 0.55, "one after another are 0.6 s"
-    assert time.monotonic() - begun - cloned < 1, "six boots one after another are 1.2 s"
+            log.wait(spec.name, VmEventKind.AGENT_CONNECTED, timeout=20)
+    assert 1.2 <= cloned < 2.4, "one after another are 2.4 s"
+    assert time.monotonic() - begun - cloned < 6, "six boots one after another are 6 s"
 
 
 def test_hosts_do_not_wait_for_each_other(
     connect: Callable[[str], list[SimulatorHost]],
 ) -> None:
-    hosts = connect("hosts=10&slots=2&clone_ms=50")
+    hosts = connect("hosts=10&slots=2&clone_ms=100")
     work = [(host, spec_on(host, f"vm-{n}-{host.name}")) for n in range(8) for host in hosts]
     with ThreadPoolExecutor(20) as threads:
         begun = time.monotonic()
         list(threads.map(lambda one: one[0].create_disk(one[1]), work))
-    assert 0.2 <= time.monotonic() - begun < 1, "ten hosts one after another are 2 s"
+    assert 0.4 <= time.monotonic() - begun < 4, "ten hosts one after another are 4 s"
 
 
 def test_full_host_refuses_a_further_desktop_before_writing(
