@@ -155,17 +155,15 @@ def test_desktops_can_be_left_off(rdms: Rdms) -> None:
 def test_an_image_is_made_of_a_desktop(rdms: Rdms, pool: str) -> None:
     made = rdms.read("job", "prepare", "host1", "d-1", "/exports/golden", "--wait")
     assert (made["Action"], made["State"]) == ("Prep", "JOB_COMPLETED")
-    sources = [str(image["source"]) for image in rdms.read("image", "list")]
-    assert any("/exports/golden" in source for source in sources)
+    [image] = [one for one in rdms.read("image", "list") if "/exports/golden" in one["source"]]
     again = rdms.read("collection", "recreate", pool, "--image", "/exports/golden", "--wait")
     assert again["TotalSucceeded"] == 2
-    (made,) = (image for image in rdms.read("image", "list") if image["source"] in sources[-1:])
-    reference = f"{made['name']}@{made['version']}"
+    reference = f"{image['name']}@{image['version']}"
     kept = rdms.refuse(1, "image", "remove", reference)
     assert f"{reference} is kept for collection pool; desktops d-1, d-2" in kept
     rdms.read("collection", "recreate", pool, "--image", "image:tiny", "--wait")
     [removed] = rdms.read("image", "remove", reference)
-    assert (removed["version"], removed["kept_for"]) == (made["version"], "")
+    assert (removed["version"], removed["kept_for"]) == (image["version"], "")
     assert "no image" in rdms.refuse(1, "image", "remove", reference)
 
 

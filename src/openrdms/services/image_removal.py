@@ -83,7 +83,8 @@ class ImageRemoval:
         """Beside those that are on record as such, which count at the moment of the removal."""
         for host in self._hosts.all():
             if image.disk in {own.disk for own in host.images()}:
-                yield f"host {host.name}, which brings it"
+                yield f"host {host.name}, which brings it along"
+                break
         for patch in self._store.list_waiting_patches():
             meant = parse_job(patch.document).base_vm_location
             if self._resolve(meant) == image:
