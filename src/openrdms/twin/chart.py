@@ -150,8 +150,8 @@ def _ticks(most: float) -> list[float]:
 
 
 def _round_up(most: float) -> float:
-    """The end of an axis that ``most`` is to be on."""
-    if most <= 0:
+    """The end of an axis that ``most`` is to be on; less than a nanosecond counts as nothing."""
+    if most < 1e-9:
         return 1.0
     step = _step(most)
     return math.ceil(most / step) * step

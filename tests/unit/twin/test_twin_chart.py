@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -22,6 +22,7 @@ WAITS = st.lists(st.builds(Waited, st.floats(0, 100), st.floats(0, 10_000)), max
 
 @settings(deadline=None)  # the processor may be busy
 @given(seconds=st.floats(0, 1e6), samples=SAMPLES, waits=WAITS)
+@example(seconds=0, samples=[], waits=[Waited(0, 5e-324)])
 def test_everything_is_within_the_picture(
     seconds: float, samples: list[Sample], waits: list[Waited]
 ) -> None:
