@@ -20,6 +20,7 @@ for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
 settings.register_profile("long", max_examples=10_000, deadline=None)
 
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
+pytest_plugins = ["live.chromium"]
 
 from live.service import Service, destroy_qemus  # noqa: E402 - after the line above, on purpose
 from openrdms.adapters.images.tools import DebianImageTools  # noqa: E402
