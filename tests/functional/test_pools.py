@@ -239,6 +239,19 @@ def test_a_host_that_is_away_is_waited_for(open_rig: Opened) -> None:
     rig.wait_for("pool-1", Use.READY)
 
 
+def test_guests_of_a_host_that_is_back_are_asked_at_once(
+    open_rig: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their agents came while nobody heard it; how long a pool waits unheard is not waited for."""
+    rig = open_rig().fill(1)
+    monkeypatch.setattr(preparation, "RECHECK", 600.0)
+    monkeypatch.setattr(rig.preparation, "hear", lambda name: None)
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: rig.preparation.due(0)[1] is not None)
+    rig.health.note_failure(HOST, errors.HostUnavailable("for a moment"))
+    rig.wait_for("pool-1", Use.READY)
+
+
 def test_a_desktop_goes_to_the_image_of_its_collection(open_rig: Opened) -> None:
     rig = open_rig().fill(1)
     newer = rig.store.add_image(rig.images.resolve("image:tiny"))

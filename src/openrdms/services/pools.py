@@ -35,7 +35,7 @@ from openrdms.model.pool_policy import (
     use_after,
 )
 from openrdms.services.desktop_uses import DesktopUses
-from openrdms.services.host_health import HostHealth
+from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.pool_rules import find_rules
 from openrdms.services.preparation import Attempt, Preparation
@@ -106,7 +106,7 @@ class Pools:
         """Begin to keep desktops ready. Call it after jobs have been resumed."""
         self._ends.callback(self._uses.subscribe(self._note_use))
         self._ends.callback(self._hosts.subscribe(self._hear))
-        self._ends.callback(self._health.subscribe(lambda host, absence: self.wake()))
+        self._ends.callback(self._health.subscribe(self._note_host))
         for use in self._store.list_uses():
             self._enter(use)
         for host in self._hosts.all():
@@ -221,6 +221,11 @@ class Pools:
         with self._lock:
             self._changed.add(use.name.casefold())
         self._wake.set()
+
+    def _note_host(self, host: str, absence: Absence | None) -> None:
+        if absence is None:
+            self._preparation.note_return(host)
+        self.wake()
 
     def _hear(self, event: VmEvent) -> None:
         if event.kind is VmEventKind.AGENT_CONNECTED:
@@ -389,6 +394,12 @@ class Pools:
     def _finish(self, attempt: Attempt) -> None:
         try:
             done = self._preparation.finish(attempt)
+        except errors.HostUnavailable as error:
+            self._note_away(attempt, error)
+            if not self._preparation.put_off(attempt):
+                self._end(attempt, error)
+                return
+            done = False
         except Exception as error:  # noqa: BLE001  no defect may keep a desktop in our hands
             self._end(attempt, error)
             return
@@ -396,6 +407,10 @@ class Pools:
             self._note_success(attempt)
         else:
             self._wake.set()  # there is a time again at which it is asked
+
+    def _note_away(self, attempt: Attempt, error: errors.HostUnavailable) -> None:
+        with suppress(errors.NotFound):  # it was given up
+            self._health.note_failure(attempt.use.host, error)
 
     def _note_success(self, attempt: Attempt) -> None:
         took = time.monotonic() - attempt.begun
@@ -407,8 +422,7 @@ class Pools:
 
     def _end(self, attempt: Attempt, error: Exception) -> None:
         if isinstance(error, errors.HostUnavailable):
-            with suppress(errors.NotFound):  # it was given up
-                self._health.note_failure(attempt.use.host, error)
+            self._note_away(attempt, error)
         try:
             words = self._preparation.end(attempt, error)
         except errors.RdmsError as trouble:  # else it would be in our hands for ever

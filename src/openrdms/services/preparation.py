@@ -60,15 +60,17 @@ class _Occupied(errors.InvalidOperation):
 class Attempt:
     """One desktop being prepared. ``use`` is as it was when that began.
 
-    Times are monotonic seconds: ``deadline`` for its guest to answer, ``ask_at`` when it is asked
-    next; both 0 until it boots, ``ask_at`` also while it is being asked. ``heard`` tells that its
-    agent has come meanwhile. ``given_up`` is set when somebody else has it or wants it.
+    Times are monotonic seconds: ``deadline`` for its guest to answer, ``patience`` before it,
+    ``ask_at`` when it is asked next; all 0 until it boots, ``ask_at`` also while it is being asked.
+    ``heard`` tells that its agent has come meanwhile. ``given_up`` is set when somebody else has it
+    or wants it.
     """
 
     use: DesktopUse
     begun: float
     urgent: bool = False
     deadline: float = 0.0
+    patience: float = 0.0
     ask_at: float = 0.0
     heard: bool = False
     given_up: bool = False
@@ -121,6 +123,17 @@ class Preparation:
             attempt.ask_at = 0.0
             return attempt
 
+    def note_return(self, host: str) -> None:
+        """A host is back: its guests are asked now, and have all their time again."""
+        now = time.monotonic()
+        with self._lock:
+            for attempt in self._attempts.values():
+                found = self._hosts.find(attempt.use.host)
+                if attempt.deadline and found and found.name == host:
+                    attempt.deadline = now + attempt.patience
+                    attempt.heard = not attempt.ask_at
+                    attempt.ask_at = min(attempt.ask_at, now)
+
     def begin(self, attempt: Attempt) -> None:
         """Everything up to its start. HostUnavailable; RdmsError when the host refuses."""
         desktop = self._store.find_desktop(attempt.use.name)
@@ -142,7 +155,7 @@ class Preparation:
     def finish(self, attempt: Attempt) -> bool:
         """Make it READY if its guest answers; False when it does not yet.
 
-        OperationFailed when it should have by now, or cannot take its identity.
+        OperationFailed when it should have by now, or cannot take its identity; HostUnavailable.
         """
         desktop = self._store.find_desktop(attempt.use.name)
         if desktop is None or attempt.given_up:
@@ -155,18 +168,23 @@ class Preparation:
             guest.set_identity(identity, _IDENTITY_SECONDS)
             mark = guest.logon_mark(_ASK_SECONDS)
             user = _who(guest)
-        except (errors.GuestUnreachable, errors.HostUnavailable):
-            if time.monotonic() < attempt.deadline:
-                self._ask_later(attempt)
+        except errors.GuestUnreachable:
+            if self.put_off(attempt):
                 return False
-            patience = attempt.deadline - attempt.begun
-            words = f"the guest agent did not answer within {patience:.0f} s"
+            words = f"the guest agent did not answer within {attempt.patience:.0f} s"
             raise errors.OperationFailed(words) from None
         if not (desktop.identity_set and desktop.status is DesktopStatus.SUCCESS):
             self._store.change_desktop(desktop.name, _as_prepared)
         if user:
             raise _Occupied(desktop.name, user)
         self._let_go(attempt, Use.READY, mark=mark, failures=0)
+        return True
+
+    def put_off(self, attempt: Attempt) -> bool:
+        """Have its guest asked again later; False when it should have answered by now."""
+        if time.monotonic() >= attempt.deadline:
+            return False
+        self._ask_later(attempt)
         return True
 
     def leave_off(self, attempt: Attempt) -> None:
@@ -303,7 +321,8 @@ class Preparation:
             others = sum(
                 bool(one.deadline) and one.use.host == host for one in self._attempts.values()
             )
-        attempt.deadline = time.monotonic() + self._boot_deadline + BOOT_SHARE * others
+        attempt.patience = self._boot_deadline + BOOT_SHARE * others
+        attempt.deadline = time.monotonic() + attempt.patience
         self._ask_later(attempt)
 
     def _ask_later(self, attempt: Attempt) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 
 _Vm = tuple[str, str]
@@ -16,10 +17,14 @@ _Vm = tuple[str, str]
 
 
 class AgentEvents:
-    """Remembers the last event of every VM from ``listen`` on, and wakes who waits for one."""
+    """Remembers the last event of every VM from ``listen`` on, and wakes who waits for one.
 
-    def __init__(self, hosts: Hosts) -> None:
+    So it does for all guests of a host that is back.
+    """
+
+    def __init__(self, hosts: Hosts, health: HostHealth) -> None:
         self._hosts = hosts
+        self._health = health
         self._lock = threading.Lock()
         self._last: dict[_Vm, VmEventKind] = {}
         self._watched: Counter[str] = Counter()
@@ -28,9 +33,10 @@ class AgentEvents:
     def listen(self) -> None:
         """Begin to hear all hosts."""
         self._hosts.subscribe(self._hear)
+        self._health.subscribe(self._note_host)
 
     def _hear(self, event: VmEvent) -> None:
-        key = (event.host.casefold(), event.vm.casefold())
+        key = self._key(event.host, event.vm)
         with self._lock:
             self._last[key] = event.kind
             if event.kind is VmEventKind.STOPPED:
@@ -40,9 +46,26 @@ class AgentEvents:
             for loop, heard in waiting:
                 loop.call_soon_threadsafe(heard.set)
 
+    def _note_host(self, host: str, absence: Absence | None) -> None:
+        """What its agents said while it was away nobody heard: each may have come."""
+        if absence is not None:
+            return
+        with self._lock:
+            here = {key for key in (*self._last, *self._waiting) if key[0] == host.casefold()}
+            for key in here:
+                self._last.pop(key, None)
+            waiting = [entry for key in here for entry in self._waiting.get(key, ())]
+        for loop, heard in waiting:
+            loop.call_soon_threadsafe(heard.set)
+
+    def _key(self, host: str, vm: str) -> _Vm:
+        """Records may have a host's short name."""
+        known = self._hosts.find(host)
+        return (known.name if known else host).casefold(), vm.casefold()
+
     def count_watched(self, host: str) -> int:
         """How many guests of that host are waited for now."""
-        return self._watched[host.casefold()]
+        return self._watched[self._key(host, "")[0]]
 
     @contextmanager
     def watch(self, host: str, vm: str) -> Iterator[asyncio.Event]:
@@ -51,7 +74,7 @@ class AgentEvents:
         It is set from the beginning unless this process saw the VM start and has not heard its
         agent since: after a restart of the service the agent may long be there.
         """
-        key = (host.casefold(), vm.casefold())
+        key = self._key(host, vm)
         heard = asyncio.Event()
         entry = (asyncio.get_running_loop(), heard)
         with self._lock:

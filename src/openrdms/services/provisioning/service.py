@@ -63,7 +63,7 @@ class Provisioning:
         self._clock = clock
         self._acceptance = Acceptance(store, hosts, images, is_away=health.is_away)
         self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
-        agents = AgentEvents(hosts)
+        agents = AgentEvents(hosts, health)
         self._agents = agents
         self._times = StepTimes(store)
         self._tools = tools = Tools(
