@@ -13,6 +13,8 @@ from openrdms.frontends.web.translations import words_for
 from openrdms.frontends.web.visitors import Visitor
 
 HERE = Path(__file__).parent
+THEME_COOKIE = "theme"
+"""Light or dark, where a visitor has chosen; else his system says."""
 
 _environment = Environment(
     loader=FileSystemLoader(HERE / "templates"),
@@ -30,14 +32,16 @@ def page(
     status: int = 200,
     **values: Any,
 ) -> HTMLResponse:
-    """A page, or a part of one. Templates know ``t`` (words), ``visitor`` and ``csrf``."""
+    """A page, or a part of one. Templates know ``t`` (words), ``theme``, ``visitor`` and ``csrf``."""
     words = words_for(request)
     csrf = visitor.session.csrf if visitor and visitor.session else ""
+    theme = request.cookies.get(THEME_COOKIE, "")
     text = _environment.get_template(template).render(
         t=words,
         language=words.language,
         visitor=visitor,
         csrf=csrf,
+        theme=theme if theme in ("light", "dark") else "",
         path=request.url.path,
         **values,
     )
