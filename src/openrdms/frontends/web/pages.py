@@ -32,7 +32,7 @@ def page(
     status: int = 200,
     **values: Any,
 ) -> HTMLResponse:
-    """A page, or a part of one. Templates know ``t`` (words), ``theme``, ``visitor`` and ``csrf``."""
+    """A page, or a part of one. Templates know ``t`` (words), ``theme``, ``visitor``, ``csrf``."""
     words = words_for(request)
     csrf = visitor.session.csrf if visitor and visitor.session else ""
     theme = request.cookies.get(THEME_COOKIE, "")
