@@ -398,3 +398,42 @@ def test_host_that_is_away_holds_up_no_other_update(pool: Pool) -> None:
     assert rig.wait(patch.guid).state is CollectionState.JOB_COMPLETED
     assert rig.patch().state is PatchState.SUBMITTED
     assert len(away) == 1
+
+
+def test_what_is_done_is_handed_out_while_a_host_is_away(tmp_path: Path) -> None:
+    """One is under way there, another would be next: both wait, the others do not."""
+    away = "host2.sim.local"
+    faults = Faults()
+    rig = Rig(tmp_path, EMPTY, wrap_host=faults.wrap).resume()
+    rig.add_collection()
+    rig.run(create([(HOST, 3), (away, 2)]))
+    rig.store.add_image(replace(rig.images.resolve("image:tiny"), sha256="0" * 64))
+    there = {one.name for one in rig.store.list_desktops() if one.host == HOST}
+    others = {one.name for one in rig.store.list_desktops()} - there
+
+    def lose(call: str, vm: str) -> None:
+        if call == "define" and vm in others:
+            simulator.set_fault(rig.simulator, away, fault="down")
+
+    faults.before = lose
+    start = now()
+    document = later(JobAction.PATCH, max_unavailable=Share(4))
+    rig.patching.schedule(POOL, start, start + timedelta(days=1), render_job(document))
+    guid = rig.patch().guid
+    rig.wait_until(lambda: rig.store.find_job(guid) is not None)
+
+    def is_ready(name: str) -> bool:
+        desktop, use = rig.store.find_desktop(name), rig.store.find_use(name)
+        return bool(desktop and use and desktop.image == "tiny@2" and use.use is Use.READY)
+
+    def waiting() -> set[str]:
+        told = rig.report(guid).desktops
+        return {desktop.name for desktop in told if desktop.code == ReasonCode.HOST_AWAY}
+
+    rig.wait_until(lambda: all(map(is_ready, there)))
+    rig.wait_until(lambda: waiting() == others)
+    faults.before = lambda call, vm: None
+    simulator.set_fault(rig.simulator, away, fault="")
+    assert rig.wait(guid).succeeded == 5
+    rig.wait_until(lambda: all(map(is_ready, others)))
+    rig.close()

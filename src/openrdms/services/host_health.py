@@ -114,6 +114,8 @@ class HostHealth:
             self._hosts.give_up(watch.host)
             watch.given_up = True
             self._wake(watch)
+            if self._loop is not None:
+                _call_soon(self._loop, self._tell, watch.host.name, watch.absence)
         return watch.host
 
     def is_away(self, host: str) -> bool:
@@ -132,6 +134,7 @@ class HostHealth:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Tell it of every host that goes and comes back, in that order; returns how to end it.
+        One that is given up is told of as one that goes.
 
         It must be quick: one thread tells all. Hosts that are away already are told of at once.
         """

@@ -3,7 +3,8 @@
 What waits has nothing on record but its plan, and nothing was done to it: a desktop is claimed at
 the moment at which it is free, and from then on goes through its phases without waiting for
 anybody. What is done is handed out when nothing of the wave is under way and all of it is good,
-so that a wave that waits for its last user does not keep the others from theirs.
+so that a wave that waits for its last user does not keep the others from theirs, nor one that waits
+for a host that is away.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -24,6 +25,7 @@ from openrdms.model.patch import force_time
 from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
+from openrdms.services.host_health import Absence
 from openrdms.services.provisioning import gate, pipeline, stages, taking
 from openrdms.services.provisioning.pipeline import Stages
 from openrdms.services.provisioning.work import Work
@@ -52,9 +54,11 @@ class _Free:
         place = (rank(use.use if use else None, runs=row.was_running), row.ordinal)
         heapq.heappush(self._hosts.setdefault(row.host, []), place)
 
-    def pop(self, has_room: Callable[[str], bool]) -> int | None:
-        """The next one on a host that has room."""
-        heads = [(heap[0], host) for host, heap in self._hosts.items() if heap and has_room(host)]
+    def pop(self, has_room: Callable[[int], bool]) -> int | None:
+        """The next one whose host has room for it."""
+        heads = [
+            (heap[0], host) for host, heap in self._hosts.items() if heap and has_room(heap[0][1])
+        ]
         return heapq.heappop(self._hosts[min(heads)[1]])[1] if heads else None
 
 
@@ -73,6 +77,8 @@ class _Wave:
         self._waiting: set[int] = set()
         self._occupied: set[int] = set()
         """Of those that wait: somebody is logged on though the use says nobody, or none can say."""
+        self._away: dict[str, Absence | None] = {}
+        """Hosts that were heard to go, None for those that are back."""
         self._free = _Free()
         self._running: dict[int, asyncio.Task[None]] = {}
         self._finished: list[int] = []
@@ -105,7 +111,7 @@ class _Wave:
             self._changed.clear()
             self._look_at_clock()
             self._take_some()
-            if self._finished and not self._running:
+            if self._finished and not self._is_under_way():
                 await self._hand_out()
             else:
                 await self._work.wait(self._changed, self._seconds_to_force())
@@ -118,11 +124,28 @@ class _Wave:
             if use.name.casefold() in self._ordinals:
                 loop.call_soon_threadsafe(self._hear, use)
 
-        end = self._work.tools.uses.subscribe(tell)
-        try:
+        def tell_of_host(host: str, absence: Absence | None) -> None:
+            loop.call_soon_threadsafe(self._hear_of_host, host, absence)
+
+        tools = self._work.tools
+        with ExitStack() as ends:
+            ends.callback(tools.uses.subscribe(tell))
+            ends.callback(tools.health.subscribe(tell_of_host))
             yield
-        finally:
-            end()
+
+    def _hear_of_host(self, host: str, absence: Absence | None) -> None:
+        self._away[host] = absence
+        self._changed.set()
+
+    def _absence(self, ordinal: int) -> Absence | None:
+        """Of a row's host. One that was given up is none to wait for."""
+        host = self._work.tools.hosts.find(self._work.rows[ordinal].host)
+        return self._away.get(host.name) if host else None
+
+    def _is_under_way(self) -> bool:
+        """Whether anything is that does not wait for its host; nor can what is done be tried."""
+        going_on = any(self._absence(ordinal) is None for ordinal in self._running)
+        return going_on or (not self._is_tried() and self._find_to_try() is None)
 
     def _hear(self, use: DesktopUse) -> None:
         ordinal = self._ordinals[use.name.casefold()]
@@ -178,8 +201,9 @@ class _Wave:
         most = allowed(self._max_unavailable, len(work.rows), forced=self._forced)
         under_way = Counter(work.rows[ordinal].host for ordinal in self._running)
 
-        def has_room(host: str) -> bool:
-            return under_way[host] < work.tools.factor(host)
+        def has_room(ordinal: int) -> bool:
+            host = work.rows[ordinal].host
+            return under_way[host] < work.tools.factor(host) and self._absence(ordinal) is None
 
         while len(self._running) + len(self._finished) < most:
             ordinal = self._free.pop(has_room)
@@ -232,7 +256,8 @@ class _Wave:
         """Let go of what is done; of desktops that are all left off, once one was tried."""
         work = self._work
         rows = [work.rows[ordinal] for ordinal in self._finished]
-        if not self._is_tried() and not await self._try(rows[0]):
+        to_try = None if self._is_tried() else self._find_to_try()
+        if to_try and not await self._try(to_try):
             raise Halted
         self._finished.clear()
         await asyncio.to_thread(_release, work, [row.name for row in rows])
@@ -242,6 +267,11 @@ class _Wave:
         return self._tried or any(
             row.was_running for row in done if row.status is VmStatus.COMPLETE
         )
+
+    def _find_to_try(self) -> JobDesktop | None:
+        """One of what is done, on a host that is there."""
+        there = (ordinal for ordinal in self._finished if self._absence(ordinal) is None)
+        return next((self._work.rows[ordinal] for ordinal in there), None)
 
     async def _try(self, row: JobDesktop) -> bool:
         """Whether it boots. If not the wave has failed."""
@@ -289,6 +319,8 @@ class _Wave:
         if use and use.use is Use.TAKEN:
             words = f"{use.holder} has it until he logs off"
             return self._waits_for_user(words, use.since)
+        if absence := self._absence(ordinal):
+            return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
         if ordinal in self._occupied:
             return self._waits_for_user("nobody can say whether a user is logged on", self._since)
         if use and use.use is Use.PREPARING:
