@@ -70,6 +70,7 @@ from openrdms.services.access import Access
 from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.brokering import Brokering, Parts
+from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_uses import DesktopUses
@@ -251,6 +252,8 @@ class Service:
     def __init__(self, core: Core, settings: config.ServeConfig) -> None:
         """Build all parts. OperationFailed when an address cannot be bound."""
         self._settings = settings
+        self._changes = Changes()
+        self._changes.follow(core.store, core.hosts, core.health)
         engine = JobEngine(_own_file(core.state_dir / "jobs.sqlite"))
         self._provisioning = Provisioning(
             core.store,
@@ -357,7 +360,7 @@ class Service:
         )
 
     def _make_services(self, core: Core) -> rdms.Services:
-        collections = Collections(core.store, core.hosts)
+        collections = Collections(core.store, core.hosts, core.uses)
         collections.subscribe(self._pools.note_collection)
         collections.subscribe(self._watch.note_collection)
         deployment = Deployment(core.store)
@@ -414,6 +417,7 @@ class Service:
             sign_in=SignIn(core.accounts, self._lockouts, core.audit_log.record_refusal),
             audit_log=core.audit_log,
             access=core.access,
+            changes=self._changes,
             collections=services.collections,
             desktops=services.desktops,
             uses=core.uses,

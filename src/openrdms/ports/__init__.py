@@ -33,6 +33,7 @@ from openrdms.ports.provisioning_store import (
     SessionStore,
 )
 from openrdms.ports.reconcile_store import ReconcileStore
+from openrdms.ports.record_notices import RecordListener, RecordNotices
 from openrdms.ports.web_store import ApiTokenStore, WebSessionStore
 
 __all__ = [
@@ -54,6 +55,8 @@ __all__ = [
     "PatchStore",
     "PublishingStore",
     "ReconcileStore",
+    "RecordListener",
+    "RecordNotices",
     "ReservationStore",
     "SessionHostStore",
     "SessionStore",
@@ -84,6 +87,7 @@ class Store(
     ReconcileStore,
     WebSessionStore,
     ApiTokenStore,
+    RecordNotices,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

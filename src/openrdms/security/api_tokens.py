@@ -57,10 +57,18 @@ class ApiTokens:
         if not secret.startswith(PREFIX):
             return None
         token = self._store.find_api_token(hash_secret(secret))
-        if token is None or (token.expires is not None and token.expires <= self._clock()):
+        account = self._find_account(token) if token else None
+        return (token, account) if token and account else None
+
+    def look(self, token: ApiToken) -> Account | None:
+        """Whose it still is."""
+        present = self._store.find_api_token(token.secret_hash)
+        return self._find_account(present) if present else None
+
+    def _find_account(self, token: ApiToken) -> Account | None:
+        if token.expires is not None and token.expires <= self._clock():
             return None
-        account = self._accounts.find(token.account)
-        return (token, account) if account else None
+        return self._accounts.find(token.account)
 
     def list(self, account: str | None = None) -> list[ApiToken]:
         """In order of their creation."""

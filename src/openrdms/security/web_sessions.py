@@ -49,15 +49,25 @@ class WebSessions:
         An account that was disabled, or has another password, has none.
         """
         session = self._store.find_web_session(hash_secret(secret))
-        if session is None:
+        account = self._find_account(session) if session else None
+        if session is None or account is None:
             return None
-        now, account = self._clock(), self._accounts.find(session.account)
-        if account is None or is_over(session, now) or session.proof != _prove(account):
-            return None
+        now = self._clock()
         if now - session.used > _TOUCH:
             self._store.touch_web_session(session.secret_hash, now)
             session = replace(session, used=now)
         return session, account
+
+    def look(self, session: WebSession) -> Account | None:
+        """Whose it still is; unlike ``find`` no use of the session."""
+        present = self._store.find_web_session(session.secret_hash)
+        return self._find_account(present) if present else None
+
+    def _find_account(self, session: WebSession) -> Account | None:
+        account = self._accounts.find(session.account)
+        if account is None or session.proof != _prove(account):
+            return None
+        return None if is_over(session, self._clock()) else account
 
     def end(self, session: WebSession) -> None:
         """Sign out."""

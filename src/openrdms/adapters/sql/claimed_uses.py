@@ -7,8 +7,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from openrdms.adapters.sql.database import note_change
 from openrdms.adapters.sql.desktop_uses import select_uses
 from openrdms.adapters.sql.pool_tables import desktop_uses
+from openrdms.model.change import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
 
 _uses = desktop_uses.c
@@ -80,4 +82,6 @@ def release(
         )
     )
     connection.execute(sa.update(desktop_uses).where(*mine).values(claim=""))
-    return select_uses(connection, held)
+    released = select_uses(connection, held)
+    note_change(connection, Kind.DESKTOP, *(use.name for use in released))
+    return released

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.collection_names import claim_names, claim_share, release_names, rename
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.feed import refresh_feed
 from openrdms.adapters.sql.publishing_tables import applications
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.collection import (
     Collection,
     CollectionKind,
@@ -69,6 +70,7 @@ class CollectionRecords:
             _claim_share(connection, collection)
             connection.execute(sa.insert(_collections).values(_render(collection)))
             refresh_feed(connection, collection.alias)
+            note_change(connection, Kind.COLLECTION, collection.alias)
 
     def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
         kept = ("alias", "alias_key", "state", "job_guid")
@@ -82,6 +84,7 @@ class CollectionRecords:
             values = {key: value for key, value in _render(changed).items() if key not in kept}
             connection.execute(sa.update(_collections).where(_is(alias)).values(values))
             refresh_feed(connection, alias)
+            note_change(connection, Kind.COLLECTION, before.alias)
 
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:
@@ -92,6 +95,7 @@ class CollectionRecords:
             _release_members(connection, alias)
             connection.execute(sa.delete(_collections).where(_is(alias)))
             release_names(connection, alias)
+            note_change(connection, Kind.COLLECTION, collection.alias)
 
     def get_property(self, alias: str, key: str) -> int | str | None:
         found = self._database.quick.rows(
@@ -110,7 +114,7 @@ class CollectionRecords:
             "text": value if isinstance(value, str) else None,
         }
         with self._database.write() as connection:
-            get_collection(connection, alias)
+            note_change(connection, Kind.COLLECTION, get_collection(connection, alias).alias)
             rows.put_rows(connection, _values, [row])
 
     def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
@@ -130,7 +134,7 @@ class CollectionRecords:
     ) -> None:
         table = schema.reference_desktops
         with self._database.write() as connection:
-            get_collection(connection, alias)
+            note_change(connection, Kind.COLLECTION, get_collection(connection, alias).alias)
             before = _find_part(connection, ReferenceDesktop, table, alias) or ReferenceDesktop()
             row = rows.render_row(change(before), collection_key=alias.casefold())
             rows.put_rows(connection, table, [row])
@@ -149,7 +153,7 @@ def get_collection(connection: sa.Connection, alias: str) -> Collection:
 
 
 def set_provisioning(connection: sa.Connection, alias: str, settings: ProvisioningSettings) -> None:
-    get_collection(connection, alias)
+    note_change(connection, Kind.COLLECTION, get_collection(connection, alias).alias)
     prefix = settings.name_prefix.casefold()
     taken = sa.select(_settings.c.collection_key).where(
         _settings.c.name_prefix_key == prefix, _settings.c.collection_key != alias.casefold()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql.quick_reads import QuickReads
 from openrdms.model import errors
+from openrdms.model.change import Kind
 
 _CACHE_KIB = 512
 """Of each SQLite connection, of which there are as many as threads that read at once; what it does
@@ -25,6 +26,8 @@ _BUSY_SECONDS = 30
 
 
 T = TypeVar("T")
+
+_CHANGES = "changes"
 
 _GROUP = 20
 """Changes that are committed together at most, so that nobody waits long for the others'."""
@@ -61,6 +64,7 @@ class Database:
         self._urgent: deque[_Change[Any]] = deque()
         self._waiting: deque[_Change[Any]] = deque()
         self._led = False
+        self._listeners: list[Callable[[Kind, Sequence[str]], None]] = []
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             sa.event.listen(self._engine, "begin", _begin_sqlite)
@@ -77,8 +81,15 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that is alone in writing; committed when the block ends well."""
-        with self._writing, _translated(), self._writer.begin() as connection:
-            yield connection
+        with self._writing:
+            with _translated(), self._writer.begin() as connection:
+                changes = _collect_changes(connection)
+                yield connection
+            self._tell(changes)
+
+    def subscribe(self, listener: Callable[[Kind, Sequence[str]], None]) -> None:
+        """See ports.RecordNotices."""
+        self._listeners.append(listener)
 
     def grouped(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> T:
         """What ``work`` returns, once it is committed, together with what other threads ask for.
@@ -127,9 +138,11 @@ class Database:
         made = False
         try:
             with _translated(), self._writer.begin() as connection:
+                noted = _collect_changes(connection)
                 for change in changes:
                     change.result = change.work(connection)
                 made = True
+            self._tell(noted)
         except BaseException as error:  # noqa: BLE001  it is raised to who asked for the change
             if made or len(changes) == 1:
                 for change in changes:
@@ -139,6 +152,11 @@ class Database:
                     self._commit([change])
         for change in changes:
             change.done = True
+
+    def _tell(self, changes: dict[Kind, dict[str, None]]) -> None:
+        for kind, keys in changes.items():
+            for listener in self._listeners:
+                listener(kind, list(keys))
 
     def close(self) -> None:
         self.quick.close()
@@ -150,6 +168,18 @@ class Database:
         with self.write() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
+
+
+def note_change(connection: sa.Connection, kind: Kind, *keys: str) -> None:
+    """Have listeners told, once the transaction is committed, that these have changed."""
+    connection.info[_CHANGES].setdefault(kind, {}).update(dict.fromkeys(keys))
+
+
+def _collect_changes(connection: sa.Connection) -> dict[Kind, dict[str, None]]:
+    """What will be noted on the connection from here on, each key once and in order."""
+    changes: dict[Kind, dict[str, None]] = {}
+    connection.info[_CHANGES] = changes
+    return changes
 
 
 @contextmanager

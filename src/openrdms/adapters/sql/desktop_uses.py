@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.compiled import execute
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.pool_tables import desktop_uses
+from openrdms.model.change import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
 
 _desktops = schema.desktops.c
@@ -93,7 +94,7 @@ class DesktopUseRecords:
                 seen=False,
                 turn=ready.turn + 1,
             )
-            execute(connection, _REPLACE, **_render(taken))
+            _replace(connection, taken)
             return taken
 
         return self._database.grouped(take, urgent=True)
@@ -107,7 +108,7 @@ class DesktopUseRecords:
             before = select_uses(connection, keys)
             after = [new for new in map(change, before) if new is not None]
             for use in after:
-                execute(connection, _REPLACE, **_render(use))
+                _replace(connection, use)
             return after
 
         return self._database.grouped(replace)
@@ -216,6 +217,11 @@ def _find_ready(
         return DesktopUse(*row) if row else None
     found = execute(connection, _NEXT_READY, collection=collection.casefold())
     return DesktopUse(*found[0]) if found else None
+
+
+def _replace(connection: sa.Connection, use: DesktopUse) -> None:
+    execute(connection, _REPLACE, **_render(use))
+    note_change(connection, Kind.DESKTOP, use.name)
 
 
 def _render(use: DesktopUse) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import desktop_uses, pool_tables, rows, schema
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
 from openrdms.model.desktop_use import Use
 from openrdms.model.job import VmStatus
@@ -164,6 +165,7 @@ def put_desktops(connection: sa.Connection, desktops: Iterable[Desktop]) -> None
     if not new:
         return
     rows.put_rows(connection, _desktops, new)
+    note_change(connection, Kind.DESKTOP, *(str(row["name"]) for row in new))
     desktop_uses.enter_desktops(connection, new)
     keys = [column.name for column in schema.memberships.columns]
     joined = [{key: row[key] for key in keys} for row in new if row["collection"]]
@@ -196,7 +198,9 @@ def _merge(old: Desktop | None, new: Desktop) -> Desktop:
 
 
 def delete_desktops(connection: sa.Connection, names: Iterable[str]) -> None:
-    keys = [{"gone": name.casefold()} for name in names]
+    gone = list(names)
+    keys = [{"gone": name.casefold()} for name in gone]
+    note_change(connection, Kind.DESKTOP, *gone)
     if keys:
         connection.execute(
             sa.delete(_desktops).where(_desktops.c.name_key == sa.bindparam("gone")), keys

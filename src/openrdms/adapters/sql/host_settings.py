@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from openrdms.adapters.sql import rows
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.pool_tables import host_settings
+from openrdms.model.change import Kind
 from openrdms.model.host import HostSettings
 
 
@@ -23,3 +24,4 @@ class HostSettingRecords:
         row = rows.render_row(settings, host_key=host.casefold())
         with self._database.write() as connection:
             rows.put_rows(connection, host_settings, [row])
+            note_change(connection, Kind.HOST, host)

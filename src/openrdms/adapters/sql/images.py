@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.image import ImageUsers, ImageVersion
 
 _images = schema.images
@@ -68,12 +69,15 @@ class ImageRecords:
             numbered = replace(image, version=_next_version(connection, image.name))
             row = rows.render_row(numbered, name_key=image.name.casefold(), job=job)
             connection.execute(sa.insert(_images).values(row))
+            note_change(connection, Kind.IMAGE, numbered.reference)
             return numbered
 
     def drop_image(self, job: str) -> ImageVersion | None:
         with self._database.write() as connection:
             dropped = rows.find_record(connection, ImageVersion, _images, _images.c.job == job)
             connection.execute(sa.delete(_images).where(_images.c.job == job))
+            if dropped:
+                note_change(connection, Kind.IMAGE, dropped.reference)
             return dropped
 
     def remove_image(self, image: ImageVersion) -> ImageUsers:
@@ -82,6 +86,7 @@ class ImageRecords:
             if not users:
                 removed = sa.update(_images).where(_is(image)).values(removed=True)
                 connection.execute(removed)
+                note_change(connection, Kind.IMAGE, image.reference)
             return users
 
     def list_removed_images(self) -> list[ImageVersion]:

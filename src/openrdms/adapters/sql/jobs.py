@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import claimed_uses, collections, rows, schema
 from openrdms.adapters.sql import desktops as desktop_records
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.images import require_image
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.collection import IDLE_STATES, CollectionState, ProvisioningSettings
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse
@@ -136,6 +137,7 @@ class JobRecords:
             check_hosts(connection, {desktop.host for desktop in part})
             _check_names(connection, part)
             _put_desktops(connection, part)
+            note_change(connection, Kind.JOB, part[0].job)
             if next_index is not None:
                 _advance_index(connection, _get(connection, part[0].job).collection, next_index)
 
@@ -168,6 +170,8 @@ class JobRecords:
         def put(connection: sa.Connection) -> None:
             connection.execute(_WRITE, [_render_progress(one) for one in desktops])
             connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
+            note_change(connection, Kind.JOB, *guids)
+            note_change(connection, Kind.DESKTOP, *(marks or {}))
             desktop_records.merge_desktops(connection, kept)
             desktop_records.delete_desktops(connection, gone)
             for guid in guids:
@@ -270,6 +274,7 @@ def insert_job(connection: sa.Connection, job: Job) -> None:
         require_image(connection, str(job.options.get(option, "")))
     row = rows.render_row(job, collection_key=job.collection.casefold())
     connection.execute(sa.insert(_jobs).values(row))
+    note_change(connection, Kind.JOB, job.guid)
 
 
 def claim_collection(
@@ -285,6 +290,7 @@ def claim_collection(
         .values(state=job.state, job_guid=job.guid)
     )
     if claimed.rowcount == 1:
+        note_change(connection, Kind.COLLECTION, job.collection)
         return
     collection = collections.find_collection(connection, job.collection)
     if collection is None:
@@ -313,9 +319,10 @@ def _move(
 
 def _show_state(connection: sa.Connection, guid: str, state: CollectionState) -> None:
     """A Prep job is no collection's latest job, so this leaves collections alone for it."""
-    connection.execute(
-        sa.update(_collections).where(_collections.c.job_guid == guid).values(state=state)
-    )
+    shown = sa.update(_collections).where(_collections.c.job_guid == guid).values(state=state)
+    aliases = connection.execute(shown.returning(_collections.c.alias)).scalars()
+    note_change(connection, Kind.COLLECTION, *aliases)
+    note_change(connection, Kind.JOB, guid)
 
 
 def _advance_index(connection: sa.Connection, alias: str, next_index: int) -> None:

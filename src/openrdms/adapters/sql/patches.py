@@ -9,8 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import collections, jobs, rows, schema
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.collection import IDLE_STATES, CollectionState
 from openrdms.model.job import Job
 from openrdms.model.patch import Patch, PatchState
@@ -136,6 +137,8 @@ def _set_state(
         .values(state=state)
     )
     if changed.rowcount == 1:
+        note_change(connection, Kind.COLLECTION, patch.collection)
+        note_change(connection, Kind.JOB, patch.guid)
         return
     collection = collections.find_collection(connection, patch.collection)
     if collection is None:

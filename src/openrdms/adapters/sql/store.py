@@ -49,6 +49,9 @@ class SqlStore(
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def subscribe(self, listener: ports.RecordListener) -> None:
+        self._database.subscribe(listener)
+
     def close(self) -> None:
         self._database.close()
 

@@ -15,6 +15,7 @@ from openrdms.services.access import Access
 from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.brokering import Brokering
+from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_uses import DesktopUses
@@ -43,6 +44,7 @@ class Backend:
     sign_in: SignIn
     audit_log: AuditLog
     access: Access
+    changes: Changes
     collections: Collections
     desktops: Desktops
     uses: DesktopUses

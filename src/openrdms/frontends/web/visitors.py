@@ -64,6 +64,15 @@ class Visitor:
         """True for whom the console is for."""
         return self.account.role is not Role.USER
 
+    def is_still_in(self) -> bool:
+        """Whether the session or token holds as it did; asking is no use of it."""
+        found = None
+        if self.token:
+            found = self.backend.api_tokens.look(self.token)
+        elif self.session:
+            found = self.backend.web_sessions.look(self.session)
+        return found is not None and found.role is self.account.role
+
     def require(self, scope: Scope) -> None:
         """AccessDenied for a token without that scope; a browser has them all."""
         if self.token is not None and scope not in self.token.scopes:

@@ -1,0 +1,33 @@
+"""What has changed, as live views are told: that it did, not how. Who cares reads it anew."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Kind(StrEnum):
+    """What a change was of, and by what it is named."""
+
+    JOB = "job"
+    """A GUID, as jobs have it."""
+    DESKTOP = "desktop"
+    """A desktop's name."""
+    SESSION = "session"
+    """The name of the desktop whose sessions have changed."""
+    HOST = "host"
+    """A host's name."""
+    COLLECTION = "collection"
+    """An alias."""
+    IMAGE = "image"
+    """NAME@VERSION."""
+    TASK = "task"
+    """The id of a task."""
+
+
+class Change(NamedTuple):
+    """``number`` counts up over all changes."""
+
+    number: int
+    kind: Kind
+    key: str
