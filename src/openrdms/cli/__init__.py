@@ -26,6 +26,7 @@ GROUPS = (
     "node",
     "deployment",
     "certificate",
+    "rdp",
     "user",
     "audit",
     "simulator",

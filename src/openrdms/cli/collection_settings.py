@@ -21,6 +21,7 @@ SETTINGS: property_options.Options = {
     "redirect": property_options.number("DeviceRedirectionOptions"),
     "monitors": property_options.choice("MaxMonitors", one=1, all=2),
     "printer": property_options.switch("RedirectClientPrinter"),
+    "custom-rdp": property_options.text("CustomRdpProperty"),
 }
 DEFAULTS = property_options.parse(SETTINGS, ("redirect=187", "monitors=all", "printer=on"))
 """What the stock module sets on each collection that it makes (facts b.1)."""

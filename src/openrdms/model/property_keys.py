@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from openrdms.model import farm_settings, host_name, sddl
+from openrdms.model import farm_settings, host_name, rdp_file, sddl
 from openrdms.model.errors import InvalidOperation, InvalidParameter
 
 _MAX_KEY = 256
@@ -101,6 +101,7 @@ VIRTUAL_DESKTOP_COLLECTION = PropertyKeys(
         _number("DeviceRedirectionOptions", _REDIRECTIONS),
         _number("MaxMonitors", _MONITORS),  # clients read anything above 1 as "all"
         _number("RedirectClientPrinter", _FLAG),
+        _text("CustomRdpProperty", rdp_file.accept_custom),
     ]
 )
 
