@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from openrdms.frontends.web.clock import clock_for
 from openrdms.frontends.web.translations import words_for
 from openrdms.frontends.web.visitors import Visitor
 
@@ -32,7 +33,10 @@ def page(
     status: int = 200,
     **values: Any,
 ) -> HTMLResponse:
-    """A page, or a part of one. Templates know ``t`` (words), ``theme``, ``visitor``, ``csrf``."""
+    """A page, or a part of one.
+
+    Templates know ``t`` (words), ``clock`` (times), ``theme``, ``visitor``, ``csrf`` and ``path``.
+    """
     words = words_for(request)
     csrf = visitor.session.csrf if visitor and visitor.session else ""
     theme = request.cookies.get(THEME_COOKIE, "")
@@ -41,6 +45,7 @@ def page(
         language=words.language,
         visitor=visitor,
         csrf=csrf,
+        clock=clock_for(request, words),
         theme=theme if theme in ("light", "dark") else "",
         path=request.url.path,
         **values,

@@ -17,6 +17,9 @@ function choose(button) {
     other.setAttribute("aria-pressed", String(other.value === button.value));
 }
 
+// Times are written by the server, in the zone of who reads them.
+keep("zone", Intl.DateTimeFormat().resolvedOptions().timeZone);
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-prefer]");
   if (button) choose(button);

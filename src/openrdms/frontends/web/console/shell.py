@@ -1,0 +1,76 @@
+"""What all pages of the console share: navigation, rights, and parts that are asked for alone."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openrdms.frontends.web.pages import page
+from openrdms.frontends.web.visitors import Visitor
+from openrdms.security import policy
+
+PREFIX = "/console"
+PART_HEADER = "x-part"
+"""Id of the one region that a script wants anew (static/regions.js)."""
+
+
+class Entry(NamedTuple):
+    """A line of the navigation, for whom may do ``operation``."""
+
+    path: str
+    words: str
+    icon: str
+    class_name: str
+    operation: str = "Enumerate"
+
+
+ENTRIES = (
+    Entry(PREFIX, "Overview", "overview", "Win32_RDMSVirtualDesktopCollection"),
+    Entry(f"{PREFIX}/collections", "Collections", "collection", "Win32_RDMSVirtualDesktopCollection"),
+    Entry(f"{PREFIX}/desktops", "Desktops", "desktop", "Win32_RDMSVirtualDesktop"),
+    Entry(f"{PREFIX}/sessions", "Sessions", "session", "Win32_VirtualDesktopSession"),
+    Entry(
+        f"{PREFIX}/jobs",
+        "Jobs",
+        "job",
+        "Win32_RDMSVirtualDesktopCollection",
+        "ProvisioningEnumerateJobs",
+    ),
+    Entry(f"{PREFIX}/hosts", "Hosts", "host", "OpenRDMS_Host"),
+    Entry(f"{PREFIX}/images", "Images", "image", "OpenRDMS_Image"),
+    Entry(f"{PREFIX}/audit", "Audit log", "audit", "OpenRDMS_AuditLog"),
+    Entry(f"{PREFIX}/users", "Users", "user", "OpenRDMS_Account"),
+    Entry(f"{PREFIX}/settings", "Settings", "settings", "Win32_RDMSDeploymentSettings"),
+)
+
+
+def may(visitor: Visitor, class_name: str, operation: str) -> bool:
+    """Whether a button for it is shown; what is asked without one, ``watch`` refuses anyway."""
+    return policy.decide(visitor.account.role, class_name, operation) is not policy.Right.DENIED
+
+
+def wants(request: Request, region: str) -> bool:
+    """Whether a region is to be in the answer: the whole page has them all."""
+    return request.headers.get(PART_HEADER, region) == region
+
+
+def show(request: Request, visitor: Visitor, template: str, **values: Any) -> Response:
+    """A page of the console, or the part of it that was asked for.
+
+    ``position`` of live changes is ``values``' where the page took it before it read its data.
+    """
+    here = request.url.path
+    shown = [entry for entry in ENTRIES if may(visitor, entry.class_name, entry.operation)]
+    return page(
+        request,
+        f"console/{template}",
+        visitor,
+        layout=f"console/{'part' if PART_HEADER in request.headers else 'layout'}.html",
+        entries=shown,
+        current=max((e.path for e in shown if here.startswith(e.path)), key=len, default=""),
+        may=lambda class_name, operation: may(visitor, class_name, operation),
+        wants=lambda region: wants(request, region),
+        **values,
+    )

@@ -1,0 +1,70 @@
+// What buttons and forms do, said where they are:
+//   <button data-call="POST /jobs/X/cancel" data-body='{...}' data-ask="Cancel?" data-done="...">
+//   <form data-call="PATCH /hosts/X" data-done="..." data-next="/console/..."> sends its fields
+//   data-chosen as well: the rows chosen in the list go as {"ids": [...]}, and each has its result
+// `{id}` in data-next is filled in from the answer.
+
+import { call } from "./api.js";
+import { ask } from "./dialogs.js";
+import { clearErrors, read, showErrors } from "./forms.js";
+import { refresh } from "./regions.js";
+import { chosen, showResults } from "./selection.js";
+import { toast } from "./toasts.js";
+
+async function send(element, body) {
+  const [method, path] = element.dataset.call.split(" ");
+  const key = method === "POST" ? crypto.randomUUID() : undefined;
+  const answer = await call(method, path, body, key);
+  if (element.dataset.chosen !== undefined) showResults(answer, element.dataset.done);
+  else if (element.dataset.done) toast(element.dataset.done);
+  follow(element, answer);
+}
+
+function follow(element, answer) {
+  const { next } = element.dataset;
+  if (next) return location.assign(next.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(answer[name])));
+  for (const region of document.querySelectorAll("[data-region]")) refresh(region);
+}
+
+async function whileBusy(element, work) {
+  element.setAttribute("aria-busy", "true");
+  element.disabled = true;
+  try {
+    await work();
+  } finally {
+    element.removeAttribute("aria-busy");
+    element.disabled = false;
+  }
+}
+
+async function press(button) {
+  const { ask: words, body } = button.dataset;
+  if (words && !(await ask(words, button.textContent.trim()))) return;
+  const ids = button.dataset.chosen === undefined ? {} : { ids: chosen() };
+  const given = body || ids.ids ? { ...JSON.parse(body || "{}"), ...ids } : undefined;
+  await whileBusy(button, () => send(button, given)).catch((refused) => toast(refused.message, "bad"));
+}
+
+async function submit(form) {
+  clearErrors(form);
+  const ids = form.dataset.chosen === undefined ? {} : { ids: chosen() };
+  const button = form.querySelector("button:not([type=button])");
+  try {
+    await whileBusy(button, () => send(form, { ...read(form, form.dataset.whole !== undefined), ...ids }));
+    form.closest("dialog")?.close();
+    if (form.dataset.keep === undefined) form.reset();
+  } catch (refused) {
+    showErrors(form, refused);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-call]");
+  if (button) press(button);
+});
+
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form[data-call]")) return;
+  event.preventDefault();
+  submit(event.target);
+});

@@ -1,0 +1,7 @@
+// Everything the console's pages do; each module says how a page uses it.
+
+import "./actions.js";
+import "./dialogs.js";
+import "./live.js";
+import "./regions.js";
+import "./selection.js";

@@ -1,0 +1,53 @@
+// Rows that are chosen: input[name=chosen] in a list, #choose-all for those shown, and
+// .selection-bar with what can be done with them.
+
+const boxes = () => [...document.querySelectorAll('input[name="chosen"]')];
+
+/** The values of the rows that are chosen. */
+export const chosen = () => boxes().filter((box) => box.checked).map((box) => box.value);
+
+function count() {
+  const all = boxes();
+  const number = chosen().length;
+  for (const bar of document.querySelectorAll(".selection-bar")) bar.hidden = number === 0;
+  for (const place of document.querySelectorAll("[data-count]")) place.textContent = String(number);
+  const whole = document.getElementById("choose-all");
+  if (!whole) return;
+  whole.checked = number > 0 && number === all.length;
+  whole.indeterminate = number > 0 && number < all.length;
+}
+
+document.addEventListener("change", (event) => {
+  if (event.target.id === "choose-all") for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.matches('#choose-all, input[name="chosen"]')) count();
+});
+document.addEventListener("refreshed", count);
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("[data-choose-none]")) return;
+  for (const box of boxes()) box.checked = false;
+  count();
+});
+
+/** What came of each, in the dialog #results: {"items": [{id, name, error}]}. */
+export function showResults(answer, words) {
+  const dialog = document.getElementById("results");
+  dialog.querySelector("h2").textContent = words;
+  const list = dialog.querySelector("ul");
+  list.replaceChildren(...answer.items.map(resultOf));
+  dialog.showModal();
+}
+
+function resultOf(result) {
+  const line = document.createElement("li");
+  const lamp = document.createElement("span");
+  lamp.className = "lamp wrap";
+  lamp.dataset.tone = result.error ? "bad" : "good";
+  lamp.textContent = nameOf(result.id);
+  line.append(lamp);
+  if (result.error) line.append(Object.assign(document.createElement("p"), { className: "hint", textContent: result.error }));
+  return line;
+}
+
+function nameOf(id) {
+  return boxes().find((box) => box.value === id)?.dataset.name ?? id;
+}
