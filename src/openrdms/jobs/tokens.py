@@ -1,10 +1,13 @@
 """Tokens: how much may be asked of a host at a time. The way from workflows to blocking calls.
 
 A call that makes something on a host takes one of its tokens. There are as many as the host has
-slots at first; one more for every round of calls that take as long as they always do, half as
-many when the host stops answering or takes much longer. So a slow host slows only itself, and is
-known to be degraded. Removals have tokens of their own: they never hold up starts. What is
-closest to a finished desktop goes first, and what a user waits for before that.
+slots at first; one more for every round of calls that take as long as they always do, one less
+again for a round that takes longer, because then calls only wait on the host, where no cancel
+reaches them; half as many when the host stops answering or takes much longer. So a slow host slows
+only itself, and is known to be degraded.
+
+Removals have tokens of their own: they never hold up starts. What is closest to a finished desktop
+goes first, and what a user waits for before that.
 
 Time is measured from the moment a call begins on the host, without what it waited here.
 """
@@ -30,10 +33,10 @@ from openrdms.model import errors
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
-NORMAL = 1.5
+NORMAL = 1.25
 SLOW = 4.0
-"""Times the usual duration of such calls: up to the one the limit grows, above the other the
-host is in trouble."""
+"""Times the usual duration of such calls: up to the one the limit grows, beyond it shrinks, and
+above the other the host is in trouble."""
 
 LEAST_EXCESS = 0.25
 """Seconds by which a call must be slower than usual before that means anything."""
@@ -79,7 +82,23 @@ class _Call:
     def __init__(self, kind: Kind, work: Callable[[], Any]) -> None:
         self.kind = kind
         self.work = work
+        self.among = 0
+        """How many were under way with it when it began."""
         self.result: Future[Any] = Future()
+
+
+@dataclass
+class _Round:
+    """Calls that were under way while there were as many as may be, and what they took at best."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    best: float = 0.0
+
+    def add(self, seconds: float, best: float) -> None:
+        self.calls += 1
+        self.seconds += seconds
+        self.best += best
 
 
 class Limit:
@@ -93,7 +112,7 @@ class Limit:
         self._cap = cap
         self._adapts = adapts
         self._limit = first
-        self._good = 0
+        self._round = _Round()
         self._halved = 0.0
         self.is_lowest = False
         """Whether calls failed or dragged on so often that one at a time was left."""
@@ -110,29 +129,35 @@ class Limit:
         return max(1, min(self._limit, self._cap()))
 
     def ended(self, kind: Kind, begun: float, ended: float, running: int, *, away: bool) -> None:
-        """A call of ``kind`` took from ``begun`` to ``ended``, among ``running`` at a time."""
+        """A call of ``kind`` took from ``begun`` to ``ended``; ``running`` were, when it began."""
         seconds = ended - begun
         self.last = ended
-        best = self._best.get(kind, seconds)
+        # of a kind that is new while calls wait on the host, so much is their waiting
+        best = self._best.get(kind, seconds * min(1.0, self._first / running))
         slow = seconds > max(SLOW * best, best + LEAST_EXCESS)
         if self._adapts and (away or slow):
             self._halve(begun, ended)
-        elif self._adapts and seconds <= NORMAL * best and running >= self.now:
-            self._grow()
+        elif self._adapts and running >= self.now:
+            self._judge(seconds, best)
         if not away:
             self._learn(kind, seconds, best, running)
 
-    def _grow(self) -> None:
-        """By one, after as many good calls as there may be at a time."""
-        self._good += 1
-        if self._good >= self.now:
-            self._limit, self._good = min(self._limit, self._cap()) + 1, 0
+    def _judge(self, seconds: float, best: float) -> None:
+        """After as many calls as there may be at a time: by one, up or down."""
+        self._round.add(seconds, best)
+        if self._round.calls < self.now:
+            return
+        if self._round.seconds <= NORMAL * self._round.best:
+            self._limit = min(self._limit, self._cap()) + 1
             self.is_lowest = False
+        else:
+            self._limit = max(self._limit - 1, min(self._limit, self._first))
+        self._round = _Round()
 
     def _halve(self, begun: float, ended: float) -> None:
         """Once for all calls that were under way together."""
         if begun >= self._halved:
-            self._limit, self._good, self._halved = max(1, self.now // 2), 0, ended
+            self._limit, self._round, self._halved = max(1, self.now // 2), _Round(), ended
             self.is_lowest = self._limit == 1
 
     def _learn(self, kind: Kind, seconds: float, best: float, running: int) -> None:
@@ -179,6 +204,7 @@ class _Lane:
                 call = heapq.heappop(self._waiting)[2]
                 if call.result.set_running_or_notify_cancel():
                     self.running += 1
+                    call.among = self.running
                     return call
             return None
 
@@ -204,7 +230,7 @@ class _Lane:
 
     def _measure(self, call: _Call, begun: float, *, away: bool) -> None:
         with self._lock:
-            self.limit.ended(call.kind, begun, time.monotonic(), self.running, away=away)
+            self.limit.ended(call.kind, begun, time.monotonic(), call.among, away=away)
 
 
 class Tokens:

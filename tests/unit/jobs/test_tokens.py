@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openrdms.jobs.halt import Halt, Halted
-from openrdms.jobs.tokens import JUDGED_CALLS, Kind, Limit, Tokens
+from openrdms.jobs.tokens import JUDGED_CALLS, NORMAL, Kind, Limit, Tokens
 from openrdms.model import errors
 
 
@@ -184,6 +184,17 @@ def test_it_grows_by_one_for_every_round_of_normal_calls(first: int, rounds: int
             limit.ended(Kind.CLONE, now, now + 1.0, limit.now, away=False)
             now += 1.0
     assert limit.now == first + rounds
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 8, 20])
+def test_it_stays_near_the_slots_of_a_host_on_which_all_others_wait(slots: int) -> None:
+    limit, now = Limit(slots, lambda: 100), 1.0
+    for number in range(1000):
+        kind, alone = ((Kind.CLONE, 0.05), (Kind.START, 0.1))[number % 2]
+        seconds = alone * limit.now / slots  # the rest of them wait on the host
+        limit.ended(kind, now, now + seconds, limit.now, away=False)
+        now += seconds
+        assert slots <= limit.now <= NORMAL * slots + 1
 
 
 def test_it_does_not_grow_while_fewer_run_than_may() -> None:
