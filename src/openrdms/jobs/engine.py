@@ -24,7 +24,7 @@ from openrdms.jobs.halt import Halt
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, T]]
 
-WORKFLOW_VERSION = "2"
+WORKFLOW_VERSION = "3"
 """Raise it when the order or the names of steps change: what an earlier version has begun is then
 taken up anew, from the records.
 """

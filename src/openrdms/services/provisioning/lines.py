@@ -26,7 +26,7 @@ that a host is never idle while rows are written.
 
 
 async def in_lines(work: Work, rows: Iterable[JobDesktop], act: Act) -> None:
-    """Do it for every row, by ordinal, on all hosts at once.
+    """Do it for every row, by ordinal, on all hosts at once; for no more once ``work`` is shut.
 
     What one raises is raised once all that were under way have come to rest.
     """
@@ -61,6 +61,8 @@ class _Line:
     async def serve(self) -> None:
         """Return when all have come to rest."""
         while self.waiting or self._under_way:
+            if self._work.is_shut:
+                self.waiting.clear()
             if self.waiting and self._may_begin():
                 self._begin(self.waiting.popleft())
             else:

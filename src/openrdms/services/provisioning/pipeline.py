@@ -24,7 +24,7 @@ from openrdms.services.provisioning import stages as acts
 from openrdms.services.provisioning.lines import in_lines
 from openrdms.services.provisioning.outbox import Change
 from openrdms.services.provisioning.stages import Stage, Undo
-from openrdms.services.provisioning.work import Work, with_error
+from openrdms.services.provisioning.work import CANCELLED, Work, give_up, with_error
 
 Stages = Sequence[Stage]
 
@@ -41,20 +41,48 @@ _MAKING = (JobAction.CREATE, JobAction.UPDATE)
 _log = structlog.get_logger(__name__)
 
 
-async def carry_all(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> None:
-    """Take them through what is left to do; on each host as many at a time as its factor says.
+async def carry_all(work: Work, stages: Stages) -> None:
+    """Take all desktops through what is left to do; on each host as many at a time as its factor
+    says. Once a job that makes them is cancelled each is taken back as soon as it is at rest, so
+    that nobody waits for calls that have begun for others.
 
-    Returns when all are through, have failed or were halted. What the store raises is raised
-    once all that were under way have come to rest: those that could not be written may be
+    Returns when all are through, have failed, were halted or taken back. What the store raises is
+    raised once all that were under way have come to rest: those that could not be written may be
     carried again.
     """
-    due = [row for row in rows if row.status in _OPEN]
+    under_way: set[int] = set()
+    withdrawn = asyncio.ensure_future(_await_withdrawal(work))
 
     async def carry_one(ordinal: int) -> None:
-        if not work.halted:
-            await carry(work, work.rows[ordinal], stages)
+        under_way.add(ordinal)
+        await carry(work, work.rows[ordinal], stages)
+        if work.halted and await withdrawn:
+            await _take_one_back(work.past_halt(), ordinal, stages)
+        under_way.remove(ordinal)
 
-    await in_lines(work, due, carry_one)
+    async def withdraw_others() -> None:
+        if await withdrawn:
+            others = [row for row in work.rows.values() if row.ordinal not in under_way]
+            await work.write(give_up(row, *CANCELLED) for row in others if not row.intended)
+            await take_back(work, others, stages)
+
+    others = asyncio.ensure_future(withdraw_others())
+    try:
+        await in_lines(work, [row for row in work.rows.values() if row.status in _OPEN], carry_one)
+    finally:
+        if not work.halted:
+            withdrawn.cancel()
+        [trouble] = await asyncio.gather(others, return_exceptions=True)
+    if isinstance(trouble, Exception):
+        raise trouble
+
+
+async def _await_withdrawal(work: Work) -> bool:
+    """Once the job halts: whether none of its desktops is to stay. That it is cancelled is on
+    record then, and says so after a kill, too.
+    """
+    await work.run.halt.wait()
+    return work.job.action in _MAKING and (await work.reread()).cancel_requested is not None
 
 
 async def carry(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
@@ -147,19 +175,22 @@ async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
     failed desktop on record: a disk must not go while a VM may use it.
     """
 
-    async def take_one_back(ordinal: int) -> None:
-        row = work.rows[ordinal]
-        undoing = _Undoing(work, row, _to_undo(row, stages))
-        if not undoing.left:
-            return
-        if await _persist(undoing):
-            change = _taken_back(work, work.rows[ordinal], stages)
-        else:
-            change = _stuck(work, work.rows[ordinal])
-        change.row = undoing.tell(change.row)
-        await work.change([change])
+    work = work.past_halt()
+    begun = [row for row in rows if row.intended]
+    await in_lines(work, begun, lambda ordinal: _take_one_back(work, ordinal, stages))
 
-    await in_lines(work, [row for row in rows if row.intended], take_one_back)
+
+async def _take_one_back(work: Work, ordinal: int, stages: Stages) -> None:
+    row = work.rows[ordinal]
+    undoing = _Undoing(work, row, to_undo(row, stages))
+    if not undoing.left:
+        return
+    if await _persist(undoing):
+        change = _taken_back(work, work.rows[ordinal], stages)
+    else:
+        change = _stuck(work, work.rows[ordinal])
+    change.row = undoing.tell(give_up(change.row, *CANCELLED))
+    await work.change([change])
 
 
 def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
@@ -199,7 +230,8 @@ class _Undoing:
         return replace(row, undone=(*row.undone, *self.undone))
 
 
-def _to_undo(row: JobDesktop, stages: Stages) -> list[tuple[str, Undo]]:
+def to_undo(row: JobDesktop, stages: Stages) -> list[tuple[str, Undo]]:
+    """What may have begun and was not taken back, the last phase first."""
     names = [stage.phase for stage in stages]
     begun = stages[: names.index(row.intended) + 1] if row.intended in names else ()
     return [
@@ -220,6 +252,7 @@ def _stuck(work: Work, row: JobDesktop) -> Change:
 
 async def clean_up(work: Work, rows: Iterable[JobDesktop], undos: Sequence[Undo]) -> None:
     """Remove what nobody needs any more of desktops that are done."""
+    work = work.past_halt()
 
     async def clean(ordinal: int) -> None:
         row = work.rows[ordinal]

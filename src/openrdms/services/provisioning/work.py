@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -31,6 +32,9 @@ from openrdms.services.provisioning.waits import Waits
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
+
+CANCELLED = ("cancelled", ReasonCode.CANCELLED)
+"""What is said of a desktop that does not stay because of that."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Work:
         self.marks: dict[int, str] = {}
         """What guests said of log-ons when they were made ready, until it is on record."""
         self.gate: Halt | None = run.halt
-        """What calls on hosts must find open; None once the job takes back and cleans up."""
+        """What calls on hosts must find open; None for what takes back and cleans up."""
         self.made: dict[int, Callable[[], None]] = {}
         """By ordinal, what to call when nothing but a boot is left to wait for on the host."""
         self.copies: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -96,6 +100,17 @@ class Work:
     def halted(self) -> bool:
         """True when nothing new may begin."""
         return self.run.halt.is_set()
+
+    @property
+    def is_shut(self) -> bool:
+        """True when nothing may begin through this view of the job."""
+        return self.gate is not None and self.gate.is_set()
+
+    def past_halt(self) -> Work:
+        """A view of the same job for what takes back: that begins whether or not it halted."""
+        view = copy.copy(self)
+        view.gate = None
+        return view
 
     @property
     def is_planned(self) -> bool:
@@ -237,6 +252,13 @@ class Work:
             generation=generation,
             ownership=Ownership(self.job.collection, self.job.guid, image),
         )
+
+
+def give_up(row: JobDesktop, words: str, reason: ReasonCode) -> JobDesktop:
+    """The row of a desktop that does not stay as the job made it; once, for the first reason."""
+    if row.status in (VmStatus.FAILED, VmStatus.CANCELLED):
+        return row
+    return replace(with_error(row, words), status=VmStatus.CANCELLED, reason=reason)
 
 
 def with_error(row: JobDesktop, words: str) -> JobDesktop:

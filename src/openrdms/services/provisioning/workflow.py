@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -19,10 +18,12 @@ from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, V
 from openrdms.model.reason import ReasonCode, explain_refusal, render_reason
 from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout, taking
 from openrdms.services.provisioning.pipeline import PAUSES, Stages
-from openrdms.services.provisioning.work import Tools, Work, with_error
+from openrdms.services.provisioning.work import CANCELLED, Tools, Work, give_up
 
 Verdict = dict[str, Any]
-"""What ``settle`` decides, as plain data: outcome, error, cancel_seen."""
+"""What ``settle`` decides, as plain data: outcome, error, cancel_seen, undoes."""
+
+_STOPPED = ("not finished: the job stopped at an error", ReasonCode.STOPPED_AT_ERROR)
 
 T = TypeVar("T")
 
@@ -50,7 +51,6 @@ async def _carry_out(work: Work, stages: Stages) -> None:
     if not work.is_planned:
         await _patiently(work.load)
     await _go_forward(work, stages)
-    work.gate = None
     ended = False
     while not ended:
         ended = await _finish(work, stages)
@@ -69,10 +69,10 @@ async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
 
 async def _finish(work: Work, stages: Stages) -> bool:
     """Settle, take back, clean up, end. False when a cancel came that the end did not expect."""
-    verdict = await work.run.step("settle", lambda: _settle(work))
-    if work.job.action is not JobAction.DELETE:
+    verdict = await work.run.step("settle", lambda: _settle(work, stages))
+    if verdict["undoes"]:
         await work.run.step("undo", lambda: pipeline.take_back(work, _lost(work), stages))
-        cleaning = recipes.CLEANING.get(work.job.action, ())
+    if cleaning := recipes.CLEANING.get(work.job.action):
         await work.run.step("clean up", lambda: pipeline.clean_up(work, _kept(work), cleaning))
     return await work.run.step("end", lambda: _end(work, verdict))
 
@@ -129,13 +129,13 @@ def _forward(work: Work, stages: Stages, wave: int | None) -> Step[str]:
             return await rollout.go_forward(work, stages, wave)
         if work.job.action is JobAction.DELETE:
             await claims.claim_all(work, list(work.rows.values()))
-        await pipeline.carry_all(work, work.rows.values(), stages)
+        await pipeline.carry_all(work, stages)
         return ""
 
     return forward
 
 
-async def _settle(work: Work) -> Verdict:
+async def _settle(work: Work, stages: Stages) -> Verdict:
     """Decide how the job ends and which desktops are taken back, and say so in their rows."""
     cancelled = (await work.reread()).cancel_requested is not None
     rows = list(work.rows.values())
@@ -145,15 +145,16 @@ async def _settle(work: Work) -> Verdict:
     outcome = Outcome.CANCELLED if cancelled else Outcome.FAILED if failed else Outcome.COMPLETED
     if outcome is Outcome.FAILED and work.job.action is JobAction.PATCH:
         await taking.take_back(work)
-    reason = ReasonCode.CANCELLED if cancelled else ReasonCode.STOPPED_AT_ERROR
-    words = "cancelled" if cancelled else "not finished: the job stopped at an error"
-    await work.write(
-        replace(with_error(row, words), status=VmStatus.CANCELLED, reason=reason)
-        for row in list(work.rows.values())
-        if row.status not in (VmStatus.FAILED, VmStatus.CANCELLED)
-        and _is_lost(work.job, row, outcome)
-    )
-    return {"outcome": str(outcome), "error": work.defect, "cancel_seen": cancelled}
+    why = CANCELLED if cancelled else _STOPPED
+    lost = [row for row in work.rows.values() if _is_lost(work.job, row, outcome)]
+    settled = ((row, give_up(row, *why)) for row in lost)
+    await work.write(after for before, after in settled if after is not before)
+    return {
+        "outcome": str(outcome),
+        "error": work.defect,
+        "cancel_seen": cancelled,
+        "undoes": any(pipeline.to_undo(row, stages) for row in _lost(work)),
+    }
 
 
 def _is_lost(job: Job, row: JobDesktop, outcome: Outcome) -> bool:
