@@ -29,6 +29,7 @@ class SmallDeployment:
     path: Path
     hosts: Hosts
     store: ports.Store
+    uses: DesktopUses
 
     def health(self) -> HostHealth:
         """Nobody asks the hosts here: what is known is what is noted."""
@@ -39,7 +40,7 @@ class SmallDeployment:
         return RunStates(
             self.store,
             self.hosts,
-            DesktopUses(self.store, lambda: datetime.now(UTC)),
+            self.uses,
             lambda use: self.hosts.get(use.host).start(use.name),
         )
 
@@ -97,6 +98,7 @@ def open_small_deployment(directory: Path, *slow: str) -> Iterator[SmallDeployme
     quick = "&".join([*slow, *(f"{step}_ms=0" for step in steps if f"{step}_ms" not in given)])
     hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
     store = sql.open_store(f"sqlite:///{directory / 'records.sqlite'}")
-    yield SmallDeployment(path, hosts, store)
+    uses = DesktopUses(store, lambda: datetime.now(UTC))
+    yield SmallDeployment(path, hosts, store, uses)
     hosts.close()
     store.close()

@@ -311,7 +311,7 @@ def test_an_update_finds_the_generation_that_it_counted_on(open_rig: Opened) -> 
 
 def test_settings_and_members_that_change_are_noticed(open_rig: Opened) -> None:
     rig = open_rig().fill(1)
-    collections = Collections(rig.store, rig.hosts)
+    collections = Collections(rig.store, rig.hosts, rig.uses)
     collections.subscribe(rig.pools.note_collection)
     collections.subscribe(rig.watch.note_collection)
     simulator.add_stranger(rig.simulator, HOST, "lonely", running=False)
@@ -338,7 +338,7 @@ def test_a_desktop_that_leaves_while_it_is_prepared_can_be_deleted(open_rig: Ope
     assert held.wait(10)
     guid = rig.execute(later(JobAction.DELETE))
     rig.wait_until(lambda: rig.use("pool-1").claim == guid)
-    Collections(rig.store, rig.hosts).remove_virtual_desktop(POOL, "pool-1")
+    Collections(rig.store, rig.hosts, rig.uses).remove_virtual_desktop(POOL, "pool-1")
     hold.set()
     assert rig.wait(guid, 10).succeeded == 1
     assert (rig.vms(), rig.files()) == ({}, [])
@@ -372,7 +372,7 @@ def test_a_pool_lets_go_although_records_could_not_be_written(
 def test_members_of_a_personal_collection_are_whoevers_is_on_them(open_rig: Opened) -> None:
     rig = open_rig()
     rig.add_collection(kind=CollectionType.MANUAL_PERSONAL, managed=False)
-    collections = Collections(rig.store, rig.hosts)
+    collections = Collections(rig.store, rig.hosts, rig.uses)
     collections.subscribe(rig.watch.note_collection)
     simulator.add_stranger(rig.simulator, HOST, "mine", running=True)
     collections.add_virtual_desktop(POOL, "mine")

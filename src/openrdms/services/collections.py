@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from openrdms.model.host import DiskKind, Ownership
 from openrdms.model.property_keys import VIRTUAL_DESKTOP_COLLECTION
 from openrdms.model.publishing import check_icon
 from openrdms.services import desktops
+from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.hosts import Hosts
 
 _ROW_KEYS: dict[str, Callable[[Collection], int | str]] = {
@@ -36,9 +37,10 @@ _UNSET = {"ExportInProgress": ""}
 class Collections:
     """Rules of Win32_RDMSVirtualDesktopCollection. Names are compared ignoring case."""
 
-    def __init__(self, store: ports.Store, hosts: Hosts) -> None:
+    def __init__(self, store: ports.Store, hosts: Hosts, uses: DesktopUses) -> None:
         self._store = store
         self._hosts = hosts
+        self._uses = uses
         # A VM is told of its membership before the record is: one change at a time.
         self._membership = threading.Lock()
         self._listeners: list[Callable[[str], None]] = []
@@ -47,7 +49,9 @@ class Collections:
         """Tell it the alias of every collection whose settings or members have changed."""
         self._listeners.append(listener)
 
-    def _tell(self, alias: str) -> None:
+    def _tell(self, alias: str, moved: Iterable[str] = ()) -> None:
+        """``moved`` are desktops that came or went: whoever had one has it no more."""
+        self._uses.announce(moved)
         for listener in self._listeners:
             listener(alias)
 
@@ -91,10 +95,11 @@ class Collections:
         """
         with self._membership:
             collection = self.get(alias)
-            if not collection.is_managed:
-                for member in self._store.list_desktops(alias):
-                    self._forget(member)
+            members = [] if collection.is_managed else self._store.list_desktops(alias)
+            for member in members:
+                self._forget(member)
             self._store.delete_collection(alias)
+        self._uses.announce(member.name for member in members)
 
     def add_virtual_desktop(self, alias: str, vm: str) -> None:
         """Make a VM a member. A stranger is adopted, a former member comes back.
@@ -109,7 +114,7 @@ class Collections:
                 self._adopt(collection, vm)
             else:
                 self._rejoin(collection, record)
-        self._tell(collection.alias)
+        self._tell(collection.alias, [vm])
 
     def remove_virtual_desktop(self, alias: str, vm: str) -> None:
         """Take membership, and nothing else: a Delete job still finds what was made here.
@@ -124,7 +129,7 @@ class Collections:
                 self._store.change_desktop(vm, _without_membership)
             elif not self._store.was_member(alias, vm):
                 self._refuse_removal(collection, record, vm)
-        self._tell(collection.alias)
+        self._tell(collection.alias, [vm])
 
     def find_property(self, alias: str, key: str) -> int | str | None:
         """The value of a property key, None when it was never set. NotFound: no collection."""

@@ -158,7 +158,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
         deployment = Deployment(place.store)
         audit_log = AuditLog(place.store, tmp_path / "audit-head", now)
         services = rdms.Services(
-            collections=Collections(place.store, place.hosts),
+            collections=Collections(place.store, place.hosts, place.uses),
             desktops=Desktops(place.store, place.hosts, place.health(), place.run_states()),
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from fakes.small_deployment import HOST1, HOST2, SmallDeployment, open_small_dep
 from openrdms.adapters import simulator
 from openrdms.model import errors, farm_settings
 from openrdms.model.collection import Collection, CollectionState, CollectionType, ReferenceDesktop
+from openrdms.model.desktop_use import Use
 from openrdms.model.host import Ownership, VmInfo
 from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.publishing import MAX_ICON
@@ -33,7 +34,7 @@ def place(tmp_path: Path) -> Iterator[SmallDeployment]:
 
 @pytest.fixture
 def collections(place: SmallDeployment) -> Collections:
-    return Collections(place.store, place.hosts)
+    return Collections(place.store, place.hosts, place.uses)
 
 
 def make(**changes: Any) -> Collection:
@@ -224,6 +225,26 @@ def test_a_member_taken_out_is_found_by_home_and_comes_back(
         collections.delete("farm")
     collections.add_virtual_desktop("farm", "vd-1")
     assert place.store.find_desktop("vd-1") == replace(out, collection="farm")
+
+
+def test_whoever_had_a_desktop_that_comes_or_goes_has_it_no_more(
+    place: SmallDeployment, collections: Collections
+) -> None:
+    """Listeners are told, who would else wait for its logoff."""
+    told: list[tuple[str, Use, str]] = []
+    place.uses.subscribe(lambda use: told.append((use.collection, use.use, use.holder)))
+    collections.create(make())
+    place.make_desktop("vd-1", "farm")
+    place.uses.move(["vd-1"], Use.TAKEN, of=set(Use), holder="CORP\\ann")
+    collections.remove_virtual_desktop("farm", "vd-1")
+    place.uses.move(["vd-1"], Use.TAKEN, of=set(Use), holder="CORP\\bob")
+    collections.add_virtual_desktop("farm", "vd-1")
+    assert told == [
+        ("farm", Use.TAKEN, "CORP\\ann"),
+        ("", Use.UNREADY, ""),
+        ("", Use.TAKEN, "CORP\\bob"),
+        ("farm", Use.UNREADY, ""),
+    ]
 
 
 def test_a_former_member_in_work_by_a_job_does_not_join(
