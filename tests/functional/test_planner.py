@@ -16,6 +16,7 @@ from lxml import etree
 from fakes.cimxml_client import connect
 from fakes.guards import OpenGuard
 from fakes.provisioning_rig import FAST, POOL, Rig, create, later, now
+from openrdms.adapters import simulator
 from openrdms.frontends.cimxml.service import CimXmlServer
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
@@ -143,6 +144,20 @@ def test_who_would_be_logged_off(rig: Rig) -> None:
     assert (patient.users, patient.awaited) == ((), ("CONTOSO\\anna",))
     assert [one.name for one in patient.desktops if one.awaited] == [held.name]
     assert plan(rig, later(JobAction.PATCH)).hosts[0].memory_mib > 0
+
+
+def test_an_update_is_planned_although_a_host_is_away(rig: Rig) -> None:
+    rig.run(create([("host1", 1), ("host2", 1)]))
+    simulator.set_fault(rig.simulator, "host2.sim.local", fault="down")
+    document = later(JobAction.PATCH)
+    foreseen = parse_plan(rig.provisioning.plan(render_job(document)))
+    assert (foreseen.refusal, len(foreseen.desktops)) == ("", 2)
+    [warning] = foreseen.warnings
+    assert warning.startswith("host2.sim.local is away and waited for: ")
+    guid = rig.execute(document)
+    rig.wait_until(lambda: "HostAway" in {one.code for one in rig.report(guid).desktops})
+    simulator.set_fault(rig.simulator, "host2.sim.local", fault="")
+    assert rig.wait(guid).succeeded == 2
 
 
 REFUSED: dict[str, tuple[Callable[[], JobDocument], ReasonCode, str]] = {

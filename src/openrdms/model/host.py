@@ -22,6 +22,10 @@ class VmState(IntEnum):
     PAUSED = 32768
 
 
+LIVE = frozenset({VmState.RUNNING, VmState.PAUSED})
+"""A VM that has its memory: somebody may be at work in it. What was saved goes with the disk."""
+
+
 class DiskKind(StrEnum):
     """VhdType of the job document: a copy-on-write overlay or an independent copy."""
 

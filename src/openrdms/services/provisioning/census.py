@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from openrdms import ports
 from openrdms.model import errors
-from openrdms.model.host import VmState, VmSummary
+from openrdms.model.host import LIVE, VmSummary
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobAction
 from openrdms.model.provisioning import HostAllocation
 from openrdms.services.hosts import Hosts
 from openrdms.services.provisioning.placement import Room
 
-_IN_MEMORY = (VmState.RUNNING, VmState.PAUSED)
 _PAGE = 1000
 
 
@@ -125,7 +124,7 @@ def _is_to_run(job: Job, was_running: bool) -> bool:  # noqa: FBT001  it is the 
 def _count_together(host: ports.Host, reserved: Mapping[str, int]) -> tuple[int, int, int]:
     """VMs, MiB and desktops about to start: each once, be it there or only planned."""
     vms = {vm.name.casefold(): vm for vm in host.list_vms()}
-    running = {name: vm.memory_mib for name, vm in vms.items() if vm.state in _IN_MEMORY}
+    running = {name: vm.memory_mib for name, vm in vms.items() if vm.state in LIVE}
     coming = {name: need for name, need in reserved.items() if need and name not in running}
     used_mib = sum(running.values()) + sum(coming.values())
     return len(vms.keys() | reserved.keys()), used_mib, len(coming)

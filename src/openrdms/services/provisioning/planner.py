@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
@@ -56,7 +57,7 @@ class Planner:
         rows = planning.make(job, settings).rows
         shares = share_out(job, rows)
         linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
-        hosts = [self._measure(name, share, image, linked=linked) for name, share in shares.items()]
+        measured = [self._measure(*share, image, linked=linked) for share in shares.items()]
         expected = estimate(self._tools, job.action, shares)
         return Plan(
             collection=job.collection,
@@ -64,8 +65,8 @@ class Planner:
             image=image.reference if image else "",
             seconds=expected.seconds,
             basis=expected.basis,
-            warnings=tuple(_warn(hosts)),
-            hosts=tuple(hosts),
+            warnings=tuple(words for _, warning in measured for words in warning),
+            hosts=tuple(host for host, _ in measured),
             desktops=tuple(self._describe(job, rows, patient=patient)),
         )
 
@@ -90,20 +91,29 @@ class Planner:
 
     def _measure(
         self, name: str, share: Share, image: ImageVersion | None, *, linked: bool
-    ) -> PlannedHost:
+    ) -> tuple[PlannedHost, list[str]]:
+        """What a host would get, and warnings. What it has left one that is away does not tell."""
         host = self._tools.hosts.get(name)
-        copy = image is not None and not host.has_image(image)
-        whole = image.disk.stat().st_size if image else 0
-        at_first = 0 if image is None else OVERLAY_BYTES if linked else whole
-        return PlannedHost(
+        planned = PlannedHost(
             name=name,
             desktops=share.desktops,
-            bytes_at_first=share.desktops * at_first,
+            bytes_at_first=0,
             bytes_at_most=share.desktops * image.virtual_bytes if image else 0,
-            free_bytes=host.describe().free_bytes,
+            free_bytes=0,
             memory_mib=share.started * image.memory_mib if image else 0,
-            copy_bytes=whole if copy else 0,
         )
+        try:
+            self._tools.health.require(host.name)
+            copy = image is not None and not host.has_image(image)
+            free = host.describe().free_bytes
+        except errors.HostUnavailable as error:
+            return planned, [f"{name} is away and waited for: {error}"]
+        whole = image.disk.stat().st_size if image else 0
+        first = share.desktops * (0 if image is None else OVERLAY_BYTES if linked else whole)
+        copied = whole if copy else 0
+        need = first + copied
+        few = [f"{name} has {free} bytes free, and needs {need} at first"] if need > free else []
+        return replace(planned, bytes_at_first=first, free_bytes=free, copy_bytes=copied), few
 
     def _describe(
         self, job: Job, rows: Iterable[JobDesktop], *, patient: bool
@@ -114,10 +124,3 @@ class Planner:
             user = users.get(row.name.casefold(), "")
             who = {"awaited" if patient else "user": user}
             yield PlannedDesktop(row.name, row.host, row.reason, note=row.notes, **who)
-
-
-def _warn(hosts: Iterable[PlannedHost]) -> Iterator[str]:
-    for host in hosts:
-        need = host.bytes_at_first + host.copy_bytes
-        if need > host.free_bytes:
-            yield f"{host.name} has {host.free_bytes} bytes free, and needs {need} at first"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.collection import NO_DOMAIN, ProvisioningSettings
 from openrdms.model.desktop import Desktop
-from openrdms.model.host import DiskKind, VmState
+from openrdms.model.host import LIVE, DiskKind, VmSummary
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobAction, JobDesktop
 from openrdms.model.provisioning import JobDocument, parse_job
@@ -27,9 +27,6 @@ from openrdms.services.provisioning.work import Tools
 
 _NAME_ATTEMPTS = 5
 """How often names that another job took meanwhile are chosen anew."""
-
-_IN_USE = (VmState.RUNNING, VmState.PAUSED)
-"""A paused one was in use; of a saved one only its memory remains, which goes with the disk."""
 
 
 def plan_job(tools: Tools, job: Job) -> None:
@@ -66,6 +63,7 @@ class Planning:
         self._store = tools.store
         self._hosts = tools.hosts
         self._resolve = resolve
+        self._require = tools.health.require
         self._surveyor = Surveyor(
             tools.store,
             tools.hosts,
@@ -133,7 +131,7 @@ class Planning:
 
     def _plan_patch(self, job: Job, document: JobDocument, settings: ProvisioningSettings) -> Rows:
         existing = self._existing(job, document)
-        running = self._list_running({row.host for row in existing})
+        running, silent = self._list_running({row.host for row in existing})
         rows = [
             replace(
                 row,
@@ -141,7 +139,7 @@ class Planning:
                 generation=row.generation + 1,
                 previous=row.generation,
                 previous_image=row.image,
-                was_running=(row.host, row.name.casefold()) in running,
+                was_running=row.host in silent or (row.host, row.name.casefold()) in running,
                 notes=_not_joined(settings.domain),
             )
             for row in existing
@@ -151,18 +149,26 @@ class Planning:
         waves = assign_waves(ranks, document.waves)
         return Rows([replace(row, wave=w) for row, w in zip(rows, waves, strict=True)], None)
 
-    def _list_running(self, hosts: Iterable[str]) -> set[tuple[str, str]]:
-        """Host and case-folded name of every VM there that is in use.
+    def _list_running(self, hosts: Iterable[str]) -> tuple[set[tuple[str, str]], set[str]]:
+        """Host and case-folded name of every VM that is live there, and hosts that cannot say.
 
-        HostUnavailable for a host that cannot say: what is off must not be started.
+        It is for the order alone: a desktop is looked at again when it is its turn.
         """
-        return {
-            (name, vm.name.casefold())
-            for name in hosts
-            if (host := self._hosts.find(name))
-            for vm in list_all_vms(host)
-            if vm.state in _IN_USE
-        }
+        running: set[tuple[str, str]] = set()
+        silent: set[str] = set()
+        for name in hosts:
+            host = self._hosts.find(name)
+            try:
+                vms = self._list_vms(host) if host else ()
+                running |= {(name, vm.name.casefold()) for vm in vms if vm.state in LIVE}
+            except errors.HostUnavailable:
+                silent.add(name)
+        return running, silent
+
+    def _list_vms(self, host: ports.Host) -> Iterator[VmSummary]:
+        """HostUnavailable; at once when it is known to be away, as it may not even refuse."""
+        self._require(host.name)
+        yield from list_all_vms(host)
 
     def _plan_prep(self, job: Job) -> Rows:
         host = str(job.options["host"])
@@ -179,7 +185,7 @@ class Planning:
             image=str(job.options["parent"]),
             disk_kind=DiskKind.LINKED,
             generation=1,
-            was_running=copied is not None and copied.state in _IN_USE,
+            was_running=copied is not None and copied.state in LIVE,
             reason=ReasonCode.AS_ASKED,
         )
         return Rows([row], None)

@@ -16,7 +16,7 @@ import structlog
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
-from openrdms.model.host import GuestSession, VmInfo, VmState
+from openrdms.model.host import LIVE, GuestSession, VmInfo
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import claims
@@ -31,7 +31,6 @@ ASK_SECONDS = 2.0
 LOG_OFF_SECONDS = 20.0
 """What a session gets to end at ForceLogOffTime, before its desktop is stopped under it."""
 
-_IN_USE = (VmState.RUNNING, VmState.PAUSED)
 _STAYS = "in use: goes back to the image it had once its user has logged off"
 
 _log = structlog.get_logger(__name__)
@@ -110,8 +109,7 @@ async def _log_off(work: Work, row: JobDesktop, use: DesktopUse | None) -> None:
 
 
 def _runs(vm: VmInfo | None) -> bool:
-    """A paused one was in use; of a saved one only its memory remains, which goes with its disk."""
-    return vm is not None and vm.state in _IN_USE
+    return vm is not None and vm.state in LIVE
 
 
 def _claim_unchanged(work: Work, use: DesktopUse) -> bool:
