@@ -213,7 +213,7 @@ def test_cancel_interrupts_waits_and_leaves_nothing(slow: Rig) -> None:
         CollectionState.JOB_ABORTED,
     )
     report = slow.wait(guid)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60  # of the 600 s that agents are waited for
     assert report.state is CollectionState.JOB_ABORTED is slow.state()
     assert (report.succeeded, report.failed, report.percent) == (0, 0, 100)
     assert {d.status for d in report.desktops} == {VmStatus.CANCELLED}

@@ -63,7 +63,7 @@ class Provisioning:
         self._clock = clock
         self._acceptance = Acceptance(store, hosts, images, is_away=health.is_away)
         self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
-        agents = AgentEvents(hosts)
+        agents = AgentEvents(hosts, health)
         self._agents = agents
         self._times = StepTimes(store)
         self._tools = tools = Tools(
@@ -108,12 +108,13 @@ class Provisioning:
         """The job that ``document`` would be now; nothing is accepted. Raises as ``execute``."""
         return self._acceptance.make_job(parse_job(document), document, now)[0]
 
-    def plan(self, document: str, *, new: bool = False) -> str:
+    def plan(self, document: str, *, new: bool = False, patient: bool = False) -> str:
         """What ``execute`` would do with the document, as XML (model.plan); nothing changes.
 
-        ``new``: on a collection that would be created before. InvalidParameter when it is no job.
+        ``new``: on a collection that would be created before; ``patient``: as an update that is
+        scheduled without a ForceLogOffTime. InvalidParameter when it is no job.
         """
-        return render_plan(self._planner.plan(document, new=new))
+        return render_plan(self._planner.plan(document, new=new, patient=patient))
 
     def execute_patch(self, patch: Patch) -> None:
         """Accept the job of a scheduled patch under its guid and start it; once, if it waits still.
