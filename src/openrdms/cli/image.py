@@ -45,9 +45,13 @@ def build(
     memory: Memory = None,
     vcpus: Vcpus = None,
     disk_bus: DiskBusOption = None,
+    autologin: Annotated[
+        bool, typer.Option(help="Log alice on at once; else users log on themselves.")
+    ] = True,
 ) -> Result:
     """Build an image from Debian packages."""
-    options = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    options: dict[str, object] = {"memory_mib": memory, "vcpus": vcpus, "disk_bus": disk_bus}
+    options["autologin"] = autologin
     return dict(admin.run("image build", name=name, variant=variant, options=options))
 
 

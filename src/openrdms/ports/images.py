@@ -14,9 +14,18 @@ class ImageTools(Protocol):
     """Makes and reads disk images. Long calls report progress as (fraction, words)."""
 
     def build(
-        self, variant: str, target: Path, progress: Callable[[float, str], None]
+        self,
+        variant: str,
+        target: Path,
+        progress: Callable[[float, str], None],
+        *,
+        autologin: bool = True,
     ) -> ImageVersion:
-        """Build ``tiny`` or ``desktop`` into the directory ``target`` (name and version unset)."""
+        """Build ``tiny`` or ``desktop`` into the directory ``target`` (name and version unset).
+
+        With ``autologin`` alice is logged on as soon as it has booted: such a desktop is never a
+        spare for somebody else.
+        """
 
     def import_disk(
         self, source: Path, target: Path, progress: Callable[[float, str], None]

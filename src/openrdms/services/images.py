@@ -34,9 +34,11 @@ class ImageOptions:
     """What a version should say of its guest; None leaves it to the image or its default.
 
     An imported disk is taken for a Linux guest with BIOS, 2048 MiB and 2 vCPUs on virtio, or on
-    SATA with Windows, which brings no virtio driver.
+    SATA with Windows, which brings no virtio driver. ``autologin`` is for builds (see
+    ports.ImageTools).
     """
 
+    autologin: bool = True
     os: GuestOs | None = None
     firmware: Firmware | None = None
     memory_mib: int | None = None
@@ -46,6 +48,7 @@ class ImageOptions:
     def apply(self, image: ImageVersion) -> ImageVersion:
         """``image`` with what is set here. InvalidParameter for a firmware it cannot boot by."""
         chosen = {name: value for name, value in vars(self).items() if value is not None}
+        del chosen["autologin"]
         changed = replace(image, **chosen)
         if (changed.firmware is Firmware.KERNEL) != (changed.kernel is not None):
             raise InvalidParameter(
@@ -94,8 +97,8 @@ class Images:
         """
         _check_name(name)
         with self._staging() as place:
-            built = replace(self._tools.build(variant, place, progress), name=name)
-            return self._seal(options.apply(built), place, job=None)
+            built = self._tools.build(variant, place, progress, autologin=options.autologin)
+            return self._seal(options.apply(replace(built, name=name)), place, job=None)
 
     def import_file(
         self,

@@ -49,7 +49,12 @@ class FakeStore:
 
 class FakeTools:
     def build(
-        self, variant: str, target: Path, progress: Callable[[float, str], None]
+        self,
+        variant: str,
+        target: Path,
+        progress: Callable[[float, str], None],
+        *,
+        autologin: bool = True,
     ) -> ImageVersion:
         progress(1.0, "built")
         for name in ("disk.qcow2", "vmlinuz", "initrd"):

@@ -1,8 +1,9 @@
 """Recipes: what an image variant is made of, as data beside this module.
 
 ``recipes/VARIANT.toml`` over ``recipes/base.toml`` give packages and sizes; the trees
-``recipes/base`` and ``recipes/VARIANT`` are laid over the new root file system before packages
-are configured; ``base.sh`` and ``VARIANT.sh`` finish it.
+``recipes/base``, ``recipes/VARIANT`` and, where somebody is to be logged on at once,
+``recipes/VARIANT-autologin`` are laid over the new root file system before packages are
+configured; ``base.sh`` and ``VARIANT.sh`` finish it.
 """
 
 from __future__ import annotations
@@ -49,8 +50,11 @@ class Recipe:
         return hashlib.sha256(repr(facts).encode() + self.overlay).hexdigest()[:16]
 
 
-def load_recipe(variant: str) -> Recipe:
-    """The recipe of ``tiny`` or ``desktop``; InvalidParameter for anything else."""
+def load_recipe(variant: str, *, autologin: bool = True) -> Recipe:
+    """The recipe of ``tiny`` or ``desktop``; InvalidParameter for anything else.
+
+    With ``autologin`` alice is logged on as soon as it has booted.
+    """
     if variant not in VARIANTS:
         raise InvalidParameter("variant", f"{variant!r} is not one of {', '.join(VARIANTS)}")
     base, own = _read_toml("base"), _read_toml(variant)
@@ -61,7 +65,7 @@ def load_recipe(variant: str) -> Recipe:
     return Recipe(
         variant=variant,
         scripts=tuple(script.read_text() for script in scripts if script.exists()),
-        overlay=_archive(("base", variant)),
+        overlay=_archive(("base", variant, *([f"{variant}-autologin"] if autologin else []))),
         **{**base, **own, **joined},
     )
 

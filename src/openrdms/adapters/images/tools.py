@@ -19,10 +19,15 @@ class DebianImageTools:
     """Builds Linux images from Debian packages and imports disks of any origin."""
 
     def build(
-        self, variant: str, target: Path, progress: Callable[[float, str], None]
+        self,
+        variant: str,
+        target: Path,
+        progress: Callable[[float, str], None],
+        *,
+        autologin: bool = True,
     ) -> ImageVersion:
         """See ports.ImageTools. Built once per recipe and account (``cache``)."""
-        recipe = load_recipe(variant)
+        recipe = load_recipe(variant, autologin=autologin)
 
         def make(place: Path) -> None:
             build.build(recipe, place, progress)
@@ -42,7 +47,7 @@ class DebianImageTools:
             vcpus=recipe.vcpus,
             disk_bus=DiskBus.VIRTIO,
             created=datetime.now(UTC),
-            source=f"build {variant}",
+            source=f"build {variant}" + ("" if autologin else " without autologin"),
             kernel=target / build.KERNEL,
             initrd=target / build.INITRD,
             cmdline=recipe.cmdline,

@@ -126,6 +126,7 @@ def _read_options(options: Mapping[str, Any]) -> ImageOptions:
 
 
 _OPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "autologin": bool,
     "os": GuestOs,
     "firmware": Firmware,
     "disk_bus": DiskBus,

@@ -39,6 +39,17 @@ def test_overlay_belongs_to_root_whoever_has_the_checkout() -> None:
     assert "etc/xdg/dunst/dunstrc" in {member.name for member in members}
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nobody_is_logged_on_where_that_is_not_wanted(variant: str) -> None:
+    def names(*, autologin: bool) -> set[str]:
+        overlay = BytesIO(load_recipe(variant, autologin=autologin).overlay)
+        with tarfile.open(fileobj=overlay) as archive:
+            return {member.name for member in archive.getmembers() if member.isfile()}
+
+    [only] = names(autologin=True) - names(autologin=False)
+    assert "autologin" in only
+
+
 def test_unknown_variant() -> None:
     with pytest.raises(InvalidParameter, match="tiny, desktop"):
         load_recipe("huge")
