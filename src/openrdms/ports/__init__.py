@@ -21,6 +21,7 @@ from openrdms.ports.deployment_store import (
     SessionHostStore,
     SettingStore,
 )
+from openrdms.ports.desktop_list_store import DesktopListStore
 from openrdms.ports.hosts import Guest, Host, NodeProbe
 from openrdms.ports.images import ImageTools
 from openrdms.ports.pool_store import DesktopUseStore, HostSettingStore, StepTimeStore
@@ -42,6 +43,7 @@ __all__ = [
     "AuditStore",
     "Clock",
     "CollectionStore",
+    "DesktopListStore",
     "DesktopStore",
     "DesktopUseStore",
     "Guest",
@@ -70,6 +72,7 @@ __all__ = [
 class Store(
     CollectionStore,
     DesktopStore,
+    DesktopListStore,
     JobStore,
     ReservationStore,
     ImageStore,

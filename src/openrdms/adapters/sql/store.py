@@ -7,6 +7,7 @@ from openrdms.adapters.sql.accounts import AccountRecords
 from openrdms.adapters.sql.audit_log import AuditRecords
 from openrdms.adapters.sql.collections import CollectionRecords
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.desktop_lists import DesktopListRecords
 from openrdms.adapters.sql.desktop_uses import DesktopUseRecords
 from openrdms.adapters.sql.desktops import DesktopRecords
 from openrdms.adapters.sql.host_settings import HostSettingRecords
@@ -27,6 +28,7 @@ from openrdms.adapters.sql.web_sessions import WebSessionRecords
 class SqlStore(
     CollectionRecords,
     DesktopRecords,
+    DesktopListRecords,
     JobRecords,
     ReservationRecords,
     ImageRecords,
