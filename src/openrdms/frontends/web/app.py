@@ -9,14 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from openrdms.cim.errors import CimError
-from openrdms.frontends.web import api, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web import api, console, portal_pages, problems, sign_in_pages
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.hardening import Hardening
-from openrdms.frontends.web.pages import HERE
+from openrdms.frontends.web.pages import HERE, Revalidated, page
 from openrdms.frontends.web.problems import Problem
 from openrdms.frontends.web.visitors import Unauthenticated
 from openrdms.model.errors import RdmsError
@@ -39,8 +38,9 @@ def make_app(backend: Backend) -> ASGIApp:
     app.include_router(api.router)
     app.include_router(sign_in_pages.router)
     app.include_router(portal_pages.router)
-    app.mount("/static", StaticFiles(directory=HERE / "static"))
-    app.mount("/modules", StaticFiles(directory=HERE / "node_modules", check_dir=False))
+    app.include_router(console.router)
+    app.mount("/static", Revalidated(directory=HERE / "static"))
+    app.mount("/modules", Revalidated(directory=HERE / "node_modules", check_dir=False))
     app.add_exception_handler(RdmsError, _refuse)
     app.add_exception_handler(CimError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
@@ -54,12 +54,20 @@ async def _refuse(request: Request, error: Exception) -> Response:
         target = request.url.path if request.method == "GET" else "/"
         return RedirectResponse(f"{sign_in_pages.PATH}?next={quote(target, safe='')}", 303)
     problem = _describe(error)
+    if _wants_page(request):
+        return page(request, "problem.html", status=problem.status, problem=problem)
     headers = {"www-authenticate": 'Bearer realm="OpenRDMS"'} if problem.status == 401 else {}
     if isinstance(error, Locked):
         headers["retry-after"] = str(error.seconds)
     if isinstance(error, HTTPException):
         headers.update(error.headers or {})
     return problems.render(problem, headers)
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether it is a person who looks at the answer."""
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    return not path.startswith(api.PREFIX) and accepted.startswith("text/html")
 
 
 def _describe(error: Exception) -> Problem:

@@ -7,7 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from openrdms.frontends.web.clock import clock_for
 from openrdms.frontends.web.translations import words_for
@@ -51,3 +52,13 @@ def page(
         **values,
     )
     return HTMLResponse(text, status, {"content-language": words.language})
+
+
+class Revalidated(StaticFiles):
+    """Static files that a browser keeps, and asks each time whether they are still the same."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """As StaticFiles; what has not changed is 304 without a body."""
+        reply = super().file_response(*args, **options)
+        reply.headers["cache-control"] = "no-cache"
+        return reply

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from openrdms.frontends.web.console import words
 from openrdms.frontends.web.pages import page
 from openrdms.frontends.web.visitors import Visitor
 from openrdms.security import policy
@@ -28,7 +29,9 @@ class Entry(NamedTuple):
 
 ENTRIES = (
     Entry(PREFIX, "Overview", "overview", "Win32_RDMSVirtualDesktopCollection"),
-    Entry(f"{PREFIX}/collections", "Collections", "collection", "Win32_RDMSVirtualDesktopCollection"),
+    Entry(
+        f"{PREFIX}/collections", "Collections", "collection", "Win32_RDMSVirtualDesktopCollection"
+    ),
     Entry(f"{PREFIX}/desktops", "Desktops", "desktop", "Win32_RDMSVirtualDesktop"),
     Entry(f"{PREFIX}/sessions", "Sessions", "session", "Win32_VirtualDesktopSession"),
     Entry(
@@ -72,5 +75,7 @@ def show(request: Request, visitor: Visitor, template: str, **values: Any) -> Re
         current=max((e.path for e in shown if here.startswith(e.path)), key=len, default=""),
         may=lambda class_name, operation: may(visitor, class_name, operation),
         wants=lambda region: wants(request, region),
+        shown_bytes=words.shown_bytes,
+        words=words,
         **values,
     )
