@@ -111,6 +111,20 @@ class JobUseSuite:
         store.end_job(GUID, CollectionState.JOB_COMPLETED, "", LATER)
         assert self.uses(store)["pool-1"] == (Use.PREPARING, "", "boot 1")
 
+    def test_a_job_ends_the_stay_of_whoever_was_in_it(
+        self, store: Store, rows: list[JobDesktop]
+    ) -> None:
+        record = store.find_desktop("pool-1")
+        assert record
+        store.put_job_desktops(rows[:1], NOW, records=[record])
+        idle = store.find_use("pool-1")
+        store.change_uses(["pool-1"], lambda use: replace(use, use=Use.TAKEN, holder="ann"))
+        before = store.find_use("pool-1")
+        store.put_job_desktops(rows[:1], NOW, records=[record])
+        after = store.find_use("pool-1")
+        assert idle and before and after and after.use is Use.WORK
+        assert idle.stay < before.stay < after.stay
+
     def test_an_end_that_is_refused_lets_go_of_nothing(
         self, store: Store, rows: list[JobDesktop]
     ) -> None:

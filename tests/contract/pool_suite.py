@@ -86,6 +86,29 @@ class PoolSuite:
         assert store.find_held("Pool", "corp\\ALICE") == taken
         assert store.count_uses("pool") == {Use.READY: 1, Use.TAKEN: 1, Use.UNREADY: 1}
 
+    def test_each_holder_has_a_stay_of_his_own(self, store: Store) -> None:
+        one = desktop("pool-1")
+        store.put_desktops([one])
+
+        def change(**fields: object) -> int:
+            (use,) = store.change_uses(["pool-1"], lambda use: replace(use, **fields))  # type: ignore[arg-type]  # its fields
+            assert store.find_use("pool-1") == use
+            return use.stay
+
+        free = {"use": Use.READY, "holder": "", "asked": False}
+        begun = change(**free)
+        ann = store.take_ready("pool", "Ann", NOW)
+        assert ann and ann.stay > begun
+        assert change(turn=7, seen=True, holder="ANN", stay=0) == ann.stay  # she came back
+        left = change(**free)
+        bob = store.take_ready("pool", "bob", NOW)
+        assert bob and bob.stay > left > ann.stay
+        straight = change(use=Use.TAKEN, holder="ann")
+        assert straight > bob.stay
+        store.put_desktops([replace(one, collection="other")])
+        moved = store.find_use("pool-1")
+        assert moved and not moved.holder and moved.stay > straight
+
     def test_running_ones_go_before_saved_ones(self, store: Store) -> None:
         store.put_desktops([desktop("pool-1"), desktop("pool-2")])
         store.change_uses(["pool-1", "pool-2"], make_ready)

@@ -35,11 +35,12 @@ class DesktopUse:
     ``holder`` is DOMAIN\\USER or USER, "" but when TAKEN; ``asked`` tells those to whom it was
     handed out from who just logged on; ``seen`` is True once the holder was on it. ``turn``
     counts up whenever somebody gets it or comes back to it, so that what is heard late of one who
-    left is told apart. ``mark`` is what its guest said of log-ons when it became READY
-    (Guest.logon_mark). ``claim`` is the GUID of the job that gets it next, "" for none: brokers
-    do not hand it out, pools leave it alone. ``since`` is when ``use`` changed, ``fresh`` when it
-    was last made from its image. ``failures`` counts attempts to prepare it that failed one after
-    the other.
+    left is told apart. ``stay`` counts up whenever the holder is another one, or nobody: what was
+    opened for one stay of somebody ends with it. The store counts it, whoever changes a use.
+    ``mark`` is what its guest said of log-ons when it became READY (Guest.logon_mark). ``claim``
+    is the GUID of the job that gets it next, "" for none: brokers do not hand it out, pools leave
+    it alone. ``since`` is when ``use`` changed, ``fresh`` when it was last made from its image.
+    ``failures`` counts attempts to prepare it that failed one after the other.
 
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
     made and left off, or stopped by an administrator: it is started when somebody needs it;
@@ -57,6 +58,7 @@ class DesktopUse:
     asked: bool = False
     seen: bool = False
     turn: int = 0
+    stay: int = 0
     mark: str = ""
     claim: str = ""
     saved: bool = False

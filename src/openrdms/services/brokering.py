@@ -71,11 +71,12 @@ class User:
 
 @dataclass(frozen=True)
 class Connection:
-    """The desktop to connect to; it runs and its guest is up."""
+    """The desktop to connect to; it runs and its guest is up. See ``DesktopUse.stay``."""
 
     desktop: str
     host: str
     how: How
+    stay: int
 
 
 class Refused(errors.AccessDenied):
@@ -204,7 +205,7 @@ class Brokering:
             return wait
         come_back = partial(_come_back, held=held, now=self._clock())
         back = self._uses.change([held.name], come_back)
-        return _connect(held, _how(held, collection)) if back else None
+        return _connect(back[0], _how(held, collection)) if back else None
 
     def _find_spare(self, user: User, collection: Collection) -> Connection | Wait:
         alias = collection.alias
@@ -341,7 +342,7 @@ class Brokering:
 
 
 def _connect(use: DesktopUse, how: How) -> Connection:
-    return Connection(use.name, use.host, how)
+    return Connection(use.name, use.host, how, use.stay)
 
 
 def _how(held: DesktopUse, collection: Collection) -> How:

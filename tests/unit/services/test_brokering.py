@@ -48,12 +48,12 @@ def until(check: Callable[[], object]) -> None:
 def test_a_spare_is_taken_and_found_again(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     ann = rig.add_user("ann")
-    assert rig.connect(ann) == Connection("vd-1", HOST1, How.SPARE)
+    assert rig.connect(ann) == Connection("vd-1", HOST1, How.SPARE, stay=1)
     use = rig.use("vd-1")
     assert (use.use, use.holder, use.asked, use.turn) == (Use.TAKEN, "CORP\\ann", True, 1)
     until(lambda: isinstance(rig.brokering.connect(ann, "pool"), Connection))
     rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
-    assert rig.connect(ann) == Connection("vd-1", HOST1, How.OWN)
+    assert rig.connect(ann) == Connection("vd-1", HOST1, How.OWN, stay=1)
     assert rig.use("vd-1").turn > use.turn
 
 
@@ -71,7 +71,7 @@ def test_who_just_logged_on_is_brought_back_to_it(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     rig.add_ready("vd-2")
     rig.make("vd-2", Use.TAKEN, holder="CORP\\ann", seen=True)
-    assert rig.connect(rig.add_user("ann")) == Connection("vd-2", HOST1, How.OWN)
+    assert rig.connect(rig.add_user("ann")) == Connection("vd-2", HOST1, How.OWN, stay=1)
     assert rig.use("vd-2").asked
 
 
@@ -95,7 +95,7 @@ def test_a_saved_spare_is_resumed(rig: BrokeringRig) -> None:
     rig.place.hosts.get(HOST1).save("vd-1")
     rig.uses.change(["vd-1"], lambda one: replace(one, saved=True))
     ann = rig.add_user("ann")
-    assert rig.connect(ann, wait=10) == Connection("vd-1", HOST1, How.SPARE)
+    assert rig.connect(ann, wait=10) == Connection("vd-1", HOST1, How.SPARE, stay=1)
     assert not rig.use("vd-1").saved
 
 
@@ -261,7 +261,7 @@ def test_manual_desktops_are_for_those_they_were_assigned_to(rig: BrokeringRig) 
     assert refusal.value.reason is ReasonCode.NOT_ASSIGNED
     rig.place.store.put_desktops([replace(desktop, user="ann", user_domain="corp")])
     assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.DESKTOP_STARTING
-    assert rig.connect(ann, "own", wait=10) == Connection("my-1", HOST1, How.ASSIGNED)
+    assert rig.connect(ann, "own", wait=10) == Connection("my-1", HOST1, How.ASSIGNED, stay=1)
     assert rig.use("my-1").use is Use.TAKEN
 
 

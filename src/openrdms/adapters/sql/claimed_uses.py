@@ -25,6 +25,7 @@ _CLAIM = (
         mark=sa.bindparam("said"),
         holder="",
         holder_key=None,
+        stay=sa.case((_uses.holder_key.is_not(None), _uses.stay + 1), else_=_uses.stay),
         asked=False,
         seen=False,
         saved=False,

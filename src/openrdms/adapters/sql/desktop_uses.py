@@ -20,8 +20,8 @@ from openrdms.model.desktop_use import DesktopUse, Use
 _desktops = schema.desktops.c
 _uses = desktop_uses.c
 _STATE = (
-    *("use", "since", "fresh", "holder", "asked", "seen", "turn", "mark", "claim", "saved"),
-    *("failures", "reason"),
+    *("use", "since", "fresh", "holder", "asked", "seen", "turn", "stay", "mark", "claim"),
+    *("saved", "failures", "reason"),
 )
 """Columns that have the names of their fields; the rest of a use is its desktop's."""
 
@@ -93,6 +93,7 @@ class DesktopUseRecords:
                 asked=True,
                 seen=False,
                 turn=ready.turn + 1,
+                stay=ready.stay + 1,
             )
             _replace(connection, taken)
             return taken
@@ -106,7 +107,8 @@ class DesktopUseRecords:
 
         def replace(connection: sa.Connection) -> list[DesktopUse]:
             before = select_uses(connection, keys)
-            after = [new for new in map(change, before) if new is not None]
+            changed = [(old, change(old)) for old in before]
+            after = [_count_stay(old, new) for old, new in changed if new is not None]
             for use in after:
                 _replace(connection, use)
             return after
@@ -160,6 +162,7 @@ def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, An
         "asked": False,
         "seen": False,
         "turn": 0,
+        "stay": 0,
         "mark": "",
         "claim": "",
         "reason": "",
@@ -177,7 +180,8 @@ def _enter(dialect: str, names: tuple[str, ...]) -> Any:
     insert = rows.insert(dialect, desktop_uses)
     return insert.on_conflict_do_update(
         index_elements=["name_key"],
-        set_={name: insert.excluded[name] for name in ("collection_key", *names)},
+        set_={name: insert.excluded[name] for name in ("collection_key", *names)}
+        | {"stay": _uses.stay + 1},
         where=_uses.collection_key != insert.excluded.collection_key,
     )
 
@@ -217,6 +221,12 @@ def _find_ready(
         return DesktopUse(*row) if row else None
     found = execute(connection, _NEXT_READY, collection=collection.casefold())
     return DesktopUse(*found[0]) if found else None
+
+
+def _count_stay(before: DesktopUse, after: DesktopUse) -> DesktopUse:
+    """Whatever changed it: a stay ends when the holder is another one, or nobody."""
+    same = before.holder.casefold() == after.holder.casefold()
+    return dataclasses.replace(after, stay=before.stay if same else before.stay + 1)
 
 
 def _replace(connection: sa.Connection, use: DesktopUse) -> None:

@@ -25,6 +25,7 @@ desktop_uses = sa.Table(
     schema.flag_column("asked"),
     schema.flag_column("seen"),
     schema.number_column("turn"),
+    sa.Column("stay", sa.BigInteger, nullable=False, server_default="0"),
     schema.text_column("mark"),
     schema.text_column("claim"),
     schema.flag_column("saved"),

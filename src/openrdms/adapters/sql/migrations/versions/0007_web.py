@@ -1,4 +1,4 @@
-"""Sessions of browsers and tokens of programs."""
+"""Sessions of browsers, tokens of programs, and stays of people in desktops."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,8 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _count_stays()
     _create_web_sessions()
     _create_api_tokens()
+    _create_rdp_tokens()
 
 
 def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
@@ -26,6 +28,11 @@ def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignK
             ondelete="CASCADE",
         ),
     )
+
+
+def _count_stays() -> None:
+    stay = sa.Column("stay", sa.BigInteger, nullable=False, server_default="0")
+    op.add_column("desktop_uses", stay)
 
 
 def _create_web_sessions() -> None:
@@ -57,3 +64,17 @@ def _create_api_tokens() -> None:
         sa.UniqueConstraint("secret_hash", name=op.f("api_tokens_secret_hash")),
     )
     op.create_index("api_tokens_account", "api_tokens", ["account_key"])
+
+
+def _create_rdp_tokens() -> None:
+    op.create_table(
+        "rdp_tokens",
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        *_of_account("rdp_tokens"),
+        sa.Column("collection", sa.Text, nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("secret_hash", name=op.f("rdp_tokens_key")),
+    )
+    op.create_index("rdp_tokens_account", "rdp_tokens", ["account_key"])
+    op.create_index("rdp_tokens_expires", "rdp_tokens", ["expires"])
