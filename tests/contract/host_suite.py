@@ -19,6 +19,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 import pytest
 
+from live.rfb import Viewer
 from openrdms.model.errors import InvalidOperation, NotFound, RdmsError, VmNotRunning
 from openrdms.model.host import (
     DiskKind,
@@ -206,9 +207,13 @@ class HostSuite:
             lambda host, tmp: host.shut_down("suite-absent", 1),
             lambda host, tmp: host.set_ownership("suite-absent", OURS),
             lambda host, tmp: host.screenshot("suite-absent"),
+            lambda host, tmp: host.open_display("suite-absent"),
             lambda host, tmp: host.export_disk("suite-absent", tmp / "x.qcow2"),
         ],
-        ids=["start", "pause", "save", "shut_down", "set_ownership", "screenshot", "export_disk"],
+        ids=[
+            *("start", "pause", "save", "shut_down", "set_ownership", "screenshot"),
+            *("open_display", "export_disk"),
+        ],
     )
     def test_using_an_absent_vm_is_not_found(
         self, host: Host, tmp_path: Path, call: Callable[[Host, Path], None]
@@ -401,6 +406,18 @@ class HostSuite:
     def test_screenshot_is_a_png(self, host: Host, booted: VmSpec) -> None:
         assert host.screenshot(booted.name).startswith(PNG_MAGIC)
 
+    def test_display_shows_what_is_typed_to_all_viewers(self, host: Host, booted: VmSpec) -> None:
+        typing, watching = (Viewer(host.open_display(booted.name)) for _ in range(2))
+        assert (typing.version, typing.width > 0) == (b"RFB 003.008\n", True)
+        before = typing.look()
+        assert len(set(before)) > 1
+        assert watching.look() == before
+        typing.type("whoami")
+        typing.look_until_it_changes(before)
+        watching.look_until_it_changes(before)
+        for viewer in (typing, watching):
+            viewer.close()
+
     def test_running_vm_keeps_its_definition(self, host: Host, booted: VmSpec) -> None:
         vm = get_vm(host, booted.name)
         host.define(booted)
@@ -468,6 +485,16 @@ class HostSuite:
             with pytest.raises(InvalidOperation, match=spec.name):
                 refused(spec.name)
         assert get_vm(host, spec.name).state == VmState.STOPPED
+
+    def test_display_is_there_while_the_vm_is(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        with pytest.raises(VmNotRunning, match=spec.name):
+            host.open_display(spec.name)
+        host.start(spec.name)
+        viewer = Viewer(host.open_display(spec.name))
+        host.destroy(spec.name)
+        viewer.wait_for_end()
+        viewer.close()
 
     def test_saved_state_goes_with_the_disk_it_belongs_to(self, host: Host, spec: VmSpec) -> None:
         make_vm(host, spec)

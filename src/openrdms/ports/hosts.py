@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -174,6 +175,11 @@ class Host(Protocol):
 
     def screenshot(self, vm: str) -> bytes:
         """The guest's screen as PNG."""
+
+    def open_display(self, vm: str) -> socket.socket:
+        """A stream of RFB (RFC 6143) without authentication: what the screen shows, and what is
+        typed. The VM can have several; each ends with it. VmNotRunning, NotSupported.
+        """
 
     def guest(self, vm: str) -> Guest:
         """A handle; nothing is contacted yet."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -14,6 +15,7 @@ import libvirt
 from openrdms.adapters.libvirt import (
     accelerator,
     connection,
+    display,
     domain_xml,
     embedded,
     errors,
@@ -359,6 +361,11 @@ class LibvirtHost:
         if kind != "image/png":
             raise OperationFailed(f"{vm}: the host gives screenshots as {kind}, not PNG")
         return picture
+
+    def open_display(self, vm: str) -> socket.socket:
+        """See ports.Host."""
+        with errors.translated(vm):
+            return display.open_display(self._get_domain(vm))
 
     def guest(self, vm: str) -> Guest:
         """See ports.Host."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ACTIVE, DISCONNECTED = 0, 4
 """ConnectState of Win32_VirtualDesktopSession."""
 
+_TYPED_KEPT = 2000
+"""Characters: more than a screen shows."""
+
 _APPLICATIONS = (
     InstalledApplication("Calculator", "/usr/bin/gnome-calculator", icon="org.gnome.Calculator"),
     InstalledApplication("Firefox", "/usr/bin/firefox", icon="firefox"),
@@ -172,7 +175,25 @@ def screen_lines(db: sqlite3.Connection, vm: sqlite3.Row, now: float) -> list[st
             (vm["host"], vm["name"], session["guest_id"]),
         ):
             lines += f"[{message['title']}] {message['text']}".splitlines()
-    return lines
+    typed = _typed(db, vm)
+    return [*lines, "", *typed.split("\n")] if typed else lines
+
+
+def type_in(db: sqlite3.Connection, vm: sqlite3.Row, keys: str) -> None:
+    """Put characters behind what was typed since its boot; a backspace takes the last one away."""
+    text = _typed(db, vm)
+    for key in keys:
+        text = text[:-1] if key == "\b" else text + key
+    row = (vm["host"], vm["name"], vm["started_at"], text[-_TYPED_KEPT:])
+    db.execute("INSERT OR REPLACE INTO typed VALUES (?, ?, ?, ?)", row)
+
+
+def _typed(db: sqlite3.Connection, vm: sqlite3.Row) -> str:
+    row = db.execute(
+        "SELECT text FROM typed WHERE host = ? AND vm = ? AND started_at = ?",
+        (vm["host"], vm["name"], vm["started_at"]),
+    ).fetchone()
+    return str(row["text"]) if row else ""
 
 
 def _session(row: sqlite3.Row, domain: str) -> GuestSession:

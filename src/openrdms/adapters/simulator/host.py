@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from openrdms.adapters.simulator import screen, vms
 from openrdms.adapters.simulator.disk_image import empty_qcow2
-from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines
+from openrdms.adapters.simulator.display import Displays
+from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines, type_in
 from openrdms.adapters.simulator.images import Images
 from openrdms.adapters.simulator.operations import Task
 from openrdms.model.errors import (
@@ -45,6 +47,7 @@ class SimulatorHost:
         self._operations = cluster.operations
         self._name = name
         self._images = Images(cluster, name)
+        self._displays = Displays()
 
     @property
     def name(self) -> str:
@@ -279,12 +282,27 @@ class SimulatorHost:
 
     def screenshot(self, vm: str) -> bytes:
         """See ``ports.Host``."""
+        return screen.render(self._read_screen(vm))
+
+    def open_display(self, vm: str) -> socket.socket:
+        """See ``ports.Host``."""
+        self._read_screen(vm)
+        return self._displays.open(
+            vm, lambda: self._read_screen(vm), lambda keys: self._type_in(vm, keys)
+        )
+
+    def _read_screen(self, vm: str) -> list[str]:
         with self._operations.transaction(self._name) as db:
             row = vms.get(db, self._name, vm)
             if vms.state(row) in (VmState.STOPPED, VmState.SAVED):
                 raise VmNotRunning(f"{vm} on {self._name} is off and shows nothing")
-            lines = screen_lines(db, row, self._cluster.clock.now())
-        return screen.render(lines)
+            return screen_lines(db, row, self._cluster.clock.now())
+
+    def _type_in(self, vm: str, keys: str) -> None:
+        with self._operations.transaction(self._name) as db:
+            row = vms.get(db, self._name, vm)
+            if vms.state(row) is VmState.RUNNING:
+                type_in(db, row, keys)
 
     def guest(self, vm: str) -> SimulatorGuest:
         """See ``ports.Host``."""
@@ -312,6 +330,7 @@ class SimulatorHost:
 
     def close(self) -> None:
         """See ``ports.Host``."""
+        self._displays.close()
         self._cluster.release(self._name)
 
     def _stop(self, vm: str, *, ours: bool) -> None:

@@ -8,7 +8,10 @@ import zlib
 from collections.abc import Sequence
 
 COLUMNS, ROWS, SCALE = 60, 22, 3
-_CELL_WIDTH, _CELL_HEIGHT = 4 * SCALE, 7 * SCALE
+_CELL_WIDTH, CELL_HEIGHT = 4 * SCALE, 7 * SCALE
+WIDTH, HEIGHT = COLUMNS * _CELL_WIDTH, ROWS * CELL_HEIGHT
+COLOURS = (bytes.fromhex("102a43"), bytes.fromhex("ffffff"))
+"""Of the ground and of the text: red, green, blue."""
 
 # Five rows a glyph, each an octal digit whose bits are pixels; letters are drawn as capitals.
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;!?-+=()/'\"_<>*%#$&@[]\\|"
@@ -25,21 +28,24 @@ _UNKNOWN = "77777"
 
 def render(lines: Sequence[str]) -> bytes:
     """PNG of a text screen, 720 x 462 pixels, white on dark blue; what does not fit scrolls off."""
+    rows = (row for line in wrap(lines) for row in draw(line))
+    return _png(WIDTH, HEIGHT, b"".join(b"\0" + row for row in rows))  # 0: PNG's filter type
+
+
+def wrap(lines: Sequence[str]) -> list[str]:
+    """The screen's lines of text; what does not fit scrolls off."""
     wrapped = [part for line in lines for part in textwrap.wrap(line, COLUMNS) or [""]]
-    screen = wrapped[-ROWS:] + [""] * (ROWS - len(wrapped))
-    pixels = b"".join(_text_row(line.ljust(COLUMNS)) for line in screen)
-    return _png(COLUMNS * _CELL_WIDTH, ROWS * _CELL_HEIGHT, pixels)
+    return [line.ljust(COLUMNS) for line in wrapped[-ROWS:] + [""] * (ROWS - len(wrapped))]
 
 
-def _text_row(line: str) -> bytes:
-    """The pixel rows of one line of text, one byte a pixel, each led by PNG's filter type 0."""
+def draw(line: str) -> list[bytes]:
+    """The pixel rows of one such line, one byte a pixel: a number of ``COLOURS``."""
     glyphs = [_GLYPHS.get(char.upper(), _UNKNOWN) for char in line]
-    blank = bytes(1 + len(line) * _CELL_WIDTH)
+    blank = bytes(WIDTH)
     rows = [blank] * SCALE
     for row in range(5):
-        bits = b"".join(_stretch(int(glyph[row], 8)) for glyph in glyphs)
-        rows += [b"\0" + bits] * SCALE
-    return b"".join([*rows, *[blank] * SCALE])
+        rows += [b"".join(_stretch(int(glyph[row], 8)) for glyph in glyphs)] * SCALE
+    return rows + [blank] * SCALE
 
 
 def _stretch(bits: int) -> bytes:
@@ -49,7 +55,7 @@ def _stretch(bits: int) -> bytes:
 def _png(width: int, height: int, pixels: bytes) -> bytes:
     """PNG (ISO/IEC 15948) with a palette of two colours, 8 bits a pixel."""
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
-    palette = bytes.fromhex("102a43ffffff")
+    palette = b"".join(COLOURS)
     chunks = (
         (b"IHDR", header),
         (b"PLTE", palette),

@@ -46,6 +46,10 @@ _SCHEMA = (
         id INTEGER PRIMARY KEY, host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE,
         guest_id INTEGER NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL,
         FOREIGN KEY (host, vm, guest_id) REFERENCES sessions ON DELETE CASCADE)""",
+    # What was typed at a VM's screen since its boot at started_at.
+    """CREATE TABLE IF NOT EXISTS typed (
+        host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, started_at REAL NOT NULL,
+        text TEXT NOT NULL, PRIMARY KEY (host, vm)) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS messages_of_session ON messages (host, vm, guest_id)",
     # What is under way: at most one operation a VM.
     """CREATE TABLE IF NOT EXISTS operations (
