@@ -324,6 +324,28 @@ def test_later_wave_that_fails_takes_back_what_nobody_has(make_pool: Callable[..
     assert rig.orphans() == []
 
 
+def test_who_logged_on_unheard_keeps_what_a_failed_update_takes_back(
+    make_pool: Callable[..., Pool],
+) -> None:
+    """Guests are asked once more, as before each update."""
+    pool = make_pool(boot_deadline=1.0)
+    rig = pool.rig
+    pool.log_on("pool-4", "bob")
+    guid = pool.update(waves=(Share(2), ALL), max_unavailable=Share(2))
+    rig.wait_until(lambda: pool.use("pool-3") is Use.READY and pool.images()["pool-3"] == "2")
+    pool.watch.close()
+    simulator.log_on(rig.simulator, HOST, "pool-1", "eve")
+    simulator.set_fault(rig.simulator, HOST, "pool-2", "silent")
+    pool.break_image("no-agent")
+    pool.log_off("pool-4", "bob")
+    rig.uses.move(["pool-4"], Use.UNREADY, of={Use.TAKEN})
+    assert rig.wait(guid).state is CollectionState.UPDATE_FAILED
+    assert pool.images() == dict.fromkeys(NAMES, "1") | {"pool-1": "2", "pool-2": "2"}
+    assert pool.users("pool-1") == ["eve"]
+    assert (pool.use("pool-1"), pool.use("pool-2")) == (Use.TAKEN, Use.READY)
+    assert rig.orphans() == []
+
+
 def test_cancel_while_all_wait_changes_nothing(pool: Pool) -> None:
     for name in NAMES:
         pool.log_on(name)

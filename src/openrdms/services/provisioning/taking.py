@@ -7,7 +7,7 @@ on without having been given the desktop keeps it, and a guest that does not ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ async def _take(
         vm = await _find_vm(work, row)
         if _runs(vm) and not await _is_empty(work, row, use):
             return None
-        if use and not await asyncio.to_thread(_claim_unchanged, work, use):
+        if use and not await asyncio.to_thread(_claim_unchanged, work, [use]):
             return None
         return replace(row, was_running=_runs(vm))
     await claims.seize(work, row)
@@ -112,18 +112,20 @@ def _runs(vm: VmInfo | None) -> bool:
     return vm is not None and vm.state in LIVE
 
 
-def _claim_unchanged(work: Work, use: DesktopUse) -> bool:
-    """Bring it into WORK, if it is still what was looked at.
+def _claim_unchanged(work: Work, looked_at: Iterable[DesktopUse]) -> list[DesktopUse]:
+    """Bring into WORK what is still as it was when it was looked at; returns it as it is then.
 
     What its record says may have changed: that tells nobody, and nobody has got it by that.
     """
+    uses = {use.name.casefold(): use for use in looked_at}
     values = {"use": Use.WORK, "claim": work.job.guid, "since": work.tools.clock(), "mark": ""}
 
     def change(before: DesktopUse) -> DesktopUse | None:
-        same = _state(before) == _state(use) and before.claim in ("", work.job.guid)
-        return replace(before, **values) if same else None  # type: ignore[arg-type]  # fields of a use
+        same = _state(before) == _state(uses[before.name.casefold()])
+        free = same and before.claim in ("", work.job.guid)
+        return replace(before, **values) if free else None  # type: ignore[arg-type]  # fields of a use
 
-    return bool(work.tools.uses.change([use.name], change))
+    return work.tools.uses.change(uses, change)
 
 
 def _state(use: DesktopUse) -> tuple[object, ...]:
@@ -161,14 +163,18 @@ def _end_sessions(guest: ports.Guest) -> None:
 async def take_back(work: Work) -> None:
     """After an update has failed: have what is finished undone, too, as far as nobody has it.
 
-    It is in WORK then, and its row says so. What somebody has keeps the new image until it is
-    prepared next.
+    It is in WORK then, and its row says so. What somebody has, or may have, keeps the new image
+    until it is prepared next.
     """
+    work = work.past_halt()
     done = {
         row.name.casefold(): row for row in work.rows.values() if row.status is VmStatus.COMPLETE
     }
-    uses = await asyncio.to_thread(_claim_finished, work, done)
-    ours = {use.name.casefold() for use in uses if is_ours(work, use)}
+    uses = await asyncio.to_thread(_list_finished, work, done)
+    looks = await asyncio.gather(*(_is_left(work, done[key], use) for key, use in uses.items()))
+    left = [use for use, is_left in zip(uses.values(), looks, strict=True) if is_left]
+    claimed = await asyncio.to_thread(_claim_unchanged, work, left)
+    ours = {use.name.casefold() for use in (*uses.values(), *claimed) if is_ours(work, use)}
     kept = [row for key, row in done.items() if key not in ours]
     await work.write(replace(row, notes=_also(row.notes, _STAYS)) for row in kept)
     await work.write(
@@ -186,13 +192,28 @@ def _also(notes: str, words: str) -> str:
     return notes if words in notes else "; ".join(filter(None, (notes, words)))
 
 
-def _claim_finished(work: Work, rows: Mapping[str, JobDesktop]) -> list[DesktopUse]:
-    """What a pool has made anew under another generation meanwhile is not the job's any more."""
-    tools, names = work.tools, [row.name for row in rows.values()]
+def _list_finished(work: Work, rows: Mapping[str, JobDesktop]) -> dict[str, DesktopUse]:
+    """By case-folded name. What a pool has made anew under another generation meanwhile is not the
+    job's any more.
+    """
+    store = work.tools.store
     made = {
         (desktop.name.casefold(), desktop.generation)
-        for desktop in tools.store.list_desktops(home=work.job.collection)
+        for desktop in store.list_desktops(home=work.job.collection)
     }
-    mine = [row.name for key, row in rows.items() if (key, row.generation) in made]
-    tools.uses.move(mine, Use.WORK, of=FREE, claim=work.job.guid, mark="")
-    return tools.store.list_uses(names=names)
+    uses = {use.name.casefold(): use for use in store.list_uses(names=[*rows])}
+    return {
+        key: use
+        for key, use in uses.items()
+        if (key, rows[key].generation) in made or is_ours(work, use)
+    }
+
+
+async def _is_left(work: Work, row: JobDesktop, use: DesktopUse) -> bool:
+    """Whether nobody has it, nor is on it; False too when neither its host nor its guest says."""
+    if use.use not in FREE:
+        return False
+    try:
+        return not _runs(await _find_vm(work, row)) or await _is_empty(work, row, use)
+    except (errors.HostUnavailable, errors.NotFound):
+        return False
