@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid5
@@ -407,16 +408,16 @@ class HostSuite:
         assert host.screenshot(booted.name).startswith(PNG_MAGIC)
 
     def test_display_shows_what_is_typed_to_all_viewers(self, host: Host, booted: VmSpec) -> None:
-        typing, watching = (Viewer(host.open_display(booted.name)) for _ in range(2))
-        assert (typing.version, typing.width > 0) == (b"RFB 003.008\n", True)
-        before = typing.look()
-        assert len(set(before)) > 1
-        assert watching.look() == before
-        typing.type("whoami")
-        typing.look_until_it_changes(before)
-        watching.look_until_it_changes(before)
-        for viewer in (typing, watching):
-            viewer.close()
+        with (
+            closing(Viewer(host.open_display(booted.name))) as typing,
+            closing(Viewer(host.open_display(booted.name))) as watching,
+        ):
+            assert (typing.version, typing.width > 0) == (b"RFB 003.008\n", True)
+            before, watched = typing.look(), watching.look()
+            assert len(set(before)) > 1
+            typing.type("whoami")
+            typing.look_until_it_changes(before)
+            watching.look_until_it_changes(watched)
 
     def test_running_vm_keeps_its_definition(self, host: Host, booted: VmSpec) -> None:
         vm = get_vm(host, booted.name)
@@ -491,10 +492,9 @@ class HostSuite:
         with pytest.raises(VmNotRunning, match=spec.name):
             host.open_display(spec.name)
         host.start(spec.name)
-        viewer = Viewer(host.open_display(spec.name))
-        host.destroy(spec.name)
-        viewer.wait_for_end()
-        viewer.close()
+        with closing(Viewer(host.open_display(spec.name))) as viewer:
+            host.destroy(spec.name)
+            viewer.wait_for_end()
 
     def test_saved_state_goes_with_the_disk_it_belongs_to(self, host: Host, spec: VmSpec) -> None:
         make_vm(host, spec)
