@@ -11,8 +11,8 @@ from typing import Any
 from pypsrp.wsman import WSMan
 
 from fakes.guards import OpenGuard
+from fakes.new_records import open_records
 from fakes.widgets import SCHEMA, Widgets
-from openrdms.adapters import sql
 from openrdms.cim.guard import Operation
 from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
@@ -59,7 +59,7 @@ class HttpRig:
         self.widgets = widgets
         self.refusals: list[tuple[str, str, str, str]] = []
         self.clock = 0.0
-        self._store = sql.open_store(f"sqlite:///{place / 'records.sqlite'}")
+        self._store = open_records(place / "records.sqlite")
         self.accounts = Accounts(self._store, place / "nt-hashes", lambda: datetime.now(UTC))
         self.accounts.add("admin", Role.ADMINISTRATOR, password=PASSWORD)
         self.certificate = certificate.ensure(place / "tls", "broker.test")

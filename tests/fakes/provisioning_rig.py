@@ -15,7 +15,8 @@ from typing import Any
 
 from lxml import etree
 
-from openrdms.adapters import simulator, sql
+from fakes.new_records import open_records
+from openrdms.adapters import simulator
 from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.jobs.engine import JobEngine
 from openrdms.jobs.tokens import Tokens
@@ -66,7 +67,7 @@ class Rig:
         self.simulator = directory / "sim"
         state = directory / "state"
         state.mkdir(parents=True, exist_ok=True)
-        self.store = wrap_store(sql.open_store(f"sqlite:///{state}/records.sqlite"))
+        self.store = wrap_store(open_records(state / "records.sqlite"))
         cluster = simulator.connect(f"simulator://{self.simulator}?{parameters}")
         self.hosts = Hosts(wrap_host(host) for host in cluster)
         self.images = Images(self.store, DebianImageTools(), state / "images", now)

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import argon2
 import pytest
 import spnego
 from pypsrp.exceptions import AuthenticationError, WinRMTransportError
@@ -32,7 +33,7 @@ from fakes.wsman_client import WIDGET, element, selectors
 from openrdms.config import ChannelBinding
 from openrdms.frontends.http import authentication, message_encryption
 from openrdms.model.account import Role
-from openrdms.security import lockout
+from openrdms.security import lockout, passwords
 from openrdms.security.accounts import Change
 from openrdms.security.negotiate import tls_server_end_point
 
@@ -47,7 +48,10 @@ RigFactory = Callable[..., HttpRig]
 
 
 @pytest.fixture(autouse=True)
-def _quick_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Next to no argon2, and no wait after a failure."""
+    cheap = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(passwords, "_HASHER", cheap)
     monkeypatch.setattr(authentication, "FAILURE_SECONDS", 0.01)
 
 

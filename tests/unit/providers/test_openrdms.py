@@ -11,7 +11,8 @@ import pywbem
 
 from fakes.cimxml_client import connect
 from fakes.guards import OpenGuard
-from openrdms.adapters import simulator, sql
+from fakes.new_records import open_records
+from openrdms.adapters import simulator
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller, MethodResult
@@ -35,7 +36,7 @@ class World:
     """Two simulated hosts; ``degraded`` are to be spared."""
 
     def __init__(self, place: Path) -> None:
-        self.store = sql.open_store(f"sqlite:///{place}/records.sqlite")
+        self.store = open_records(place / "records.sqlite")
         self.cluster = place / "sim"
         self.hosts = Hosts(simulator.connect(f"simulator://{self.cluster}?hosts=2&capacity=7"))
         self.health = HostHealth(self.hosts, lambda: datetime.now(UTC))

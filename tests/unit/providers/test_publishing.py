@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fakes.guards import OpenGuard
+from fakes.new_records import open_records
 from openrdms import ports
-from openrdms.adapters import sql
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import ObjectManager
 from openrdms.cim.provider import Caller
@@ -94,7 +94,7 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     store.create_collection(Collection("farm", "The farm", CollectionType.POOLED, is_managed=True))
     store.create_session_collection(SessionCollection("rdsh", "Session hosts"))
     publishing = Publishing(store)

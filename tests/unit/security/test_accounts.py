@@ -13,7 +13,7 @@ import pytest
 from spnego._ntlm import _get_credential
 
 from fakes.clock import StoppedClock
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.ports import Store
@@ -28,7 +28,7 @@ NT_HASH = "8846F7EAEE8FB117AD06BDD830B7586C"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     yield store
     store.close()
 

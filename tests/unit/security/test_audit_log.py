@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from fakes.clock import StoppedClock
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.audit import AuditHead, AuditQuery, AuditRecord, chain
 from openrdms.ports import Store
@@ -24,7 +24,7 @@ OpenLog = Callable[[], AuditLog]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     yield store
     store.close()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.clock import StoppedClock
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.guard import Operation
 from openrdms.cim.provider import Caller, MethodResult
@@ -29,7 +29,7 @@ ADMIN = Caller("admin", "192.0.2.1", "administrator")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     yield store
     store.close()
 

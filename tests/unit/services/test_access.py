@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.new_records import open_records
 from openrdms import ports
-from openrdms.adapters import sql
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.collection import Collection, CollectionType
@@ -54,7 +54,7 @@ class Office:
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     accounts = Accounts(store, tmp_path / "nt-hashes", lambda: NOW)
     accounts.add("root", Role.ADMINISTRATOR)
     accounts.add("ann", Role.USER, groups=["Sales"])

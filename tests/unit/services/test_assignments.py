@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.assignment import Assignment, AssignmentFilter
 from openrdms.model.session_host import SessionCollection, SessionCollectionType, SessionHost
@@ -19,7 +19,7 @@ BOB = Assignment("own", "two.example", "bob", "CORP")
 
 @pytest.fixture
 def assignments(tmp_path: Path) -> Iterator[Assignments]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     kind = SessionCollectionType.AUTO_PERSONAL
     store.create_session_collection(SessionCollection("own", "One each", kind))
     for name in ("one.example", "two.example", "three.example"):

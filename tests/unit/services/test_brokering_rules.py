@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from fakes.brokering_rig import PlainPools
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
@@ -77,7 +77,7 @@ class Office:
 
     def __init__(self, directory: Path, kind: CollectionType = CollectionType.POOLED) -> None:
         host = PlainHost()
-        self.store = sql.open_store(f"sqlite:///{directory}/records.sqlite")
+        self.store = open_records(directory / "records.sqlite")
         self.store.create_collection(Collection("pool", "Pool", kind, is_managed=True))
         self.store.put_desktops(
             Desktop(

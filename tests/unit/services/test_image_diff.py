@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from openrdms.adapters import simulator, sql
+from fakes.new_records import open_records
+from openrdms.adapters import simulator
 from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.model.errors import InvalidParameter, NotFound, NotSupported
 from openrdms.model.image import GuestOs
@@ -31,7 +32,7 @@ class Tools(DebianImageTools):
 
 @pytest.fixture
 def images(tmp_path: Path) -> Iterator[Images]:
-    store = sql.open_store(f"sqlite:///{tmp_path}/records.sqlite")
+    store = open_records(tmp_path / "records.sqlite")
     hosts = simulator.connect(f"simulator://{tmp_path}/sim?hosts=1")
     [tiny] = hosts[0].images()
     images = Images(store, DebianImageTools(), tmp_path / "images", lambda: tiny.created)

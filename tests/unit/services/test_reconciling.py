@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from openrdms.adapters import simulator, sql
+from fakes.new_records import open_records
+from openrdms.adapters import simulator
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionState, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
@@ -61,7 +62,7 @@ class World:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "sim"
         directory.mkdir(exist_ok=True)
-        self.store = sql.open_store(f"sqlite:///{directory}/records.sqlite")
+        self.store = open_records(directory / "records.sqlite")
         self.meddle: Callable[[str], None] = lambda _: None
         cluster: list[Any] = [*simulator.connect(f"simulator://{self.path}?{FAST}")]
         self.host = cluster[0]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openrdms.adapters import sql
+from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.session_host import (
     ServerState,
@@ -28,7 +28,7 @@ PERSONAL = SessionCollection("own", "One each", SessionCollectionType.MANUAL_PER
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionHosts]:
     monkeypatch.setattr(socket, "getfqdn", lambda: BROKER)
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     service = SessionHosts(store, Deployment(store))
     for collection in (POOLED, PERSONAL):
         service.create_collection(collection)
@@ -161,7 +161,7 @@ def test_this_broker_is_taken_by_whatever_name_it_has(
 ) -> None:
     """Clients put back what they read, and a machine need not be in a domain."""
     monkeypatch.setattr(socket, "getfqdn", lambda: "vm")
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     hosts = SessionHosts(store, Deployment(store))
 
     hosts.create_server(ONE)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fakes.new_records import open_records
 from openrdms import ports
-from openrdms.adapters import sql
 from openrdms.model import errors
 from openrdms.services.deployment import Deployment
 from openrdms.services.settings import Directory, Settings
@@ -24,7 +24,7 @@ DEDICATED = "Server=one;Trusted_Connection=yes;Database=rds"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ports.Store]:
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    store = open_records(tmp_path / "records.sqlite")
     yield store
     store.close()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from openrdms.adapters import simulator, sql
+from fakes.new_records import open_records
+from openrdms.adapters import simulator
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.model.job import RUNNING_STATE, Job, JobAction, JobDesktop, VmStatus
@@ -25,7 +26,7 @@ class World:
     """Two hosts and records; jobs are only rows here."""
 
     def __init__(self, place: Path) -> None:
-        self.store = sql.open_store(f"sqlite:///{place}/records.sqlite")
+        self.store = open_records(place / "records.sqlite")
         cluster = simulator.connect(f"simulator://{place}/sim?{FAST}")
         self.host, self.other = cluster
         self.image = self.store.add_image(self.host.images()[0])
