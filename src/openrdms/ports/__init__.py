@@ -35,7 +35,7 @@ from openrdms.ports.provisioning_store import (
 )
 from openrdms.ports.reconcile_store import ReconcileStore
 from openrdms.ports.record_notices import RecordListener, RecordNotices
-from openrdms.ports.web_store import ApiTokenStore, WebSessionStore
+from openrdms.ports.web_store import ApiTokenStore, RdpTokenStore, WebSessionStore
 
 __all__ = [
     "AccountStore",
@@ -56,6 +56,7 @@ __all__ = [
     "NodeStore",
     "PatchStore",
     "PublishingStore",
+    "RdpTokenStore",
     "ReconcileStore",
     "RecordListener",
     "RecordNotices",
@@ -90,6 +91,7 @@ class Store(
     ReconcileStore,
     WebSessionStore,
     ApiTokenStore,
+    RdpTokenStore,
     RecordNotices,
     Protocol,
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from openrdms.model.rdp_token import RdpToken
 from openrdms.model.web_session import ApiToken, WebSession
 
 
@@ -33,3 +34,14 @@ class ApiTokenStore(Protocol):
 
     def delete_api_token(self, token_id: str) -> bool:
         """False when there is none."""
+
+
+class RdpTokenStore(Protocol):
+    """Routing tokens of RDP files; those of an account go with it."""
+
+    def put_rdp_token(self, token: RdpToken, most: int) -> None:
+        """Keep it; expired ones go, and the oldest of the account beyond ``most``."""
+
+    def find_rdp_token(self, secret_hash: str) -> RdpToken | None: ...
+    def delete_rdp_tokens(self, account: str) -> None:
+        """All of an account."""

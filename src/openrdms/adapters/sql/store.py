@@ -16,6 +16,7 @@ from openrdms.adapters.sql.jobs import JobRecords
 from openrdms.adapters.sql.nodes import NodeRecords
 from openrdms.adapters.sql.patches import PatchRecords
 from openrdms.adapters.sql.publishing import PublishingRecords
+from openrdms.adapters.sql.rdp_tokens import RdpTokenRecords
 from openrdms.adapters.sql.reconciling import ReconcileRecords
 from openrdms.adapters.sql.reservations import ReservationRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
@@ -45,6 +46,7 @@ class SqlStore(
     StepTimeRecords,
     ReconcileRecords,
     WebSessionRecords,
+    RdpTokenRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 

@@ -36,3 +36,17 @@ api_tokens = sa.Table(
     sa.UniqueConstraint("secret_hash"),
     sa.Index("api_tokens_account", "account_key"),
 )
+
+rdp_tokens = sa.Table(
+    "rdp_tokens",
+    schema.metadata,
+    schema.text_column("secret_hash", key=True),
+    schema.text_column("account_key"),
+    schema.text_column("account"),
+    schema.text_column("collection"),
+    schema.time_column("created"),
+    schema.time_column("expires"),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+    sa.Index("rdp_tokens_account", "account_key"),
+    sa.Index("rdp_tokens_expires", "expires"),
+)
