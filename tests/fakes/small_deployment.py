@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import NAMESPACE_DNS, uuid5
 
+from fakes.new_records import open_records
 from openrdms import ports
-from openrdms.adapters import simulator, sql
+from openrdms.adapters import simulator
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
@@ -97,7 +98,7 @@ def open_small_deployment(directory: Path, *slow: str) -> Iterator[SmallDeployme
     given = {step.partition("=")[0] for step in slow}
     quick = "&".join([*slow, *(f"{step}_ms=0" for step in steps if f"{step}_ms" not in given)])
     hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
-    store = sql.open_store(f"sqlite:///{directory / 'records.sqlite'}")
+    store = open_records(directory / "records.sqlite")
     uses = DesktopUses(store, lambda: datetime.now(UTC))
     yield SmallDeployment(path, hosts, store, uses)
     hosts.close()
