@@ -9,6 +9,8 @@ scope "class" (then a ``classmethod``) or wider. Only ``booted`` boots a guest, 
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -209,11 +211,12 @@ class HostSuite:
             lambda host, tmp: host.set_ownership("suite-absent", OURS),
             lambda host, tmp: host.screenshot("suite-absent"),
             lambda host, tmp: host.open_display("suite-absent"),
+            lambda host, tmp: host.rdp_address("suite-absent"),
             lambda host, tmp: host.export_disk("suite-absent", tmp / "x.qcow2"),
         ],
         ids=[
             *("start", "pause", "save", "shut_down", "set_ownership", "screenshot"),
-            *("open_display", "export_disk"),
+            *("open_display", "rdp_address", "export_disk"),
         ],
     )
     def test_using_an_absent_vm_is_not_found(
@@ -418,6 +421,17 @@ class HostSuite:
             typing.type("whoami")
             typing.look_until_it_changes(before)
             watching.look_until_it_changes(watched)
+
+    def test_rdp_is_in_one_place_on_this_machine(self, host: Host, booted: VmSpec) -> None:
+        address = host.rdp_address(booted.name)
+        assert host.rdp_address(booted.name.upper()) == address
+        assert ipaddress.ip_address(address[0]).is_loopback
+        socket.create_connection(address, timeout=10).close()
+
+    def test_vm_that_is_off_has_no_address(self, host: Host, spec: VmSpec) -> None:
+        make_vm(host, spec)
+        with pytest.raises(VmNotRunning, match=spec.name):
+            host.rdp_address(spec.name)
 
     def test_running_vm_keeps_its_definition(self, host: Host, booted: VmSpec) -> None:
         vm = get_vm(host, booted.name)

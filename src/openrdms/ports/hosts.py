@@ -181,6 +181,12 @@ class Host(Protocol):
         typed. The VM can have several; each ends with it. VmNotRunning, NotSupported.
         """
 
+    def rdp_address(self, vm: str) -> tuple[str, int]:
+        """Where this machine reaches the guest's RDP, whether or not it listens there.
+
+        VmNotRunning; NotSupported and GuestUnreachable say why there is no such place.
+        """
+
     def guest(self, vm: str) -> Guest:
         """A handle; nothing is contacted yet."""
 

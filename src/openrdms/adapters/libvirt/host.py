@@ -21,6 +21,7 @@ from openrdms.adapters.libvirt import (
     errors,
     guest,
     leftovers,
+    rdp,
     storage,
 )
 from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
@@ -366,6 +367,11 @@ class LibvirtHost:
         """See ports.Host."""
         with errors.translated(vm):
             return display.open_display(self._get_domain(vm))
+
+    def rdp_address(self, vm: str) -> tuple[str, int]:
+        """See ports.Host."""
+        with self._changed(vm), errors.translated(vm):
+            return rdp.find_address(self._get_domain(vm), here=self._uri.root is not None)
 
     def guest(self, vm: str) -> Guest:
         """See ports.Host."""

@@ -14,6 +14,7 @@ from openrdms.adapters.simulator.display import Displays
 from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines, type_in
 from openrdms.adapters.simulator.images import Images
 from openrdms.adapters.simulator.operations import Task
+from openrdms.adapters.simulator.rdp import RdpServers
 from openrdms.model.errors import (
     HostUnavailable,
     InvalidOperation,
@@ -48,6 +49,7 @@ class SimulatorHost:
         self._name = name
         self._images = Images(cluster, name)
         self._displays = Displays()
+        self._rdp = RdpServers()
 
     @property
     def name(self) -> str:
@@ -304,6 +306,16 @@ class SimulatorHost:
             if vms.state(row) is VmState.RUNNING:
                 type_in(db, row, keys)
 
+    def rdp_address(self, vm: str) -> tuple[str, int]:
+        """See ``ports.Host``."""
+        self._require_running(vm)
+        return self._rdp.address_of(vm, lambda: self._require_running(vm))
+
+    def _require_running(self, vm: str) -> None:
+        with self._operations.transaction(self._name) as db:
+            if vms.state(vms.get(db, self._name, vm)) is not VmState.RUNNING:
+                raise VmNotRunning(f"{vm} on {self._name} is not running")
+
     def guest(self, vm: str) -> SimulatorGuest:
         """See ``ports.Host``."""
         return SimulatorGuest(self._cluster, self._name, vm)
@@ -331,6 +343,7 @@ class SimulatorHost:
     def close(self) -> None:
         """See ``ports.Host``."""
         self._displays.close()
+        self._rdp.close()
         self._cluster.release(self._name)
 
     def _stop(self, vm: str, *, ours: bool) -> None:
