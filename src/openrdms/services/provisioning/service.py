@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +18,10 @@ from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, parse_guid
 from openrdms.model.patch import FORCE_LOG_OFF, Patch, as_job
-from openrdms.model.plan import render_plan
+from openrdms.model.plan import Plan, render_plan
 from openrdms.model.provisioning import parse_job
-from openrdms.model.report import build_report, render_report
+from openrdms.model.reason import Wait
+from openrdms.model.report import Report, build_report, render_report
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
@@ -93,13 +95,17 @@ class Provisioning:
     async def _run(self, run: Run) -> None:
         await workflow.run_job(self._tools, run)
 
-    def execute(self, document: str) -> str:
+    def execute(self, document: str, guid: str | None = None) -> str:
         """Accept the job in ``document`` (XML) and start it; returns its GUID once it is on disk.
 
-        InvalidParameter names the element; NotFound, InvalidOperation, HostUnavailable.
+        With ``guid`` it gets that one: asked for again it is the same job, whatever has become of
+        it. InvalidParameter names the element; NotFound, InvalidOperation, HostUnavailable.
         """
+        if guid and self._store.find_job(guid):
+            return guid
         parsed = parse_job(document)
         job, settings = self._acceptance.make_job(parsed, document, self._clock())
+        job = replace(job, guid=guid or job.guid)
         self._store.accept_job(job, settings)
         self._begin(job.guid)
         return job.guid
@@ -109,12 +115,16 @@ class Provisioning:
         return self._acceptance.make_job(parse_job(document), document, now)[0]
 
     def plan(self, document: str, *, new: bool = False, patient: bool = False) -> str:
-        """What ``execute`` would do with the document, as XML (model.plan); nothing changes.
+        """``find_plan`` as XML (model.plan)."""
+        return render_plan(self.find_plan(document, new=new, patient=patient))
+
+    def find_plan(self, document: str, *, new: bool = False, patient: bool = False) -> Plan:
+        """What ``execute`` would do with the document; nothing changes.
 
         ``new``: on a collection that would be created before; ``patient``: as an update that is
         scheduled without a ForceLogOffTime. InvalidParameter when it is no job.
         """
-        return render_plan(self._planner.plan(document, new=new, patient=patient))
+        return self._planner.plan(document, new=new, patient=patient)
 
     def execute_patch(self, patch: Patch) -> None:
         """Accept the job of a scheduled patch under its guid and start it; once, if it waits still.
@@ -170,19 +180,27 @@ class Provisioning:
             _log.exception("workflow not started", job=guid)
 
     def report(self, guid: str) -> str:
-        """The job's report (model.report) as XML. NotFound, InvalidParameter.
+        """``find_report`` as XML (model.report)."""
+        return render_report(self.find_report(guid))
+
+    def find_report(self, guid: str) -> Report:
+        """The job's report. NotFound, InvalidParameter.
 
         Job and collection change state in one transaction, so the report is never ahead of
         CollectionState.
         """
-        job = self._get(guid)
+        job = self.get_job(guid)
         rows = self._store.list_job_desktops(job.guid)
         waits = self._tools.waits.of_job(job.guid)
         end = estimate_end(self._tools, job, rows, waits)
-        return render_report(build_report(job, rows, waits, end))
+        return build_report(job, rows, waits, end)
 
-    def _get(self, guid: str) -> Job:
-        """A job, or what is scheduled to become one."""
+    def list_waits(self, guid: str) -> Mapping[int, Wait]:
+        """What desktops of a job wait for, by their ordinals."""
+        return self._tools.waits.of_job(guid)
+
+    def get_job(self, guid: str) -> Job:
+        """A job, or what is scheduled to become one. NotFound, InvalidParameter."""
         guid = parse_guid(guid)
         job = self._store.find_job(guid)
         if job is None and (patch := self._store.find_patch_of_job(guid)):
