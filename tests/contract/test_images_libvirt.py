@@ -16,7 +16,7 @@ from contract.host_suite import make_spec
 from contract.image_suite import ImageSuite, always, ignore
 from openrdms.adapters.libvirt.gold import Gold
 from openrdms.adapters.libvirt.host import LibvirtHost, connect
-from openrdms.model.errors import InvalidOperation
+from openrdms.model.errors import InvalidOperation, OperationFailed
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.runtime_dir import make_runtime_dir
 
@@ -90,6 +90,29 @@ class TestLibvirtImages(ImageSuite):
         host.copy_image(image, always, again.append)
         assert host.has_image(image)
         assert 0 < again[0] < shares[-1]
+
+    def test_kernel_and_initrd_are_checked_too(
+        self, host: LibvirtHost, image: ImageVersion
+    ) -> None:
+        wrong = "0" * 64
+        for changed in (replace(image, kernel_sha256=wrong), replace(image, initrd_sha256=wrong)):
+            with pytest.raises(OperationFailed, match="checksum"):
+                host.copy_image(changed, always, ignore)
+            assert not host.has_image(image)
+            host.drop_image(image)
+        host.copy_image(image, always, ignore)
+
+    def test_a_link_in_the_way_is_not_followed(
+        self, host: LibvirtHost, image: ImageVersion, tmp_path: Path
+    ) -> None:
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        place = tmp_path / "gold" / image.name / "1"
+        place.mkdir(parents=True)
+        (place / "vmlinuz.part").symlink_to(victim)
+        with pytest.raises(OperationFailed, match="link"):
+            host.copy_image(image, always, ignore)
+        assert victim.read_text() == "precious"
 
     def test_image_without_a_cache_is_seen_in_the_library(
         self, image: ImageVersion, tmp_path: Path

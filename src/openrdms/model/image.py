@@ -41,6 +41,7 @@ class ImageVersion:
     ``kernel``, ``initrd`` and ``cmdline`` are set only with ``Firmware.KERNEL``.
     ``virtual_bytes`` is the disk's size as the guest sees it. ``source`` says where it came
     from (``build tiny``, a file name, ``prep HOST/VM``). ``parent`` is NAME@VERSION or "".
+    ``sha256`` is the disk's; those of kernel and initrd are "" for versions made before there were.
     """
 
     name: str
@@ -60,6 +61,8 @@ class ImageVersion:
     initrd: Path | None = None
     cmdline: str = ""
     generalised: bool = True
+    kernel_sha256: str = ""
+    initrd_sha256: str = ""
 
     @property
     def reference(self) -> str:

@@ -19,7 +19,7 @@ from openrdms.model.errors import InvalidParameter
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
 from openrdms.model.rollout import Share, parse_share, parse_waves, render_waves
-from openrdms.model.xml_document import parse_xml
+from openrdms.model.xml_document import check_text, parse_xml
 
 NAMESPACE = "http://www.microsoft.com/rdv/2010/05/"
 EXTENSION_NAMESPACE = "urn:openrdms:job"
@@ -144,15 +144,19 @@ def parse_job(text: str) -> JobDocument:
 
 
 def render_job(document: JobDocument) -> str:
-    """The document as clients send it: a string that declares utf-16, values escaped."""
+    """The document as clients send it: a string that declares utf-16, values escaped.
+
+    InvalidParameter names an element whose text has characters that XML cannot hold.
+    """
     root = etree.Element(_q("RDVProvisioning"), nsmap={"rdvp": NAMESPACE})
     request = etree.SubElement(root, _q("ProvisionPoolRequest"))
     job = _group(request, "Job", {"Action": document.action, "OnError": document.on_error})
     for name, text in _extensions(document).items():
-        etree.SubElement(job, name).text = text
+        _add(job, name, text)
     pool = {"Name": document.collection, "VhdType": document.disk_kind}
     _group(request, "Pool", pool | {"Mark_HA": "Yes" if document.mark_ha else "No"})
     vm = _group(request, "Vm", dict(zip(_VM_ELEMENTS, _vm_values(document), strict=True)))
+    check_text("UnattendXml", document.unattend_xml)
     vm[-1].text = etree.CDATA(document.unattend_xml) if document.unattend_xml else None
     hosts = etree.SubElement(request, _q("HyperVHosts"))
     for allocation in document.hosts:
@@ -160,7 +164,7 @@ def render_job(document: JobDocument) -> str:
         _group(hosts, "HyperVHost", values)
     selected = etree.SubElement(request, _q("SelectedVms"))
     for name in document.selected:
-        etree.SubElement(selected, _q("SelectedVm")).text = name
+        _add(selected, "SelectedVm", name)
     body = etree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-16"?>{body}'
 
@@ -195,8 +199,14 @@ def _vm_values(document: JobDocument) -> tuple[str, ...]:
 def _group(parent: etree._Element, name: str, values: Mapping[str, str]) -> etree._Element:
     group = etree.SubElement(parent, _q(name))
     for child, value in values.items():
-        etree.SubElement(group, _q(child)).text = value
+        _add(group, child, value)
     return group
+
+
+def _add(parent: etree._Element, name: str, text: str) -> None:
+    element = etree.SubElement(parent, _q(name))
+    check_text(_local(element), text)
+    element.text = text
 
 
 # reading

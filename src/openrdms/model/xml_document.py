@@ -39,6 +39,12 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document may hold (production 2); error texts of hosts may hold anything."""
 
 
+def check_text(field: str, text: str) -> None:
+    """InvalidParameter for ``field`` when no XML can hold that."""
+    if _NOT_XML.search(text):
+        raise InvalidParameter(field, "has characters that XML cannot hold")
+
+
 def write_element(name: str, text: object) -> str:
     """An element with a text, as XML."""
     # A carriage return would be read as a line feed.

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -308,3 +309,18 @@ def test_one_wrong_character_never_breaks_the_parser(at: int, character: str) ->
         parse_job(STOCK_CREATE[:at] + character + STOCK_CREATE[at + 1 :])
     except InvalidParameter as refusal:
         assert refusal.field
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"probe": "true\x07"}, "Probe"),
+        ({"name_prefix": "vd\x00"}, "NamingPrefix"),
+        ({"unattend_xml": "<a/>\x08"}, "UnattendXml"),
+        ({"selected": ("vd-1", "vd\x1b2")}, "SelectedVm"),
+    ],
+)
+def test_what_xml_cannot_hold_is_named(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        render_job(replace(CREATE, **change))
+    assert refused.value.field == field

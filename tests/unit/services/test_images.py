@@ -108,7 +108,7 @@ def test_versions_are_numbered_and_read_only(images: Images, directory: Path) ->
     assert (first.reference, second.reference) == ("Tiny@1", "Tiny@2")
     assert first.disk == directory / "Tiny" / "1" / "disk.qcow2"
     assert second.kernel == directory / "Tiny" / "2" / "vmlinuz"
-    assert len(first.sha256) == 64
+    assert {len(first.sha256), len(first.kernel_sha256), len(first.initrd_sha256)} == {64}
     assert not any(path.stat().st_mode & 0o222 for path in second.disk.parent.iterdir())
 
 

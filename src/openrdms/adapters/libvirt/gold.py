@@ -78,7 +78,9 @@ class Gold:
     def _copy(
         self, image: ImageVersion, go_on: Callable[[], bool], progress: Callable[[float], None]
     ) -> None:
-        files = [file for file in (image.kernel, image.initrd, image.disk) if file]
+        checksums = {image.kernel: image.kernel_sha256, image.initrd: image.initrd_sha256}
+        checksums[image.disk] = image.sha256
+        files = [file for file in checksums if file]
         total = sum(file.stat().st_size for file in files)
         place = self._place(image, image.disk).parent
         place.mkdir(parents=True, exist_ok=True)
@@ -90,8 +92,7 @@ class Gold:
         for file in files:
             target = self._place(image, file)
             if not target.exists():
-                checksum = image.sha256 if file == image.disk else ""
-                for size in self._copy_file(file, target, checksum):
+                for size in self._copy_file(file, target, checksums[file]):
                     progress(min(1.0, (copied + size) / total))
                     if not go_on():
                         raise InvalidOperation(f"copying {image.reference} was ended")
@@ -101,7 +102,7 @@ class Gold:
         """Give the size that is there after every piece; put it in place when it is whole."""
         part = target.with_name(f"{target.name}.part")
         digest = hashlib.sha256()
-        with source.open("rb") as reading, part.open("a+b") as writing:
+        with source.open("rb") as reading, open(part, "a+b", opener=_open_itself) as writing:
             yield _skip_equal(reading, writing, digest.update)
             yield from self._append(reading, writing, digest.update)
             writing.flush()
@@ -127,6 +128,11 @@ class Gold:
                 due = begun + (reading.tell() - at_first) / self._rate
                 time.sleep(max(0.0, due - time.monotonic()))
             yield reading.tell()
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Not what a link of that name leads to: we may be root, and the directory another's."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _skip_equal(reading: BinaryIO, writing: BinaryIO, read: Callable[[bytes], object]) -> int:

@@ -311,6 +311,8 @@ images = sa.Table(
     text_column("cmdline"),
     flag_column("generalised"),
     text_column("job", null=True),
+    sa.Column("kernel_sha256", sa.Text, nullable=False, server_default=""),
+    sa.Column("initrd_sha256", sa.Text, nullable=False, server_default=""),
     # what was removed stays: its number is never given again, and hosts may have copies of it
     sa.Column("removed", sa.Boolean, nullable=False, server_default="0"),
     sa.UniqueConstraint("job"),
