@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+import libvirt
+
 from benchmarks.measured import Measured
 from live.service import Service, rdms
 from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.adapters.libvirt.connection import open_connection
 from openrdms.adapters.libvirt.domain_xml import render_domain
-from openrdms.adapters.libvirt.host import connect
+from openrdms.adapters.libvirt.host import LibvirtHost, connect
 from openrdms.adapters.libvirt.places import Places
 from openrdms.adapters.libvirt.storage import write_overlay
 from openrdms.adapters.libvirt.uri import Network
@@ -34,7 +36,7 @@ from openrdms.runtime_dir import make_runtime_dir
 SECONDS_BAR = 10.0
 RATIO_BAR = 3.0
 URI = "qemu:///embed?accel=qemu"
-_THREADS = 8
+THREADS = 8
 
 Item = TypeVar("Item")
 
@@ -48,10 +50,10 @@ def main() -> None:
         overlays, definitions = measure_floor(Path(directory) / "floor", count)
         floor = overlays + definitions
         print(
-            f"floor, {count} desktops, {_THREADS} threads: {floor:.2f} s"
+            f"floor, {count} desktops, {THREADS} threads: {floor:.2f} s"
             f" (overlays {overlays:.2f} s, definitions {definitions:.2f} s)"
         )
-        with _service(Path(directory) / "state") as service:
+        with open_service(Path(directory) / "state") as service:
             measured = Measured(service, Path(directory))
             made = measured.finish(measured.begin_create("bench", count, start=False))
             assert made.state is CollectionState.JOB_COMPLETED, service.read_log()
@@ -68,6 +70,36 @@ def main() -> None:
 
 def measure_floor(directory: Path, count: int) -> tuple[float, float]:
     """Seconds for so many overlays and so many definitions, by libvirt's own calls."""
+    with _made_bare(directory, count) as (_, _, _, seconds):
+        return seconds
+
+
+def measure_removal(directory: Path, count: int) -> tuple[float, float]:
+    """Seconds that removing so many definitions and overlays takes by libvirt's own calls, and by
+    those of its adapter, which look first whose they are and take leftovers along.
+    """
+
+    def remove(disk: Path) -> None:
+        link.lookupByName(_vm_of(disk)).undefine()
+        disk.unlink()
+
+    def remove_by_adapter(disk: Path) -> None:
+        host.undefine(_vm_of(disk))
+        host.delete_disk(_vm_of(disk), 1)
+
+    with _made_bare(directory, 2 * count) as (link, host, disks, _):
+        return _time(remove, disks[:count]), _time(remove_by_adapter, disks[count:])
+
+
+def _vm_of(disk: Path) -> str:
+    return disk.name.removesuffix(".1.qcow2")
+
+
+@contextmanager
+def _made_bare(
+    directory: Path, count: int
+) -> Iterator[tuple[libvirt.virConnect, LibvirtHost, list[Path], tuple[float, float]]]:
+    """So many overlays and definitions, and how many seconds each of both took."""
     directory.mkdir(mode=0o711)
     directory.parent.chmod(0o711)
     image = DebianImageTools().build("tiny", directory, lambda _share, _words: None)
@@ -88,14 +120,14 @@ def measure_floor(directory: Path, count: int) -> tuple[float, float]:
         _time(lambda disk: write_overlay(disk, image), disks),
         _time(link.defineXML, texts),
     )
+    yield link, host, disks, seconds
     link.close()
     host.close()
-    return seconds
 
 
 def _time(call: Callable[[Item], object], items: Sequence[Item]) -> float:
     begun = time.monotonic()
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with ThreadPoolExecutor(THREADS) as threads:
         list(threads.map(call, items))
     return time.monotonic() - begun
 
@@ -107,7 +139,7 @@ def _spec(image: ImageVersion, number: int) -> VmSpec:
 
 
 @contextmanager
-def _service(state_dir: Path) -> Iterator[Service]:
+def open_service(state_dir: Path) -> Iterator[Service]:
     service = Service(state_dir, URI)
     try:
         service.start()

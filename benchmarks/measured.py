@@ -109,13 +109,13 @@ class Measured:
             (at,) = truth.execute("SELECT max(at) FROM begun WHERE kind <> 'stop'").fetchone()
         return float(at)
 
-    def copy_truth(self, directory: Path) -> None:
-        """The cluster as it is now, with nothing under way, as another one."""
+    def copy_truth(self, directory: Path) -> float:
+        """The cluster as it is now, as another one; returns when that was."""
         directory.mkdir()
         other = directory / "state.sqlite"
         with closing(self._truth()) as truth, closing(sqlite3.connect(other)) as copy, copy:
             truth.backup(copy)
-            copy.execute("DELETE FROM operations")
+            return time.time()
 
     def _truth(self) -> sqlite3.Connection:
         return sqlite3.connect(self.cluster / "state.sqlite", timeout=30)

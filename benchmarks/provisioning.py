@@ -12,18 +12,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks import removal
 from benchmarks.measured import Begun, Cost, Measured, measured, resident_mib
 from live.rollout import cancel
 from openrdms.adapters import simulator
 from openrdms.adapters.simulator.bound import Work, compute
 from openrdms.adapters.simulator.uri import parse
 from openrdms.model.collection import CollectionState
-from openrdms.ports import Host
 
-REST = ("benchmarks.libvirt_create", "benchmarks.connects", "benchmarks.messages_fanout")
+REST = (
+    "benchmarks.libvirt_create",
+    "benchmarks.libvirt_cancel",
+    "benchmarks.connects",
+    "benchmarks.messages_fanout",
+)
 """What else belongs to the proof; each prints its own figures and bars."""
 
 DEFAULT = "hosts=10&users=0"
@@ -38,7 +42,7 @@ MEMORY_BAR_MIB = 100.0
 CANCEL_BAR = 0.5
 UNDO_BAR = 1.2
 
-_NAME = 44
+_NAME = 46
 
 
 def main() -> None:
@@ -119,46 +123,26 @@ def _print_cancel(given: argparse.Namespace) -> None:
         place.record_beginnings()
         job = place.begin_create("pool", count)
         time.sleep(compute(count, settings, Work.CREATE).seconds / 2)
-        place.copy_truth(Path(directory) / "copy")
+        seen = place.copy_truth(Path(directory) / "copy")
         asked = time.time()
         assert cancel(place.wire, job.guid) == 0
         cost = place.finish(job)
         assert cost.state is CollectionState.JOB_ABORTED, cost
         undone = job.asked + cost.wall - asked
-        floor = _remove_bare(Path(directory) / "copy")
+        floor = removal.measure(Path(directory) / "copy", DEFAULT, settings, seen)
         new = max(0.0, place.last_beginning() - asked)
         left = place.service.find_orphans() + _left(place.cluster)
     bar = _at_most(new, CANCEL_BAR, "s")
     _row("from the call to the last thing begun", f"{new:.3f}", "", "", "", bar=bar)
-    ratio = undone / floor
-    figures = (f"{undone:.2f}", f"{floor:.2f}", f"{ratio:.2f}", "")
-    _row("from the call until all is undone", *figures, bar=_at_most(ratio, UNDO_BAR))
+    _row_of_undo("from the call until all is undone", undone, floor.bare)
+    _row_of_undo("  beside that and the end of calls in slots", undone, floor.bare + floor.begun)
     _row("orphans", str(len(left)), "", "", "", bar=_at_most(len(left), 0))
 
 
-def _remove_bare(cluster: Path) -> float:
-    """Seconds that bare calls take, as many at a time as a host has slots, to remove all."""
-    hosts = simulator.connect(f"simulator://{cluster}?{DEFAULT}")
-    pools = [ThreadPoolExecutor(2 * host.slots) for host in hosts]
-    begun = time.perf_counter()
-    removals = [
-        pool.submit(_remove, host, name)
-        for host, pool in zip(hosts, pools, strict=True)
-        for name in sorted({leftover.vm for leftover in host.list_leftovers()})
-    ]
-    for removal in removals:
-        removal.result()
-    seconds = time.perf_counter() - begun
-    for host, pool in zip(hosts, pools, strict=True):
-        pool.shutdown()
-        host.close()
-    return seconds
-
-
-def _remove(host: Host, name: str) -> None:
-    host.destroy(name)
-    host.undefine(name)
-    host.delete_disk(name, 1)
+def _row_of_undo(name: str, undone: float, floor: float) -> None:
+    ratio = undone / floor
+    figures = (f"{undone:.2f}", f"{floor:.2f}", f"{ratio:.2f}", "")
+    _row(name, *figures, bar=_at_most(ratio, UNDO_BAR))
 
 
 def _left(cluster: Path) -> list[str]:
