@@ -26,8 +26,6 @@ from conftest import ServiceFactory
 from live.rollout import SESSION
 from live.service import Service, rdms
 
-pytestmark = pytest.mark.timeout(300)
-
 PROTOCOLS: Mapping[str, type[WsManSpeaker] | type[CimXmlSpeaker]] = {
     "WS-Management": WsManSpeaker,
     "CIM-XML": CimXmlSpeaker,

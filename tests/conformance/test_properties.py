@@ -25,8 +25,6 @@ from conftest import ServiceFactory
 from live.rollout import COLLECTION, DESKTOP, SESSION
 from live.service import Service, rdms
 
-pytestmark = pytest.mark.timeout(300)
-
 APPLICATION, FILE_TYPE = "Win32_RDMSPublishedApplication", "Win32_RDMSFileTypeAssociation"
 AUDITOR, AUDITORS_PASSWORD = "auditor", "reads and changes nothing"
 PROTOCOLS = {"WS-Management": WsManSpeaker, "CIM-XML": CimXmlSpeaker}

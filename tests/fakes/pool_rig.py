@@ -72,7 +72,7 @@ class PoolRig(rigs.Rig):
         assert use is not None
         return use
 
-    def wait_for(self, name: str, use: Use, timeout: float = 20.0) -> DesktopUse:
+    def wait_for(self, name: str, use: Use, timeout: float = 60.0) -> DesktopUse:
         self.wait_until(lambda: self.use(name).use is use, timeout)
         return self.use(name)
 

@@ -146,7 +146,7 @@ class Rig:
         _SCHEMA.assertValid(etree.fromstring(text))
         return parse_report(text)
 
-    def wait(self, guid: str, timeout: float = 30.0) -> Report:
+    def wait(self, guid: str, timeout: float = 60.0) -> Report:
         """The report of the ended job."""
         self.wait_until(lambda: self.job(guid).ended is not None, timeout)
         return self.report(guid)
@@ -154,7 +154,7 @@ class Rig:
     def run(self, document: JobDocument) -> Report:
         return self.wait(self.execute(document))
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         deadline = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < deadline, "it did not come to be so in time"

@@ -15,8 +15,6 @@ from live.service import Service
 from live.service import rdms as run_rdms
 from openrdms import cli
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

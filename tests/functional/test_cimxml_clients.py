@@ -27,8 +27,6 @@ REPORT = methodcall(
     '<PARAMVALUE NAME="JobGuid"><VALUE>no GUID</VALUE></PARAMVALUE>',
 )
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

@@ -19,7 +19,6 @@ from openrdms import cli
 from openrdms.adapters import simulator
 from openrdms.security import certificate
 
-pytestmark = pytest.mark.timeout(120)
 HOST = "host1.sim.local"
 
 

@@ -340,7 +340,7 @@ def test_a_desktop_that_leaves_while_it_is_prepared_can_be_deleted(open_rig: Ope
     rig.wait_until(lambda: rig.use("pool-1").claim == guid)
     Collections(rig.store, rig.hosts, rig.uses).remove_virtual_desktop(POOL, "pool-1")
     hold.set()
-    assert rig.wait(guid, 10).succeeded == 1
+    assert rig.wait(guid).succeeded == 1
     assert (rig.vms(), rig.files()) == ({}, [])
 
 

@@ -20,8 +20,6 @@ UNDONE_WITHIN_S = 20.0
 MAKING_S = {"clone": 0.050, "start": 0.100}
 """What the simulator's operations take by default (clone_ms, start_ms)."""
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -29,8 +29,6 @@ NODE = "Win32_RDMSJoinedNode"
 ALREADY_EXISTS = 0x80041019
 HOST, SPARE = "host1.sim.local", "host3.sim.local"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

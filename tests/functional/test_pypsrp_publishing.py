@@ -22,8 +22,6 @@ PROPERTIES = "Win32_RDMSCollectionProperties"
 ALREADY_EXISTS, INVALID_OPERATION = 0x80041019, 0x80041016
 STOCK_DESCRIPTOR = "O:WDG:WDD:ARP(A;CIOI;CCLCSWLORCGR;;;S-1-5-32-545)"
 
-pytestmark = pytest.mark.timeout(120)
-
 _numbers = itertools.count()
 
 CALC: dict[str, Text] = {

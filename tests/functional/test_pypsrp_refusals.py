@@ -31,8 +31,6 @@ from live.wire import Wire, fault
 
 ABSENT_GUID = "{01234567-89AB-CDEF-0123-456789ABCDEF}"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

@@ -25,8 +25,6 @@ ASSIGNMENT = "Win32_RDMSDesktopAssignment"
 ALREADY_EXISTS = 0x80041019
 SDDL = "O:WDG:WDD:ARP(A;CIOI;CCLCSWLORCGR;;;S-1-1-0)"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

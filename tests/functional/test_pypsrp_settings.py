@@ -21,8 +21,6 @@ SHARED = f"Driver=ODBC;Server=one;Uid=rds;Pwd={SECRET};Database=rds"
 OTHER = SHARED.replace("one", "two")
 DEDICATED = f"Server=one;Trusted_Connection=Yes;App={SECRET};Database=rds"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

@@ -18,8 +18,6 @@ PROPERTIES = "Win32_RDMSCollectionProperties"
 DIRECTORY = "Win32_SessionDirectorySessionEx"
 CIMV2 = WINDOWS.replace("/rdms/", "/")
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

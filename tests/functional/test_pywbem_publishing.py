@@ -13,8 +13,6 @@ from live.wire import CIM_NAMESPACE
 APPLICATION = "Win32_RDMSPublishedApplication"
 FILE_TYPE = "Win32_RDMSFileTypeAssociation"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFactory) -> Service:

@@ -25,7 +25,6 @@ def drive(directory: Path, first: int, last: int) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("first", [1, 6, 11])
 def test_killed_at_random(tmp_path: Path, first: int) -> None:
     assert len(drive(tmp_path, first, first + 4)) == 5

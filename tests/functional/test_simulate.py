@@ -55,7 +55,6 @@ def scenario(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.timeout(180)
 def test_storm_with_a_host_lost_and_back(tmp_path: Path, scenario: Path) -> None:
     chart = tmp_path / "few.svg"
     found = rdms("simulate", scenario, "--speed", "2", "--chart", chart)

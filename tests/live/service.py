@@ -25,7 +25,7 @@ USER, PASSWORD = "admin", "correct horse battery staple"
 Found = TypeVar("Found")
 
 
-def until(what: str, check: Callable[[], Found], seconds: float = 30, pause: float = 0.05) -> Found:
+def until(what: str, check: Callable[[], Found], seconds: float = 60, pause: float = 0.05) -> Found:
     """The first thing ``check`` finds that is true."""
     deadline = time.monotonic() + seconds
     while not (found := check()):

@@ -18,7 +18,7 @@ from openrdms.runtime_dir import make_runtime_dir
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.libvirt
 
 OWN_PLACES = " && ".join(
     f"mount -t tmpfs own {place}"

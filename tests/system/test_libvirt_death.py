@@ -16,7 +16,7 @@ from live.service import destroy_qemus
 from openrdms.model.host import DiskKind, Leftover, Ownership, VmInfo, VmSpec, VmState
 from openrdms.model.image import ImageVersion
 
-pytestmark = [pytest.mark.libvirt, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.libvirt
 
 OPEN = """
 import os, pickle, sys
