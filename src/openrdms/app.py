@@ -75,6 +75,7 @@ from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
+from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
@@ -83,6 +84,7 @@ from openrdms.services.image_diff import ImageDiff
 from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
+from openrdms.services.live_connections import LiveConnections
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
@@ -278,6 +280,7 @@ class Service:
         self._watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
         self._pools = _make_pools(core, settings.boot_timeout)
         self._brokering = _make_brokering(core, self._watch, self._pools)
+        self._connections = LiveConnections(core.store, core.uses, core.accounts, now)
         self._guard = PolicyGuard(core.audit_log)
         self._lockouts = Lockouts()
         self._services = self._make_services(core)
@@ -309,6 +312,7 @@ class Service:
         self._reconciling.start()
         self._watch.start()
         self._pools.start()
+        self._connections.start()
         self._first_start.start()
         self._admin.start()
         self._listeners.start()
@@ -408,11 +412,13 @@ class Service:
 
     def _make_backend(self, core: Core) -> Backend:
         services = self._services
+        web_sessions = WebSessions(core.store, core.accounts, now)
+        web_sessions.subscribe(self._connections.recheck)
         return Backend(
             state_dir=core.state_dir,
             guard=self._guard,
             accounts=core.accounts,
-            web_sessions=WebSessions(core.store, core.accounts, now),
+            web_sessions=web_sessions,
             api_tokens=ApiTokens(core.store, core.accounts, now),
             sign_in=SignIn(core.accounts, self._lockouts, core.audit_log.record_refusal),
             audit_log=core.audit_log,
@@ -426,6 +432,8 @@ class Service:
             sessions=self._sessions,
             assignments=services.assignments,
             brokering=self._brokering,
+            display_tickets=DisplayTickets(core.store, core.hosts, now),
+            connections=self._connections,
             pools=self._pools,
             publishing=core.publishing,
             images=core.images,

@@ -24,6 +24,7 @@ from openrdms.ports.deployment_store import (
 from openrdms.ports.desktop_list_store import DesktopListStore
 from openrdms.ports.hosts import Guest, Host, NodeProbe
 from openrdms.ports.images import ImageTools
+from openrdms.ports.job_list_store import JobListStore
 from openrdms.ports.pool_store import DesktopUseStore, HostSettingStore, StepTimeStore
 from openrdms.ports.provisioning_store import (
     CollectionStore,
@@ -35,7 +36,12 @@ from openrdms.ports.provisioning_store import (
 )
 from openrdms.ports.reconcile_store import ReconcileStore
 from openrdms.ports.record_notices import RecordListener, RecordNotices
-from openrdms.ports.web_store import ApiTokenStore, RdpTokenStore, WebSessionStore
+from openrdms.ports.web_store import (
+    ApiTokenStore,
+    DisplayTicketStore,
+    RdpTokenStore,
+    WebSessionStore,
+)
 
 __all__ = [
     "AccountStore",
@@ -46,11 +52,13 @@ __all__ = [
     "DesktopListStore",
     "DesktopStore",
     "DesktopUseStore",
+    "DisplayTicketStore",
     "Guest",
     "Host",
     "HostSettingStore",
     "ImageStore",
     "ImageTools",
+    "JobListStore",
     "JobStore",
     "NodeProbe",
     "NodeStore",
@@ -74,6 +82,7 @@ class Store(
     CollectionStore,
     DesktopStore,
     DesktopListStore,
+    JobListStore,
     JobStore,
     ReservationStore,
     ImageStore,
@@ -92,6 +101,7 @@ class Store(
     WebSessionStore,
     ApiTokenStore,
     RdpTokenStore,
+    DisplayTicketStore,
     RecordNotices,
     Protocol,
 ):

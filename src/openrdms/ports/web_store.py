@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from openrdms.model.display_ticket import DisplayTicket
 from openrdms.model.rdp_token import RdpToken
 from openrdms.model.web_session import ApiToken, WebSession
 
@@ -45,3 +46,14 @@ class RdpTokenStore(Protocol):
     def find_rdp_token(self, secret_hash: str) -> RdpToken | None: ...
     def delete_rdp_tokens(self, account: str) -> None:
         """All of an account."""
+
+
+class DisplayTicketStore(Protocol):
+    """Tickets to displays of desktops; those of an account go with it."""
+
+    def put_display_ticket(self, ticket: DisplayTicket) -> None: ...
+    def take_display_ticket(self, secret_hash: str) -> DisplayTicket | None:
+        """Remove it and return it: of several who want it one gets it."""
+
+    def delete_display_tickets(self, expired_by: datetime) -> None:
+        """Those of no more use at that time."""

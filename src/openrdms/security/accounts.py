@@ -6,7 +6,7 @@ The store is asked at start and told of every change first; sign-ins are answere
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -55,10 +55,15 @@ class Accounts:
         self._passwords = Passwords(clock)
         self._nt_hashes = NtHashes(nt_hash_file)
         self._changing = threading.RLock()
+        self._listeners: list[Callable[[str], None]] = []
         self._group_sids: dict[str, str] = {}
         self._accounts = {account.name.casefold(): account for account in store.list_accounts()}
         self._sids = {key: self._collect_sids(item) for key, item in self._accounts.items()}
         self._nt_hashes.keep(item.name for item in self._accounts.values() if _has_nt_hash(item))
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Tell it the name of every account that was changed or removed, in that thread."""
+        self._listeners.append(listener)
 
     @property
     def nt_hash_file(self) -> Path:
@@ -161,6 +166,7 @@ class Accounts:
             self._store.delete_account(name)
             self._accounts.pop(name.casefold())
             self._sids.pop(name.casefold())
+            self._tell(account.name)
 
     def ensure_administrator(self, name: str, password: str) -> Account:
         """Make the account that the options name an enabled administrator with that password.
@@ -209,7 +215,12 @@ class Accounts:
         self._accounts[account.name.casefold()] = account
         if password is not None and _has_nt_hash(account):
             self._nt_hashes.put(account.name, password)
+        self._tell(account.name)
         return account
+
+    def _tell(self, name: str) -> None:
+        for listener in self._listeners:
+            listener(name)
 
     def _renew(self, account: Account, password: str) -> None:
         """Make anew what can be made only when the password is known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,6 +26,11 @@ class WebSessions:
         self._store = store
         self._accounts = accounts
         self._clock = clock
+        self._listeners: list[Callable[[str], None]] = []
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Tell it the account of every session that somebody ended, in that thread."""
+        self._listeners.append(listener)
 
     def begin(self, account: Account, address: str) -> tuple[str, WebSession]:
         """A new session of somebody who has proved who he is, and what his browser holds of it."""
@@ -72,10 +78,16 @@ class WebSessions:
     def end(self, session: WebSession) -> None:
         """Sign out."""
         self._store.delete_web_session(session.secret_hash)
+        self._tell(session.account)
 
     def end_all(self, account: str) -> None:
         """Sign out everywhere."""
         self._store.delete_web_sessions(account=account)
+        self._tell(account)
+
+    def _tell(self, account: str) -> None:
+        for listener in self._listeners:
+            listener(account)
 
 
 def hash_secret(secret: str) -> str:

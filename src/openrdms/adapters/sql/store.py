@@ -10,8 +10,10 @@ from openrdms.adapters.sql.database import Database
 from openrdms.adapters.sql.desktop_lists import DesktopListRecords
 from openrdms.adapters.sql.desktop_uses import DesktopUseRecords
 from openrdms.adapters.sql.desktops import DesktopRecords
+from openrdms.adapters.sql.display_tickets import DisplayTicketRecords
 from openrdms.adapters.sql.host_settings import HostSettingRecords
 from openrdms.adapters.sql.images import ImageRecords
+from openrdms.adapters.sql.job_lists import JobListRecords
 from openrdms.adapters.sql.jobs import JobRecords
 from openrdms.adapters.sql.nodes import NodeRecords
 from openrdms.adapters.sql.patches import PatchRecords
@@ -31,6 +33,7 @@ class SqlStore(
     DesktopRecords,
     DesktopListRecords,
     JobRecords,
+    JobListRecords,
     ReservationRecords,
     ImageRecords,
     SessionRecords,
@@ -46,6 +49,7 @@ class SqlStore(
     StepTimeRecords,
     ReconcileRecords,
     WebSessionRecords,
+    DisplayTicketRecords,
     RdpTokenRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import schema
+from openrdms.model.display_ticket import Mode
 
 web_sessions = sa.Table(
     "web_sessions",
@@ -49,4 +50,20 @@ rdp_tokens = sa.Table(
     sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
     sa.Index("rdp_tokens_account", "account_key"),
     sa.Index("rdp_tokens_expires", "expires"),
+)
+
+display_tickets = sa.Table(
+    "display_tickets",
+    schema.metadata,
+    schema.text_column("secret_hash", key=True),
+    schema.text_column("account_key"),
+    schema.text_column("account"),
+    schema.text_column("desktop"),
+    schema.member_column("mode", Mode),
+    schema.text_column("holder"),
+    schema.number_column("stay"),
+    schema.time_column("expires"),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+    sa.Index("display_tickets_account", "account_key"),
+    sa.Index("display_tickets_expires", "expires"),
 )

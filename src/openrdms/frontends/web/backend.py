@@ -20,10 +20,12 @@ from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
+from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.live_connections import LiveConnections
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.provisioning import Provisioning
@@ -53,6 +55,8 @@ class Backend:
     sessions: Sessions
     assignments: Assignments
     brokering: Brokering
+    display_tickets: DisplayTickets
+    connections: LiveConnections
     pools: Pools
     publishing: Publishing
     images: Images

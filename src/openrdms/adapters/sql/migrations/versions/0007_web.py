@@ -14,6 +14,7 @@ def upgrade() -> None:
     _create_web_sessions()
     _create_api_tokens()
     _create_rdp_tokens()
+    _create_display_tickets()
 
 
 def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
@@ -78,3 +79,19 @@ def _create_rdp_tokens() -> None:
     )
     op.create_index("rdp_tokens_account", "rdp_tokens", ["account_key"])
     op.create_index("rdp_tokens_expires", "rdp_tokens", ["expires"])
+
+
+def _create_display_tickets() -> None:
+    op.create_table(
+        "display_tickets",
+        sa.Column("secret_hash", sa.Text, nullable=False),
+        *_of_account("display_tickets"),
+        sa.Column("desktop", sa.Text, nullable=False),
+        sa.Column("mode", sa.Text, nullable=False),
+        sa.Column("holder", sa.Text, nullable=False),
+        sa.Column("stay", sa.BigInteger, nullable=False),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("secret_hash", name=op.f("display_tickets_key")),
+    )
+    op.create_index("display_tickets_account", "display_tickets", ["account_key"])
+    op.create_index("display_tickets_expires", "display_tickets", ["expires"])

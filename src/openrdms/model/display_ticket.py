@@ -1,0 +1,34 @@
+"""Leave to open a desktop's display, once and soon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+LIFETIME = timedelta(seconds=30)
+"""How long a ticket may be used."""
+
+
+class Mode(StrEnum):
+    """What a viewer may do."""
+
+    VIEW = "view"
+    CONTROL = "control"
+    """To use keyboard and pointer as well."""
+
+
+@dataclass(frozen=True)
+class DisplayTicket:
+    """For ``account``, to a desktop while ``holder`` has his ``stay`` in it (DesktopUse).
+
+    Only a hash of what the browser holds is kept.
+    """
+
+    secret_hash: str = field(repr=False)
+    account: str
+    desktop: str
+    mode: Mode
+    holder: str
+    stay: int
+    expires: datetime

@@ -1,0 +1,105 @@
+"""Tickets to the displays of desktops: for who has a desktop, and for staff who help him.
+
+A ticket is for one account, one desktop and one stay in it; it is good once, for some seconds.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.display_ticket import LIFETIME, DisplayTicket, Mode
+from openrdms.security.web_sessions import hash_secret
+from openrdms.services.hosts import Hosts
+
+_GUEST_SECONDS = 10.0
+"""What a guest gets to say who is logged on, and to show one of them a message."""
+
+_TITLE = "Remote assistance"
+_WORDS = {
+    Mode.VIEW: "{name} is looking at your screen.",
+    Mode.CONTROL: "{name} can see your screen and use your keyboard and mouse.",
+}
+
+
+class TicketRefused(errors.AccessDenied):
+    """No ticket, or none that is good here and now."""
+
+
+class DisplayTickets:
+    """Safe from any thread."""
+
+    def __init__(self, store: ports.Store, hosts: Hosts, clock: ports.Clock) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._clock = clock
+
+    def is_holder(self, account: str, desktop: str) -> bool:
+        """Whether that account has the desktop now."""
+        use = self._store.find_use(desktop)
+        return use is not None and _has(use, account)
+
+    def issue(self, account: str, desktop: str) -> str:
+        """A ticket for who has the desktop, to use it. AccessDenied for anybody else."""
+        use = self._store.find_use(desktop)
+        if use is None or not _has(use, account):
+            raise errors.AccessDenied(f"{account} does not have the desktop {desktop}")
+        return self._issue(account, use, Mode.CONTROL)
+
+    def issue_to_staff(self, account: str, desktop: str, mode: Mode) -> str:
+        """A ticket for somebody else, once all who are logged on have been told of it.
+
+        NotFound; InvalidOperation to control what nobody has, so that what is handed out is
+        fresh; HostUnavailable and SessionError when they cannot be told.
+        """
+        use = self._store.find_use(desktop)
+        if use is None:
+            raise errors.NotFound(f"there is no desktop {desktop!r}")
+        if mode is Mode.CONTROL and use.use is not Use.TAKEN:
+            raise errors.InvalidOperation(f"nobody has {use.name}: it can only be looked at")
+        self._announce(use, _WORDS[mode].format(name=account))
+        return self._issue(account, use, mode)
+
+    def redeem(self, secret: str, account: str) -> DisplayTicket:
+        """What the ticket is for; it is used up, also by whom it is not for. TicketRefused."""
+        ticket = self._store.take_display_ticket(hash_secret(secret))
+        if ticket is None:
+            raise TicketRefused("the ticket was used before, or there was none")
+        if ticket.account.casefold() != account.casefold():
+            raise TicketRefused("the ticket is another account's")
+        if ticket.expires <= self._clock():
+            raise TicketRefused("the ticket has expired")
+        return ticket
+
+    def _issue(self, account: str, use: DesktopUse, mode: Mode) -> str:
+        now = self._clock()
+        self._store.delete_display_tickets(now)
+        secret = secrets.token_urlsafe(32)
+        self._store.put_display_ticket(
+            DisplayTicket(
+                secret_hash=hash_secret(secret),
+                account=account,
+                desktop=use.name,
+                mode=mode,
+                holder=use.holder,
+                stay=use.stay,
+                expires=now + LIFETIME,
+            )
+        )
+        return secret
+
+    def _announce(self, use: DesktopUse, words: str) -> None:
+        """The guest itself is asked: one that does not answer is no empty one."""
+        if use.use is not Use.TAKEN:
+            return
+        guest = self._hosts.get(use.host).guest(use.name)
+        for session in guest.list_sessions(_GUEST_SECONDS):
+            with suppress(errors.SessionGone):
+                guest.send_message(session, _TITLE, words, _GUEST_SECONDS)
+
+
+def _has(use: DesktopUse, account: str) -> bool:
+    return use.use is Use.TAKEN and use.holder.casefold() == account.casefold()

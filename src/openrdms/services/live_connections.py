@@ -1,0 +1,162 @@
+"""Connections that are open to desktops now: each ends as soon as nobody may have it any more.
+
+One belongs to a stay of somebody in a desktop (``DesktopUse.stay``) and to an account: the
+holder's own, or that of one who looks over his shoulder. It is closed in the thread that ends the
+stay, or changes the account, before that goes on: nobody looks at the next user's desktop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.security.accounts import Accounts
+from openrdms.services.desktop_uses import DesktopUses
+
+PERIOD = 5.0
+"""Seconds between two looks at all of them, for what is told to nobody."""
+
+_PRESENCE = timedelta(minutes=1)
+"""How often it is noted that somebody is there: well below ``pool_policy.GRACE``."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    desktop: str
+    holder: str
+    stay: int
+    account: str
+    close: Callable[[], None]
+    may_go_on: Callable[[], bool]
+    is_presence: bool
+
+    def belongs_to(self, use: DesktopUse | None) -> bool:
+        if use is None:
+            return False
+        return (use.holder.casefold(), use.stay) == (self.holder.casefold(), self.stay)
+
+
+class LiveConnections:
+    """Safe from any thread."""
+
+    def __init__(
+        self,
+        store: ports.DesktopUseStore,
+        uses: DesktopUses,
+        accounts: Accounts,
+        clock: ports.Clock,
+        period: float = PERIOD,
+    ) -> None:
+        """``period`` in seconds."""
+        self._store = store
+        self._uses = uses
+        self._accounts = accounts
+        self._clock = clock
+        self._period = period
+        self._lock = threading.Lock()
+        self._open: dict[str, set[_Connection]] = {}
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="connections", daemon=True)
+        uses.subscribe(self._hear)
+        accounts.subscribe(self.recheck)
+
+    def start(self) -> None:
+        """Begin to look at all of them regularly."""
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._closed.set()
+
+    def hold(
+        self,
+        *,
+        desktop: str,
+        holder: str,
+        stay: int,
+        account: str,
+        close: Callable[[], None],
+        may_go_on: Callable[[], bool] = lambda: True,
+        is_presence: bool = True,
+    ) -> Callable[[], None]:
+        """Register a connection that is about to be opened; returns how to forget it.
+
+        ``close`` is called when that stay, or the enabled account, is no more, at once if it is
+        so already: from any thread, perhaps more than once. ``may_go_on`` is what else must hold;
+        ``is_presence`` keeps the desktop its holder's although he has not logged on.
+        """
+        one = _Connection(desktop, holder, stay, account, close, may_go_on, is_presence)
+        with self._lock:
+            self._open.setdefault(desktop.casefold(), set()).add(one)
+        self._check([one])
+        return lambda: self._forget(one)
+
+    def count(self, desktop: str) -> int:
+        """How many are open to it."""
+        return len(self._open.get(desktop.casefold(), ()))
+
+    def recheck(self, account: str) -> None:
+        """Something has changed about an account or its sessions."""
+        key = account.casefold()
+        self._check(one for one in self._list() if one.account.casefold() == key)
+
+    def _hear(self, use: DesktopUse) -> None:
+        for one in self._list(use.name):
+            if not one.belongs_to(use):
+                self._end(one)
+
+    def _watch(self) -> None:
+        while not self._closed.wait(self._period):
+            self._check(self._list())
+
+    def _check(self, connections: Iterable[_Connection]) -> None:
+        for one in connections:
+            try:
+                use = self._store.find_use(one.desktop)
+                if not one.belongs_to(use) or not self._may_go_on(one):
+                    self._end(one)
+                elif use and one.is_presence:
+                    self._note_presence(use)
+            except errors.RdmsError as error:  # fail closed: who may not be asked is not let in
+                _log.warning("connection closed", desktop=one.desktop, error=str(error))
+                self._end(one)
+
+    def _may_go_on(self, one: _Connection) -> bool:
+        return self._accounts.find(one.account) is not None and one.may_go_on()
+
+    def _note_presence(self, use: DesktopUse) -> None:
+        """Nobody's desktop is taken back while he is looking at it."""
+        now = self._clock()
+        if use.use is Use.TAKEN and not use.seen and now - use.since > _PRESENCE:
+            self._uses.change([use.name], lambda present: _renew(present, use, now))
+
+    def _end(self, one: _Connection) -> None:
+        self._forget(one)
+        one.close()
+
+    def _forget(self, one: _Connection) -> None:
+        key = one.desktop.casefold()
+        with self._lock:
+            self._open.get(key, set()).discard(one)
+            if not self._open.get(key):
+                self._open.pop(key, None)
+
+    def _list(self, desktop: str | None = None) -> list[_Connection]:
+        with self._lock:
+            if desktop is not None:
+                return [*self._open.get(desktop.casefold(), ())]
+            return [one for connections in self._open.values() for one in connections]
+
+
+def _renew(present: DesktopUse, was: DesktopUse, now: datetime) -> DesktopUse | None:
+    same = (present.use, present.stay, present.seen) == (Use.TAKEN, was.stay, False)
+    return replace(present, since=now) if same else None
