@@ -45,6 +45,7 @@ from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.jobs.engine import JobEngine
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.providers import rdms
 from openrdms.providers.cimv2 import OperatingSystem, SessionDirectory
 from openrdms.providers.interop import Server
@@ -73,6 +74,7 @@ from openrdms.services.brokering import Brokering, Parts
 from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
+from openrdms.services.desktop_list import DesktopList
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
 from openrdms.services.display_tickets import DisplayTickets
@@ -84,6 +86,7 @@ from openrdms.services.image_diff import ImageDiff
 from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
+from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.nodes import Nodes
 from openrdms.services.patching import Patching
@@ -270,6 +273,7 @@ class Service:
             boot_deadline=settings.boot_timeout,
         )
         self._sessions = Sessions(core.store, core.hosts)
+        self._sessions.subscribe(lambda vm: self._changes.publish(Kind.SESSION, [vm]))
         self._patching = Patching(
             core.store, self._provisioning, core.audit_log, self._sessions, now
         )
@@ -279,6 +283,7 @@ class Service:
         self._first_start = FirstStart(core.store, core.hosts)
         self._watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
         self._pools = _make_pools(core, settings.boot_timeout)
+        self._releasing = Releasing(core.store, core.hosts, core.uses)
         self._brokering = _make_brokering(core, self._watch, self._pools)
         self._connections = LiveConnections(core.store, core.uses, core.accounts, now)
         self._guard = PolicyGuard(core.audit_log)
@@ -401,7 +406,7 @@ class Service:
                         self._pools,
                         self._watch,
                         self._brokering,
-                        Releasing(core.store, core.hosts, core.uses),
+                        self._releasing,
                         self._sessions,
                     )
                 ),
@@ -426,8 +431,10 @@ class Service:
             changes=self._changes,
             collections=services.collections,
             desktops=services.desktops,
+            desktop_list=DesktopList(core.store, core.hosts, core.health),
             uses=core.uses,
             provisioning=self._provisioning,
+            jobs=JobList(core.store),
             patching=self._patching,
             sessions=self._sessions,
             assignments=services.assignments,
@@ -435,6 +442,8 @@ class Service:
             display_tickets=DisplayTickets(core.store, core.hosts, now),
             connections=self._connections,
             pools=self._pools,
+            watch=self._watch,
+            releasing=self._releasing,
             publishing=core.publishing,
             images=core.images,
             hosts=core.hosts,

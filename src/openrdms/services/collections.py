@@ -153,6 +153,10 @@ class Collections:
             raise errors.NotFound(f"collection {alias!r} has had no Create job")
         return settings
 
+    def find_provisioning(self, alias: str) -> ProvisioningSettings | None:
+        """The same, None before."""
+        return self._store.find_provisioning(alias)
+
     def get_reference(self, alias: str) -> ReferenceDesktop:
         return self._store.find_reference(self.get(alias).alias) or ReferenceDesktop()
 

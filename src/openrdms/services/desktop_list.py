@@ -17,7 +17,7 @@ from openrdms import ports
 from openrdms.jobs.threads import Threads
 from openrdms.model import errors
 from openrdms.model.desktop_list import DesktopQuery, DesktopRow, UseCount
-from openrdms.model.host import VmState
+from openrdms.model.host import VmInfo, VmState
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 
@@ -27,10 +27,15 @@ _log = structlog.get_logger(__name__)
 
 
 class ListedDesktop(NamedTuple):
-    """``state`` is UNKNOWN where the host does not tell, or has no such VM."""
+    """``vm`` is None where the host does not tell, or has no such VM."""
 
     row: DesktopRow
-    state: VmState
+    vm: VmInfo | None
+
+    @property
+    def state(self) -> VmState:
+        """UNKNOWN without ``vm``."""
+        return self.vm.state if self.vm else VmState.UNKNOWN
 
 
 class _Answers:
@@ -38,16 +43,16 @@ class _Answers:
 
     def __init__(self, asked: int) -> None:
         self._left = asked
-        self._said: dict[str, VmState] = {}
+        self._said: dict[str, VmInfo] = {}
         self._changed = threading.Condition()
 
-    def add(self, states: Mapping[str, VmState]) -> None:
+    def add(self, vms: Mapping[str, VmInfo]) -> None:
         with self._changed:
-            self._said.update(states)
+            self._said.update(vms)
             self._left -= 1
             self._changed.notify_all()
 
-    def wait(self, seconds: float) -> Mapping[str, VmState]:
+    def wait(self, seconds: float) -> Mapping[str, VmInfo]:
         """By name, of all hosts that have answered by then."""
         with self._changed:
             self._changed.wait_for(lambda: self._left <= 0, seconds)
@@ -67,16 +72,19 @@ class DesktopList:
     def page(self, query: DesktopQuery, after: str, limit: int) -> list[ListedDesktop]:
         """As ports.DesktopListStore.list_rows, each with its run state."""
         rows = self._store.list_rows(query, after, limit)
-        states = self._read_states(rows)
-        return [ListedDesktop(row, states.get(row.name, VmState.UNKNOWN)) for row in rows]
+        vms = self._find_vms(rows)
+        return [ListedDesktop(row, vms.get(row.name)) for row in rows]
+
+    def rows(self, query: DesktopQuery, after: str, limit: int) -> Sequence[DesktopRow]:
+        """As ``page``, without asking hosts."""
+        return self._store.list_rows(query, after, limit)
 
     def get(self, name: str) -> ListedDesktop:
         """NotFound."""
         found = self._store.find_row(name)
         if found is None:
             raise errors.NotFound(f"no collection has a desktop called {name!r}")
-        states = self._read_states([found])
-        return ListedDesktop(found, states.get(found.name, VmState.UNKNOWN))
+        return ListedDesktop(found, self._find_vms([found]).get(found.name))
 
     def count(self, query: DesktopQuery) -> int:
         """How many there are."""
@@ -86,7 +94,7 @@ class DesktopList:
         """How many desktops have which use, by collection and host."""
         return self._store.tally_uses()
 
-    def _read_states(self, rows: Iterable[DesktopRow]) -> Mapping[str, VmState]:
+    def _find_vms(self, rows: Iterable[DesktopRow]) -> Mapping[str, VmInfo]:
         wanted: dict[str, list[str]] = {}
         for row in rows:
             wanted.setdefault(row.host, []).append(row.name)
@@ -108,15 +116,15 @@ class DesktopList:
         return host if since is None or time.monotonic() - since < _PATIENCE else None
 
     def _ask(self, host: ports.Host, names: Sequence[str], answers: _Answers) -> None:
-        states: dict[str, VmState] = {}
+        vms: dict[str, VmInfo] = {}
         try:
             for name in names:
                 vm = host.find_vm(name)
                 if vm:
-                    states[name] = vm.state
+                    vms[name] = vm
         except errors.RdmsError as error:
             _log.info("run states are not known", host=host.name, reason=str(error))
         except Exception:  # noqa: BLE001  nothing may keep the page waiting
             _log.exception("defect", host=host.name)
         self._silent.pop(host.name, None)
-        answers.add(states)
+        answers.add(vms)

@@ -7,7 +7,7 @@ must be quick, and may not change uses themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 
@@ -34,6 +34,10 @@ class DesktopUses:
         """Tell it of every use that has changed, as it is then; returns how to end it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def count(self, collection: str) -> Mapping[Use, int]:
+        """See ports.DesktopUseStore."""
+        return self._store.count_uses(collection)
 
     def take_ready(
         self, collection: str, holder: str, away: Collection[str] = ()

@@ -74,15 +74,31 @@ class Sessions:
         # Their own, since a guest that is slow to act must not keep others from being listed.
         self._actors = ThreadPoolExecutor(_ACTED_ON_AT_ONCE, thread_name_prefix="session")
         self._last_seen = LastSeen()
+        self._listeners: list[Callable[[str], None]] = []
         hosts.subscribe(self._hear)
+
+    def subscribe(self, listener: Callable[[str], None]) -> None:
+        """Tell it the VM of each session that was acted on here."""
+        self._listeners.append(listener)
 
     def list(self, *, collection: str | None = None, vm: str | None = None) -> list[Session]:
         """All sessions, or those in desktops of a collection or in one VM; guests asked at once.
 
         A guest or host that does not answer within 2 s is left out and holds up nobody.
         """
+        return [*self._ask_guests(self._find_places(collection, vm))]
+
+    def list_on(self, desktops: Iterable[str]) -> Sequence[Session]:
+        """All sessions on these desktops; as ``list``, but nothing else is looked at."""
+        places = self._ask(self._find_place, desktops)
+        return self._ask_guests([place for _, place in places if place])
+
+    def each(self, act: Callable[[T], R], chosen: Iterable[T]) -> Sequence[R]:
+        """What ``act`` returns for each, in their order, all done at once; it must not raise."""
+        return [*self._actors.map(act, chosen)]
+
+    def _ask_guests(self, places: Sequence[_Place]) -> Sequence[Session]:
         found: dict[ports.Host, dict[SessionKey, tuple[_Place, GuestSession]]] = {}
-        places = self._find_places(collection, vm)
         asked_at = time.monotonic()
         answers = self._ask(_list_guest, places)
         self._last_seen.note(asked_at, [(place.seen_key, told) for place, told in answers])
@@ -131,7 +147,7 @@ class Sessions:
             return None
 
         asked = [*sessions]
-        return [*zip(asked, self._actors.map(attempt, asked), strict=True)]
+        return [*zip(asked, self.each(attempt, asked), strict=True)]
 
     def disconnect(self, host: str, session_id: int) -> None:
         """Part a session from its client; it runs on. Raises as ``send_message``."""
@@ -164,6 +180,8 @@ class Sessions:
                         yield guest, session, end - time.monotonic()
                     finally:  # what failed may have had its effect, too
                         self._last_seen.forget(Key(host.name, key.vm))
+                        for listener in self._listeners:
+                            listener(key.vm)
                     return
             raise errors.SessionGone(f"session {session_id} of {key.vm} has ended")
         except errors.SessionError:
@@ -203,6 +221,15 @@ class Sessions:
             and vm.uuid in records
             and self._hosts.find(records[vm.uuid].host) is host
         ]
+
+    def _find_place(self, desktop: str) -> _Place | None:
+        record = self._store.find_desktop(desktop)
+        host = self._hosts.find(record.host) if record else None
+        vm = host.find_vm(desktop) if host else None
+        if record is None or host is None or vm is None:
+            return None
+        ours = vm.uuid == record.uuid and vm.state is VmState.RUNNING
+        return _Place(host, vm, record) if ours else None
 
     def _ask(self, question: Callable[[T], R], asked: Iterable[T]) -> Sequence[tuple[T, R]]:
         """Answers that come in time; who fails or is late is left out."""

@@ -39,11 +39,11 @@ class DesktopListRecords:
         wanted = _ROW.where(*_conditions(query), _desktops.name_key > after)
         with self._database.read() as connection:
             found = connection.execute(wanted.order_by(_desktops.name_key).limit(limit))
-            return [DesktopRow(*row) for row in found]
+            return [DesktopRow._make(row) for row in found]
 
     def find_row(self, name: str) -> DesktopRow | None:
         found = self._database.quick.rows(_QUICK_FIND, name=name.casefold())
-        return DesktopRow(*found[0]) if found else None
+        return DesktopRow._make(found[0]) if found else None
 
     def count_rows(self, query: DesktopQuery) -> int:
         counted = sa.select(sa.func.count()).select_from(_BOTH).where(*_conditions(query))

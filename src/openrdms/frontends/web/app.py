@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from openrdms.cim.errors import CimError
 from openrdms.frontends.web import api, console, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.hardening import Hardening
 from openrdms.frontends.web.pages import HERE, Revalidated, page
@@ -57,7 +58,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if _wants_page(request):
         return page(request, "problem.html", status=problem.status, problem=problem)
     headers = {"www-authenticate": 'Bearer realm="OpenRDMS"'} if problem.status == 401 else {}
-    if isinstance(error, Locked):
+    if isinstance(error, Locked | Overloaded):
         headers["retry-after"] = str(error.seconds)
     if isinstance(error, HTTPException):
         headers.update(error.headers or {})

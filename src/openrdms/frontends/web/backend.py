@@ -18,6 +18,7 @@ from openrdms.services.brokering import Brokering
 from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
+from openrdms.services.desktop_list import DesktopList
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
 from openrdms.services.display_tickets import DisplayTickets
@@ -25,11 +26,14 @@ from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
+from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
+from openrdms.services.releasing import Releasing
+from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Settings
 
@@ -49,8 +53,10 @@ class Backend:
     changes: Changes
     collections: Collections
     desktops: Desktops
+    desktop_list: DesktopList
     uses: DesktopUses
     provisioning: Provisioning
+    jobs: JobList
     patching: Patching
     sessions: Sessions
     assignments: Assignments
@@ -58,6 +64,8 @@ class Backend:
     display_tickets: DisplayTickets
     connections: LiveConnections
     pools: Pools
+    watch: SessionWatch
+    releasing: Releasing
     publishing: Publishing
     images: Images
     hosts: Hosts

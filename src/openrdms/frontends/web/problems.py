@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from openrdms.cim.errors import CimError, CimStatus
+from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.visitors import Unauthenticated
 from openrdms.model import errors
 from openrdms.security.sign_in import Locked
@@ -25,6 +26,7 @@ MEDIA_TYPE = "application/problem+json"
 _STATUSES: Sequence[tuple[type[errors.RdmsError], HTTPStatus]] = (
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (Locked, HTTPStatus.TOO_MANY_REQUESTS),
+    (Overloaded, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.AccessDenied, HTTPStatus.FORBIDDEN),
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.AlreadyExists, HTTPStatus.CONFLICT),
