@@ -23,6 +23,12 @@ class Kind(StrEnum):
     """NAME@VERSION."""
     TASK = "task"
     """The id of a task."""
+    OWN = "own"
+    """A holder, case-folded: something about his desktops or his wait for one."""
+    LINE = "line"
+    """The alias of a collection whose waiting line, or whether it has a spare, has changed."""
+    MESSAGE = "message"
+    """The name of an account, case-folded, that has got a message or read one."""
 
 
 class Change(NamedTuple):

@@ -35,6 +35,12 @@ class WaitingLine:
         self._places[key] = replace(place, asked=now) if place else Place(holder, now, now)
         return list(self._places).index(key) + 1
 
+    def keep(self, holder: str, now: float) -> None:
+        """As if he had asked; without a place nothing."""
+        self._drop_lapsed(now)
+        if holder.casefold() in self._places:
+            self.ask(holder, now)
+
     def leave(self, holder: str) -> None:
         """Give up his place; having none is fine."""
         self._places.pop(holder.casefold(), None)

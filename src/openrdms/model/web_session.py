@@ -12,6 +12,9 @@ IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
 """A session ends however much is asked."""
 
+FRESH = timedelta(minutes=5)
+"""For so long after he gave his password somebody may change what proves who he is."""
+
 MAX_TOKEN_NAME = 80
 
 
@@ -35,7 +38,8 @@ class WebSession:
     """Somebody who signed in with a browser. Only a hash of what the browser holds is kept.
 
     ``proof`` is what must be as it was for the sign-in to hold (``security.web_sessions``);
-    ``csrf`` is what forms and scripts of that session must send back.
+    ``csrf`` is what forms and scripts of that session must send back. ``proved`` is when its user
+    last gave his password, or whatever else proves who he is.
     """
 
     secret_hash: str
@@ -45,6 +49,7 @@ class WebSession:
     address: str
     began: datetime
     used: datetime
+    proved: datetime
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class ApiToken:
     scopes: tuple[str, ...]
     created: datetime
     expires: datetime | None
+
+
+def is_fresh(session: WebSession, now: datetime) -> bool:
+    """True while its user has just proved who he is."""
+    return now - session.proved <= FRESH
 
 
 def is_over(session: WebSession, now: datetime) -> bool:

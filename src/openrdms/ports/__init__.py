@@ -40,6 +40,7 @@ from openrdms.ports.web_store import (
     ApiTokenStore,
     DisplayTicketStore,
     RdpTokenStore,
+    UserMessageStore,
     WebSessionStore,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "SettingStore",
     "StepTimeStore",
     "Store",
+    "UserMessageStore",
     "WebSessionStore",
 ]
 
@@ -102,6 +104,7 @@ class Store(
     ApiTokenStore,
     RdpTokenStore,
     DisplayTicketStore,
+    UserMessageStore,
     RecordNotices,
     Protocol,
 ):

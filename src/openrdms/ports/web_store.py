@@ -7,6 +7,7 @@ from typing import Protocol
 
 from openrdms.model.display_ticket import DisplayTicket
 from openrdms.model.rdp_token import RdpToken
+from openrdms.model.user_message import UserMessage
 from openrdms.model.web_session import ApiToken, WebSession
 
 
@@ -17,6 +18,9 @@ class WebSessionStore(Protocol):
     def find_web_session(self, secret_hash: str) -> WebSession | None: ...
     def touch_web_session(self, secret_hash: str, used: datetime) -> None:
         """Note when it was used last; nothing for one that is gone."""
+
+    def prove_web_session(self, secret_hash: str, proved: datetime) -> None:
+        """Note when its user has proved last who he is; nothing for one that is gone."""
 
     def delete_web_session(self, secret_hash: str) -> None: ...
     def delete_web_sessions(
@@ -57,3 +61,16 @@ class DisplayTicketStore(Protocol):
 
     def delete_display_tickets(self, expired_by: datetime) -> None:
         """Those of no more use at that time."""
+
+
+class UserMessageStore(Protocol):
+    """Messages that users were sent; those of an account go with it."""
+
+    def put_user_message(self, message: UserMessage, kept_since: datetime) -> None:
+        """Keep it; everybody's that are older go."""
+
+    def list_user_messages(self, account: str, kept_since: datetime) -> list[UserMessage]:
+        """Those of an account, newest first."""
+
+    def mark_user_message(self, account: str, message_id: str, read: datetime) -> bool:
+        """Note when it was read first; False when the account has no such message."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from openrdms import ports
 from openrdms.model.account import Account
-from openrdms.model.web_session import IDLE, WebSession, is_over
+from openrdms.model.web_session import IDLE, WebSession, is_fresh, is_over
 from openrdms.security.accounts import Accounts
 
 _TOUCH = timedelta(minutes=1)
@@ -45,6 +45,7 @@ class WebSessions:
             address=address,
             began=now,
             used=now,
+            proved=now,
         )
         self._store.put_web_session(session)
         return secret, session
@@ -74,6 +75,14 @@ class WebSessions:
         if account is None or session.proof != _prove(account):
             return None
         return None if is_over(session, self._clock()) else account
+
+    def is_fresh(self, session: WebSession) -> bool:
+        """Whether its user has just proved who he is."""
+        return is_fresh(session, self._clock())
+
+    def prove(self, session: WebSession) -> None:
+        """Its user has proved once more who he is."""
+        self._store.prove_web_session(session.secret_hash, self._clock())
 
     def end(self, session: WebSession) -> None:
         """Sign out."""

@@ -57,6 +57,22 @@ class WaitingLines:
         self.count(collection)
         return Standing(position, place.since == now, now - place.since)
 
+    def find(self, collection: str, holder: str) -> Standing | None:
+        """Where he stands; None for who does not wait. Asking so keeps no place."""
+        now = self._clock()
+        with self._lock:
+            places = self._line(collection).people.list(now)
+        for position, place in enumerate(places, 1):
+            if place.holder.casefold() == holder.casefold():
+                return Standing(position, is_new=False, waited=now - place.since)
+        return None
+
+    def keep(self, holder: str) -> None:
+        """Keep every place that he has."""
+        with self._lock:
+            for line in self._lines.values():
+                line.people.keep(holder, self._clock())
+
     def leave(self, collection: str, holder: str) -> None:
         """Give up a place; having none is fine."""
         with self._lock:

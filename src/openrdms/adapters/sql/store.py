@@ -25,6 +25,7 @@ from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
 from openrdms.adapters.sql.step_times import StepTimeRecords
+from openrdms.adapters.sql.user_messages import UserMessageRecords
 from openrdms.adapters.sql.web_sessions import WebSessionRecords
 
 
@@ -50,6 +51,7 @@ class SqlStore(
     ReconcileRecords,
     WebSessionRecords,
     DisplayTicketRecords,
+    UserMessageRecords,
     RdpTokenRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""

@@ -28,9 +28,15 @@ class WebSessionRecords:
             return rows.find_record(connection, WebSession, web_sessions, wanted)
 
     def touch_web_session(self, secret_hash: str, used: datetime) -> None:
+        self._set_session_times(secret_hash, used=used)
+
+    def prove_web_session(self, secret_hash: str, proved: datetime) -> None:
+        self._set_session_times(secret_hash, proved=proved)
+
+    def _set_session_times(self, secret_hash: str, **times: datetime) -> None:
         wanted = web_sessions.c.secret_hash == secret_hash
         with self._database.write() as connection:
-            connection.execute(sa.update(web_sessions).where(wanted).values(used=used))
+            connection.execute(sa.update(web_sessions).where(wanted).values(**times))
 
     def delete_web_session(self, secret_hash: str) -> None:
         wanted = web_sessions.c.secret_hash == secret_hash

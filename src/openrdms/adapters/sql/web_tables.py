@@ -18,6 +18,7 @@ web_sessions = sa.Table(
     schema.text_column("address"),
     schema.time_column("began"),
     schema.time_column("used"),
+    schema.time_column("proved"),
     sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
     sa.Index("web_sessions_account", "account_key"),
 )
@@ -66,4 +67,19 @@ display_tickets = sa.Table(
     sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
     sa.Index("display_tickets_account", "account_key"),
     sa.Index("display_tickets_expires", "expires"),
+)
+
+user_messages = sa.Table(
+    "user_messages",
+    schema.metadata,
+    schema.text_column("id", key=True),
+    schema.text_column("account_key"),
+    schema.text_column("account"),
+    schema.text_column("title"),
+    schema.text_column("text"),
+    schema.time_column("sent"),
+    schema.time_column("read", null=True),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+    sa.Index("user_messages_account", "account_key", "sent"),
+    sa.Index("user_messages_sent", "sent"),
 )

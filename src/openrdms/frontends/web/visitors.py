@@ -40,6 +40,12 @@ class Unauthenticated(AccessDenied):
     """Nobody: 401, or the sign-in page."""
 
 
+class Stale(AccessDenied):
+    """Too long since the visitor has proved who he is; ``reason`` is what a page looks for."""
+
+    reason = "Stale"
+
+
 class Forged(AccessDenied):
     """A cookie without proof that a page of ours sent it."""
 
@@ -156,6 +162,28 @@ def is_same_origin(connection: HTTPConnection) -> bool:
 
 AnyVisitor = Annotated[Visitor, Depends(get_visitor)]
 """A route's parameter: somebody signed in."""
+
+
+def connecting(visitor: AnyVisitor) -> Visitor:
+    """See ``Connecting``."""
+    visitor.require(Scope.CONNECT)
+    return visitor
+
+
+Connecting = Annotated[Visitor, Depends(connecting)]
+"""A route's parameter: somebody with a scope to use his own desktops."""
+
+
+def _get_fresh(visitor: AnyVisitor) -> Visitor:
+    if visitor.session is None:
+        raise AccessDenied("a token is not enough: this needs a browser's session")
+    if not visitor.backend.web_sessions.is_fresh(visitor.session):
+        raise Stale("give your password again first")
+    return visitor
+
+
+Fresh = Annotated[Visitor, Depends(_get_fresh)]
+"""A route's parameter: somebody at a browser who has proved within minutes who he is."""
 
 
 def _get_staff(visitor: AnyVisitor) -> Visitor:

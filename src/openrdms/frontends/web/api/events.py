@@ -69,7 +69,7 @@ async def stream(
 
 def _parse_kinds(visitor: Visitor, text: str) -> frozenset[Kind]:
     if not text:
-        return frozenset(kind for kind in Kind if _may_read(visitor, kind))
+        return frozenset(kind for kind in _CLASSES if _may_read(visitor, kind))
     kinds = frozenset(_parse_kind(word) for word in text.split(","))
     for kind in kinds:
         with visitor.watch(_CLASSES[kind], ENUMERATE):
@@ -78,10 +78,9 @@ def _parse_kinds(visitor: Visitor, text: str) -> frozenset[Kind]:
 
 
 def _parse_kind(word: str) -> Kind:
-    try:
-        return Kind(word)
-    except ValueError as error:
-        raise InvalidParameter("kinds", f"{word!r} is none of {', '.join(Kind)}") from error
+    if word not in _CLASSES:
+        raise InvalidParameter("kinds", f"{word!r} is none of {', '.join(_CLASSES)}")
+    return Kind(word)
 
 
 def _may_read(visitor: Visitor, kind: Kind) -> bool:

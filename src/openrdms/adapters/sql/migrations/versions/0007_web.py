@@ -15,6 +15,7 @@ def upgrade() -> None:
     _create_api_tokens()
     _create_rdp_tokens()
     _create_display_tickets()
+    _create_user_messages()
 
 
 def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
@@ -46,6 +47,7 @@ def _create_web_sessions() -> None:
         sa.Column("address", sa.Text, nullable=False),
         sa.Column("began", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proved", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("secret_hash", name=op.f("web_sessions_key")),
     )
     op.create_index("web_sessions_account", "web_sessions", ["account_key"])
@@ -95,3 +97,18 @@ def _create_display_tickets() -> None:
     )
     op.create_index("display_tickets_account", "display_tickets", ["account_key"])
     op.create_index("display_tickets_expires", "display_tickets", ["expires"])
+
+
+def _create_user_messages() -> None:
+    op.create_table(
+        "user_messages",
+        sa.Column("id", sa.Text, nullable=False),
+        *_of_account("user_messages"),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("text", sa.Text, nullable=False),
+        sa.Column("sent", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("read", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("user_messages_key")),
+    )
+    op.create_index("user_messages_account", "user_messages", ["account_key", "sent"])
+    op.create_index("user_messages_sent", "user_messages", ["sent"])

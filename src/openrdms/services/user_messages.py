@@ -1,0 +1,50 @@
+"""What administrators have told users lately, for who did not see it on his desktop."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.change import Kind
+from openrdms.model.user_message import KEPT, UserMessage
+from openrdms.security.accounts import Accounts
+
+Publish = Callable[[Kind, Sequence[str]], None]
+
+
+class UserMessages:
+    """Safe from any thread."""
+
+    def __init__(
+        self,
+        store: ports.UserMessageStore,
+        accounts: Accounts,
+        clock: ports.Clock,
+        publish: Publish,
+    ) -> None:
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._publish = publish
+
+    def note(self, user: str, title: str, text: str) -> None:
+        """A message was shown in a session of somebody; nothing for who is no account of ours."""
+        account = self._accounts.find(user)
+        if account is None:
+            return
+        now = self._clock()
+        message = UserMessage(secrets.token_hex(8), account.name, title, text, sent=now)
+        self._store.put_user_message(message, now - KEPT)
+        self._publish(Kind.MESSAGE, [account.name.casefold()])
+
+    def list(self, account: str) -> Sequence[UserMessage]:
+        """Those of the last days, newest first."""
+        return self._store.list_user_messages(account, self._clock() - KEPT)
+
+    def mark_read(self, account: str, message_id: str) -> None:
+        """He has read it; once more is fine. NotFound."""
+        if not self._store.mark_user_message(account, message_id, self._clock()):
+            raise errors.NotFound(f"there is no message {message_id!r}")
+        self._publish(Kind.MESSAGE, [account.casefold()])
