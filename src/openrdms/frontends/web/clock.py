@@ -17,10 +17,10 @@ _UNITS = ((86_400, "{n} d"), (3_600, "{n} h"), (60, "{n} min"))
 
 
 class Clock:
-    """For one request. ``now`` is when it came."""
+    """For one request. ``now`` is when it came, ``zone`` where the visitor is."""
 
     def __init__(self, zone: tzinfo, words: Words) -> None:
-        self._zone = zone
+        self.zone = zone
         self._words = words
         self.now = datetime.now(UTC)
 
@@ -28,8 +28,8 @@ class Clock:
         """Today's times without their date; "–" for None."""
         if time is None:
             return Markup("–")
-        local = time.astimezone(self._zone)
-        today = local.date() == self.now.astimezone(self._zone).date()
+        local = time.astimezone(self.zone)
+        today = local.date() == self.now.astimezone(self.zone).date()
         shown = local.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
         full = local.strftime("%Y-%m-%d %H:%M:%S %Z")
         return Markup('<time datetime="{}" title="{}">{}</time>').format(

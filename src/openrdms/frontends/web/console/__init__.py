@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from openrdms.frontends.web.console import hosts
+from openrdms.frontends.web.console import audit, desktops, hosts, jobs, overview, sessions, users
 
 router = APIRouter(include_in_schema=False)
-for _page in (hosts,):
+for _page in (overview, desktops, sessions, jobs, hosts, audit, users):
     router.include_router(_page.router)

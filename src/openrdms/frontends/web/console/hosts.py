@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from openrdms.cim import guard
+from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.console.shell import PREFIX, show
 from openrdms.frontends.web.visitors import Reader
 
@@ -15,6 +16,7 @@ router = APIRouter(prefix=f"{PREFIX}/hosts")
 
 
 @router.get("")
+@on_hosts
 def list_hosts(request: Request, visitor: Reader) -> Response:
     """All of them."""
     backend = visitor.backend
@@ -25,6 +27,7 @@ def list_hosts(request: Request, visitor: Reader) -> Response:
 
 
 @router.get("/{name}")
+@on_hosts
 def show_host(request: Request, visitor: Reader, name: str) -> Response:
     """One."""
     backend = visitor.backend

@@ -13,6 +13,8 @@ from openrdms.frontends.web.visitors import Visitor
 from openrdms.security import policy
 
 PREFIX = "/console"
+COLLECTIONS = "Win32_RDMSVirtualDesktopCollection"
+"""The class whose operations most pages are about."""
 PART_HEADER = "x-part"
 """Id of the one region that a script wants anew (static/regions.js)."""
 
@@ -28,19 +30,11 @@ class Entry(NamedTuple):
 
 
 ENTRIES = (
-    Entry(PREFIX, "Overview", "overview", "Win32_RDMSVirtualDesktopCollection"),
-    Entry(
-        f"{PREFIX}/collections", "Collections", "collection", "Win32_RDMSVirtualDesktopCollection"
-    ),
+    Entry(PREFIX, "Overview", "overview", COLLECTIONS),
+    Entry(f"{PREFIX}/collections", "Collections", "collection", COLLECTIONS),
     Entry(f"{PREFIX}/desktops", "Desktops", "desktop", "Win32_RDMSVirtualDesktop"),
     Entry(f"{PREFIX}/sessions", "Sessions", "session", "Win32_VirtualDesktopSession"),
-    Entry(
-        f"{PREFIX}/jobs",
-        "Jobs",
-        "job",
-        "Win32_RDMSVirtualDesktopCollection",
-        "ProvisioningEnumerateJobs",
-    ),
+    Entry(f"{PREFIX}/jobs", "Jobs", "job", COLLECTIONS, "ProvisioningEnumerateJobs"),
     Entry(f"{PREFIX}/hosts", "Hosts", "host", "OpenRDMS_Host"),
     Entry(f"{PREFIX}/images", "Images", "image", "OpenRDMS_Image"),
     Entry(f"{PREFIX}/audit", "Audit log", "audit", "OpenRDMS_AuditLog"),
@@ -54,22 +48,30 @@ def may(visitor: Visitor, class_name: str, operation: str) -> bool:
     return policy.decide(visitor.account.role, class_name, operation) is not policy.Right.DENIED
 
 
+def find_entries(visitor: Visitor) -> list[Entry]:
+    """The navigation of one visitor."""
+    return [entry for entry in ENTRIES if may(visitor, entry.class_name, entry.operation)]
+
+
 def wants(request: Request, region: str) -> bool:
     """Whether a region is to be in the answer: the whole page has them all."""
     return request.headers.get(PART_HEADER, region) == region
 
 
-def show(request: Request, visitor: Visitor, template: str, **values: Any) -> Response:
+def show(
+    request: Request, visitor: Visitor, template: str, *, position: str = "", **values: Any
+) -> Response:
     """A page of the console, or the part of it that was asked for.
 
-    ``position`` of live changes is ``values``' where the page took it before it read its data.
+    ``position`` is that of live changes, which a live page took before it read its data.
     """
     here = request.url.path
-    shown = [entry for entry in ENTRIES if may(visitor, entry.class_name, entry.operation)]
+    shown = find_entries(visitor)
     return page(
         request,
         f"console/{template}",
         visitor,
+        position=position,
         layout=f"console/{'part' if PART_HEADER in request.headers else 'layout'}.html",
         entries=shown,
         current=max((e.path for e in shown if here.startswith(e.path)), key=len, default=""),

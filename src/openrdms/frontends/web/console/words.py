@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.desktop_use import Use
-from openrdms.model.host import VmState
-from openrdms.model.job import JobAction, VmStatus
+from openrdms.model.session import CONNECT_STATES
 
 
 class Shown(NamedTuple):
@@ -28,12 +27,12 @@ USES: Mapping[Use, Shown] = {
 }
 """In the order in which charts have them."""
 
-VM_STATES: Mapping[VmState, Shown] = {
-    VmState.RUNNING: Shown("Running", "good"),
-    VmState.STOPPED: Shown("Off", "idle"),
-    VmState.SAVED: Shown("Saved", "held"),
-    VmState.PAUSED: Shown("Paused", "busy"),
-    VmState.UNKNOWN: Shown("Unknown", "idle"),
+RUN_STATES: Mapping[str, Shown] = {
+    "running": Shown("Running", "good"),
+    "stopped": Shown("Off", "idle"),
+    "saved": Shown("Saved", "held"),
+    "paused": Shown("Paused", "busy"),
+    "unknown": Shown("Unknown", "idle"),
 }
 
 COLLECTION_STATES: Mapping[CollectionState, Shown] = {
@@ -57,41 +56,39 @@ COLLECTION_TYPES: Mapping[CollectionType, str] = {
     CollectionType.AUTO_PERSONAL: "Personal, assigned at first log-on",
 }
 
-ACTIONS: Mapping[JobAction, str] = {
-    JobAction.CREATE: "Create",
-    JobAction.UPDATE: "Add desktops",
-    JobAction.DELETE: "Delete desktops",
-    JobAction.PATCH: "Update to an image",
-    JobAction.PREP: "Prepare an image",
+ACTIONS: Mapping[str, str] = {
+    "create": "Create desktops",
+    "update": "Add desktops",
+    "patch": "Update to an image",
+    "delete": "Delete desktops",
+    "prep": "Prepare an image",
 }
 
-JOB_STATES: Mapping[CollectionState, Shown] = {
-    CollectionState.UPDATE_SCHEDULED: Shown("Scheduled", "held"),
-    CollectionState.CANCEL_INPROGRESS: Shown("Being cancelled", "busy"),
-    CollectionState.JOB_COMPLETED: Shown("Completed", "good"),
-    CollectionState.JOB_ABORTED: Shown("Failed", "bad"),
-    CollectionState.UPDATE_FAILED: Shown("Failed", "bad"),
-    CollectionState.UPDATE_CANCELLED: Shown("Cancelled", "idle"),
-}
-"""Of jobs; those that are not here are under way."""
-
-UNDER_WAY = Shown("Under way", "busy")
-
-JOB_DESKTOPS: Mapping[VmStatus, Shown] = {
-    VmStatus.IN_PROGRESS: Shown("Under way", "busy"),
-    VmStatus.FAILED: Shown("Failed", "bad"),
-    VmStatus.PENDING: Shown("Waits", "idle"),
-    VmStatus.CANCELLED: Shown("Cancelled", "idle"),
-    VmStatus.COMPLETE: Shown("Done", "good"),
+JOB_STATES: Mapping[str, Shown] = {
+    "scheduled": Shown("Scheduled", "held"),
+    "running": Shown("Under way", "busy"),
+    "cancelling": Shown("Being cancelled", "busy"),
+    "completed": Shown("Completed", "good"),
+    "cancelled": Shown("Cancelled", "idle"),
+    "failed": Shown("Failed", "bad"),
 }
 
-SESSION_STATES: Mapping[int, Shown] = {
-    0: Shown("Active", "good"),
-    1: Shown("Connected", "good"),
-    4: Shown("Disconnected", "idle"),
-    5: Shown("Idle", "held"),
+JOB_DESKTOPS: Mapping[str, Shown] = {
+    "in-progress": Shown("Under way", "busy"),
+    "failed": Shown("Failed", "bad"),
+    "pending": Shown("Waits", "idle"),
+    "cancelled": Shown("Cancelled", "idle"),
+    "complete": Shown("Done", "good"),
 }
-"""ConnectState of sessions."""
+
+_LISTENING = Shown("Connecting", "busy")
+
+SESSION_STATES: Mapping[str, Shown] = dict.fromkeys(CONNECT_STATES, _LISTENING) | {
+    "active": Shown("Active", "good"),
+    "connected": Shown("Connected", "good"),
+    "disconnected": Shown("Disconnected", "idle"),
+    "idle": Shown("Idle", "held"),
+}
 
 
 def shown_bytes(count: int) -> str:

@@ -1,7 +1,7 @@
 // What buttons and forms do, said where they are:
 //   <button data-call="POST /jobs/X/cancel" data-body='{...}' data-ask="Cancel?" data-done="...">
 //   <form data-call="PATCH /hosts/X" data-done="..." data-next="/console/..."> sends its fields
-//   data-chosen as well: the rows chosen in the list go as {"ids": [...]}, and each has its result
+//   data-chosen="sessions" as well: the rows chosen go as {"sessions": [...]}, each has its result
 // `{id}` in data-next is filled in from the answer.
 
 import { call } from "./api.js";
@@ -15,7 +15,7 @@ async function send(element, body) {
   const [method, path] = element.dataset.call.split(" ");
   const key = method === "POST" ? crypto.randomUUID() : undefined;
   const answer = await call(method, path, body, key);
-  if (element.dataset.chosen !== undefined) showResults(answer, element.dataset.done);
+  if (element.dataset.chosen) showResults(answer, element.dataset.done);
   else if (element.dataset.done) toast(element.dataset.done);
   follow(element, answer);
 }
@@ -37,20 +37,22 @@ async function whileBusy(element, work) {
   }
 }
 
+const chosenFor = ({ dataset }) => (dataset.chosen ? { [dataset.chosen]: chosen() } : {});
+
 async function press(button) {
   const { ask: words, body } = button.dataset;
   if (words && !(await ask(words, button.textContent.trim()))) return;
-  const ids = button.dataset.chosen === undefined ? {} : { ids: chosen() };
-  const given = body || ids.ids ? { ...JSON.parse(body || "{}"), ...ids } : undefined;
+  const rows = chosenFor(button);
+  const given = body || button.dataset.chosen ? { ...JSON.parse(body || "{}"), ...rows } : undefined;
   await whileBusy(button, () => send(button, given)).catch((refused) => toast(refused.message, "bad"));
 }
 
 async function submit(form) {
   clearErrors(form);
-  const ids = form.dataset.chosen === undefined ? {} : { ids: chosen() };
+  const rows = chosenFor(form);
   const button = form.querySelector("button:not([type=button])");
   try {
-    await whileBusy(button, () => send(form, { ...read(form, form.dataset.whole !== undefined), ...ids }));
+    await whileBusy(button, () => send(form, { ...read(form, form.dataset.whole !== undefined), ...rows }));
     form.closest("dialog")?.close();
     if (form.dataset.keep === undefined) form.reset();
   } catch (refused) {

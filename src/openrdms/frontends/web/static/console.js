@@ -4,4 +4,5 @@ import "./actions.js";
 import "./dialogs.js";
 import "./live.js";
 import "./regions.js";
+import "./screens.js";
 import "./selection.js";

@@ -3,8 +3,8 @@
 
 const boxes = () => [...document.querySelectorAll('input[name="chosen"]')];
 
-/** The values of the rows that are chosen. */
-export const chosen = () => boxes().filter((box) => box.checked).map((box) => box.value);
+/** What the rows that are chosen stand for: their values, read as JSON. */
+export const chosen = () => boxes().filter((box) => box.checked).map((box) => JSON.parse(box.value));
 
 function count() {
   const all = boxes();
@@ -28,12 +28,11 @@ document.addEventListener("click", (event) => {
   count();
 });
 
-/** What came of each, in the dialog #results: {"items": [{id, name, error}]}. */
+/** What came of each, in the dialog #results: {"results": [{...the row, error, reason}]}. */
 export function showResults(answer, words) {
   const dialog = document.getElementById("results");
   dialog.querySelector("h2").textContent = words;
-  const list = dialog.querySelector("ul");
-  list.replaceChildren(...answer.items.map(resultOf));
+  dialog.querySelector("ul").replaceChildren(...answer.results.map(resultOf));
   dialog.showModal();
 }
 
@@ -42,12 +41,14 @@ function resultOf(result) {
   const lamp = document.createElement("span");
   lamp.className = "lamp wrap";
   lamp.dataset.tone = result.error ? "bad" : "good";
-  lamp.textContent = nameOf(result.id);
+  lamp.textContent = nameOf(result);
   line.append(lamp);
-  if (result.error) line.append(Object.assign(document.createElement("p"), { className: "hint", textContent: result.error }));
+  if (result.reason)
+    line.append(Object.assign(document.createElement("p"), { className: "hint", textContent: result.reason }));
   return line;
 }
 
-function nameOf(id) {
-  return boxes().find((box) => box.value === id)?.dataset.name ?? id;
+function nameOf(result) {
+  const isIt = (row) => Object.entries(row).every(([key, value]) => result[key] === value);
+  return boxes().find((box) => isIt(JSON.parse(box.value)))?.dataset.name ?? `${result.host} ${result.id}`;
 }

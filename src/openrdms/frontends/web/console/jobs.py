@@ -1,0 +1,85 @@
+"""Jobs: under way and ended; one of them as it goes on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from openrdms.frontends.web.api.jobs import (
+    DesktopStatus,
+    parse_query,
+    read_desktops,
+    read_job,
+    read_page,
+)
+from openrdms.frontends.web.console.charts import Share
+from openrdms.frontends.web.console.shell import COLLECTIONS, PREFIX, show
+from openrdms.frontends.web.paging import Paging
+from openrdms.frontends.web.visitors import Reader
+from openrdms.model.job import VmStatus
+from openrdms.model.job_list import JobQuery
+
+router = APIRouter(prefix=f"{PREFIX}/jobs")
+
+
+@router.get("")
+def list_jobs(
+    request: Request,
+    visitor: Reader,
+    part: Paging,
+    query: Annotated[JobQuery, Depends(parse_query)],
+    cursor: str = "",
+) -> Response:
+    """The newest first."""
+    backend = visitor.backend
+    position = backend.changes.position
+    with visitor.watch(COLLECTIONS, "ProvisioningEnumerateJobs"):
+        found = read_page(backend, part, query)
+    return show(
+        request,
+        visitor,
+        "jobs.html",
+        position=position,
+        page=found,
+        query=query,
+        cursor=cursor,
+        collections=backend.collections.list_collections(),
+    )
+
+
+@router.get("/{guid}")
+def show_job(
+    request: Request,
+    visitor: Reader,
+    guid: str,
+    part: Paging,
+    status: DesktopStatus | None = None,
+    cursor: str = "",
+) -> Response:
+    """One, with its desktops."""
+    backend = visitor.backend
+    position = backend.changes.position
+    chosen = VmStatus[status.name] if status else None
+    with visitor.watch(COLLECTIONS, "ProvisioningJobGetReport"):
+        job = read_job(backend, guid)
+        desktops = read_desktops(backend, guid, part, chosen)
+    left = job.desktops - job.succeeded - job.failed
+    shares = [
+        Share("complete", "Done", job.succeeded, "good"),
+        Share("failed", "Failed", job.failed, "bad"),
+        Share("", "Left to do" if job.ended is None else "Not done", left, "idle"),
+    ]
+    return show(
+        request,
+        visitor,
+        "job.html",
+        position=position,
+        job=job,
+        shares=shares,
+        page=desktops,
+        status=status,
+        statuses=list(DesktopStatus),
+        cursor=cursor,
+    )
