@@ -19,6 +19,7 @@ _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _OPERATORS = _ADMINISTRATOR | {Role.OPERATOR}
 _SESSION_KEEPERS = _OPERATORS | {Role.HELPDESK}
 _READERS = _OPERATORS | {Role.AUDITOR}
+_JUDGES = _ADMINISTRATOR | {Role.AUDITOR}
 _STAFF = _READERS | {Role.HELPDESK}
 
 
@@ -45,6 +46,13 @@ RULES = (
     Rule("Win32_VirtualDesktopSession", "*", _STAFF, _SESSION_KEEPERS),
     Rule("Win32_SessionDirectorySessionEx", "*", _STAFF, _SESSION_KEEPERS),
     Rule("OpenRDMS_Pool", "SendMessage", _NOBODY, _SESSION_KEEPERS),
+    # Over a user's shoulder; who is logged on is told of it before.
+    Rule("OpenRDMS_Display", "View", _NOBODY, _SESSION_KEEPERS),
+    Rule("OpenRDMS_Display", "Control", _NOBODY, _OPERATORS),
+    Rule("OpenRDMS_Display", "Screenshot", _NOBODY, _SESSION_KEEPERS),
+    # Who could make accounts could make himself administrator; what all did is for those who judge.
+    Rule("OpenRDMS_Account", "*", _JUDGES, _ADMINISTRATOR),
+    Rule("OpenRDMS_AuditLog", "*", _JUDGES, _ADMINISTRATOR),
     Rule("Win32_OperatingSystem", "*", _STAFF, _OPERATORS),
     Rule("CIM_*", "*", _STAFF, _OPERATORS),
     Rule("__Namespace", "*", _STAFF, _OPERATORS),
