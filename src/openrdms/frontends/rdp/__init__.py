@@ -1,0 +1,1 @@
+"""The RDP relay: brings clients to their desktops, wherever those run."""
