@@ -72,7 +72,7 @@ def boot(host: SimulatorHost, name: str) -> SimulatorGuest:
     unsubscribe = host.subscribe(log)
     make_vm(host, make_spec(host.images()[0], name))
     host.start(name)
-    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=2)
+    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=30)
     unsubscribe()
     return host.guest(name)
 

@@ -65,7 +65,7 @@ class Kdc:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(5)
+        self._process.wait(30)
 
     def add_principal(self, name: str, keytab: Path) -> None:
         """Make a principal and put its keys there."""

@@ -110,7 +110,7 @@ class Service:
         """End it as an administrator does; it has 5 s. Its VMs go on."""
         assert self._process
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(5) in (0, -signal.SIGTERM), self.read_log()
+        assert self._process.wait(30) in (0, -signal.SIGTERM), self.read_log()
         self._clients.close()
 
     def kill(self) -> None:

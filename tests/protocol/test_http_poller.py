@@ -247,7 +247,7 @@ def test_threads_end_with_the_listeners(echo: Echo, tmp_path: Path) -> None:
             client.connection.close()
     listeners.stop()
     rig.stop()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before

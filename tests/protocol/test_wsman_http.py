@@ -77,7 +77,7 @@ class Reply:
         method: str = "POST",
         **headers: str,
     ) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port(url), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port(url), timeout=30)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -172,7 +172,7 @@ class TestAuthentication:
             client.get(WIDGET, selector_set=KEYS)
 
     def test_a_connection_that_was_let_in_is_asked_again(self, listeners: HttpRig) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=30)
         for headers, status in (({"Authorization": BASIC}, 200), ({}, 401)):
             connection.request("POST", "/wsman", IDENTIFY, headers)
             response = connection.getresponse()
@@ -181,7 +181,7 @@ class TestAuthentication:
         connection.close()
 
     def test_the_body_of_a_refused_request_is_drained(self, listeners: HttpRig) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=30)
         for _ in range(2):
             connection.request("POST", "/wsman", b"x" * 300_000)
             response = connection.getresponse()
@@ -281,7 +281,7 @@ class TestHttp:
         assert exchange(listeners.http_url, b"POST /wsman HT") == b""
 
     def test_a_reply_does_not_wait_for_nagle(self, listeners: HttpRig) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=30)
         times = []
         for _ in range(20):
             started = time.perf_counter()
@@ -303,7 +303,7 @@ class TestHttp:
 
 def exchange(url: str, data: bytes) -> bytes:
     """Send bytes as they are and read until the server closes."""
-    with socket.create_connection(("127.0.0.1", port(url)), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port(url)), timeout=30) as connection:
         connection.sendall(data)
         parts = []
         while part := connection.recv(65536):

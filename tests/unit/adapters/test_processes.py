@@ -79,7 +79,7 @@ def test_kill_9_takes_programs_and_their_children_along() -> None:
         assert parent.stdout.readline() == "ready\n"
         assert len(running(tag)) == 2
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while running(tag):
         assert time.monotonic() < deadline, "they live on"
         time.sleep(0.02)

@@ -170,7 +170,7 @@ def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
     engine.wake("{another}")
     assert not halted.wait(0.1)
     engine.wake(GUID)
-    assert halted.wait(5)
+    assert halted.wait(30)
 
 
 def test_starting_before_launch_is_a_defect(tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> Non
 
     def clone() -> None:
         begun.set()
-        gate.wait(5)
+        gate.wait(30)
 
     holder = threading.Thread(target=lambda: tokens.run("host", Kind.CLONE, clone))
     holder.start()
-    assert begun.wait(5)
+    assert begun.wait(30)
     assert tokens.run("host", Kind.STOP, lambda: 7) == 7
     assert tokens.run("other", Kind.START, lambda: 8) == 8
     started = threading.Event()
@@ -63,9 +63,9 @@ def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> Non
     waiter.start()
     assert not started.wait(0.05)
     gate.set()
-    assert started.wait(5)
-    holder.join(5)
-    waiter.join(5)
+    assert started.wait(30)
+    holder.join(30)
+    waiter.join(30)
 
 
 def test_users_go_first_and_then_who_is_closest_to_the_end() -> None:
@@ -74,11 +74,11 @@ def test_users_go_first_and_then_who_is_closest_to_the_end() -> None:
 
     def hold() -> None:
         begun.set()
-        gate.wait(5)
+        gate.wait(30)
 
     threads = [threading.Thread(target=lambda: tokens.run("host", Kind.CLONE, hold))]
     threads[0].start()
-    assert begun.wait(5)
+    assert begun.wait(30)
     for number, (kind, urgent) in enumerate(
         [(Kind.CLONE, False), (Kind.START, False), (Kind.CLONE, True)], 1
     ):
@@ -90,7 +90,7 @@ def test_users_go_first_and_then_who_is_closest_to_the_end() -> None:
             time.sleep(0.001)
     gate.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert order == ["urgent", "start", "clone"]
 
 
@@ -101,15 +101,15 @@ def test_what_waits_when_the_job_halts_never_begins() -> None:
 
         def first() -> int:
             begun.set()
-            gate.wait(5)
+            gate.wait(30)
             return 1
 
         running = asyncio.create_task(tokens.call("host", Kind.CLONE, halt, first))
         waiting = asyncio.create_task(tokens.call("host", Kind.CLONE, halt, pytest.fail, "begun"))
-        assert await asyncio.to_thread(begun.wait, 5)
+        assert await asyncio.to_thread(begun.wait, 30)
         halt.set()
         with pytest.raises(Halted):  # at once, though the first one goes on
-            await asyncio.wait_for(waiting, 1)
+            await asyncio.wait_for(waiting, 20)
         with pytest.raises(Halted):
             await tokens.call("host", Kind.CLONE, halt, pytest.fail, "begun")
         gate.set()

@@ -50,7 +50,7 @@ def test_a_spare_is_taken_and_found_again(rig: BrokeringRig) -> None:
     ann = rig.add_user("ann")
     assert rig.connect(ann) == Connection("vd-1", HOST1, How.SPARE, stay=1)
     use = rig.use("vd-1")
-    assert (use.use, use.holder, use.asked, use.turn) == (Use.TAKEN, "CORP\\ann", True, 1)
+    assert (use.use, use.holder, use.asked, use.turn) == (Use.TAKEN, "ann", True, 1)
     until(lambda: isinstance(rig.brokering.connect(ann, "pool"), Connection))
     rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
     assert rig.connect(ann) == Connection("vd-1", HOST1, How.OWN, stay=1)
@@ -67,12 +67,44 @@ def test_of_two_desktops_he_returns_to_the_one_that_he_was_given(rig: BrokeringR
     assert rig.connect(ann).desktop == "vd-2"
 
 
+@pytest.mark.parametrize("logged_on", [False, True])
+def test_an_account_has_one_desktop_whatever_domain_it_names(
+    rig: BrokeringRig, *, logged_on: bool
+) -> None:
+    rig.add_ready("vd-1")
+    rig.add_ready("vd-2")
+    if logged_on:
+        rig.make("vd-1", Use.TAKEN, holder="CORP\\ann", seen=True)
+    first = rig.connect(rig.add_user("ann")).desktop
+    for domain in ("LAB", "", "corp"):
+        assert rig.connect(rig.brokering.find_user("ANN", domain)).desktop == first
+
+
+def test_an_account_has_one_place_in_line_whatever_domain_it_names(rig: BrokeringRig) -> None:
+    rig.add_user("ann")
+    for domain in ("LAB", "", "CORP"):
+        waiting = wait_of(rig.brokering.connect(rig.brokering.find_user("ann", domain), "pool"))
+        assert (waiting.position, rig.pools.waiting) == (1, [("pool", 1)])
+
+
+def test_an_account_has_one_personal_desktop_whatever_domain_it_names(rig: BrokeringRig) -> None:
+    rig.add_collection("auto", CollectionType.AUTO_PERSONAL)
+    for name in ("my-1", "my-2"):
+        rig.add_ready(name, "auto")
+    rig.add_user("ann")
+    given = {
+        rig.connect(rig.brokering.find_user("ann", domain), "auto").desktop
+        for domain in ("LAB", "", "CORP")
+    }
+    assert len(given) == 1
+
+
 def test_who_just_logged_on_is_brought_back_to_it(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     rig.add_ready("vd-2")
     rig.make("vd-2", Use.TAKEN, holder="CORP\\ann", seen=True)
-    assert rig.connect(rig.add_user("ann")) == Connection("vd-2", HOST1, How.OWN, stay=1)
-    assert rig.use("vd-2").asked
+    assert rig.connect(rig.add_user("ann")) == Connection("vd-2", HOST1, How.OWN, stay=2)
+    assert (rig.use("vd-2").asked, rig.use("vd-2").holder) == (True, "ann")
 
 
 def test_what_was_saved_of_his_desktop_goes_on(rig: BrokeringRig) -> None:
@@ -146,7 +178,7 @@ def test_places_in_line_are_kept_and_served_in_order(rig: BrokeringRig) -> None:
     assert waiting.code is ReasonCode.NO_DESKTOP_READY
     rig.make("vd-1", Use.READY)
     until(lambda: rig.use("vd-1").use is Use.TAKEN)
-    assert rig.use("vd-1").holder == "CORP\\ann"
+    assert rig.use("vd-1").holder == "ann"
     assert wait_of(rig.brokering.connect(eve, "pool")).position == 2
     until(lambda: wait_of(rig.brokering.connect(bob, "pool")).position == 1)
 
@@ -284,7 +316,7 @@ def test_what_keeps_the_owner_out_is_said(rig: BrokeringRig) -> None:
         asked = thread.submit(rig.connect, ann, "own", 20)
         time.sleep(0.2)
         rig.make("my-1", Use.UNREADY)
-        assert asked.result(5).desktop == "my-1"
+        assert asked.result(30).desktop == "my-1"
 
 
 def test_the_first_connection_assigns_a_free_desktop(rig: BrokeringRig) -> None:

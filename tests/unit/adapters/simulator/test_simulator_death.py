@@ -149,7 +149,7 @@ def test_agent_is_told_of_when_a_dead_callers_start_turns_out_done(tmp_path: Pat
     log = EventLog()
     host.subscribe(log)
     for name in running:
-        log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=5)
+        log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=30)
     assert running
     host.close()
 
@@ -172,7 +172,7 @@ def test_killed_process_leaves_vms_that_go_on_booting(tmp_path: Path) -> None:
     host.subscribe(log)
     with pytest.raises(GuestUnreachable):
         host.guest("desk").ping(1)
-    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=2)
+    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=30)
     assert [one.user for one in host.guest("desk").list_sessions(1)] == ["alice"]
     host.close()
 
@@ -182,7 +182,7 @@ def test_killed_process_is_dead_before_it_is_reaped() -> None:
     token = token_of(process.pid)
     assert processes().alive(token)
     process.kill()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while processes().alive(token) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not processes().alive(token)

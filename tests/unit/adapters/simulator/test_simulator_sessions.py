@@ -50,7 +50,7 @@ def boot(host: SimulatorHost, name: str = "desk") -> EventLog:
     host.subscribe(log)
     make_vm(host, make_spec(host.images()[0], name))
     host.start(name)
-    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=2)
+    log.wait(name, VmEventKind.AGENT_CONNECTED, timeout=30)
     return log
 
 
@@ -78,7 +78,7 @@ def test_users_are_told_of_at_boot_and_when_their_vm_stops(
 ) -> None:
     host = connect("users=1")
     log = boot(host)
-    log.wait("desk", ON, timeout=5)
+    log.wait("desk", ON, timeout=30)
     host.destroy("desk")
     assert settled(log, 6) == [
         VmEventKind.STARTED,
@@ -134,12 +134,12 @@ def test_saved_session_is_no_log_off_until_its_memory_is_dropped(
 ) -> None:
     host = connect("users=1")
     log = boot(host)
-    log.wait("desk", ON, timeout=5)
+    log.wait("desk", ON, timeout=30)
     host.save("desk")
-    log.wait("desk", VmEventKind.STOPPED, timeout=5)
+    log.wait("desk", VmEventKind.STOPPED, timeout=30)
     assert log.count("desk", OFF) == 0
     host.destroy("desk")
-    log.wait("desk", OFF, timeout=5)
+    log.wait("desk", OFF, timeout=30)
 
 
 def test_mark_changes_with_the_boot(connect: Callable[[str], SimulatorHost]) -> None:
@@ -207,7 +207,7 @@ def test_guest_without_agent_never_answers(
     host.subscribe(log)
     make_vm(host, make_spec(host.images()[0], "desk"))
     host.start("desk")
-    log.wait("desk", VmEventKind.STARTED, timeout=5)
+    log.wait("desk", VmEventKind.STARTED, timeout=30)
     time.sleep(0.1)
     with pytest.raises(GuestUnreachable):
         host.guest("desk").ping(0.1)
@@ -215,7 +215,7 @@ def test_guest_without_agent_never_answers(
     host.shut_down("desk", 1)
     simulator.set_image_fault(path, "tiny@1")
     host.start("desk")
-    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=5)
+    log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=30)
 
 
 @pytest.mark.parametrize("of_image", [True, False])
