@@ -1,7 +1,8 @@
 """The one table of who may do what.
 
 A role is matched with a class and an operation: Enumerate, Get, Create, Put, Delete or the name
-of a method. Roles are ``model.account.Role``; any other role, and ``user``, may do nothing.
+of a method. Roles are ``model.account.Role``; ``user`` may do nothing but to what is his own, any
+other role nothing at all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from openrdms.cim import guard
 from openrdms.model.account import Role
 
 _NOBODY: frozenset[Role] = frozenset()
+_EVERYBODY = frozenset(Role)
 _ADMINISTRATOR = frozenset({Role.ADMINISTRATOR})
 _OPERATORS = _ADMINISTRATOR | {Role.OPERATOR}
 _SESSION_KEEPERS = _OPERATORS | {Role.HELPDESK}
@@ -53,6 +55,9 @@ RULES = (
     # Who could make accounts could make himself administrator; what all did is for those who judge.
     Rule("OpenRDMS_Account", "*", _JUDGES, _ADMINISTRATOR),
     Rule("OpenRDMS_AuditLog", "*", _JUDGES, _ADMINISTRATOR),
+    # His own, for everybody: what it is, services/brokering and services/own_desktops decide.
+    Rule("OpenRDMS_OwnDesktop", "*", _EVERYBODY, _EVERYBODY),
+    Rule("OpenRDMS_OwnAccount", "*", _EVERYBODY, _EVERYBODY),
     Rule("Win32_OperatingSystem", "*", _STAFF, _OPERATORS),
     Rule("CIM_*", "*", _STAFF, _OPERATORS),
     Rule("__Namespace", "*", _STAFF, _OPERATORS),

@@ -75,11 +75,16 @@ class Sessions:
         self._actors = ThreadPoolExecutor(_ACTED_ON_AT_ONCE, thread_name_prefix="session")
         self._last_seen = LastSeen()
         self._listeners: list[Callable[[str], None]] = []
+        self._message_listeners: list[Callable[[str, str, str], None]] = []
         hosts.subscribe(self._hear)
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Tell it the VM of each session that was acted on here."""
         self._listeners.append(listener)
+
+    def subscribe_to_messages(self, listener: Callable[[str, str, str], None]) -> None:
+        """Tell it user, title and text of each message that was shown in a session."""
+        self._message_listeners.append(listener)
 
     def list(self, *, collection: str | None = None, vm: str | None = None) -> list[Session]:
         """All sessions, or those in desktops of a collection or in one VM; guests asked at once.
@@ -135,6 +140,8 @@ class Sessions:
             if not title and not text:
                 raise errors.SessionDenied("Title and Message are both empty")
             guest.send_message(session, title, text, seconds)
+        for listener in self._message_listeners:
+            listener(session.user, title, text)
 
     def send_messages(self, sessions: Iterable[Session], title: str, text: str) -> Sequence[Result]:
         """Show one message in many sessions at once; what came of each, in their order."""
@@ -179,9 +186,7 @@ class Sessions:
                     try:
                         yield guest, session, end - time.monotonic()
                     finally:  # what failed may have had its effect, too
-                        self._last_seen.forget(Key(host.name, key.vm))
-                        for listener in self._listeners:
-                            listener(key.vm)
+                        self._tell_acted(host.name, key.vm)
                     return
             raise errors.SessionGone(f"session {session_id} of {key.vm} has ended")
         except errors.SessionError:
@@ -192,6 +197,11 @@ class Sessions:
             raise errors.SessionGone(str(error)) from error
         except errors.RdmsError as error:
             raise errors.SessionDenied(str(error)) from error
+
+    def _tell_acted(self, host: str, vm: str) -> None:
+        self._last_seen.forget(Key(host, vm))
+        for listener in self._listeners:
+            listener(vm)
 
     def _hear(self, event: VmEvent) -> None:
         if event.kind in (VmEventKind.STOPPED, VmEventKind.AGENT_DISCONNECTED):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.change import Kind
 from openrdms.model.user_message import KEPT, UserMessage
 from openrdms.security.accounts import Accounts
+
+_log = structlog.get_logger(__name__)
 
 Publish = Callable[[Kind, Sequence[str]], None]
 
@@ -36,7 +40,10 @@ class UserMessages:
             return
         now = self._clock()
         message = UserMessage(secrets.token_hex(8), account.name, title, text, sent=now)
-        self._store.put_user_message(message, now - KEPT)
+        try:
+            self._store.put_user_message(message, now - KEPT)
+        except errors.RdmsError as error:  # it was shown all the same
+            _log.warning("a message is not kept", account=account.name, error=str(error))
         self._publish(Kind.MESSAGE, [account.name.casefold()])
 
     def list(self, account: str) -> Sequence[UserMessage]:

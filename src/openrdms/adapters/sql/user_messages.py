@@ -21,9 +21,12 @@ class UserMessageRecords:
 
     def put_user_message(self, message: UserMessage, kept_since: datetime) -> None:
         row = rows.render_row(message, account_key=message.account.casefold())
-        with self._database.write() as connection:
+
+        def put(connection: sa.Connection) -> None:
             connection.execute(sa.delete(user_messages).where(_messages.sent < kept_since))
             rows.put_rows(connection, user_messages, [row])
+
+        self._database.grouped(put)  # one message may be for a thousand users
 
     def list_user_messages(self, account: str, kept_since: datetime) -> list[UserMessage]:
         where = [_messages.account_key == account.casefold(), _messages.sent >= kept_since]
