@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from openrdms.frontends.web.console import audit, desktops, hosts, jobs, overview, sessions, users
+from openrdms.frontends.web.console import (
+    audit,
+    collections,
+    desktops,
+    hosts,
+    jobs,
+    overview,
+    sessions,
+    users,
+)
 
 router = APIRouter(include_in_schema=False)
-for _page in (overview, desktops, sessions, jobs, hosts, audit, users):
+for _page in (overview, collections, desktops, sessions, jobs, hosts, audit, users):
     router.include_router(_page.router)

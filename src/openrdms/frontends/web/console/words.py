@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.desktop_use import Use
+from openrdms.model.patch import PatchState
 from openrdms.model.session import CONNECT_STATES
 
 
@@ -35,25 +35,35 @@ RUN_STATES: Mapping[str, Shown] = {
     "unknown": Shown("Unknown", "idle"),
 }
 
-COLLECTION_STATES: Mapping[CollectionState, Shown] = {
-    CollectionState.UNKNOWN: Shown("New", "idle"),
-    CollectionState.POOL_CREATED: Shown("New", "idle"),
-    CollectionState.CREATE_VIRTUAL_DESKTOP_INPROGRESS: Shown("Being created", "busy"),
-    CollectionState.ADD_VIRTUAL_DESKTOP_INPROGRESS: Shown("Desktops are being added", "busy"),
-    CollectionState.UPDATE_VIRTUAL_DESKTOP_INPROGRESS: Shown("Being updated", "busy"),
-    CollectionState.DELETE_VIRTUAL_DESKTOP_INPROGRESS: Shown("Desktops are being removed", "busy"),
-    CollectionState.UPDATE_SCHEDULED: Shown("Update scheduled", "held"),
-    CollectionState.UPDATE_FAILED: Shown("Update failed", "bad"),
-    CollectionState.UPDATE_CANCELLED: Shown("Update cancelled", "idle"),
-    CollectionState.JOB_COMPLETED: Shown("In order", "good"),
-    CollectionState.CANCEL_INPROGRESS: Shown("Being cancelled", "busy"),
-    CollectionState.JOB_ABORTED: Shown("Last job failed", "bad"),
+COLLECTION_STATES: Mapping[str, Shown] = {
+    "idle": Shown("New", "idle"),
+    "created": Shown("New", "idle"),
+    "creating": Shown("Being created", "busy"),
+    "adding": Shown("Desktops are being added", "busy"),
+    "updating": Shown("Being updated", "busy"),
+    "deleting": Shown("Desktops are being removed", "busy"),
+    "update-scheduled": Shown("Update scheduled", "held"),
+    "update-failed": Shown("Update failed", "bad"),
+    "update-cancelled": Shown("Update cancelled", "idle"),
+    "completed": Shown("In order", "good"),
+    "cancelling": Shown("Being cancelled", "busy"),
+    "aborted": Shown("Last job failed", "bad"),
 }
 
-COLLECTION_TYPES: Mapping[CollectionType, str] = {
-    CollectionType.POOLED: "Pooled",
-    CollectionType.MANUAL_PERSONAL: "Personal, assigned by hand",
-    CollectionType.AUTO_PERSONAL: "Personal, assigned at first log-on",
+UPDATE_STATES: Mapping[PatchState, Shown] = {
+    PatchState.INITIALIZED: Shown("Scheduled", "held"),
+    PatchState.SUBMITTED: Shown("Scheduled", "held"),
+    PatchState.UPDATE_STARTED: Shown("Under way", "busy"),
+    PatchState.FORCE_LOGOFF_STARTED: Shown("Users are being logged off", "busy"),
+    PatchState.UPDATE_COMPLETE: Shown("Completed", "good"),
+    PatchState.UPDATE_FAILED: Shown("Failed", "bad"),
+    PatchState.UPDATE_CANCELLED: Shown("Cancelled", "idle"),
+}
+
+COLLECTION_TYPES: Mapping[str, str] = {
+    "pooled": "Pooled",
+    "personal": "Personal, assigned by hand",
+    "personal-auto": "Personal, assigned at first log-on",
 }
 
 ACTIONS: Mapping[str, str] = {

@@ -22,6 +22,15 @@ function headers(body, repeatable) {
   };
 }
 
+async function send(path, options) {
+  const reply = await fetch(path, options).catch(() => {
+    throw new Refused({ title: "OpenRDMS?" }, 0);
+  });
+  if (reply.ok) return reply;
+  if (reply.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
+  throw new Refused(await read(reply), reply.status);
+}
+
 async function read(reply) {
   const text = await reply.text();
   return text && reply.headers.get("content-type")?.includes("json") ? JSON.parse(text) : {};
@@ -32,15 +41,14 @@ async function read(reply) {
  * is done once. Who has been signed out goes to the sign-in page and comes back here.
  */
 export async function call(method, path, body, repeatable) {
-  const reply = await fetch(PREFIX + path, {
-    method,
-    headers: headers(body, repeatable),
-    body: body === undefined ? undefined : JSON.stringify(body),
-  }).catch(() => {
-    throw new Refused({ detail: "" }, 0);
-  });
-  const answer = await read(reply);
-  if (reply.ok) return answer;
-  if (reply.status === 401) location.assign(`/sign-in?next=${encodeURIComponent(location.pathname)}`);
-  throw new Refused(answer, reply.status);
+  const text = body === undefined ? undefined : JSON.stringify(body);
+  return read(await send(PREFIX + path, { method, headers: headers(body, repeatable), body: text }));
+}
+
+/** What a page answers to `body`, as nodes. Throws Refused. */
+export async function fetchPart(path, body) {
+  const wanted = { ...headers(body), "x-part": "whole" };
+  const reply = await send(path, { method: "POST", headers: wanted, body: JSON.stringify(body) });
+  const range = document.createRange();
+  return range.createContextualFragment(await reply.text());
 }

@@ -3,6 +3,7 @@
 import "./actions.js";
 import "./dialogs.js";
 import "./live.js";
+import "./plan.js";
 import "./regions.js";
 import "./screens.js";
 import "./selection.js";

@@ -2,15 +2,24 @@
 
 const numbers = new Set(["number", "range"]);
 
+// Names with commas between them; none at all is nothing but where data-list="keep" says so.
+function linesOf(field) {
+  const lines = field.value.split(/[\n,]/).map((line) => line.trim()).filter(Boolean);
+  return lines.length || field.dataset.list === "keep" ? lines : null;
+}
+
 function valueOf(field) {
   if (field.type === "checkbox") return field.checked;
-  if (field.dataset.list !== undefined)
-    return field.value.split(/[\n,]/).map((line) => line.trim()).filter(Boolean);
+  if (field.dataset.list !== undefined) return linesOf(field);
+  if (field.type === "hidden" && field.dataset.json !== undefined) return JSON.parse(field.value);
+  if (field.type === "datetime-local" && field.value) return new Date(field.value).toISOString();
   if (field.value === "" && field.dataset.empty !== "text") return null;
   return numbers.has(field.type) || field.dataset.number !== undefined ? Number(field.value) : field.value;
 }
 
-/** The form's fields by name; "pool.least" is {pool: {least}}. What is empty is left out. */
+const isIndex = (name) => /^\d+$/.test(name);
+
+/** The form's fields by name; "job.hosts.0.count" is {job: {hosts: [{count}]}}. What is empty is left out. */
 export function read(form, keepEmpty = false) {
   const found = {};
   for (const field of form.elements) {
@@ -19,7 +28,7 @@ export function read(form, keepEmpty = false) {
     if (value === null && !keepEmpty) continue;
     const path = field.name.split(".");
     const last = path.pop();
-    path.reduce((parent, name) => (parent[name] ??= {}), found)[last] = value;
+    path.reduce((parent, name, at) => (parent[name] ??= isIndex(path[at + 1] ?? last) ? [] : {}), found)[last] = value;
   }
   return found;
 }
