@@ -51,13 +51,14 @@ async def carry_all(work: Work, stages: Stages) -> None:
     carried again.
     """
     under_way: set[int] = set()
+    back = work.past_halt()
     withdrawn = asyncio.ensure_future(_await_withdrawal(work))
 
     async def carry_one(ordinal: int) -> None:
         under_way.add(ordinal)
         await carry(work, work.rows[ordinal], stages)
         if work.halted and await withdrawn:
-            await _take_one_back(work.past_halt(), ordinal, stages)
+            await _take_one_back(back, ordinal, stages)
         under_way.remove(ordinal)
 
     async def withdraw_others() -> None:
@@ -174,7 +175,6 @@ async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> N
     Hosts that are away are waited for. What a host refuses again and again stays, and becomes a
     failed desktop on record: a disk must not go while a VM may use it.
     """
-
     work = work.past_halt()
     begun = [row for row in rows if row.intended]
     await in_lines(work, begun, lambda ordinal: _take_one_back(work, ordinal, stages))
