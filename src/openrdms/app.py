@@ -37,6 +37,7 @@ from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer, local_name
 from openrdms.frontends.cimxml.service import CimXmlServer
+from openrdms.frontends.rdp.relay import RdpRelay
 from openrdms.frontends.web.app import make_app
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.server import WebServer
@@ -65,6 +66,8 @@ from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
+from openrdms.security.rdp_signature import RdpSigner
+from openrdms.security.rdp_token import RdpTokens
 from openrdms.security.sign_in import SignIn
 from openrdms.security.web_sessions import WebSessions
 from openrdms.services.access import Access
@@ -95,6 +98,9 @@ from openrdms.services.preparation import Preparation
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
+from openrdms.services.rdp_access import RdpAccess
+from openrdms.services.rdp_files import RdpFiles
+from openrdms.services.rdp_files import Server as RdpServer
 from openrdms.services.reconciling import Reconciling
 from openrdms.services.releasing import Releasing
 from openrdms.services.run_states import RunStates
@@ -290,22 +296,23 @@ class Service:
         self._lockouts = Lockouts()
         self._services = self._make_services(core)
         _ensure_administrator(core, settings)
-        tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
         try:
-            self._listeners = http.Listeners(
-                self._endpoints(core),
-                self._authentication(core),
-                tls,
-            )
-            self._web = WebServer(
-                make_app(self._make_backend(core)),
-                settings.listen,
-                settings.web_port,
-                _web_certificate(settings) or tls,
-            )
+            self._listen(core)
         except OSError as error:
             raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
         self._admin = AdminServer(core.state_dir, lambda who: LocalAdmin(core, who))
+
+    def _listen(self, core: Core) -> None:
+        """Bind all addresses. OSError."""
+        settings = self._settings
+        tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
+        web_tls = _web_certificate(settings) or tls
+        self._listeners = http.Listeners(self._endpoints(core), self._authentication(core), tls)
+        tokens = RdpTokens(core.store, now)
+        access = RdpAccess(tokens, self._brokering, self._connections, core.hosts, core.audit_log)
+        self._relay = RdpRelay(access, settings.listen, settings.rdp_port)
+        backend = self._make_backend(core, self._make_rdp_files(core, tokens, web_tls))
+        self._web = WebServer(make_app(backend), settings.listen, settings.web_port, web_tls)
 
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
@@ -322,6 +329,7 @@ class Service:
         self._admin.start()
         self._listeners.start()
         self._web.start()
+        self._relay.start()
         if self._settings.ready_file:
             ready: dict[str, int | str] = {
                 "pid": os.getpid(),
@@ -329,6 +337,7 @@ class Service:
             for name, urls in zip(_PROTOCOLS, self._listeners.urls, strict=True):
                 ready[f"{name}_http"], ready[f"{name}_https"] = urls
             ready["web"] = self._web.url
+            ready["rdp"] = self._relay.address
             config.write_atomically(self._settings.ready_file, json.dumps(ready), 0o644)
 
     def stop(self) -> None:
@@ -336,6 +345,7 @@ class Service:
         if self._settings.ready_file:
             self._settings.ready_file.unlink(missing_ok=True)
         self._web.stop()
+        self._relay.stop()
         self._listeners.stop()
 
     def _endpoints(self, core: Core) -> list[http.Endpoint]:
@@ -415,7 +425,21 @@ class Service:
             Server(services.deployment.active_server(), metadata.version("openrdms")),
         )
 
-    def _make_backend(self, core: Core) -> Backend:
+    def _make_rdp_files(
+        self, core: Core, tokens: RdpTokens, web_tls: certificate.Certificate
+    ) -> RdpFiles:
+        return RdpFiles(
+            core.access,
+            self._services.collections,
+            core.publishing,
+            self._services.settings,
+            self._services.deployment,
+            tokens,
+            RdpServer(certificate.names_of(web_tls.certificate), self._relay.port),
+            RdpSigner.of(self._settings.rdp_cert, self._settings.rdp_key),
+        )
+
+    def _make_backend(self, core: Core, rdp_files: RdpFiles) -> Backend:
         services = self._services
         web_sessions = WebSessions(core.store, core.accounts, now)
         web_sessions.subscribe(self._connections.recheck)
@@ -441,6 +465,7 @@ class Service:
             brokering=self._brokering,
             display_tickets=DisplayTickets(core.store, core.hosts, now),
             connections=self._connections,
+            rdp_files=rdp_files,
             pools=self._pools,
             watch=self._watch,
             releasing=self._releasing,

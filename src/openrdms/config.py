@@ -22,6 +22,9 @@ CIMXML_HTTPS_PORT = 5989
 WEB_PORT = 8443
 """Of pages and the REST API, over HTTPS alone."""
 
+RDP_PORT = 3389
+"""Of the relay that RDP files lead to."""
+
 BOOT_TIMEOUT = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
 
@@ -59,6 +62,10 @@ class ServeConfig:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     """Of the web front end; None for the certificate of the protocols."""
+    rdp_port: int = RDP_PORT
+    rdp_cert: Path | None = None
+    rdp_key: Path | None = None
+    """RDP files are signed with them; None: they are not signed."""
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

@@ -198,6 +198,7 @@ class Service:
             *("--state-dir", str(self.state_dir)),
             *("--listen", "127.0.0.1", "--wsman-http-port", "0", "--wsman-https-port", "0"),
             *("--cimxml-http-port", "0", "--cimxml-https-port", "0", "--web-port", "0"),
+            *("--rdp-port", "0"),
             *("--admin-user", USER, "--admin-password-file", str(password_file)),
             *("--ready-file", str(ready_file)),
             *self._options,

@@ -46,6 +46,11 @@ def serve(
         Path | None, typer.Option(help="PEM chain for the web port; else that of the protocols.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of --tls-cert.")] = None,
+    rdp_port: Port = config.RDP_PORT,
+    rdp_cert: Annotated[
+        Path | None, typer.Option(help="PEM chain to sign RDP files with; else they are unsigned.")
+    ] = None,
+    rdp_key: Annotated[Path | None, typer.Option(help="PEM key of --rdp-cert.")] = None,
     allow_unencrypted: Annotated[
         bool, typer.Option("--allow-unencrypted", help="Take passwords over HTTP on loopback.")
     ] = False,
@@ -80,6 +85,9 @@ def serve(
             web_port=web_port,
             tls_cert=tls_cert and tls_cert.absolute(),
             tls_key=tls_key and tls_key.absolute(),
+            rdp_port=rdp_port,
+            rdp_cert=rdp_cert and rdp_cert.absolute(),
+            rdp_key=rdp_key and rdp_key.absolute(),
         )
         from openrdms import app  # a usage error need not wait for all this
 

@@ -98,6 +98,11 @@ def describe(directory: Path) -> Description:
     )
 
 
+def names_of(certificate: Path) -> frozenset[str]:
+    """Host names and addresses that the certificate in a PEM file holds for."""
+    return frozenset(_names(x509.load_pem_x509_certificates(certificate.read_bytes())[0]))
+
+
 def _names(leaf: x509.Certificate) -> Iterator[str]:
     with suppress(x509.ExtensionNotFound):
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

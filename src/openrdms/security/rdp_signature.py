@@ -121,6 +121,15 @@ class RdpSigner:
         if self._key.public_key() != self._leaf.public_key():
             raise InvalidParameter("rdp-key", "does not belong to the certificate")
 
+    @classmethod
+    def of(cls, certificate_file: Path | None, key_file: Path | None) -> RdpSigner | None:
+        """None without either. InvalidParameter, also for one alone."""
+        if certificate_file is None and key_file is None:
+            return None
+        if certificate_file is None or key_file is None:
+            raise InvalidParameter("rdp-cert, rdp-key", "one of them is missing")
+        return cls(certificate_file, key_file)
+
     def sign(self, settings: Sequence[Setting]) -> list[Setting]:
         """The settings with a signature over all of them that can be signed."""
         plain = [one for one in settings if one.name.casefold() not in (SCOPE, SIGNATURE)]

@@ -32,6 +32,7 @@ from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
+from openrdms.services.rdp_files import RdpFiles
 from openrdms.services.releasing import Releasing
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
@@ -63,6 +64,7 @@ class Backend:
     brokering: Brokering
     display_tickets: DisplayTickets
     connections: LiveConnections
+    rdp_files: RdpFiles
     pools: Pools
     watch: SessionWatch
     releasing: Releasing

@@ -11,6 +11,7 @@ from openrdms.frontends.web.api import (
     hosts,
     jobs,
     me,
+    rdp,
     sessions,
     unknown,
 )
@@ -22,6 +23,6 @@ PREFIX = "/api/v1"
 router = APIRouter(prefix=PREFIX, dependencies=[Depends(get_visitor)])
 router.add_api_route("", unknown.refuse, include_in_schema=False, response_model=None)
 router.include_router(events.router)
-for _part in (collections, desktops, hosts, jobs, me, sessions):
+for _part in (collections, desktops, hosts, jobs, me, rdp, sessions):
     router.include_router(_part.router, dependencies=[Depends(admit)])
 router.include_router(unknown.router)  # last: it takes what nothing else took
