@@ -92,6 +92,7 @@ from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.nodes import Nodes
+from openrdms.services.own_desktops import OwnDesktops
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
@@ -108,6 +109,9 @@ from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Directory, Settings
+from openrdms.services.tasks import Tasks
+from openrdms.services.user_messages import UserMessages
+from openrdms.services.user_news import UserNews
 
 _LOCK_SECONDS = 2.0
 """How long a killed service's children may keep its lock: they close it when they execute."""
@@ -292,6 +296,8 @@ class Service:
         self._releasing = Releasing(core.store, core.hosts, core.uses)
         self._brokering = _make_brokering(core, self._watch, self._pools)
         self._connections = LiveConnections(core.store, core.uses, core.accounts, now)
+        self._user_news = UserNews(core.store, self._brokering, core.uses, core.hosts)
+        self._run_states = RunStates(core.store, core.hosts, core.uses, self._pools.prepare)
         self._guard = PolicyGuard(core.audit_log)
         self._lockouts = Lockouts()
         self._services = self._make_services(core)
@@ -325,6 +331,7 @@ class Service:
         self._watch.start()
         self._pools.start()
         self._connections.start()
+        self._user_news.start(self._changes.publish)
         self._first_start.start()
         self._admin.start()
         self._listeners.start()
@@ -385,12 +392,7 @@ class Service:
         deployment = Deployment(core.store)
         return rdms.Services(
             collections=collections,
-            desktops=Desktops(
-                core.store,
-                core.hosts,
-                core.health,
-                RunStates(core.store, core.hosts, core.uses, self._pools.prepare),
-            ),
+            desktops=Desktops(core.store, core.hosts, core.health, self._run_states),
             provisioning=self._provisioning,
             patching=self._patching,
             sessions=self._sessions,
@@ -441,6 +443,9 @@ class Service:
 
     def _make_backend(self, core: Core, rdp_files: RdpFiles) -> Backend:
         services = self._services
+        desktop_list = DesktopList(core.store, core.hosts, core.health)
+        messages = UserMessages(core.store, core.accounts, now, self._changes.publish)
+        self._sessions.subscribe_to_messages(messages.note)
         web_sessions = WebSessions(core.store, core.accounts, now)
         web_sessions.subscribe(self._connections.recheck)
         return Backend(
@@ -455,7 +460,7 @@ class Service:
             changes=self._changes,
             collections=services.collections,
             desktops=services.desktops,
-            desktop_list=DesktopList(core.store, core.hosts, core.health),
+            desktop_list=desktop_list,
             uses=core.uses,
             provisioning=self._provisioning,
             jobs=JobList(core.store),
@@ -470,7 +475,22 @@ class Service:
             watch=self._watch,
             releasing=self._releasing,
             publishing=core.publishing,
+            own_desktops=OwnDesktops(
+                core.store,
+                core.hosts,
+                core.publishing,
+                self._brokering,
+                desktop_list,
+                self._run_states,
+                self._releasing,
+            ),
+            user_news=self._user_news,
+            user_messages=messages,
             images=core.images,
+            installed_applications=core.installed_applications,
+            image_diff=core.image_diff,
+            image_removal=core.image_removal,
+            tasks=Tasks(core.store, self._changes, now),
             hosts=core.hosts,
             health=core.health,
             host_states=core.host_states,

@@ -61,12 +61,15 @@ class AuditedCall:
 
 @dataclass(frozen=True)
 class AuditQuery:
-    """Which calls; names ignore case, None asks for all. The newest ``limit`` of them."""
+    """Which calls; names ignore case, None asks for all. The newest ``limit`` of them, or of those
+    whose sequence is below ``before``.
+    """
 
     since: datetime | None = None
     who: str | None = None
     class_name: str | None = None
     limit: int = 100
+    before: int | None = None
 
 
 def chain(key: bytes, head: AuditHead, records: Iterable[AuditRecord]) -> list[AuditRecord]:

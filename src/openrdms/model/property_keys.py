@@ -41,6 +41,11 @@ class PropertyKeys:
             raise InvalidParameter("Key", f"is empty or longer than {_MAX_KEY} characters")
         return self._keys.get(key.casefold())
 
+    @property
+    def names(self) -> list[str]:
+        """As they are written."""
+        return [key.name for key in self._keys.values()]
+
     def accept_change(self, key: str, value: int | str) -> int | str:
         """The value to keep, which is the one given but for security descriptors (see sddl).
 

@@ -36,6 +36,7 @@ from openrdms.ports.provisioning_store import (
 )
 from openrdms.ports.reconcile_store import ReconcileStore
 from openrdms.ports.record_notices import RecordListener, RecordNotices
+from openrdms.ports.task_store import TaskStore
 from openrdms.ports.web_store import (
     ApiTokenStore,
     DisplayTicketStore,
@@ -75,6 +76,7 @@ __all__ = [
     "SettingStore",
     "StepTimeStore",
     "Store",
+    "TaskStore",
     "UserMessageStore",
     "WebSessionStore",
 ]
@@ -106,6 +108,7 @@ class Store(
     DisplayTicketStore,
     UserMessageStore,
     RecordNotices,
+    TaskStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

@@ -81,6 +81,8 @@ def _conditions(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
     wanted: list[sa.ColumnElement[bool]] = [_audit.c.of.is_(None)]
     if query.since:
         wanted.append(_audit.c.time >= query.since)
+    if query.before is not None:
+        wanted.append(_audit.c.sequence < query.before)
     if query.who is not None:
         wanted.append(_audit.c.who_key == query.who.casefold())
     if query.class_name is not None:

@@ -25,6 +25,7 @@ from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
 from openrdms.adapters.sql.step_times import StepTimeRecords
+from openrdms.adapters.sql.tasks import TaskRecords
 from openrdms.adapters.sql.user_messages import UserMessageRecords
 from openrdms.adapters.sql.web_sessions import WebSessionRecords
 
@@ -52,6 +53,7 @@ class SqlStore(
     WebSessionRecords,
     DisplayTicketRecords,
     UserMessageRecords,
+    TaskRecords,
     RdpTokenRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""

@@ -25,9 +25,13 @@ from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
+from openrdms.services.image_diff import ImageDiff
+from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
+from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
+from openrdms.services.own_desktops import OwnDesktops
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.provisioning import Provisioning
@@ -37,6 +41,9 @@ from openrdms.services.releasing import Releasing
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Settings
+from openrdms.services.tasks import Tasks
+from openrdms.services.user_messages import UserMessages
+from openrdms.services.user_news import UserNews
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,14 @@ class Backend:
     watch: SessionWatch
     releasing: Releasing
     publishing: Publishing
+    installed_applications: InstalledApplications
+    own_desktops: OwnDesktops
+    user_news: UserNews
+    user_messages: UserMessages
     images: Images
+    image_diff: ImageDiff
+    image_removal: ImageRemoval
+    tasks: Tasks
     hosts: Hosts
     health: HostHealth
     host_states: HostStates

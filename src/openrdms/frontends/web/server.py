@@ -26,6 +26,8 @@ class WebServer:
         """OSError when the address cannot be bound."""
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
         self._socket = socket.create_server((listen, port), family=family, backlog=512)
+        # asyncio would, if the socket named its protocol: else replies wait 40 ms for an ACK
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, bound = self._socket.getsockname()[:2]
         self.url = f"https://{f'[{host}]' if ':' in host else host}:{bound}/"
         self._server = uvicorn.Server(
@@ -45,6 +47,7 @@ class WebServer:
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_STOP_SECONDS,
                 ws_max_size=1 << 20,
+                ws_per_message_deflate=False,  # what displays send is compressed
             )
         )
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)

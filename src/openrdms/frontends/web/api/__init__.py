@@ -5,24 +5,52 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from openrdms.frontends.web.api import (
+    applications,
+    assignments,
+    audit,
     collections,
     desktops,
+    display,
     events,
     hosts,
+    images,
     jobs,
     me,
+    metrics,
     rdp,
     sessions,
+    settings,
+    tasks,
     unknown,
+    users,
 )
 from openrdms.frontends.web.back_pressure import admit
 from openrdms.frontends.web.visitors import get_visitor
 
 PREFIX = "/api/v1"
 
+_PARTS = (
+    applications,
+    assignments,
+    audit,
+    collections,
+    desktops,
+    display,
+    hosts,
+    images,
+    jobs,
+    me,
+    metrics,
+    rdp,
+    sessions,
+    settings,
+    tasks,
+    users,
+)
+
 router = APIRouter(prefix=PREFIX, dependencies=[Depends(get_visitor)])
 router.add_api_route("", unknown.refuse, include_in_schema=False, response_model=None)
 router.include_router(events.router)
-for _part in (collections, desktops, hosts, jobs, me, rdp, sessions):
+for _part in _PARTS:
     router.include_router(_part.router, dependencies=[Depends(admit)])
 router.include_router(unknown.router)  # last: it takes what nothing else took

@@ -259,6 +259,6 @@ def unassign_desktop(visitor: Writer, name: Name) -> None:
 def get_screenshot(visitor: Reader, name: Name) -> Response:
     """What is on the screen now; looking is recorded."""
     row = visitor.backend.desktop_list.get(name).row
-    with visitor.watch("OpenRDMS_Screen", "Look", on={"VMName": row.name}):
+    with visitor.watch("OpenRDMS_Display", "Screenshot", on={"VMName": row.name}):
         host = visitor.backend.hosts.get(row.host)
         return Response(host.screenshot(row.name), media_type="image/png")

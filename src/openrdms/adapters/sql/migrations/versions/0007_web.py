@@ -16,6 +16,7 @@ def upgrade() -> None:
     _create_rdp_tokens()
     _create_display_tickets()
     _create_user_messages()
+    _create_tasks()
 
 
 def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
@@ -89,7 +90,12 @@ def _create_display_tickets() -> None:
         sa.Column("secret_hash", sa.Text, nullable=False),
         *_of_account("display_tickets"),
         sa.Column("desktop", sa.Text, nullable=False),
-        sa.Column("mode", sa.Text, nullable=False),
+        sa.Column(
+            "mode",
+            sa.Text,
+            sa.CheckConstraint("mode IN ('view', 'control')", name="mode"),
+            nullable=False,
+        ),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("stay", sa.BigInteger, nullable=False),
         sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
@@ -112,3 +118,25 @@ def _create_user_messages() -> None:
     )
     op.create_index("user_messages_account", "user_messages", ["account_key", "sent"])
     op.create_index("user_messages_sent", "user_messages", ["sent"])
+
+
+def _create_tasks() -> None:
+    op.create_table(
+        "tasks",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("who", sa.Text, nullable=False),
+        sa.Column(
+            "state",
+            sa.Text,
+            sa.CheckConstraint("state IN ('waiting', 'running', 'done', 'failed')", name="state"),
+            nullable=False,
+        ),
+        sa.Column("begun", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text, nullable=False),
+        sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("tasks_key")),
+    )
+    op.create_index("tasks_begun", "tasks", ["begun", "id"])

@@ -1,0 +1,20 @@
+"""Tasks in SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract.task_suite import TaskSuite
+from openrdms.adapters import sql
+from openrdms.ports import Store
+
+
+class TestSqliteTasks(TaskSuite):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+        yield store
+        store.close()
