@@ -39,28 +39,32 @@ def log_on(rdms: Rdms, given: dict[str, str], user: str) -> tuple[Path, str, str
     return session
 
 
-def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str) -> None:
+def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("quite a long password\n")
+    for name in ("ada", "eve"):
+        role = ("--role", "administrator", "--password-file", str(password))
+        rdms.read("user", "add", name, *role)
     first = rdms.read("desktop", "connect", pool, "CORP\\admin", "--wait", "20")
     assert (first["How"], set(first)) == ("spare", {"VMName", "VMHostName", "How"})
     session = log_on(rdms, first, "admin")
-    second = rdms.read("desktop", "connect", "POOL", "LAB\\admin", "--wait", "20")
-    log_on(rdms, second, "admin")
+    second = rdms.read("desktop", "connect", "POOL", "LAB\\ada", "--wait", "20")
+    log_on(rdms, second, "ada")
     assert {first["VMName"], second["VMName"]} == {"d-1", "d-2"}
     again = until(
         "he is seen",
         lambda: (
-            (answer := rdms.read("desktop", "connect", pool, "CORP\\admin"))["How"] == "own"
-            and answer
+            (answer := rdms.read("desktop", "connect", pool, "admin"))["How"] == "own" and answer
         ),
     )
     assert again["VMName"] == first["VMName"]
 
-    asked = rdms.run("desktop", "connect", pool, "HOME\\admin", "--json")
+    asked = rdms.run("desktop", "connect", pool, "eve", "--json")
     waiting = json.loads(asked.stdout)
     assert (asked.exit_code, asked.stderr) == (5, "")
     assert (waiting["ReasonCode"], waiting["Position"]) == ("NoDesktopLeft", 1)
-    said = rdms.refuse(5, "desktop", "connect", pool, "HOME\\admin")
-    words = f"HOME\\admin has no desktop yet: all desktops of {pool} are in use (NoDesktopLeft)"
+    said = rdms.refuse(5, "desktop", "connect", pool, "eve")
+    words = f"eve has no desktop yet: all desktops of {pool} are in use (NoDesktopLeft)"
     assert said == f"rdms: {words}, he is number 1 in line\n"
 
     sent = rdms.read("session", "message", "--collection", pool, "Note", "Maintenance at 5")
@@ -70,7 +74,7 @@ def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str) -> None:
     assert shown == [[message], [message]]
 
     simulator.log_off(*session)
-    third = rdms.read("desktop", "connect", pool, "HOME\\admin", "--wait", "30")
+    third = rdms.read("desktop", "connect", pool, "eve", "--wait", "30")
     assert third["VMName"] == first["VMName"]
     assert rdms.truth()[first["VMName"]]["sessions"] == []
 
@@ -81,7 +85,7 @@ def test_refusals_say_why(rdms: Rdms, pool: str, tmp_path: Path) -> None:
     rdms.read("user", "add", "ann", "--role", "user", "--password-file", str(password))
     said = rdms.refuse(1, "desktop", "connect", pool, "ann")
     assert "NoAccess: ann may not use collection 'pool'" in said
-    assert "no account is called 'eve'" in rdms.refuse(1, "desktop", "connect", pool, "eve")
+    assert "no account is called 'mia'" in rdms.refuse(1, "desktop", "connect", pool, "mia")
     said = rdms.refuse(2, "session", "message", "--collection", pool, "text alone")
     assert "TITLE TEXT" in said
     assert "HOST SESSION TEXT" in rdms.refuse(2, "session", "message", "host1", "one", "text")

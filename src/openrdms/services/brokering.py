@@ -57,7 +57,11 @@ class How(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who connects: as guests name him, and as descriptors see him."""
+    """Somebody who connects: an account, and how descriptors see it.
+
+    ``domain`` is what he says, and proves nothing: it only finds what was assigned to him, or where
+    he is logged on, under that domain.
+    """
 
     name: str
     domain: str
@@ -65,8 +69,13 @@ class User:
 
     @property
     def holder(self) -> str:
-        """As ``DesktopUse.holder`` has it."""
-        return f"{self.domain}\\{self.name}" if self.domain else self.name
+        """Whom desktops are handed out to, as ``DesktopUse.holder`` has it: the account."""
+        return self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Holders that he may be."""
+        return (self.name, f"{self.domain}\\{self.name}") if self.domain else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -171,7 +180,7 @@ class Brokering:
         Having nothing is fine. HostUnavailable and SessionError keep him logged on.
         """
         self._lines.leave(collection, user.holder)
-        held = self._store.find_held(collection, user.holder)
+        held = self._find_held(collection, user)
         if held is None:
             return
         host = self._hosts.get(held.host)
@@ -190,20 +199,26 @@ class Brokering:
         if not verdict.allowed:
             words = f"{user.holder} may not use collection {alias!r}: {verdict.reason}"
             raise Refused(ReasonCode.NO_ACCESS, words)
-        held = self._store.find_held(alias, user.holder)
-        answer = self._return_to(held, collection) if held else None
+        held = self._find_held(alias, user)
+        answer = self._return_to(user, held, collection) if held else None
         if answer:
             return answer
         if collection.type is CollectionType.POOLED:
             return self._find_spare(user, collection)
         return self._find_own(user, collection)
 
-    def _return_to(self, held: DesktopUse, collection: Collection) -> Connection | Wait | None:
+    def _find_held(self, alias: str, user: User) -> DesktopUse | None:
+        found = (self._store.find_held(alias, name) for name in user.names)
+        return next(filter(None, found), None)
+
+    def _return_to(
+        self, user: User, held: DesktopUse, collection: Collection
+    ) -> Connection | Wait | None:
         """Back to what he has; None when he has it no more."""
         wait = self._reaching.reach(held)
         if wait:
             return wait
-        come_back = partial(_come_back, held=held, now=self._clock())
+        come_back = partial(_come_back, user=user, held=held, now=self._clock())
         back = self._uses.change([held.name], come_back)
         return _connect(back[0], _how(held, collection)) if back else None
 
@@ -261,7 +276,7 @@ class Brokering:
         alias = collection.alias
         desktop = self._store.find_assigned(alias, user.name, user.domain)
         if desktop is None and collection.type is CollectionType.MANUAL_PERSONAL:
-            words = f"no desktop of {alias!r} is assigned to {user.holder}"
+            words = f"no desktop of {alias!r} is assigned to {user.names[-1]}"
             raise Refused(ReasonCode.NOT_ASSIGNED, words)
         if desktop is None:
             away = self._reaching.away()
@@ -352,11 +367,14 @@ def _how(held: DesktopUse, collection: Collection) -> How:
     return How.SPARE if collection.type is CollectionType.POOLED else How.ASSIGNED
 
 
-def _come_back(use: DesktopUse, held: DesktopUse, now: datetime) -> DesktopUse | None:
-    """``asked`` too if he had just logged on: from here on it is the one that he is given."""
+def _come_back(use: DesktopUse, user: User, held: DesktopUse, now: datetime) -> DesktopUse | None:
+    """``asked`` too if he had just logged on: from here on it is the one that he is given, whatever
+    domain his guest names.
+    """
     if use.use is not Use.TAKEN or use.holder.casefold() != held.holder.casefold():
         return None
-    return replace(use, asked=True, turn=use.turn + 1, since=now, saved=False)
+    back = replace(use, asked=True, turn=use.turn + 1, since=now, saved=False)
+    return replace(back, holder=user.holder)
 
 
 def _move_in(use: DesktopUse, user: User, now: datetime) -> DesktopUse | None:

@@ -140,7 +140,7 @@ class Brokered(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(USERS))
     def connect(self, name: str) -> None:
-        held = self.office.store.find_held("pool", f"CORP\\{name}")
+        held = self.office.store.find_held("pool", name)
         got = self.office.connect(name)
         if held:
             assert got == held.name

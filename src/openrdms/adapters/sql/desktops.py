@@ -139,6 +139,7 @@ class DesktopRecords:
     ) -> Desktop | None:
         def assign(connection: sa.Connection) -> Desktop | None:
             owned = _find_assigned(connection, collection, user, domain)
+            owned = owned or _find_assigned_anywhere(connection, collection, user)
             if owned:
                 return owned
             wanted = {"collection": collection.casefold(), "away": list(away)}
@@ -252,6 +253,21 @@ def _find_assigned(
         _desktops.c.collection_key == collection.casefold(),
         _desktops.c.user_key == _user_key(user, domain),
     )
+
+
+def _find_assigned_anywhere(
+    connection: sa.Connection, collection: str, user: str
+) -> Desktop | None:
+    """Whatever domain he was assigned it under: an account that connects has none."""
+    found = rows.select_records(
+        connection,
+        Desktop,
+        _desktops,
+        _desktops.c.collection_key == collection.casefold(),
+        _desktops.c.user_key.endswith(f"\\{user.casefold()}", autoescape=True),
+        order=[_desktops.c.name_key],
+    )
+    return found[0] if found else None
 
 
 def _check_user(connection: sa.Connection, desktop: Desktop) -> None:
