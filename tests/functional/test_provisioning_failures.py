@@ -17,6 +17,7 @@ from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import JobAction, VmStatus
 from openrdms.model.provisioning import OnError
+from openrdms.model.reason import ReasonCode
 
 THREE = [("host1.sim.local", 2), ("host2.sim.local", 1)]
 SLOW = FAST.replace("boot_ms=10", "boot_ms=600000")
@@ -154,6 +155,8 @@ def test_what_cannot_be_taken_back_is_left_for_a_delete(rig: Rig, faults: Faults
     record = rig.store.find_desktop("pool-2")
     assert record is not None
     assert (record.home, record.collection, record.status.name) == (POOL, "", "FAILED")
+    [left] = rig.orphans()
+    assert (left.name, left.code) == ("pool-2", ReasonCode.UNFINISHED_VM)
     faults.plan.clear()
     assert rig.run(later(JobAction.DELETE, "pool-2")).succeeded == 1
     assert "pool-2" not in rig.vms()
