@@ -28,6 +28,7 @@ class Rdms:
     """Runs commands in this process, as a user would who has set the environment."""
 
     def __init__(self, service: Service) -> None:
+        self.service = service
         state_dir = service.state_dir
         self.cluster = state_dir.parent / "cluster"
         password = state_dir.parent / "password"

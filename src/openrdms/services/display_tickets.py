@@ -6,6 +6,7 @@ A ticket is for one account, one desktop and one stay in it; it is good once, fo
 from __future__ import annotations
 
 import secrets
+import socket
 from contextlib import suppress
 
 from openrdms import ports
@@ -73,6 +74,13 @@ class DisplayTickets:
         if ticket.expires <= self._clock():
             raise TicketRefused("the ticket has expired")
         return ticket
+
+    def open_display(self, ticket: DisplayTicket) -> socket.socket:
+        """See ports.Host. NotFound; HostUnavailable, VmNotRunning, NotSupported."""
+        use = self._store.find_use(ticket.desktop)
+        if use is None:
+            raise errors.NotFound(f"there is no desktop {ticket.desktop!r}")
+        return self._hosts.get(use.host).open_display(use.name)
 
     def _issue(self, account: str, use: DesktopUse, mode: Mode) -> str:
         now = self._clock()

@@ -12,7 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from openrdms.cim.errors import CimError
-from openrdms.frontends.web import api, console, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web import api, console, display, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.hardening import Hardening
@@ -33,12 +34,14 @@ def make_app(backend: Backend) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        responses={"4XX": {"model": Problem, "description": "refused"}},
+        generate_unique_id_function=name_operation,
     )
     app.state.backend = backend
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI has it
     app.include_router(api.router)
     app.include_router(sign_in_pages.router)
     app.include_router(portal_pages.router)
+    app.include_router(display.router)
     app.include_router(console.router)
     app.mount("/static", Revalidated(directory=HERE / "static"))
     app.mount("/modules", Revalidated(directory=HERE / "node_modules", check_dir=False))

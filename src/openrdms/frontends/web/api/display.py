@@ -1,0 +1,65 @@
+"""Tickets to the displays of desktops: one's own, and for staff others'."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, ConfigDict
+
+from openrdms.frontends.web.back_pressure import on_hosts
+from openrdms.frontends.web.visitors import AnyVisitor
+from openrdms.model.display_ticket import LIFETIME, Mode
+from openrdms.model.errors import AccessDenied
+from openrdms.model.web_session import Scope
+
+router = APIRouter(tags=["desktops"])
+
+
+class WantedDisplay(BaseModel):
+    """``mode`` is for staff; who has the desktop controls it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Mode = Mode.VIEW
+
+
+class DisplayLeave(BaseModel):
+    """``ticket`` opens the WebSocket /api/v1/display once, within ``seconds``, with the cookie of
+    the account's session; it goes as the subprotocol ``ticket.TICKET`` beside ``binary``.
+    ``page`` is where a browser does all that.
+    """
+
+    ticket: str
+    mode: Mode
+    seconds: int
+    page: str
+
+
+@router.post("/desktops/{name}/display")
+@on_hosts
+def open_display(
+    visitor: AnyVisitor, name: Annotated[str, Path(max_length=256)], wanted: WantedDisplay
+) -> DisplayLeave:
+    """A ticket to the screen of a desktop.
+
+    The account that has the desktop gets one to control it. Others are staff: before they get
+    one, all who are logged on there are told of it.
+    """
+    account, tickets = visitor.account.name, visitor.backend.display_tickets
+    if tickets.is_holder(account, name):
+        visitor.require(Scope.CONNECT)
+        return _leave(name, Mode.CONTROL, tickets.issue(account, name))
+    if not visitor.is_staff:
+        raise AccessDenied(f"you have no desktop {name!r}")
+    visitor.require(Scope.SESSIONS)
+    with visitor.watch("OpenRDMS_Display", wanted.mode.title(), on={"Name": name}):
+        ticket = tickets.issue_to_staff(account, name, wanted.mode)
+    return _leave(name, wanted.mode, ticket)
+
+
+def _leave(name: str, mode: Mode, ticket: str) -> DisplayLeave:
+    seconds = int(LIFETIME.total_seconds())
+    page = f"/display/{quote(name, safe='')}?mode={mode}"
+    return DisplayLeave(ticket=ticket, mode=mode, seconds=seconds, page=page)
