@@ -96,6 +96,18 @@ def test_a_guest_boots(rig: Rig) -> None:
     rig.wait(guid)
 
 
+def test_a_running_job_is_reported_without_reading_its_rows(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guid = rig.execute(create(THREE))
+    written, _ = see(rig, guid, ReasonCode.GUEST_BOOTING)
+    with monkeypatch.context() as patched:
+        patched.setattr(rig.store, "list_job_desktops", lambda guid: pytest.fail("they were read"))
+        report = rig.report(guid)
+    assert [desktop.name for desktop in report.desktops] == [one.name for one in written.desktops]
+    assert rig.wait(guid).succeeded == 3
+
+
 def test_a_guest_does_not_answer_any_more(rig: Rig, faults: Faults) -> None:
     faults.plan["set_identity", "pool-1"] = errors.GuestUnreachable("the agent is silent")
     guid = rig.execute(create([(HOST, 1)]))

@@ -16,7 +16,7 @@ from openrdms.jobs.engine import JobEngine, Run
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
-from openrdms.model.job import Job, parse_guid
+from openrdms.model.job import Job, JobDesktop, parse_guid
 from openrdms.model.patch import FORCE_LOG_OFF, Patch, as_job
 from openrdms.model.plan import Plan, render_plan
 from openrdms.model.provisioning import parse_job
@@ -190,10 +190,17 @@ class Provisioning:
         CollectionState.
         """
         job = self.get_job(guid)
-        rows = self._store.list_job_desktops(job.guid)
+        rows = self._list_rows(job)
         waits = self._tools.waits.of_job(job.guid)
         end = estimate_end(self._tools, job, rows, waits)
         return build_report(job, rows, waits, end)
+
+    def _list_rows(self, job: Job) -> list[JobDesktop]:
+        """A job that runs has them in memory, as they were last written: it is asked often."""
+        work = self._tools.works.get(job.guid)
+        if job.ended is None and work and work.is_planned:
+            return list(work.rows.values())
+        return self._store.list_job_desktops(job.guid)
 
     def list_waits(self, guid: str) -> Mapping[int, Wait]:
         """What desktops of a job wait for, by their ordinals."""
