@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from openrdms import ports
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait, parse_reason, render_reason
@@ -88,6 +89,21 @@ class Connection:
     stay: int
 
 
+@dataclass(frozen=True)
+class Outlook:
+    """What somebody would come to by connecting, as far as records and memory tell.
+
+    ``desktop`` is the one that he has or, when not ``is_held``, that is assigned to him; "" for
+    none. ``wait`` is None when he would get one at once, or start his own; else what he waits
+    for when he ``is_waiting`` in line, or would.
+    """
+
+    desktop: str = ""
+    is_held: bool = False
+    wait: Wait | None = None
+    is_waiting: bool = False
+
+
 class Refused(errors.AccessDenied):
     """He gets no desktop here, however long he waits; ``reason`` is what its words begin with."""
 
@@ -139,12 +155,13 @@ class Brokering:
         self._watch = parts.watch
         self._pools = parts.pools
         self._clock = parts.clock
-        self._lines = WaitingLines(parts.pools.set_waiting)
+        self._lines = WaitingLines(self._note_count)
         self._reaching = Reaching(
             parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder
         )
         self._lock = threading.Lock()
         self._listening: dict[_Key, set[threading.Event]] = {}
+        self._listeners: list[tuple[Callable[[str], None], Callable[[str], None]]] = []
         self._servers = ThreadPoolExecutor(_LINES_SERVED_AT_ONCE, thread_name_prefix="broker")
         parts.uses.subscribe(self._hear)
         parts.health.subscribe(self._note_host)
@@ -170,6 +187,30 @@ class Brokering:
                     return answer
                 woken.wait(min(left, _ASK_AGAIN_SECONDS))
 
+    def look(self, user: User, collection: str) -> Outlook:
+        """What he would come to; it changes nothing and asks no host. NotFound; Refused."""
+        found = self._admit(user, collection)
+        held = self._find_held(found.alias, user)
+        if held:
+            return Outlook(held.name, is_held=True)
+        if found.type is CollectionType.POOLED:
+            return self._look_for_spare(user, found)
+        return self._look_for_own(user, found)
+
+    def leave(self, user: User, collection: str) -> None:
+        """He waits no more; having no place is fine."""
+        self._lines.leave(collection, user.holder)
+
+    def keep_places(self, holder: str) -> None:
+        """As if he had asked again wherever he waits."""
+        self._lines.keep(holder)
+
+    def subscribe(self, holder: Callable[[str], None], line: Callable[[str], None]) -> None:
+        """Tell ``holder`` of one, case-folded, when what he waits for may be there, and ``line``
+        of a collection in whose line people have come or gone. Both must be quick.
+        """
+        self._listeners.append((holder, line))
+
     def count_waiting(self, collection: str) -> int:
         """How many wait for a pooled desktop."""
         return self._lines.count(collection)
@@ -190,7 +231,7 @@ class Brokering:
         give_back = partial(_give_back, held=held, now=self._clock())
         self._uses.change([held.name], give_back)
 
-    def _find_desktop(self, user: User, alias: str) -> Connection | Wait:
+    def _admit(self, user: User, alias: str) -> Collection:
         collection = self._store.find_collection(alias)
         if collection is None:
             raise errors.NotFound(f"there is no collection {alias!r} of virtual desktops")
@@ -199,6 +240,10 @@ class Brokering:
         if not verdict.allowed:
             words = f"{user.holder} may not use collection {alias!r}: {verdict.reason}"
             raise Refused(ReasonCode.NO_ACCESS, words)
+        return collection
+
+    def _find_desktop(self, user: User, alias: str) -> Connection | Wait:
+        collection = self._admit(user, alias)
         held = self._find_held(alias, user)
         answer = self._return_to(user, held, collection) if held else None
         if answer:
@@ -237,6 +282,17 @@ class Brokering:
         wait = None if runs else self._reaching.reach(spare)
         return wait or _connect(spare, How.SPARE)
 
+    def _look_for_spare(self, user: User, collection: Collection) -> Outlook:
+        alias = collection.alias
+        standing = self._lines.find(alias, user.holder)
+        ahead = self._lines.count(alias)
+        ready = self._watch.is_checked(alias) and self._store.count_uses(alias).get(Use.READY)
+        if ready and not ahead:
+            return Outlook()
+        last = Standing(ahead + 1, is_new=True, waited=0.0)
+        wait = self._explain(collection, standing or last)
+        return Outlook(wait=wait, is_waiting=standing is not None)
+
     def _take_ready(self, alias: str, holder: str) -> DesktopUse | None:
         """A spare that nobody has touched."""
         while self._watch.is_checked(alias):
@@ -274,10 +330,7 @@ class Brokering:
 
     def _find_own(self, user: User, collection: Collection) -> Connection | Wait:
         alias = collection.alias
-        desktop = self._store.find_assigned(alias, user.name, user.domain)
-        if desktop is None and collection.type is CollectionType.MANUAL_PERSONAL:
-            words = f"no desktop of {alias!r} is assigned to {user.names[-1]}"
-            raise Refused(ReasonCode.NOT_ASSIGNED, words)
+        desktop = self._find_assigned(user, collection)
         if desktop is None:
             away = self._reaching.away()
             desktop = self._store.assign_free(alias, user.name, user.domain, away)
@@ -289,6 +342,22 @@ class Brokering:
         if taken:
             return self._reaching.reach(taken[0]) or _connect(taken[0], How.ASSIGNED)
         return self._explain_taken(desktop.name)
+
+    def _look_for_own(self, user: User, collection: Collection) -> Outlook:
+        desktop = self._find_assigned(user, collection)
+        if desktop is None:
+            return Outlook()
+        use = self._store.find_use(desktop.name)
+        is_free = use and _move_in(use, user, use.since)
+        return Outlook(desktop.name, wait=None if is_free else self._explain_taken(desktop.name))
+
+    def _find_assigned(self, user: User, collection: Collection) -> Desktop | None:
+        """None where one that is free would be assigned to him. Refused."""
+        found = self._store.find_assigned(collection.alias, user.name, user.domain)
+        if found is None and collection.type is CollectionType.MANUAL_PERSONAL:
+            words = f"no desktop of {collection.alias!r} is assigned to {user.names[-1]}"
+            raise Refused(ReasonCode.NOT_ASSIGNED, words)
+        return found
 
     def _explain_taken(self, name: str) -> Wait:
         use = self._store.find_use(name)
@@ -354,6 +423,14 @@ class Brokering:
         with self._lock:
             for event in self._listening.get(key, ()):
                 event.set()
+        if key[1]:
+            for listener, _ in self._listeners:
+                listener(key[1])
+
+    def _note_count(self, collection: str, count: int) -> None:
+        self._pools.set_waiting(collection, count)
+        for _, listener in self._listeners:
+            listener(collection)
 
 
 def _connect(use: DesktopUse, how: How) -> Connection:

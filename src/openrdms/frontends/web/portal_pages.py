@@ -1,17 +1,237 @@
-"""The portal: a user's desktops and applications."""
+"""The portal: what a user may open, and his account."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from openrdms.frontends.web.api.me_desktops import (
+    find_picture_type,
+    icon_href,
+    rdp_href,
+    user_of,
+)
+from openrdms.frontends.web.clock import Clock, clock_for
 from openrdms.frontends.web.pages import page
+from openrdms.frontends.web.translations import Words, load, words_for
 from openrdms.frontends.web.visitors import AnyVisitor
+from openrdms.model.collection import CollectionType
+from openrdms.model.host import VmState
+from openrdms.model.publishing import ResourceKind
+from openrdms.model.reason import ReasonCode, Wait
+from openrdms.model.web_session import Scope
+from openrdms.services.own_desktops import Action, Offer, Stage
 
 router = APIRouter(include_in_schema=False)
+
+_PART_HEADER = "x-part"
+
+REASONS: Mapping[ReasonCode, str] = {
+    ReasonCode.DESKTOP_STARTING: "It is starting.",
+    ReasonCode.GUEST_BOOTING: "It is starting.",
+    ReasonCode.NO_DESKTOP_READY: "One is being made ready.",
+    ReasonCode.NO_DESKTOP_LEFT: "All are in use: the next one that is free is yours.",
+    ReasonCode.DESKTOP_IN_WORK: "It is being maintained.",
+    ReasonCode.USER_LOGGED_ON: "Somebody else is logged on to it.",
+    ReasonCode.HOST_AWAY: "The machine that it runs on does not answer.",
+    ReasonCode.NO_ACCESS: "You may not use it.",
+    ReasonCode.NOT_ASSIGNED: "None is assigned to you yet: ask an administrator.",
+}
+"""What users are told of why they wait; the rest is an administrator's affair."""
+
+_ELSE = "Something is wrong with it: an administrator has to look at it."
+
+
+class Lamp(NamedTuple):
+    """See ``lamp`` in style.css."""
+
+    words: str
+    tone: str
+
+
+class Button(NamedTuple):
+    """What can be done to a desktop; ``ask`` is put first, "" for what does no harm."""
+
+    name: Action
+    words: str
+    icon: str
+    ask: str
+    done: str
+
+
+class Tile(NamedTuple):
+    """One offer, as it is shown."""
+
+    offer: Offer
+    key: str
+    lamp: Lamp
+    status: str
+    open_words: str
+    icon: str
+    screen: str
+    rdp: str
+    actions: Sequence[Button]
+
+
+class Group(NamedTuple):
+    """Tiles under one heading, "" for none."""
+
+    title: str
+    items: Sequence[Tile]
 
 
 @router.get("/")
 def show(request: Request, visitor: AnyVisitor) -> Response:
-    """Tiles."""
-    return page(request, "portal.html", visitor)
+    """Tiles, and messages."""
+    backend = visitor.backend
+    position = backend.changes.position
+    messages = backend.user_messages.list(visitor.account.name)
+    words = words_for(request)
+    artist = _Artist(words, clock_for(request, words))
+    return page(
+        request,
+        "portal.html",
+        visitor,
+        layout="console/part.html" if _PART_HEADER in request.headers else "portal_layout.html",
+        languages=list_languages(),
+        position=position,
+        messages=messages,
+        old=[message for message in messages if message.read],
+        groups=artist.draw_groups(backend.own_desktops.list_offers(user_of(visitor))),
+        reasons=[*REASONS.items(), ("", _ELSE)],
+    )
+
+
+@router.get("/account")
+def show_account(request: Request, visitor: AnyVisitor) -> Response:
+    """Password and tokens, for who has just proved who he is."""
+    backend, session = visitor.backend, visitor.session
+    fresh = session is not None and backend.web_sessions.is_fresh(session)
+    return page(
+        request,
+        "account.html",
+        visitor,
+        layout="console/part.html" if _PART_HEADER in request.headers else "portal_layout.html",
+        languages=list_languages(),
+        fresh=fresh,
+        tokens=backend.api_tokens.list(visitor.account.name) if fresh else [],
+        scopes=[*Scope] if visitor.is_staff else [Scope.CONNECT],
+    )
+
+
+def list_languages() -> list[tuple[str, str]]:
+    """Codes and names, each in its own language."""
+    return [(code, words("English")) for code, words in load().items()]
+
+
+class _Artist:
+    """Draws tiles in the words of one visitor."""
+
+    def __init__(self, words: Words, clock: Clock) -> None:
+        self._t = words
+        self._clock = clock
+
+    def draw_groups(self, offers: Iterable[Offer]) -> list[Group]:
+        """Desktops first, then applications by folder; one group alone needs no heading."""
+        ordered = sorted(offers, key=lambda one: (one.resource.kind, _folder(one)), reverse=False)
+        ordered.sort(key=lambda one: one.resource.kind is ResourceKind.APPLICATION)
+        groups = [
+            Group(self._name_group(*key), [self._draw(one) for one in found])
+            for key, found in groupby(ordered, lambda one: (one.resource.kind, _folder(one)))
+        ]
+        return groups if len(groups) > 1 else [one._replace(title="") for one in groups]
+
+    def _name_group(self, kind: ResourceKind, folder: str) -> str:
+        named = self._t("Desktops") if kind is ResourceKind.DESKTOP else self._t("Applications")
+        return folder or named
+
+    def _draw(self, offer: Offer) -> Tile:
+        resource = offer.resource
+        where = (resource.collection, resource.application)
+        pictured = find_picture_type(resource.icon) is not None
+        own_screen = offer.state is VmState.RUNNING and not resource.application
+        return Tile(
+            offer=offer,
+            key="/".join(where).casefold(),
+            lamp=self._lamp(offer),
+            status=self._explain(offer),
+            open_words=self._t("Wait for it" if offer.stage is Stage.LATER else "Open"),
+            icon=icon_href(*where) if pictured else "",
+            screen=screen_href(offer.desktop) if own_screen else "",
+            rdp=rdp_href(*where),
+            actions=[self._button(action, offer) for action in offer.actions],
+        )
+
+    def _lamp(self, offer: Offer) -> Lamp:
+        words = {
+            Stage.READY: Lamp(self._t("Ready"), "good"),
+            Stage.LATER: Lamp(self._t("Not ready"), "idle"),
+            Stage.CLOSED: Lamp(self._t("Not available"), "idle"),
+            Stage.WAITING: Lamp(self._name_place(offer.wait), "busy"),
+        }
+        return words.get(offer.stage) or self._lamp_of_own(offer)
+
+    def _lamp_of_own(self, offer: Offer) -> Lamp:
+        match offer.state:
+            case VmState.RUNNING:
+                return Lamp(self._t("Running"), "good")
+            case VmState.SAVED | VmState.PAUSED:
+                return Lamp(self._t("Asleep"), "held")
+            case VmState.STOPPED:
+                return Lamp(self._t("Off"), "idle")
+        return Lamp(self._t("No answer"), "bad")
+
+    def _name_place(self, wait: Wait | None) -> str:
+        if wait is None or wait.position is None:
+            return self._t("Waiting")
+        if wait.position == 1:
+            return self._t("Next in line")
+        return self._t("Number {position} in line", position=wait.position)
+
+    def _explain(self, offer: Offer) -> str:
+        if offer.wait:
+            return self._explain_wait(offer.wait)
+        if offer.stage is Stage.READY:
+            personal = offer.type is not CollectionType.POOLED
+            return self._t("It becomes yours when you open it.") if personal else ""
+        match offer.state:
+            case VmState.STOPPED:
+                return self._t("It starts when you open it.")
+            case VmState.SAVED | VmState.PAUSED:
+                return self._t("It goes on where you left it.")
+            case VmState.RUNNING:
+                return self._t("Your desktop is {desktop}.", desktop=offer.desktop)
+        return self._t(REASONS[ReasonCode.HOST_AWAY])
+
+    def _explain_wait(self, wait: Wait) -> str:
+        words = self._t(REASONS.get(wait.code, _ELSE))
+        if wait.seconds is None:
+            return words
+        return f"{words} {self._t('About {span}.', span=self._clock.span(wait.seconds))}"
+
+    def _button(self, action: Action, offer: Offer) -> Button:
+        name, t = offer.resource.title, self._t
+        if action is Action.START:
+            return Button(action, t("Start"), "play", "", t("It is being started."))
+        if action is Action.RESTART:
+            ask = t("Restart {name}? What is not saved there is lost.", name=name)
+            return Button(action, t("Restart"), "reset", ask, t("It was restarted."))
+        if offer.type is CollectionType.POOLED:
+            ask = t("Start {name} afresh? You are logged off, and nothing stays on it.", name=name)
+            return Button(action, t("Start afresh"), "reset", ask, t("It was given back."))
+        ask = t("Switch {name} off and on again? What is not saved there is lost.", name=name)
+        return Button(action, t("Switch off and on"), "stop", ask, t("It was switched off and on."))
+
+
+def screen_href(desktop: str) -> str:
+    """Where the picture of an own desktop's screen is."""
+    return f"/api/v1/me/desktops/{quote(desktop, safe='')}/screenshot.png"
+
+
+def _folder(offer: Offer) -> str:
+    return offer.resource.folder or ""

@@ -16,6 +16,9 @@ from openrdms.frontends.web.api import (
     images,
     jobs,
     me,
+    me_desktops,
+    me_events,
+    me_messages,
     metrics,
     rdp,
     sessions,
@@ -40,6 +43,8 @@ _PARTS = (
     images,
     jobs,
     me,
+    me_desktops,
+    me_messages,
     metrics,
     rdp,
     sessions,
@@ -51,6 +56,7 @@ _PARTS = (
 router = APIRouter(prefix=PREFIX, dependencies=[Depends(get_visitor)])
 router.add_api_route("", unknown.refuse, include_in_schema=False, response_model=None)
 router.include_router(events.router)
+router.include_router(me_events.router)
 for _part in _PARTS:
     router.include_router(_part.router, dependencies=[Depends(admit)])
 router.include_router(unknown.router)  # last: it takes what nothing else took
