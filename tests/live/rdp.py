@@ -21,7 +21,7 @@ def request(token: bytes, negotiation: bytes = NEGOTIATION) -> bytes:
 def read(connection: socket.socket, count: int) -> bytes:
     """So many octets, fewer when it ends."""
     received = b""
-    while len(received) < count and (more := connection.recv(65536)):
+    while len(received) < count and (more := connection.recv(count - len(received))):
         received += more
     return received
 
