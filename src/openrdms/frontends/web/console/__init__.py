@@ -9,12 +9,25 @@ from openrdms.frontends.web.console import (
     collections,
     desktops,
     hosts,
+    images,
     jobs,
     overview,
     sessions,
+    settings,
     users,
 )
 
 router = APIRouter(include_in_schema=False)
-for _page in (overview, collections, desktops, sessions, jobs, hosts, audit, users):
+for _page in (
+    overview,
+    collections,
+    desktops,
+    sessions,
+    jobs,
+    hosts,
+    images,
+    audit,
+    users,
+    settings,
+):
     router.include_router(_page.router)

@@ -9,14 +9,15 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from openrdms.cim import guard
+from openrdms.frontends.web.api.audit import read_page
 from openrdms.frontends.web.clock import clock_for
 from openrdms.frontends.web.console.shell import PREFIX, show
+from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.translations import words_for
 from openrdms.frontends.web.visitors import Reader
 from openrdms.model.audit import AuditQuery
 
 CLASS = "OpenRDMS_AuditLog"
-_SHOWN = 200
 
 router = APIRouter(prefix=f"{PREFIX}/audit")
 
@@ -25,21 +26,23 @@ router = APIRouter(prefix=f"{PREFIX}/audit")
 def list_calls(
     request: Request,
     visitor: Reader,
+    part: Paging,
     who: Annotated[str, Query(max_length=256)] = "",
     class_name: Annotated[str, Query(max_length=256)] = "",
-    since: str = "",
+    since: Annotated[str, Query(max_length=10)] = "",
+    cursor: str = "",
 ) -> Response:
-    """The newest that meet the filters; ``since`` is a day by the visitor's clock."""
-    query = AuditQuery(_begin(request, since), who or None, class_name or None, _SHOWN + 1)
+    """The newest first; ``since`` is a day by the visitor's clock."""
+    query = AuditQuery(_begin(request, since), who or None, class_name or None)
     with visitor.watch(CLASS, guard.ENUMERATE):
-        calls = visitor.backend.audit_log.list_calls(query)
+        found = read_page(visitor.backend, part, query)
     return show(
         request,
         visitor,
         "audit.html",
-        calls=calls[::-1][:_SHOWN],
-        more=len(calls) > _SHOWN,
+        page=found,
         query={"who": who, "class_name": class_name, "since": since},
+        cursor=cursor,
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from openrdms.cim import guard
+from openrdms.frontends.web.api.users import read_page
 from openrdms.frontends.web.console.shell import PREFIX, show
+from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.visitors import Reader
 from openrdms.model.account import Role
 
@@ -16,18 +20,26 @@ router = APIRouter(prefix=f"{PREFIX}/users")
 
 
 @router.get("")
-def list_users(request: Request, visitor: Reader, search: str = "", role: str = "") -> Response:
+def list_users(
+    request: Request,
+    visitor: Reader,
+    part: Paging,
+    search: Annotated[str, Query(max_length=256)] = "",
+    role: Role | None = None,
+    cursor: str = "",
+) -> Response:
     """Those whose name or group has the text."""
-    wanted = search.casefold()
     with visitor.watch(CLASS, guard.ENUMERATE):
-        accounts = [
-            account
-            for account in visitor.backend.accounts.list()
-            if any(wanted in name.casefold() for name in (account.name, *account.groups))
-            and role in ("", account.role)
-        ]
-    query = {"search": search, "role": role}
-    return show(request, visitor, "users.html", accounts=accounts, roles=list(Role), query=query)
+        found = read_page(visitor.backend, part, search, role)
+    return show(
+        request,
+        visitor,
+        "users.html",
+        page=found,
+        roles=list(Role),
+        query={"search": search, "role": role},
+        cursor=cursor,
+    )
 
 
 @router.get("/{name}")

@@ -91,6 +91,18 @@ JOB_DESKTOPS: Mapping[str, Shown] = {
     "complete": Shown("Done", "good"),
 }
 
+TASKS: Mapping[str, str] = {"build": "Build", "import": "Import", "compare": "Compare"}
+
+TASK_STATES: Mapping[str, Shown] = {
+    "waiting": Shown("Waits", "idle"),
+    "running": Shown("Under way", "busy"),
+    "done": Shown("Done", "good"),
+    "failed": Shown("Failed", "bad"),
+}
+
+CHANGES: Mapping[str, str] = {"added": "good", "removed": "bad", "changed": "busy"}
+"""Tones of what differs between images."""
+
 _LISTENING = Shown("Connecting", "busy")
 
 SESSION_STATES: Mapping[str, Shown] = dict.fromkeys(CONNECT_STATES, _LISTENING) | {

@@ -2,6 +2,7 @@
 //   <button data-call="POST /jobs/X/cancel" data-body='{...}' data-ask="Cancel?" data-done="...">
 //   <form data-call="PATCH /hosts/X" data-done="..." data-next="/console/..."> sends its fields
 //   data-chosen="sessions" as well: the rows chosen go as {"sessions": [...]}, each has its result
+// data-result="kept_for" names the member of the answer's items that says why one was left as it is.
 // `{id}` in data-next is filled in from the answer.
 
 import { call } from "./api.js";
@@ -16,8 +17,15 @@ async function send(element, body) {
   const key = method === "POST" ? crypto.randomUUID() : undefined;
   const answer = await call(method, path, body, key);
   if (element.dataset.chosen) showResults(answer, element.dataset.done);
-  else if (element.dataset.done) toast(element.dataset.done);
+  else tell(element.dataset, answer);
   follow(element, answer);
+}
+
+// An answer whose items say in the member data-result why they were not done says so.
+function tell({ result, done }, answer) {
+  const kept = result ? answer.items.map((item) => item[result]).filter(Boolean) : [];
+  if (kept.length) toast(kept.join("; "), "busy");
+  else if (done) toast(done);
 }
 
 function follow(element, answer) {
