@@ -77,6 +77,36 @@ def test_what_one_raises_undoes_its_own_changes_only(database: Database) -> None
     assert numbers(database) == [1, 3]
 
 
+def test_a_group_that_cannot_begin_waits_for_that_once(database: Database) -> None:
+    """Another process has the records: SQLite waits for half a minute."""
+    attempts: list[sa.Connection] = []
+
+    def refuse(connection: sa.Connection) -> None:
+        attempts.append(connection)
+        raise errors.OperationFailed("database is locked")
+
+    def lock(connection: sa.Connection) -> None:
+        sa.event.listen(database._engine, "begin", refuse, insert=True)
+
+    with ThreadPoolExecutor(1) as threads:
+        held, go_on = threading.Event(), threading.Event()
+
+        def hold(connection: sa.Connection) -> None:
+            held.set()
+            go_on.wait(10)
+            lock(connection)
+
+        threads.submit(database.grouped, hold)
+        assert held.wait(10)
+        with ThreadPoolExecutor(3) as others:
+            asked = [others.submit(database.grouped, put(number)) for number in range(3)]
+            while len(database._waiting) < len(asked):
+                time.sleep(0.001)
+            go_on.set()
+    assert [str(one.exception()) for one in asked] == ["database is locked"] * 3
+    assert len(attempts) == 1
+
+
 def test_what_a_full_disk_undoes_is_made_again(database: Database) -> None:
     """Nothing is said to be committed that went with the others' transaction."""
     first, second, third = together(database, put(1), fill_disk, put(3))

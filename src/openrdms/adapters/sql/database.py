@@ -133,18 +133,19 @@ class Database:
 
     def _commit(self, changes: list[_Change[Any]]) -> None:
         """Savepoints would cost each change more than it takes: when one fails all are undone,
-        and then made one by one.
+        and then made one by one. When none can begin, which takes its time, all fail at once.
         """
-        made = False
+        begun = made = False
         try:
             with _translated(), self._writer.begin() as connection:
+                begun = True
                 noted = _collect_changes(connection)
                 for change in changes:
                     change.result = change.work(connection)
                 made = True
             self._tell(noted)
         except BaseException as error:  # noqa: BLE001  it is raised to who asked for the change
-            if made or len(changes) == 1:
+            if made or not begun or len(changes) == 1:
                 for change in changes:
                     change.error = error
             else:
