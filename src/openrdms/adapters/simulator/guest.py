@@ -175,20 +175,21 @@ def screen_lines(db: sqlite3.Connection, vm: sqlite3.Row, now: float) -> list[st
             (vm["host"], vm["name"], session["guest_id"]),
         ):
             lines += f"[{message['title']}] {message['text']}".splitlines()
-    typed = _typed(db, vm)
+    typed = read_typed(db, vm)
     return [*lines, "", *typed.split("\n")] if typed else lines
 
 
 def type_in(db: sqlite3.Connection, vm: sqlite3.Row, keys: str) -> None:
     """Put characters behind what was typed since its boot; a backspace takes the last one away."""
-    text = _typed(db, vm)
+    text = read_typed(db, vm)
     for key in keys:
         text = text[:-1] if key == "\b" else text + key
     row = (vm["host"], vm["name"], vm["started_at"], text[-_TYPED_KEPT:])
     db.execute("INSERT OR REPLACE INTO typed VALUES (?, ?, ?, ?)", row)
 
 
-def _typed(db: sqlite3.Connection, vm: sqlite3.Row) -> str:
+def read_typed(db: sqlite3.Connection, vm: sqlite3.Row) -> str:
+    """What was typed at that VM's screen since its boot."""
     row = db.execute(
         "SELECT text FROM typed WHERE host = ? AND vm = ? AND started_at = ?",
         (vm["host"], vm["name"], vm["started_at"]),

@@ -10,6 +10,7 @@ from typing import Any
 
 from openrdms.adapters.simulator import vms
 from openrdms.adapters.simulator.clock import processes
+from openrdms.adapters.simulator.guest import read_typed
 from openrdms.adapters.simulator.operations import settle
 from openrdms.adapters.simulator.state import snapshot
 
@@ -19,9 +20,10 @@ _Grouped = dict[tuple[str, ...], list[sqlite3.Row]]
 def read_state(path: Path) -> dict[str, Any]:
     """All hosts in the state directory ``path``, at one moment; nothing is changed. NotFound.
 
-    ``{"hosts": [{"name", "disks", "vms": [{"name", "state", "disks", "sessions": [{"id", "user",
-    "messages": [{"title", "text"}]}]}]}]}``; a host's disks are all its files but images, half
-    made ones too; ``state`` is running, stopped, paused or saved.
+    ``{"hosts": [{"name", "disks", "vms": [{"name", "state", "disks", "typed", "sessions": [{"id",
+    "user", "messages": [{"title", "text"}]}]}]}]}``; a host's disks are all its files but images,
+    half made ones too; ``state`` is running, stopped, paused or saved; ``typed`` is what was at
+    its screen since it boots.
     """
     db = snapshot(path)
     try:
@@ -55,6 +57,7 @@ def _render(db: sqlite3.Connection) -> dict[str, Any]:
             "name": row["name"],
             "state": vms.state(row).name.lower(),
             "disks": [row["disk"]],
+            "typed": read_typed(db, row),
             "sessions": [session(one) for one in sessions[row["host"], row["name"]]],
         }
 
