@@ -55,8 +55,14 @@ class Reaching:
         hosts.subscribe(self._hear)
 
     def away(self) -> list[str]:
-        """Names of the hosts that do not answer."""
-        return [host.name for host in self._hosts.all() if self._health.is_away(host.name)]
+        """Names of the hosts that do not answer, short ones too: records may have either."""
+        away = [host for host in self._hosts.all() if self._health.is_away(host.name)]
+        return [
+            name
+            for host in away
+            for name in sorted({host.name, host.name.partition(".")[0]})
+            if self._hosts.find(name) is host
+        ]
 
     def reach(self, use: DesktopUse) -> Wait | None:
         """None when the desktop runs and its guest is up; else it is started if need be.

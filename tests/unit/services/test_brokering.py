@@ -80,6 +80,18 @@ def test_an_account_has_one_desktop_whatever_domain_it_names(
         assert rig.connect(rig.brokering.find_user("ANN", domain)).desktop == first
 
 
+@pytest.mark.parametrize("name", [HOST1, HOST1.partition(".")[0]])
+def test_nothing_on_a_host_that_is_away_is_handed_out(rig: BrokeringRig, name: str) -> None:
+    """Whichever name records have for it."""
+    desktop = rig.add_ready("vd-1")
+    rig.place.store.put_desktops([replace(desktop, host=name)])
+    user = rig.add_user("ann")
+    simulator.set_fault(rig.place.path, HOST1, fault="down")
+    rig.health.note_failure(HOST1, errors.HostUnavailable("away"))
+    assert isinstance(rig.brokering.connect(user, "pool"), Wait)
+    assert rig.use("vd-1").use is Use.READY
+
+
 def test_an_account_has_one_place_in_line_whatever_domain_it_names(rig: BrokeringRig) -> None:
     rig.add_user("ann")
     for domain in ("LAB", "", "CORP"):
