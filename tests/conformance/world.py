@@ -29,6 +29,8 @@ HOST, SPARE, SLOW = "host1.sim.local", "host3.sim.local", "slow"
 
 _RDSH, _SERVER = "Win32_RDSHCollection", "Win32_RDSHServer"
 _APPLICATION = "Win32_RDMSPublishedApplication"
+_OF_USES = "name_key, collection_key, claim, use IN ('work', 'quarantined')"
+"""Who is on a desktop the service sees by itself, whenever that is."""
 
 Values = Mapping[str, Any]
 
@@ -201,18 +203,20 @@ class World:
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """All records that callers change, and the cluster's truth.
 
-        Not the log of who asked for what, nor what the service notes by itself of desktops.
+        Not the log of who asked for what, nor how long steps took; of uses not what the service
+        notes by itself when it looks at a desktop.
         """
         until("pools are done", lambda: not self._is_preparing())
         with closing(self._records()) as records:
             names = [
                 name
                 for (name,) in records.execute("SELECT name FROM sqlite_master WHERE type='table'")
-                if not name.startswith(("audit", "sqlite_", "desktop_uses", "step_times"))
+                if not name.startswith(("audit", "sqlite_", "step_times"))
             ]
+            columns = dict.fromkeys(names, "*") | {"desktop_uses": _OF_USES}
             tables = {
-                name: sorted(records.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
-                for name in names
+                name: sorted(records.execute(f"SELECT {what} FROM {name}").fetchall(), key=repr)
+                for name, what in columns.items()
             }
         return tables | {"cluster": [(repr(simulator.read_state(self._cluster)),)]}
 

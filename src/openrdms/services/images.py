@@ -245,11 +245,12 @@ class Images:
 
     def _seal(self, image: ImageVersion, place: Path, *, job: str | None) -> ImageVersion:
         """Give the files in ``place`` their final home and record the version."""
-        checksums = {
-            "sha256": image.sha256 or _sha256(image.disk),
-            "kernel_sha256": _sha256(image.kernel) if image.kernel else "",
-            "initrd_sha256": _sha256(image.initrd) if image.initrd else "",
-        }
+        image = replace(
+            image,
+            sha256=image.sha256 or _sha256(image.disk),
+            kernel_sha256=_sha256(image.kernel) if image.kernel else "",
+            initrd_sha256=_sha256(image.initrd) if image.initrd else "",
+        )
         for path in place.iterdir():
             path.chmod(0o444)
         with self._sealing:
@@ -257,7 +258,7 @@ class Images:
             name = newest.name if newest else image.name
             version = self._store.next_image_version(name)
             home = self._move(place, name, version)
-            fresh = replace(image, name=name, created=self._clock(), **checksums)
+            fresh = replace(image, name=name, created=self._clock())
             recorded = self._store.add_image(_moved(fresh, home), job=job)
         if recorded.disk.parent != home:  # the job had recorded it before it was interrupted
             shutil.rmtree(home)
