@@ -121,7 +121,7 @@ def _job_state(w: World, guid: str) -> str:
 
 def _check_cancelled(w: World, call: Call, answer: Answer) -> None:
     guid = call[1]["JobGuid"]
-    until("the job is undone", lambda: _job_state(w, guid) == "JOB_ABORTED", 30)
+    until("the job is undone", lambda: _job_state(w, guid) == "JOB_ABORTED")
     assert w.service.find_orphans() == []
 
 
@@ -134,7 +134,7 @@ def _new_job(w: World) -> Call:
 
 def _check_executed(w: World, call: Call, answer: Answer) -> None:
     guid = answer.outputs["JobGuid"]
-    until("the job ends", lambda: _job_state(w, guid) == "JOB_COMPLETED", 30)
+    until("the job ends", lambda: _job_state(w, guid) == "JOB_COMPLETED")
 
 
 def _check_report(w: World, call: Call, answer: Answer) -> None:
@@ -160,7 +160,7 @@ def _prep(w: World) -> Call:
 
 def _check_prepared(w: World, call: Call, answer: Answer) -> None:
     guid = answer.outputs["JobGuid"]
-    until("the job ends", lambda: _job_state(w, guid) == "JOB_COMPLETED", 30)
+    until("the job ends", lambda: _job_state(w, guid) == "JOB_COMPLETED")
     images = rdms("image", "list", "--state-dir", w.service.state_dir)
     assert [image for image in images if image["source"].endswith(call[1]["ExportToLocation"])]
 

@@ -43,7 +43,7 @@ from openrdms.model.rollout import parse_waves
 RESUME_SECONDS = 5.0
 """Within this after its start a service must go on with its job."""
 
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 60.0
 USED = "pool-1"
 
 _FIRST = rigs.create(HOSTS)

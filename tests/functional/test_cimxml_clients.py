@@ -46,7 +46,7 @@ def connect(service: Service, scheme: str, password: str = PASSWORD) -> pywbem.W
         (USER, password),
         CIM_NAMESPACE,
         ca_certs=str(service.state_dir / "tls" / "certificate.pem"),
-        timeout=30,
+        timeout=60,
         use_pull_operations=True,
     )
 
@@ -172,7 +172,7 @@ class TestRawHttp:
                     **headers,
                 },
                 auth=(USER, PASSWORD),
-                timeout=30,
+                timeout=60,
             )
 
         return post

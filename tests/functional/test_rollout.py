@@ -190,11 +190,11 @@ def test_what_was_free_a_moment_ago_is_not_taken(pool: Pool, use: Use, holder: s
     def wait(call: str, vm: str) -> None:
         if call == "create_disk" and not held.is_set():
             held.set()
-            hold.wait(10)
+            hold.wait(30)
 
     pool.faults.before = wait
     guid = pool.update(max_unavailable=Share(1))
-    assert held.wait(10)
+    assert held.wait(30)
     rig.uses.move(["pool-4"], use, of={Use.READY}, holder=holder)
     pool.faults.before = lambda call, vm: None
     hold.set()
@@ -213,11 +213,11 @@ def test_what_its_record_says_does_not_keep_a_free_one_from_its_update(pool: Poo
     def wait(call: str, vm: str) -> None:
         if call == "create_disk" and not held.is_set():
             held.set()
-            hold.wait(10)
+            hold.wait(30)
 
     pool.faults.before = wait
     guid = pool.update(max_unavailable=Share(1))
-    assert held.wait(10)
+    assert held.wait(30)
     rig.store.change_desktop("pool-4", lambda one: one and replace(one, identity_set=False))
     hold.set()
     assert rig.wait(guid).succeeded == 4
@@ -232,7 +232,7 @@ def test_users_are_told_and_logged_off_at_force_time(pool: Pool) -> None:
             states.append((vm, rig.patch().state))
 
     pool.faults.before = look
-    guid = pool.update(force=3)
+    guid = pool.update(force=8)
     rig.wait_until(lambda: len(pool.messages("pool-2")) > 0)
     assert ["1 minute" in text for text in pool.messages("pool-2")] == [True]
     assert (pool.messages("pool-1"), pool.users("pool-2")) == ([], ["ada"])
@@ -252,7 +252,7 @@ def test_without_time_between_the_clocks_nobody_is_asked(pool: Pool) -> None:
 
 def test_silent_guest_counts_as_occupied_until_force(pool: Pool) -> None:
     simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "silent")
-    guid = pool.update(force=8)
+    guid = pool.update(force=15)
     pool.rig.wait_until(lambda: list(pool.images().values()).count("2") == 3)
     assert pool.waits(guid) == {"pool-3": ReasonCode.USER_LOGGED_ON}
     simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "")
