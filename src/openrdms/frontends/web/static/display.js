@@ -27,6 +27,7 @@ function show(state, tone, why = "") {
   find("state").dataset.tone = tone;
   find("why").textContent = why;
   find("cover").hidden = !why;
+  find("retry").hidden = state === "ended";
   root.dataset.state = state;
 }
 
@@ -92,6 +93,11 @@ async function type(text) {
   }
 }
 
+function leaveText() {
+  find("text").close();
+  rfb.focus(); // now: what is typed next is for the desktop
+}
+
 function fit() {
   const fits = find("fit").getAttribute("aria-pressed") === "true";
   rfb.scaleViewport = fits;
@@ -120,12 +126,12 @@ on("retry", "click", () => {
 on("clipboard", "click", () => find("text").showModal());
 on("text", "close", () => rfb.focus());
 on("type-text", "click", () => {
-  find("text").close();
+  leaveText();
   type(find("text-value").value);
 });
 on("put-text", "click", () => {
+  leaveText();
   rfb.clipboardPasteFrom(find("text-value").value);
-  find("text").close();
 });
 
 // The keyboard of a phone: what it writes is typed, the field itself stays empty.
