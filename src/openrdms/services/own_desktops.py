@@ -116,7 +116,7 @@ class OwnDesktops:
         raise errors.NotFound(f"nothing is published to you as {application or collection!r}")
 
     def take_screenshot(self, user: User, name: str) -> bytes:
-        """What the screen of a desktop of his own shows, as PNG. NotFound; what its host refused."""
+        """What the screen of his own desktop shows, as PNG. NotFound; what its host refused."""
         record, _ = self._get_own(user, name)
         return self._hosts.get(record.host).screenshot(record.name)
 

@@ -38,12 +38,19 @@ class UserNews:
     """Safe from any thread."""
 
     def __init__(
-        self, store: ports.Store, brokering: Brokering, uses: DesktopUses, hosts: Hosts
+        self,
+        store: ports.Store,
+        brokering: Brokering,
+        uses: DesktopUses,
+        hosts: Hosts,
+        period: float = KEEP_SECONDS,
     ) -> None:
+        """``period`` in seconds: how often the places of those who are present are kept."""
         self._store = store
         self._brokering = brokering
         self._uses = uses
         self._hosts = hosts
+        self._period = period
         self._lock = threading.Lock()
         self._present: Counter[str] = Counter()
         self._holders: dict[str, str] = {}
@@ -113,7 +120,7 @@ class UserNews:
         self._woken.set()
 
     def _run(self) -> None:
-        keep_at = time.monotonic() + KEEP_SECONDS
+        keep_at = time.monotonic() + self._period
         while not self._closed:
             with self._lock:
                 next_at = min([keep_at, *self._due.values()])
@@ -122,7 +129,7 @@ class UserNews:
             try:
                 self._publish_due()
                 if time.monotonic() >= keep_at:
-                    keep_at = time.monotonic() + KEEP_SECONDS
+                    keep_at = time.monotonic() + self._period
                     self._keep_places()
             except Exception:  # noqa: BLE001  whatever it was, the next news is told
                 _log.exception("defect")

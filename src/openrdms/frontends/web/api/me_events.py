@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import AbstractContextManager
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from openrdms.frontends.web.api.me_desktops import user_of
 from openrdms.frontends.web.events import stream_events
 from openrdms.frontends.web.visitors import Connecting, Visitor
 from openrdms.model.change import Kind
+
+_Parts = AsyncIterable[str | bytes | memoryview]
 
 router = APIRouter(prefix="/me", tags=["me"])
 
@@ -46,7 +48,8 @@ async def stream(
         last_event_id or after,
         lambda change: (change.kind, change.key.casefold()) in mine,
     )
-    reply.body_iterator = _while_open(reply, visitor.backend.user_news.present(user))
+    present = visitor.backend.user_news.present(user)
+    reply.body_iterator = _while_open(reply.body_iterator, present)
     return reply
 
 
@@ -59,10 +62,7 @@ def _name_own(visitor: Visitor) -> frozenset[tuple[Kind, str]]:
     return frozenset({*lines, (Kind.OWN, user.holder.casefold()), (Kind.MESSAGE, name)})
 
 
-async def _while_open(
-    reply: StreamingResponse, present: AbstractContextManager[None]
-) -> AsyncIterator[str | bytes | memoryview]:
-    parts = reply.body_iterator
+async def _while_open(parts: _Parts, present: AbstractContextManager[None]) -> _Parts:
     with present:
         async for part in parts:
             yield part
