@@ -165,17 +165,6 @@ def test_only_what_somebody_has_is_controlled(
     viewer.look_until_it_changes(before)
 
 
-def test_a_user_who_cannot_be_told_is_not_watched(
-    rdms: Rdms, sign_in: SignIn, desktop: str
-) -> None:
-    hal = sign_in("hal")
-    headers = {"x-csrf-token": csrf_of(hal.get(f"/display/{desktop}").text)}
-    simulator.set_fault(rdms.cluster, "host1", desktop, "silent")
-    reply = hal.post(f"/api/v1/desktops/{desktop}/display", json={}, headers=headers)
-    simulator.set_fault(rdms.cluster, "host1", desktop)
-    assert reply.status_code == 503
-
-
 def ends_with(display: WebDisplay, viewer: Viewer) -> int | None:
     """Why the service closes it."""
     with pytest.raises(Ended):

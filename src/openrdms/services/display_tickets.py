@@ -16,7 +16,7 @@ from openrdms.model.display_ticket import LIFETIME, DisplayTicket, Mode
 from openrdms.security.web_sessions import hash_secret
 from openrdms.services.hosts import Hosts
 
-_GUEST_SECONDS = 10.0
+GUEST_SECONDS = 10.0
 """What a guest gets to say who is logged on, and to show one of them a message."""
 
 _TITLE = "Remote assistance"
@@ -33,7 +33,14 @@ class TicketRefused(errors.AccessDenied):
 class DisplayTickets:
     """Safe from any thread."""
 
-    def __init__(self, store: ports.Store, hosts: Hosts, clock: ports.Clock) -> None:
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        clock: ports.Clock,
+        guest_seconds: float = GUEST_SECONDS,
+    ) -> None:
+        self._guest_seconds = guest_seconds
         self._store = store
         self._hosts = hosts
         self._clock = clock
@@ -104,9 +111,9 @@ class DisplayTickets:
         if use.use is not Use.TAKEN:
             return
         guest = self._hosts.get(use.host).guest(use.name)
-        for session in guest.list_sessions(_GUEST_SECONDS):
+        for session in guest.list_sessions(self._guest_seconds):
             with suppress(errors.SessionGone):
-                guest.send_message(session, _TITLE, words, _GUEST_SECONDS)
+                guest.send_message(session, _TITLE, words, self._guest_seconds)
 
 
 def _has(use: DesktopUse, account: str) -> bool:
