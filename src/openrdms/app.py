@@ -40,6 +40,7 @@ from openrdms.frontends.cimxml.service import CimXmlServer
 from openrdms.frontends.rdp.relay import RdpRelay
 from openrdms.frontends.web.app import make_app
 from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.feed.access import FeedAccess
 from openrdms.frontends.web.server import WebServer
 from openrdms.frontends.wsman import service as wsman
 from openrdms.frontends.wsman.server import WsmanServer
@@ -62,9 +63,10 @@ from openrdms.security.accounts import Accounts
 from openrdms.security.api_tokens import ApiTokens
 from openrdms.security.audit_log import AuditLog
 from openrdms.security.audited_change import AuditedChange
+from openrdms.security.feed_cookie import FeedCookies
 from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
-from openrdms.security.negotiate import Negotiator
+from openrdms.security.negotiate import Negotiator, tls_server_end_point
 from openrdms.security.passwords import read_password_file
 from openrdms.security.rdp_signature import RdpSigner
 from openrdms.security.rdp_token import RdpTokens
@@ -313,11 +315,17 @@ class Service:
         settings = self._settings
         tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
         web_tls = _web_certificate(settings) or tls
-        self._listeners = http.Listeners(self._endpoints(core), self._authentication(core), tls)
+        authentication = self._authentication(core)
+        self._listeners = http.Listeners(self._endpoints(core), authentication, tls)
+        feed = FeedAccess(
+            authentication,
+            FeedCookies(core.accounts, now),
+            tls_server_end_point(web_tls.certificate),
+        )
         tokens = RdpTokens(core.store, now)
         access = RdpAccess(tokens, self._brokering, self._connections, core.hosts, core.audit_log)
         self._relay = RdpRelay(access, settings.listen, settings.rdp_port)
-        backend = self._make_backend(core, self._make_rdp_files(core, tokens, web_tls))
+        backend = self._make_backend(core, self._make_rdp_files(core, tokens, web_tls), feed)
         self._web = WebServer(make_app(backend), settings.listen, settings.web_port, web_tls)
 
     def start(self) -> None:
@@ -441,7 +449,7 @@ class Service:
             RdpSigner.of(self._settings.rdp_cert, self._settings.rdp_key),
         )
 
-    def _make_backend(self, core: Core, rdp_files: RdpFiles) -> Backend:
+    def _make_backend(self, core: Core, rdp_files: RdpFiles, feed: FeedAccess) -> Backend:
         services = self._services
         desktop_list = DesktopList(core.store, core.hosts, core.health)
         messages = UserMessages(core.store, core.accounts, now, self._changes.publish)
@@ -471,6 +479,7 @@ class Service:
             display_tickets=DisplayTickets(core.store, core.hosts, now),
             connections=self._connections,
             rdp_files=rdp_files,
+            feed=feed,
             pools=self._pools,
             watch=self._watch,
             releasing=self._releasing,

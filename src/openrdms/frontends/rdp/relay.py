@@ -200,7 +200,7 @@ async def _reach(way: Way, request: bytes, client: asyncio.StreamWriter, line: _
 async def _copy_both(one: _Streams, other: _Streams) -> None:
     """Until either has ended."""
     for _, writer in (one, other):
-        _keep_alive(writer.get_extra_info("socket"))
+        _tune(writer.get_extra_info("socket"))
     ways = [
         asyncio.create_task(_copy(one[0], other[1])),
         asyncio.create_task(_copy(other[0], one[1])),
@@ -220,8 +220,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-def _keep_alive(one: socket.socket) -> None:
-    """Who has gone without a word is noticed within two minutes."""
+def _tune(one: socket.socket) -> None:
+    """Keys are sent on at once; who has gone without a word is noticed within two minutes."""
+    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
         one.setsockopt(socket.IPPROTO_TCP, option, value)

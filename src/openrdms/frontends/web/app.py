@@ -16,6 +16,7 @@ from openrdms.frontends.web import api, console, display, portal_pages, problems
 from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.feed import routes as feed
 from openrdms.frontends.web.hardening import Hardening
 from openrdms.frontends.web.pages import HERE, Revalidated, page
 from openrdms.frontends.web.problems import Problem
@@ -43,12 +44,14 @@ def make_app(backend: Backend) -> ASGIApp:
     app.include_router(portal_pages.router)
     app.include_router(display.router)
     app.include_router(console.router)
+    app.include_router(feed.router)
     app.mount("/static", Revalidated(directory=HERE / "static"))
     app.mount("/modules", Revalidated(directory=HERE / "node_modules", check_dir=False))
     app.add_exception_handler(RdmsError, _refuse)
     app.add_exception_handler(CimError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(feed.Instead, feed.answer_instead)
     return Hardening(app)
 
 

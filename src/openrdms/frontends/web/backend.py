@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openrdms.cim.guard import Guard
+from openrdms.frontends.web.feed.access import FeedAccess
 from openrdms.security.accounts import Accounts
 from openrdms.security.api_tokens import ApiTokens
 from openrdms.security.audit_log import AuditLog
@@ -72,6 +73,7 @@ class Backend:
     display_tickets: DisplayTickets
     connections: LiveConnections
     rdp_files: RdpFiles
+    feed: FeedAccess
     pools: Pools
     watch: SessionWatch
     releasing: Releasing

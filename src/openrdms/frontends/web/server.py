@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from openrdms.security.certificate import Certificate
 
@@ -17,6 +20,19 @@ MAX_CONNECTIONS = 2_000
 _KEEP_ALIVE_SECONDS = 75
 _STOP_SECONDS = 1
 """What requests under way get; pages that listen for events never end by themselves."""
+
+
+class _Protocol(HttpToolsProtocol):
+    """Keeps a dictionary with each connection, which requests find in ``scope["state"]``."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, {**app_state, "connection": {}}, _loop)
 
 
 class WebServer:
@@ -33,7 +49,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=_Protocol,
                 ws="websockets-sansio",
                 lifespan="off",
                 log_config=None,

@@ -1,0 +1,1 @@
+"""The feed of Remote Desktop clients ([MS-TSWP]): what users may open, icons and RDP files."""
