@@ -27,6 +27,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+_STARTS = ("http.response.start", "websocket.http.response.start")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _log = structlog.get_logger(__name__)
@@ -43,8 +44,11 @@ class Hardening:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. A body that is too large is refused by its Content-Length or as it comes."""
-        if scope["type"] != "http":
+        """One request, or all the time of a WebSocket, which is logged when it ends.
+
+        A body that is too large is refused by its Content-Length or as it comes.
+        """
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -62,7 +66,7 @@ class Hardening:
             milliseconds = round((time.perf_counter() - begun) * 1000, 1)
             _log.info(
                 "web",
-                method=scope["method"],
+                method=scope.get("method", "WEBSOCKET"),
                 path=scope["path"],
                 status=reply.status,
                 ms=milliseconds,
@@ -78,7 +82,9 @@ class _Reply:
         self.status = 0
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "websocket.accept":
+            self.status = 101
+        if message["type"] in _STARTS:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
