@@ -79,7 +79,7 @@ def show_job(
         job=job,
         shares=shares,
         page=desktops,
-        status=status,
+        only=status,
         statuses=list(DesktopStatus),
         cursor=cursor,
     )

@@ -49,8 +49,8 @@ const chosenFor = ({ dataset }) => (dataset.chosen ? { [dataset.chosen]: chosen(
 
 async function press(button) {
   const { ask: words, body } = button.dataset;
+  const rows = chosenFor(button); // as they are when he presses, not once he has said yes
   if (words && !(await ask(words, button.textContent.trim()))) return;
-  const rows = chosenFor(button);
   const given = body || button.dataset.chosen ? { ...JSON.parse(body || "{}"), ...rows } : undefined;
   await whileBusy(button, () => send(button, given)).catch((refused) => toast(refused.message, "bad"));
 }

@@ -1,6 +1,7 @@
 // Live regions: <section id data-region data-live="job desktop" [data-live-key="..."]> is
 // refreshed when something of these kinds (that one thing) has changed. One stream of events for
-// the page, none while nobody sees it: a browser has few connections to a server.
+// the page, none while nobody sees it: a browser has few connections to a server. It stays open in
+// the background while something on the page has data-stays.
 
 import { refresh } from "./regions.js";
 
@@ -13,6 +14,7 @@ const due = new Map();
 let source = null;
 let wasLost = false;
 
+const isSeen = () => !document.hidden || document.querySelector("[data-stays]") !== null;
 const regions = () => document.querySelectorAll("[data-live]");
 const kinds = () => [...new Set([...regions()].flatMap((region) => region.dataset.live.split(" ")))];
 
@@ -42,7 +44,7 @@ function showState(state) {
 
 function connect() {
   const wanted = kinds();
-  if (!wanted.length || source || document.hidden) return;
+  if (!wanted.length || source || !isSeen()) return;
   const position = document.querySelector('meta[name="position"]')?.content ?? "";
   const after = wasLost ? "" : position; // what came between then and now is not missed
   const query = new URLSearchParams({ kinds: wanted.join(","), ...(after && { after }) });
@@ -67,7 +69,7 @@ function lose() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) return connect();
+  if (isSeen()) return connect();
   source?.close();
   source = null;
   wasLost = true;

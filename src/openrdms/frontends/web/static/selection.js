@@ -3,8 +3,15 @@
 
 const boxes = () => [...document.querySelectorAll('input[name="chosen"]')];
 
+// What rows were called when they were chosen: they may be gone once there is a result.
+const names = new Map();
+
 /** What the rows that are chosen stand for: their values, read as JSON. */
-export const chosen = () => boxes().filter((box) => box.checked).map((box) => JSON.parse(box.value));
+export function chosen() {
+  const wanted = boxes().filter((box) => box.checked);
+  for (const box of wanted) names.set(box.value, box.dataset.name);
+  return wanted.map((box) => JSON.parse(box.value));
+}
 
 function count() {
   const all = boxes();
@@ -49,6 +56,6 @@ function resultOf(result) {
 }
 
 function nameOf(result) {
-  const isIt = (row) => Object.entries(row).every(([key, value]) => result[key] === value);
-  return boxes().find((box) => isIt(JSON.parse(box.value)))?.dataset.name ?? `${result.host} ${result.id}`;
+  const isIt = (value) => Object.entries(JSON.parse(value)).every(([key, part]) => result[key] === part);
+  return names.get([...names.keys()].find(isIt));
 }

@@ -67,7 +67,7 @@ const [name, alias, prefix] = ["collection-name", "collection-alias", "job-name-
 const suggest = (field, text) => field.dataset.own ?? (field.value = text);
 for (const field of [alias, prefix]) field.addEventListener("input", () => (field.dataset.own = ""));
 name.addEventListener("input", () => {
-  const plain = name.value.normalize("NFKD").replace(/[^A-Za-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+  const plain = name.value.normalize("NFKD").replace(/\p{M}/gu, "").replace(/[^A-Za-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
   suggest(alias, plain);
   suggest(prefix, plain ? `${plain.toLowerCase().slice(0, 40)}-` : "");
 });
