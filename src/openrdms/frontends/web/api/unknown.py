@@ -1,10 +1,16 @@
-"""Paths that do not exist: nobody learns which do without signing in."""
+"""Paths that do not exist, and methods that a path does not have: nobody learns which are there
+without signing in.
+"""
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import NoReturn
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from openrdms.model.errors import NotFound
 
@@ -14,6 +20,25 @@ router = APIRouter(include_in_schema=False)
 @router.api_route(
     "/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None
 )
-def refuse(path: str = "") -> NoReturn:
-    """NotFound."""
+def refuse(request: Request, path: str = "") -> NoReturn:
+    """NotFound; 405 with the methods there are."""
+    allowed = _find_methods(request)
+    if allowed:
+        headers = {"allow": ", ".join(sorted(allowed))}
+        raise HTTPException(405, f"/{path} has no method {request.method}", headers)
     raise NotFound(f"there is no resource /{path}")
+
+
+def _find_methods(request: Request) -> set[str]:
+    """Those that the description has for this path."""
+    return {
+        method.upper()
+        for template, operations in request.app.openapi()["paths"].items()
+        if _compile(template).match(request.url.path)
+        for method in operations
+    }
+
+
+@cache
+def _compile(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]
