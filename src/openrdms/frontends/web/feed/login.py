@@ -66,6 +66,11 @@ def connection_of(request: Request) -> MutableMapping[str, Any]:
     return kept
 
 
+def may_be_known(request: Request) -> bool:
+    """Whether the client says who it is, or has proved it on this connection."""
+    return "authorization" in request.headers or bool(connection_of(request).get("proved"))
+
+
 def find_by_cookie(request: Request) -> Account | None:
     """Whose cookie it is."""
     cookie = request.cookies.get(COOKIE)
@@ -113,4 +118,5 @@ def _shake_hands(request: Request, *, with_header: bool = True) -> Answer:
     answer = session.answer(HttpRequest(request.url.path, headers, _KNOWN))
     caller = nothing.caller
     account = access.authentication.accounts.find(caller.name) if caller else None
+    kept["proved"] = account is not None
     return Answer(account, answer.reply.headers, answer.delay)

@@ -69,7 +69,7 @@ async def find_account(request: Request) -> Account:
     account = await run_in_threadpool(login.find_by_cookie, request)
     if account:
         return account
-    if "authorization" in request.headers or "feed" in login.connection_of(request):
+    if login.may_be_known(request):
         return (await _prove(request))[0]
     prefix = request.url.path.split("/", 2)[1]
     target = f"/{prefix}{_LOGIN}?ReturnUrl={quote(request.url.path, safe='')}"
