@@ -27,7 +27,7 @@ _SETTLE = 0.3
 _LAST_TRY = 8.0
 """Seconds that one more try at showing a message may take in a guest without KVM."""
 
-_ZENITY_PROOF = 1.0
+_DIALOG_PROOF = 1.0
 """Seconds a dialog must have stayed open to count as shown: it ends at once without a display."""
 
 
@@ -140,7 +140,7 @@ class LinuxGuest:
         while not self._try_to_show(session, title, text, deadline):
             if deadline.left() < _LAST_TRY:
                 raise OperationFailed(
-                    f"{session.user}'s session shows neither notifications nor zenity dialogs"
+                    f"{session.user}'s session shows neither notifications nor dialogs"
                 )
             deadline.pause(_SETTLE)
 
@@ -182,11 +182,11 @@ class LinuxGuest:
         self, user: str, environment: dict[str, str], title: str, text: str, deadline: Deadline
     ) -> bool:
         """True when a dialog with the text stays open on the session's display."""
-        argv = ["zenity", "--text-info", f"--title={_printable(title)}"]
+        argv = _sh(linux_scripts.OPEN_DIALOG, _printable(title))
         process = self._commands.start(
             _as_user(user, argv), deadline, stdin=_printable(text), env=environment
         )
-        deadline.pause(_ZENITY_PROOF)
+        deadline.pause(_DIALOG_PROOF)
         return self._commands.poll(process, deadline) is None
 
     def _write(self, terminal: str, title: str, text: str, deadline: Deadline) -> None:

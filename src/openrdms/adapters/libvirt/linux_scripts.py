@@ -66,6 +66,12 @@ exit 0
 """
 """The display and bus of a session, from a process of it, and who shows notifications there."""
 
+OPEN_DIALOG = """
+command -v zenity > /dev/null && exec zenity --text-info --title="$1"
+exec xmessage -center -title "$1" -file -
+"""
+"""A dialog with the text on its input, of the desktop's kind or else X's own."""
+
 LIST_APPLICATIONS = r"""
 keys='Type|Name|Exec|TryExec|Icon|NoDisplay|Hidden|Terminal|OnlyShowIn'
 grep -RHZsaE --include='*.desktop' "^(\[|($keys)[[:blank:]]*=)" \

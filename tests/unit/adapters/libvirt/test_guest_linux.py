@@ -62,6 +62,26 @@ def test_a_message_waits_for_the_session_to_open() -> None:
     assert agent.started == ["/bin/sh", "/bin/sh", "/bin/sh", "tee"]
 
 
+@pytest.mark.parametrize("present", [["zenity", "xmessage"], ["xmessage"]])
+def test_a_dialog_is_of_the_kind_that_is_there(tmp_path: Path, present: list[str]) -> None:
+    for program in present:
+        made = tmp_path / program
+        made.write_text('#!/bin/sh\necho "${0##*/} $*"; cat\n')
+        made.chmod(0o755)
+    (tmp_path / "cat").symlink_to("/bin/cat")
+    done = subprocess.run(
+        ["/bin/sh", "-c", linux_scripts.OPEN_DIALOG, "openrdms", "Back at $(noon)"],
+        input="text",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": str(tmp_path)},
+    )
+    assert done.stdout.startswith(f"{present[0]} ")
+    assert "Back at $(noon)" in done.stdout
+    assert done.stdout.endswith("\ntext")
+
+
 @pytest.mark.parametrize(
     ("logged", "mark"), [("", "0/"), (LOGGED.splitlines()[1], "0/"), (LOGGED, "3/'5'")]
 )
