@@ -18,7 +18,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from benchmarks.people import Findings, People
-from openrdms.app import SWITCH_SECONDS, Core, now, open_core
+from openrdms.app.core import Core, now, open_core
+from openrdms.app.running import SWITCH_SECONDS
 from openrdms.model.account import Role
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from openrdms.adapters import simulator, sql
-from openrdms.app import SWITCH_SECONDS
+from openrdms.app.running import SWITCH_SECONDS
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.services.hosts import Hosts

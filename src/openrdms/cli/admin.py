@@ -40,9 +40,9 @@ def open_admin(state_dir: ExistingStateDir) -> Iterator[AdminSession]:
         if remote:
             yield AdminSession(remote)
             return
-    from openrdms import app  # a running service saves us from loading one
+    from openrdms.app import running  # a running service saves us from loading it
 
-    with app.open_admin(state_dir.absolute()) as local:
+    with running.open_admin(state_dir.absolute()) as local:
         yield AdminSession(local)
 
 

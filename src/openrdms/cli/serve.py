@@ -89,6 +89,6 @@ def serve(
             rdp_cert=rdp_cert and rdp_cert.absolute(),
             rdp_key=rdp_key and rdp_key.absolute(),
         )
-        from openrdms import app  # a usage error need not wait for all this
+        from openrdms.app import running  # a usage error need not wait for all this
 
-        app.serve(settings)
+        running.serve(settings)

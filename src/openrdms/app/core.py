@@ -1,0 +1,113 @@
+"""What a service needs and commands without one too: records, hosts, images, accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from openrdms import ports, runtime_dir
+from openrdms.adapters import sql
+from openrdms.adapters.images.tools import DebianImageTools
+from openrdms.app.state_directory import own_file
+from openrdms.jobs.tokens import Tokens
+from openrdms.security.accounts import Accounts
+from openrdms.security.audit_log import AuditLog
+from openrdms.services.access import Access
+from openrdms.services.audit import Audit
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
+from openrdms.services.host_states import HostStates
+from openrdms.services.hosts import Hosts
+from openrdms.services.image_diff import ImageDiff
+from openrdms.services.image_removal import ImageRemoval
+from openrdms.services.images import Images
+from openrdms.services.installed_applications import InstalledApplications
+from openrdms.services.provisioning.factors import ConcurrencyFactors
+from openrdms.services.publishing import Publishing
+from openrdms.services.reconciling import Reconciling
+
+
+def now() -> datetime:
+    """The service's clock (ports.Clock)."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Core:
+    """What a service needs and commands without one too. A state directory has one at a time."""
+
+    state_dir: Path
+    store: ports.Store
+    hosts: Hosts
+    health: HostHealth
+    host_states: HostStates
+    uses: DesktopUses
+    tokens: Tokens
+    reconciling: Reconciling
+    images: Images
+    image_diff: ImageDiff
+    image_removal: ImageRemoval
+    audit: Audit
+    accounts: Accounts
+    audit_log: AuditLog
+    access: Access
+    publishing: Publishing
+    installed_applications: InstalledApplications
+
+
+@contextmanager
+def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
+    """Open what a state directory holds, which must be held, and its hypervisors.
+
+    InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
+    """
+    store = sql.open_store(f"sqlite:///{own_file(state_dir / 'records.sqlite')}")
+    hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
+    health = HostHealth(hosts, now)
+    uses = DesktopUses(store, now)
+    tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
+    images = Images(store, DebianImageTools(), state_dir / "images", now)
+    images.register(image for host in hosts.all() for image in host.images())
+    security_dir = state_dir / "security"
+    security_dir.mkdir(mode=0o700, exist_ok=True)
+    accounts = Accounts(store, security_dir / "nt-hashes", now)
+    audit_log = AuditLog(store, security_dir / "audit-head", now)
+    try:
+        yield Core(
+            state_dir=state_dir,
+            store=store,
+            hosts=hosts,
+            health=health,
+            host_states=HostStates(store, hosts, health, tokens.is_degraded),
+            uses=uses,
+            tokens=tokens,
+            reconciling=Reconciling(store, hosts, health, uses, now),
+            images=images,
+            image_diff=ImageDiff(images, DebianImageTools()),
+            image_removal=ImageRemoval(store, hosts, images),
+            audit=Audit(store, hosts),
+            accounts=accounts,
+            audit_log=audit_log,
+            access=Access(store, accounts),
+            publishing=Publishing(store),
+            installed_applications=InstalledApplications(store, hosts),
+        )
+    finally:
+        health.close()
+        hosts.close()
+        store.close()
+
+
+def _connect(uri: str, state_dir: Path) -> list[ports.Host]:
+    """The hosts behind one URI. Only the adapter that is needed is loaded."""
+    if urlsplit(uri).scheme == "simulator":
+        from openrdms.adapters import simulator
+
+        return [*simulator.connect(uri)]
+    from openrdms.adapters.libvirt import host as libvirt
+
+    return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir))]

@@ -1,0 +1,139 @@
+"""What acts by itself over a core: jobs, pools, sessions, who waits for a desktop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from openrdms.adapters.node_probe import NodeProbe
+from openrdms.app.core import Core, now
+from openrdms.app.state_directory import own_file
+from openrdms.jobs.engine import JobEngine
+from openrdms.model.change import Kind
+from openrdms.providers.rdms import Services
+from openrdms.services.assignments import Assignments
+from openrdms.services.brokering import Brokering, Parts
+from openrdms.services.changes import Changes
+from openrdms.services.collections import Collections
+from openrdms.services.deployment import Deployment
+from openrdms.services.desktops import Desktops
+from openrdms.services.first_start import FirstStart
+from openrdms.services.live_connections import LiveConnections
+from openrdms.services.nodes import Nodes
+from openrdms.services.patching import Patching
+from openrdms.services.pools import Pools
+from openrdms.services.preparation import Preparation
+from openrdms.services.provisioning import Provisioning
+from openrdms.services.releasing import Releasing
+from openrdms.services.run_states import RunStates
+from openrdms.services.session_hosts import SessionHosts
+from openrdms.services.session_watch import SessionWatch
+from openrdms.services.sessions import Sessions
+from openrdms.services.settings import Directory, Settings
+from openrdms.services.user_news import UserNews
+
+
+class Engine:
+    """The use cases of a running service, each once, and what starts them."""
+
+    def __init__(self, core: Core, boot_timeout: float) -> None:
+        """``boot_timeout`` in seconds."""
+        self._core = core
+        self.changes = Changes()
+        self.changes.follow(core.store, core.hosts, core.health)
+        self.provisioning = _make_provisioning(core, boot_timeout)
+        self.sessions = Sessions(core.store, core.hosts)
+        self.sessions.subscribe(lambda vm: self.changes.publish(Kind.SESSION, [vm]))
+        self.patching = Patching(core.store, self.provisioning, core.audit_log, self.sessions, now)
+        self.watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
+        self.pools = _make_pools(core, boot_timeout)
+        self.releasing = Releasing(core.store, core.hosts, core.uses)
+        self.brokering = _make_brokering(core, self.watch, self.pools)
+        self.connections = LiveConnections(core.store, core.uses, core.accounts, now)
+        self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
+        self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
+        self.services = self._make_services()
+
+    def start(self) -> None:
+        """Take up what was interrupted, and act from now on."""
+        core = self._core
+        core.publishing.synchronize()  # records older than the feed have none
+        core.health.start()
+        core.reconciling.settle_uses()
+        self.provisioning.resume()
+        self.patching.start()
+        core.reconciling.start()
+        self.watch.start()
+        self.pools.start()
+        self.connections.start()
+        self.user_news.start(self.changes.publish)
+        FirstStart(core.store, core.hosts).start()
+
+    def _make_services(self) -> Services:
+        core = self._core
+        collections = Collections(core.store, core.hosts, core.uses)
+        collections.subscribe(self.pools.note_collection)
+        collections.subscribe(self.watch.note_collection)
+        deployment = Deployment(core.store)
+        return Services(
+            collections=collections,
+            desktops=Desktops(core.store, core.hosts, core.health, self.run_states),
+            provisioning=self.provisioning,
+            patching=self.patching,
+            sessions=self.sessions,
+            deployment=deployment,
+            nodes=Nodes(core.store, core.hosts, deployment.active_server(), NodeProbe()),
+            session_hosts=SessionHosts(core.store, deployment),
+            assignments=Assignments(core.store),
+            settings=Settings(core.store, _directories(core.state_dir)),
+            publishing=core.publishing,
+        )
+
+
+def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
+    return Provisioning(
+        core.store,
+        core.hosts,
+        core.health,
+        core.images,
+        core.uses,
+        core.tokens,
+        JobEngine(own_file(core.state_dir / "jobs.sqlite")),
+        now,
+        core.state_dir / "staging",
+        boot_deadline=boot_timeout,
+    )
+
+
+def _make_pools(core: Core, boot_timeout: float) -> Pools:
+    preparation = Preparation(
+        core.store, core.hosts, core.images, core.uses, core.tokens, boot_timeout
+    )
+    pools = Pools(core.store, core.hosts, core.health, core.uses, preparation, now)
+    core.host_states.subscribe(pools.note_settings)
+    return pools
+
+
+def _make_brokering(core: Core, watch: SessionWatch, pools: Pools) -> Brokering:
+    return Brokering(
+        Parts(
+            core.store,
+            core.hosts,
+            core.uses,
+            core.access,
+            core.health,
+            core.tokens,
+            watch,
+            pools,
+            now,
+        )
+    )
+
+
+def _directories(state_dir: Path) -> dict[Directory, Path]:
+    """Where the service keeps things by itself."""
+    images = state_dir / "images"
+    return {
+        Directory.BASE: images,
+        Directory.DIFF: state_dir / "desktops",
+        Directory.EXPORT: images,
+    }

@@ -1,0 +1,95 @@
+"""The process: holds a state directory, and runs the service or one command in it.
+
+The service is crash-only: stopping it is closing its listeners and leaving, nothing else, so
+that an orderly stop and kill -9 leave the same behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+
+from openrdms import config
+from openrdms.app.core import open_core
+from openrdms.app.logs import log_to_stderr
+from openrdms.app.service import Service
+from openrdms.app.state_directory import hold
+from openrdms.frontends.admin.commands import LocalAdmin
+from openrdms.frontends.admin.server import local_name
+from openrdms.model import errors
+
+_STOP_SECONDS = 2.0
+"""What requests under way may take to end before the process does: well below the 5 s promised."""
+
+SWITCH_SECONDS = 0.002
+"""After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
+away, and would wait 5 ms, Python's own interval, until it gets it back. Every thread that waits
+wakes that often: with hundreds of them, less would cost more than it brings.
+"""
+
+_log = structlog.get_logger(__name__)
+
+
+@contextmanager
+def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
+    """Administration of a state directory that no service runs on, with its last hypervisors."""
+    try:
+        hypervisors = config.recall_hypervisors(state_dir)
+    except ValueError as error:
+        raise errors.OperationFailed(str(error)) from error
+    log_to_stderr(logging.WARNING)
+    with hold(state_dir), open_core(state_dir, hypervisors) as core:
+        yield LocalAdmin(core, local_name(os.getuid()))
+
+
+def serve(settings: config.ServeConfig) -> NoReturn:
+    """Run the service in this process until SIGTERM or SIGINT, which end the process.
+
+    RdmsError when it cannot start.
+    """
+    log_to_stderr(logging.INFO)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    _raise_file_limit()
+    with hold(settings.state_dir):
+        if settings.ready_file:
+            _make_way(settings.ready_file)
+        with open_core(settings.state_dir, settings.hypervisors) as core:
+            config.remember_hypervisors(settings.state_dir, settings.hypervisors)
+            _run_until_asked_to_end(Service(core, settings))
+            os._exit(0)
+
+
+def _raise_file_limit() -> None:
+    """A thousand connections leave nothing to databases and guests within Debian's soft limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _run_until_asked_to_end(service: Service) -> None:
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):  # until here they just kill
+        signal.signal(number, lambda received, _: asked.put(received))
+    service.start()
+    _log.info("ready")
+    asked.get()
+    _log.info("ending; jobs go on at the next start")
+    threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
+    service.stop()
+
+
+def _make_way(ready_file: Path) -> None:
+    """Remove the ready file of a service that was killed. InvalidParameter: no such directory."""
+    if not ready_file.parent.is_dir():
+        raise errors.InvalidParameter("--ready-file", f"{ready_file.parent} is no directory")
+    ready_file.unlink(missing_ok=True)
