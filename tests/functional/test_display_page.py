@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from functional.test_cli import Rdms
-from live.chromium import SECONDS, Browse
+from live.chromium import SECONDS, SHOWS_SOMETHING, Browse
 from live.service import Service, until
 from openrdms.adapters import simulator
 
@@ -59,14 +59,6 @@ def page(rdms: Rdms, browse: Browse, desktop: str) -> Page:
 def expect_connected(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Connected", timeout=SECONDS * 1000)
     page.wait_for_function(SHOWS_SOMETHING)
-
-
-SHOWS_SOMETHING = """() => {
-  const canvas = document.querySelector("#screen canvas");
-  if (!canvas?.width) return false;
-  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  return new Set(new Uint32Array(pixels.buffer)).size > 1;
-}"""
 
 
 def screen_shows(rdms: Rdms, desktop: str, text: str) -> None:

@@ -27,6 +27,14 @@ _ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
+SHOWS_SOMETHING = """() => {
+  const canvas = document.querySelector("#screen canvas");
+  if (!canvas?.width) return false;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  return new Set(new Uint32Array(pixels.buffer)).size > 1;
+}"""
+"""For ``wait_for_function``: a desktop's page has its first frame."""
+
 Browse = Callable[..., Page]
 _FAILED = pytest.StashKey[bool]()
 
