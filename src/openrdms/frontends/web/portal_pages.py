@@ -137,9 +137,17 @@ class _Artist:
         self._clock = clock
 
     def draw_groups(self, offers: Iterable[Offer]) -> list[Group]:
-        """Desktops first, then applications by folder; one group alone needs no heading."""
-        ordered = sorted(offers, key=lambda one: (one.resource.kind, _folder(one)), reverse=False)
-        ordered.sort(key=lambda one: one.resource.kind is ResourceKind.APPLICATION)
+        """Desktops first, then applications by folder, what cannot be had last in each; one group
+        alone needs no heading.
+        """
+        ordered = sorted(
+            offers,
+            key=lambda one: (
+                one.resource.kind is ResourceKind.APPLICATION,
+                _folder(one),
+                one.stage is Stage.CLOSED,
+            ),
+        )
         groups = [
             Group(self._name_group(*key), [self._draw(one) for one in found])
             for key, found in groupby(ordered, lambda one: (one.resource.kind, _folder(one)))
@@ -162,7 +170,7 @@ class _Artist:
             status=self._explain(offer),
             open_words=self._t("Wait for it" if offer.stage is Stage.LATER else "Open"),
             icon=icon_href(*where) if pictured else "",
-            screen=screen_href(offer.desktop) if own_screen else "",
+            screen=screen_href(offer.desktop, self._clock) if own_screen else "",
             rdp=rdp_href(*where),
             actions=[self._button(action, offer) for action in offer.actions],
         )
@@ -197,8 +205,12 @@ class _Artist:
         if offer.wait:
             return self._explain_wait(offer.wait)
         if offer.stage is Stage.READY:
-            personal = offer.type is not CollectionType.POOLED
-            return self._t("It becomes yours when you open it.") if personal else ""
+            if offer.type is CollectionType.POOLED:
+                return self._t("It opens at once.")
+            return self._t("It becomes yours when you open it.")
+        return self._explain_state(offer)
+
+    def _explain_state(self, offer: Offer) -> str:
         match offer.state:
             case VmState.STOPPED:
                 return self._t("It starts when you open it.")
@@ -228,9 +240,10 @@ class _Artist:
         return Button(action, t("Switch off and on"), "stop", ask, t("It was switched off and on."))
 
 
-def screen_href(desktop: str) -> str:
-    """Where the picture of an own desktop's screen is."""
-    return f"/api/v1/me/desktops/{quote(desktop, safe='')}/screenshot.png"
+def screen_href(desktop: str, clock: Clock) -> str:
+    """Where the picture of an own desktop's screen is; another one each minute."""
+    minute = int(clock.now.timestamp() // 60)
+    return f"/api/v1/me/desktops/{quote(desktop, safe='')}/screenshot.png?at={minute}"
 
 
 def _folder(offer: Offer) -> str:
