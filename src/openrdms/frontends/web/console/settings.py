@@ -10,15 +10,14 @@ from starlette.responses import Response
 from openrdms.frontends.web.api.settings import read_settings
 from openrdms.frontends.web.console.shell import PREFIX, show
 from openrdms.frontends.web.visitors import Reader
-from openrdms.model.property_keys import DEPLOYMENT
 
 CLASS = "Win32_RDMSDeploymentSettings"
 
 WORDS: Mapping[str, str] = {
-    "DeploymentGatewayUsage": "Gateway: 0 is none, 1 always, 2 for who is outside, 3 as found",
+    "DeploymentGatewayUsage": "Gateway",
     "DeploymentGatewayName": "Name of the gateway",
-    "DeploymentGatewayAuthMode": "Gateway signs in with: 0 password, 1 smart card, 4 either",
-    "DeploymentGatewayUseCachedCreds": "Gateway uses the desktop's password: 0 no, 1 yes",
+    "DeploymentGatewayAuthMode": "Who connects proves himself to the gateway by",
+    "DeploymentGatewayUseCachedCreds": "Same password for gateway and desktop",
     "DeploymentExternalGatewayName": "Name of the gateway from outside",
     "DeploymentRedirectorServer": "Name that clients connect to",
     "BaseVHDPath": "Directory of base disks",
@@ -27,6 +26,16 @@ WORDS: Mapping[str, str] = {
     "SMBPath": "Shared directory",
 }
 """What a key means, in English."""
+
+USAGE: Mapping[int, str] = {0: "none", 1: "but for local clients", 2: "always", 3: "automatic"}
+AUTHENTICATION: Mapping[int, str] = {0: "password", 1: "smart card", 4: "what he chooses then"}
+SWITCH: Mapping[int, str] = {0: "no", 1: "yes"}
+CHOICES = (
+    ("DeploymentGatewayUsage", USAGE),
+    ("DeploymentGatewayAuthMode", AUTHENTICATION),
+    ("DeploymentGatewayUseCachedCreds", SWITCH),
+)
+"""What a number means."""
 
 router = APIRouter(prefix=f"{PREFIX}/settings")
 
@@ -37,13 +46,12 @@ def list_settings(request: Request, visitor: Reader) -> Response:
     with visitor.watch(CLASS, "GetStringProperty"):
         settings = read_settings(visitor.backend)
         name = visitor.backend.deployment.client_access_name()
-    numbers = {one.key for one in settings if (key := DEPLOYMENT.find(one.key)) and key.kind is int}
     return show(
         request,
         visitor,
         "settings.html",
         settings=settings,
-        numbers=numbers,
+        choices=dict(CHOICES),
         meanings=WORDS,
         client_access_name=name,
     )

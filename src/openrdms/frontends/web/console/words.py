@@ -91,6 +91,23 @@ JOB_DESKTOPS: Mapping[str, Shown] = {
     "complete": Shown("Done", "good"),
 }
 
+PHASES: Mapping[str, str] = {
+    "disk": "disk made",
+    "define": "machine defined",
+    "start": "started",
+    "agent": "guest answers",
+    "identity": "named",
+    "stop": "stopped",
+    "undefine": "machine removed",
+    "erase": "disk removed",
+    "shut down": "shut down",
+    "export": "exported",
+    "restart": "started again",
+    "generalise": "generalised",
+    "capture": "captured",
+    "seal": "sealed",
+}
+
 TASKS: Mapping[str, str] = {"build": "Build", "import": "Import", "compare": "Compare"}
 
 TASK_STATES: Mapping[str, Shown] = {
@@ -100,8 +117,12 @@ TASK_STATES: Mapping[str, Shown] = {
     "failed": Shown("Failed", "bad"),
 }
 
-CHANGES: Mapping[str, str] = {"added": "good", "removed": "bad", "changed": "busy"}
-"""Tones of what differs between images."""
+CHANGES: Mapping[str, Shown] = {
+    "added": Shown("added", "good"),
+    "removed": Shown("removed", "bad"),
+    "changed": Shown("changed", "busy"),
+}
+"""What differs between images."""
 
 _LISTENING = Shown("Connecting", "busy")
 
