@@ -30,6 +30,7 @@ from openrdms.services.job_list import JobList
 from openrdms.services.own_desktops import OwnDesktops
 from openrdms.services.rdp_access import RdpAccess
 from openrdms.services.rdp_files import RdpFiles, Server
+from openrdms.services.repeated_requests import RepeatedRequests
 from openrdms.services.tasks import Tasks
 from openrdms.services.user_messages import UserMessages
 
@@ -158,6 +159,7 @@ def _make_backend(
         image_diff=core.image_diff,
         image_removal=core.image_removal,
         tasks=Tasks(core.store, engine.changes, now),
+        repeated_requests=RepeatedRequests(core.store, now),
         hosts=core.hosts,
         health=core.health,
         host_states=core.host_states,

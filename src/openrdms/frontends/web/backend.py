@@ -39,6 +39,7 @@ from openrdms.services.provisioning import Provisioning
 from openrdms.services.publishing import Publishing
 from openrdms.services.rdp_files import RdpFiles
 from openrdms.services.releasing import Releasing
+from openrdms.services.repeated_requests import RepeatedRequests
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Settings
@@ -86,6 +87,7 @@ class Backend:
     image_diff: ImageDiff
     image_removal: ImageRemoval
     tasks: Tasks
+    repeated_requests: RepeatedRequests
     hosts: Hosts
     health: HostHealth
     host_states: HostStates

@@ -13,6 +13,7 @@ from openrdms.frontends.web.api.shapes import Input, Line, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.errors import InvalidParameter
@@ -20,7 +21,7 @@ from openrdms.model.publishing import Application as Record
 from openrdms.model.publishing import CommandLine
 from openrdms.model.publishing import FileType as FileTypeRecord
 
-router = APIRouter(prefix="/applications", tags=["applications"])
+router = APIRouter(prefix="/applications", tags=["applications"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_RDMSPublishedApplication"
 _FILE_TYPE = "Win32_RDMSFileTypeAssociation"

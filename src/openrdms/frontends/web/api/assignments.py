@@ -12,12 +12,13 @@ from pydantic import BaseModel, Field
 from openrdms.cim.guard import ENUMERATE
 from openrdms.frontends.web.api.shapes import Input, Line, Name
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.assignment import Assignment as Record
 from openrdms.model.assignment import AssignmentFilter
 
-router = APIRouter(prefix="/assignments", tags=["assignments"])
+router = APIRouter(prefix="/assignments", tags=["assignments"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_RDMSDesktopAssignment"
 _FIELDS = {

@@ -18,6 +18,7 @@ from openrdms.frontends.web.api.shapes import Input, Line, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model import errors
@@ -25,7 +26,7 @@ from openrdms.model.collection import Collection as Record
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
 
-router = APIRouter(prefix="/collections", tags=["collections"])
+router = APIRouter(prefix="/collections", tags=["collections"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_RDMSVirtualDesktopCollection"
 _POOL = "OpenRDMS_Pool"

@@ -49,8 +49,17 @@ _EXAMPLE = {
 }
 
 
+_KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "Of your choice: within 24 hours the same request is carried out once.",
+}
+
+
 def name_operation(route: APIRoute) -> str:
-    """What a generated client calls its method: the function's name, apart for what is one's own."""
+    """What a generated client calls its method: the function's name, marked for one's own."""
     return f"my_{route.name}" if "me" in route.tags else route.name
 
 
@@ -76,8 +85,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
     }
     schema["security"] = [{"token": []}, {"session": []}]
     for path in schema["paths"].values():
-        for operation in path.values():
+        for method, operation in path.items():
             _refuse_by_problems(operation)
+            if method == "post" and operation["tags"] != ["me"]:
+                _take_key(operation)
     app.openapi_schema = schema
     return schema
 
@@ -98,6 +109,11 @@ def _problem_response() -> dict[str, Any]:
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}},
         "content": {MEDIA_TYPE: content},
     }
+
+
+def _take_key(operation: dict[str, Any]) -> None:
+    others = [one for one in operation.get("parameters", []) if one["name"] != _KEY["name"]]
+    operation["parameters"] = [*others, _KEY]
 
 
 def _refuse_by_problems(operation: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from openrdms.frontends.web.api.shapes import Count, Input, Line, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.desktop_list import DesktopQuery
@@ -22,7 +23,7 @@ from openrdms.model.host import VmState
 from openrdms.model.session import CONNECT_STATES
 from openrdms.services.desktop_list import ListedDesktop
 
-router = APIRouter(prefix="/desktops", tags=["desktops"])
+router = APIRouter(prefix="/desktops", tags=["desktops"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_RDMSVirtualDesktop"
 _FIELDS = {"UserName": "user"}

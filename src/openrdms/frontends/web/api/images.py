@@ -17,6 +17,7 @@ from openrdms.frontends.web.api.shapes import Input, Line, Name
 from openrdms.frontends.web.api.tasks import Task, render
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Visitor, Writer
 from openrdms.model.errors import InvalidParameter, NotFound
@@ -24,7 +25,7 @@ from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.services.images import ImageOptions
 from openrdms.services.tasks import Work
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = APIRouter(prefix="/images", tags=["images"], route_class=IdempotentRoute)
 
 _CLASS = "OpenRDMS_Image"
 

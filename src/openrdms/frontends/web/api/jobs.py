@@ -15,6 +15,7 @@ from openrdms.frontends.web.api.shapes import Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotencyKey, IdempotentRoute, name_job
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.collection import CollectionState
@@ -26,7 +27,7 @@ from openrdms.model.plan import Plan
 from openrdms.model.reason import PLACED, Wait, parse_reason
 from openrdms.services.job_list import ListedJob
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_RDMSVirtualDesktopCollection"
 
@@ -309,13 +310,16 @@ def list_jobs(
 
 @router.post("", status_code=202)
 @on_hosts
-def create_job(visitor: Writer, request: JobRequest, response: Response) -> JobAccepted:
+def create_job(
+    visitor: Writer, request: JobRequest, response: Response, idempotency_key: IdempotencyKey = None
+) -> JobAccepted:
     """Accept a job and begin it. Its progress is a resource of its own."""
     with (
         renamed(FIELDS),
         visitor.watch(_CLASS, "ProvisioningJobExecute", values={"JobInputXml": "…"}),
     ):
-        guid = visitor.backend.provisioning.execute(render_request(request))
+        named = name_job(visitor, idempotency_key) if idempotency_key else None
+        guid = visitor.backend.provisioning.execute(render_request(request), named)
     response.headers["location"] = f"/api/v1/jobs/{guid.strip('{}')}"
     return JobAccepted(guid=guid)
 

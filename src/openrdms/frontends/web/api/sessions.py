@@ -14,6 +14,7 @@ from openrdms.cim.types import CimValue
 from openrdms.frontends.web.api.shapes import Input, Name, Text
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part, encode_cursor
 from openrdms.frontends.web.visitors import Reader, Visitor, reading
 from openrdms.model.desktop_list import DesktopQuery
@@ -23,7 +24,7 @@ from openrdms.model.session import CONNECT_STATES, Session
 from openrdms.model.web_session import Scope
 from openrdms.security.policy import Right, decide
 
-router = APIRouter(prefix="/sessions", tags=["sessions"])
+router = APIRouter(prefix="/sessions", tags=["sessions"], route_class=IdempotentRoute)
 
 _CLASS = "Win32_VirtualDesktopSession"
 MOST_AT_ONCE = 1000

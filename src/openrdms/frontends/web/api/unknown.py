@@ -16,10 +16,10 @@ from openrdms.model.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
-@router.api_route(
-    "/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None
-)
+
+@router.api_route("/{path:path}", methods=[*_METHODS], response_model=None)
 def refuse(request: Request, path: str = "") -> NoReturn:
     """NotFound; 405 with the methods there are."""
     allowed = _find_methods(request)

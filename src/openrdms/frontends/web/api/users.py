@@ -14,6 +14,7 @@ from openrdms.cim.types import CimValue
 from openrdms.frontends.web.api.shapes import Input, Line, Name
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
+from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.account import MAX_NAME, Account, Role
@@ -21,7 +22,7 @@ from openrdms.model.errors import AccessDenied, InvalidParameter, NotFound
 from openrdms.model.web_session import MAX_TOKEN_NAME, ApiToken, Scope
 from openrdms.security.accounts import Change
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = APIRouter(prefix="/users", tags=["users"], route_class=IdempotentRoute)
 
 _CLASS = "OpenRDMS_Account"
 _FIELDS = {"group": "add_groups", "remove-group": "remove_groups"}
