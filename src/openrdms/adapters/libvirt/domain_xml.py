@@ -191,7 +191,12 @@ def _devices(spec: VmSpec, wiring: Wiring) -> etree._Element:
             _tag("target", type="virtio", name=AGENT_CHANNEL),
             type="unix",
         ),
-        _tag("graphics", _tag("listen", type="socket", socket=str(wiring.vnc_socket)), type="vnc"),
+        _tag(
+            "graphics",
+            _tag("listen", type="socket", socket=str(wiring.vnc_socket)),
+            type="vnc",
+            sharePolicy="force-shared",  # no viewer shuts the others out
+        ),
         _tag("video", _tag("model", type="vga", vram="16384")),
         _tag("input", type="tablet", bus="virtio" if virtio else "usb"),
         _tag("memballoon", model="none"),

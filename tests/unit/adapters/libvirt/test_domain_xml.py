@@ -132,6 +132,11 @@ def test_network_of_the_host(network: Network, kind: str, source: dict[str, str]
     assert interface.find("mac").get("address") == SPEC.mac
 
 
+def test_no_viewer_shuts_the_others_out() -> None:
+    graphics = render().find("devices/graphics")
+    assert (graphics.get("type"), graphics.get("sharePolicy")) == ("vnc", "force-shared")
+
+
 def test_copy_that_is_generalised_has_no_network() -> None:
     assert render(network=False).find("devices/interface") is None
 
