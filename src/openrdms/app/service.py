@@ -6,10 +6,11 @@ import json
 import os
 
 from openrdms import config
+from openrdms.app.backend import Admission
 from openrdms.app.core import Core
 from openrdms.app.engine import Engine
 from openrdms.app.protocols import PROTOCOLS, make_endpoints
-from openrdms.app.web import Admission, WebFrontend
+from openrdms.app.web import WebFrontend
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer, local_name
