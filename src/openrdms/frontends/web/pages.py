@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,17 @@ from openrdms.frontends.web.translations import words_for
 from openrdms.frontends.web.visitors import Visitor
 
 HERE = Path(__file__).parent
+
+
+def _hash_files(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in directory.rglob("*") if path.is_file()):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+STATIC = f"/static/{_hash_files(HERE / 'static')}"
+"""Where the files in static/ are, as long as they are as they are now."""
 THEME_COOKIE = "theme"
 """Light or dark, where a visitor has chosen; else his system says."""
 
@@ -36,7 +48,8 @@ def page(
 ) -> HTMLResponse:
     """A page, or a part of one.
 
-    Templates know ``t`` (words), ``clock`` (times), ``theme``, ``visitor``, ``csrf`` and ``path``.
+    Templates know ``t`` (words), ``clock`` (times), ``theme``, ``visitor``, ``csrf``, ``path``,
+    and ``static``, below which the files in static/ are.
     """
     words = words_for(request)
     csrf = visitor.session.csrf if visitor and visitor.session else ""
@@ -49,9 +62,20 @@ def page(
         clock=clock_for(request, words),
         theme=theme if theme in ("light", "dark") else "",
         path=request.url.path,
+        static=STATIC,
         **values,
     )
     return HTMLResponse(text, status, {"content-language": words.language})
+
+
+class Kept(StaticFiles):
+    """Static files below a path that names what is in them: browsers need not ask again."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """As StaticFiles."""
+        reply = super().file_response(*args, **options)
+        reply.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return reply
 
 
 class Revalidated(StaticFiles):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -79,8 +80,9 @@ class Overview:
         """Of all desktops."""
         return Uses(self._backend.desktop_list.tally())
 
+    @cached_property
     def hosts(self) -> list[Host]:
-        """Those that need looking at first, then the fullest."""
+        """Those that need looking at first, then the fullest; asked once for all regions."""
         return sorted(read_hosts(self._backend), key=_urgency)
 
     def jobs(self) -> list[Job]:
@@ -94,7 +96,7 @@ class Overview:
         return [*self._hosts_in_trouble(), *self._stopped_pools(), *self._set_apart()]
 
     def _hosts_in_trouble(self) -> Iterator[Trouble]:
-        for host in read_hosts(self._backend):
+        for host in self.hosts:
             if host.reason:
                 tone = "busy" if host.reachable else "bad"
                 yield Trouble(host.name, host.reason, tone, f"{PREFIX}/hosts/{quote(host.name)}")
