@@ -19,6 +19,7 @@ import pytest
 
 from openrdms.model.errors import (
     GuestUnreachable,
+    NotSupported,
     RdmsError,
     SessionGone,
     VmNotRunning,
@@ -37,6 +38,9 @@ def find_session(guest: Guest, key: str, timeout: float) -> GuestSession | None:
 class GuestSuite:
     timeout = 15.0
     """Seconds granted to each call."""
+
+    has_clipboard = True
+    """Whether its sessions have one; a text console's have none."""
 
     disconnects = True
     """Whether the guest's sessions can be disconnected; a text console's cannot."""
@@ -134,9 +138,23 @@ class GuestSuite:
         assert "first of two" in shown
         assert "second of two" in shown
 
+    def test_what_is_put_on_the_clipboard_is_read_there(
+        self, guest: Guest, session: GuestSession
+    ) -> None:
+        if not self.has_clipboard:
+            with pytest.raises(NotSupported):
+                guest.write_clipboard(session, "text", self.timeout)
+            return
+        assert guest.read_clipboard(session, self.timeout) == ""
+        for text in (HOSTILE_TEXT, "Grüße, 你好\nsecond line"):
+            guest.write_clipboard(session, text, self.timeout)
+            assert guest.read_clipboard(session, self.timeout) == text
+
     def test_gone_session_is_session_gone(self, guest: Guest, gone: GuestSession) -> None:
         for call in (
             lambda: guest.send_message(gone, "t", "to nobody", self.timeout),
+            lambda: guest.read_clipboard(gone, self.timeout),
+            lambda: guest.write_clipboard(gone, "t", self.timeout),
             lambda: guest.disconnect(gone, self.timeout),
             lambda: guest.log_off(gone, self.timeout),
         ):

@@ -46,6 +46,7 @@ IDENTITY = "cat /etc/hostname /etc/machine-id /sys/class/net/eth0/address"
 class TestLibvirtGuest(GuestSuite):
     timeout = 60.0  # emulated, beside whatever else the machine does
     disconnects = False
+    has_clipboard = False
 
     @pytest.fixture(scope="class")
     @classmethod

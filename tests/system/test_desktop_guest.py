@@ -86,6 +86,18 @@ def test_message_is_on_the_users_screen(
     assert (tmp_path / "message.png").read_bytes() != before
 
 
+def test_what_is_put_on_the_clipboard_can_be_pasted(
+    host: LibvirtHost, session: GuestSession, commands: GuestCommands
+) -> None:
+    guest = host.guest(NAME)
+    assert guest.read_clipboard(session, CALL_S) == ""
+    text = "Grüße, 你好; $(reboot)\n'second' line"
+    guest.write_clipboard(session, text, CALL_S)
+    argv = ["runuser", "-l", session.user, "-c", "DISPLAY=:0 xclip -selection clipboard -out"]
+    assert commands.run(argv, Deadline(CALL_S)).text == text
+    assert guest.read_clipboard(session, CALL_S) == text
+
+
 @pytest.mark.usefixtures("session")
 def test_applications_of_its_packages_are_listed(host: LibvirtHost) -> None:
     found = {one.name: one for one in host.guest(NAME).list_applications(CALL_S)}

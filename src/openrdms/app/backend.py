@@ -15,6 +15,7 @@ from openrdms.security.guard import PolicyGuard
 from openrdms.security.sign_in import SignIn
 from openrdms.security.web_sessions import WebSessions
 from openrdms.services.desktop_list import DesktopList
+from openrdms.services.clipboards import Clipboards
 from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.job_list import JobList
 from openrdms.services.own_desktops import OwnDesktops
@@ -59,6 +60,7 @@ def make_backend(
             engine.releasing,
         ),
         display_tickets=DisplayTickets(core.store, core.hosts, now),
+        clipboards=Clipboards(core.store, core.hosts),
         tasks=Tasks(core.store, engine.changes, now),
         rdp_files=rdp_files,
         feed=feed,

@@ -48,6 +48,12 @@ class Guest(Protocol):
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """End the session; returns when it is gone."""
 
+    def read_clipboard(self, session: GuestSession, timeout: float) -> str:
+        """The text on that session's clipboard, "" for none. SessionGone; NotSupported."""
+
+    def write_clipboard(self, session: GuestSession, text: str, timeout: float) -> None:
+        """Put text on that session's clipboard. SessionGone; NotSupported where it has none."""
+
     def list_applications(self, timeout: float) -> list[InstalledApplication]:
         """What is installed for all users and can be started, without what menus hide."""
 

@@ -30,6 +30,8 @@ class _Driver(Protocol):
     ) -> None: ...
     def disconnect(self, session: GuestSession, deadline: Deadline) -> None: ...
     def log_off(self, session: GuestSession, deadline: Deadline) -> None: ...
+    def read_clipboard(self, session: GuestSession, deadline: Deadline) -> str: ...
+    def write_clipboard(self, session: GuestSession, text: str, deadline: Deadline) -> None: ...
     def list_applications(self, deadline: Deadline) -> list[InstalledApplication]: ...
     def set_identity(self, identity: GuestIdentity, deadline: Deadline) -> None: ...
     def run_command(self, command: str, deadline: Deadline) -> CommandResult: ...
@@ -86,6 +88,18 @@ class AgentGuest:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
         self._choose(deadline).log_off(session, deadline)
+
+    @_distrust()
+    def read_clipboard(self, session: GuestSession, timeout: float) -> str:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        return self._choose(deadline).read_clipboard(session, deadline)
+
+    @_distrust()
+    def write_clipboard(self, session: GuestSession, text: str, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        deadline = Deadline(timeout)
+        self._choose(deadline).write_clipboard(session, text, deadline)
 
     @_distrust()
     def list_applications(self, timeout: float) -> list[InstalledApplication]:

@@ -14,7 +14,7 @@ from openrdms.adapters.libvirt.linux_sessions import (
     parse_properties,
     parse_sessions,
 )
-from openrdms.model.errors import OperationFailed, SessionDenied, SessionGone
+from openrdms.model.errors import NotSupported, OperationFailed, SessionDenied, SessionGone
 from openrdms.model.host import CommandResult, GuestIdentity, GuestSession, InstalledApplication
 
 _DEFAULT_TITLE = "Message from the administrator"
@@ -23,6 +23,9 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SCOPE = re.compile(r"/(session-[^/\s]+\.scope)")
 _SETTLE = 0.3
 """Seconds between two looks at whether something has happened."""
+
+_NO_PROGRAM = 127
+"""sh's answer for what is not installed."""
 
 _LAST_TRY = 8.0
 """Seconds that one more try at showing a message may take in a guest without KVM."""
@@ -72,6 +75,17 @@ class LinuxGuest:
         argv = ["loginctl", "terminate-session", session.guest_id]
         self._commands.run(argv, deadline).check("log the user off")
         self._wait(lambda: self._state(session, deadline) is None, deadline)
+
+    def read_clipboard(self, session: GuestSession, deadline: Deadline) -> str:
+        """Of an X session, where xclip is installed."""
+        output = self._clip(session, "", deadline, "-out")
+        if output.code == 1:  # nobody has copied anything, or no text
+            return ""
+        return output.check("read its clipboard").text
+
+    def write_clipboard(self, session: GuestSession, text: str, deadline: Deadline) -> None:
+        """As ``read_clipboard``; xclip stays there to hand it out."""
+        self._clip(session, text, deadline, "-in").check("fill its clipboard")
 
     def list_applications(self, deadline: Deadline) -> list[InstalledApplication]:
         """By desktop entries whose programs are there."""
@@ -188,6 +202,17 @@ class LinuxGuest:
         )
         deadline.pause(_DIALOG_PROOF)
         return self._commands.poll(process, deadline) is None
+
+    def _clip(self, session: GuestSession, text: str, deadline: Deadline, direction: str) -> Output:
+        session = self._get(session, deadline)
+        if not session.details["display"]:
+            raise NotSupported(f"{session.user}'s session has no X display, so no clipboard")
+        environment, _ = self._look(session, deadline)
+        argv = _as_user(session.user, _sh(linux_scripts.CLIP, direction))
+        output = self._commands.run(argv, deadline, stdin=text, env=environment)
+        if output.code == _NO_PROGRAM:
+            raise NotSupported("xclip is not installed in the guest")
+        return output
 
     def _write(self, terminal: str, title: str, text: str, deadline: Deadline) -> None:
         """Write to a terminal; a virtual console is looked at afterwards."""

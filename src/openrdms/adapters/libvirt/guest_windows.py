@@ -20,6 +20,7 @@ from openrdms.adapters.libvirt.windows_sessions import (
 )
 from openrdms.model.errors import (
     GuestUnreachable,
+    NotSupported,
     OperationFailed,
     SessionDenied,
     SessionGone,
@@ -117,6 +118,14 @@ class WindowsGuest:
             _refuse(output, "log the user off")
         while any(found.key == session.key for found in self.list_sessions(deadline)):
             deadline.pause(_SETTLE)
+
+    def read_clipboard(self, session: GuestSession, deadline: Deadline) -> str:
+        """NotSupported: a clipboard is its window station's, where no agent is."""
+        raise NotSupported("the agent has no way to a clipboard on Windows")
+
+    def write_clipboard(self, session: GuestSession, text: str, deadline: Deadline) -> None:
+        """NotSupported, as ``read_clipboard``."""
+        raise NotSupported("the agent has no way to a clipboard on Windows")
 
     def list_applications(self, deadline: Deadline) -> list[InstalledApplication]:
         """Programs that the Start menu of all users has shortcuts to."""

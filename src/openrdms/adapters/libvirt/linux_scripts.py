@@ -72,6 +72,12 @@ exec xmessage -center -title "$1" -file -
 """
 """A dialog with the text on its input, of the desktop's kind or else X's own."""
 
+CLIP = """
+[ "$1" = -out ] && exec xclip -selection clipboard -target UTF8_STRING -out
+exec xclip -selection clipboard -in > /dev/null 2>&1  # its child would keep the agent waiting
+"""
+"""An X session's clipboard, out or in."""
+
 LIST_APPLICATIONS = r"""
 keys='Type|Name|Exec|TryExec|Icon|NoDisplay|Hidden|Terminal|OnlyShowIn'
 grep -RHZsaE --include='*.desktop' "^(\[|($keys)[[:blank:]]*=)" \

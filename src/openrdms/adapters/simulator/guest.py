@@ -84,6 +84,23 @@ class SimulatorGuest:
             event = VmEvent(VmEventKind.LOGGED_OFF, self._host, vm["name"])
         self._cluster.announcer.announce(self._cluster.clock.now(), event)
 
+    def read_clipboard(self, session: GuestSession, timeout: float) -> str:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (db, vm):
+            (text,) = db.execute(
+                "SELECT clipboard FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
+                _session_key(db, vm, session),
+            ).fetchone()
+            return str(text)
+
+    def write_clipboard(self, session: GuestSession, text: str, timeout: float) -> None:
+        """See ``ports.Guest``."""
+        with self._agent(timeout) as (db, vm):
+            db.execute(
+                "UPDATE sessions SET clipboard = ? WHERE host = ? AND vm = ? AND guest_id = ?",
+                (text, *_session_key(db, vm, session)),
+            )
+
     def list_applications(self, timeout: float) -> list[InstalledApplication]:
         """See ``ports.Guest``."""
         with self._agent(timeout):

@@ -40,7 +40,7 @@ _SCHEMA = (
         guest_mac TEXT NOT NULL DEFAULT '', UNIQUE (host, vm, name))""",
     """CREATE TABLE IF NOT EXISTS sessions (
         host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, guest_id INTEGER, user TEXT NOT NULL,
-        state INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL,
+        state INTEGER NOT NULL DEFAULT 0, since REAL NOT NULL, clipboard TEXT NOT NULL DEFAULT '',
         PRIMARY KEY (host, vm, guest_id)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS messages (
         id INTEGER PRIMARY KEY, host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE,
@@ -75,6 +75,7 @@ _ADDED = (
     ("vms", "held_at", "REAL"),
     ("vms", "logons", "INTEGER NOT NULL DEFAULT 0"),
     ("hosts", "desktops", "INTEGER NOT NULL DEFAULT 0"),
+    ("sessions", "clipboard", "TEXT NOT NULL DEFAULT ''"),
 )
 """Columns that a state made by an earlier version lacks."""
 

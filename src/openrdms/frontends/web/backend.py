@@ -22,6 +22,7 @@ from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_list import DesktopList
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
+from openrdms.services.clipboards import Clipboards
 from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
@@ -72,6 +73,7 @@ class Backend:
     assignments: Assignments
     brokering: Brokering
     display_tickets: DisplayTickets
+    clipboards: Clipboards
     connections: LiveConnections
     rdp_files: RdpFiles
     feed: FeedAccess

@@ -1,4 +1,4 @@
-"""Tickets to the displays of desktops: one's own, and for staff others'."""
+"""The displays of desktops: tickets to one's own, and for staff to others'; the clipboard."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from openrdms.frontends.web.back_pressure import on_hosts
-from openrdms.frontends.web.visitors import AnyVisitor
+from openrdms.frontends.web.visitors import AnyVisitor, Connecting
 from openrdms.model.display_ticket import LIFETIME, Mode
 from openrdms.model.errors import AccessDenied
 from openrdms.model.web_session import Scope
+from openrdms.services.clipboards import MAX_TEXT
 
 router = APIRouter(tags=["desktops"])
+
+Name = Annotated[str, Path(max_length=256)]
 
 
 class WantedDisplay(BaseModel):
@@ -37,11 +40,17 @@ class DisplayLeave(BaseModel):
     page: str
 
 
+class Clipboard(BaseModel):
+    """Text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=MAX_TEXT)]
+
+
 @router.post("/desktops/{name}/display")
 @on_hosts
-def open_display(
-    visitor: AnyVisitor, name: Annotated[str, Path(max_length=256)], wanted: WantedDisplay
-) -> DisplayLeave:
+def open_display(visitor: AnyVisitor, name: Name, wanted: WantedDisplay) -> DisplayLeave:
     """A ticket to the screen of a desktop.
 
     The account that has the desktop gets one to control it. Others are staff: before they get
@@ -57,6 +66,20 @@ def open_display(
     with visitor.watch("OpenRDMS_Display", wanted.mode.title(), on={"Name": name}):
         ticket = tickets.issue_to_staff(account, name, wanted.mode)
     return _leave(name, wanted.mode, ticket)
+
+
+@router.get("/desktops/{name}/clipboard")
+@on_hosts
+def read_clipboard(visitor: Connecting, name: Name) -> Clipboard:
+    """What was copied in a desktop of one's own; nothing of what is no text."""
+    return Clipboard(text=visitor.backend.clipboards.read(visitor.account.name, name))
+
+
+@router.put("/desktops/{name}/clipboard", status_code=204)
+@on_hosts
+def write_clipboard(visitor: Connecting, name: Name, clipboard: Clipboard) -> None:
+    """Text to paste in a desktop of one's own."""
+    visitor.backend.clipboards.write(visitor.account.name, name, clipboard.text)
 
 
 def _leave(name: str, mode: Mode, ticket: str) -> DisplayLeave:

@@ -56,10 +56,6 @@ function open(ticket) {
     show("connected", "good");
     if (!find("text")?.open) rfb.focus({ preventScroll: true });
   });
-  rfb.addEventListener("clipboard", ({ detail }) => {
-    if (find("text-value")) find("text-value").value = detail.text;
-    navigator.clipboard?.writeText(detail.text).catch(() => {}); // only while the page has focus
-  });
 }
 
 function closed(code) {
@@ -93,6 +89,17 @@ async function type(text) {
   }
 }
 
+/** The clipboard of the session in the desktop; undefined when it is out of reach. */
+async function clip(method, body) {
+  try {
+    return await call(method, `/desktops/${encodeURIComponent(desktop)}/clipboard`, body);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    find("text-refused").textContent = error.message || root.dataset.lost;
+    return undefined;
+  }
+}
+
 function leaveText() {
   find("text").close();
   rfb.focus(); // now: what is typed next is for the desktop
@@ -123,15 +130,24 @@ on("retry", "click", () => {
   show("connecting", "busy");
   connect();
 });
-on("clipboard", "click", () => find("text").showModal());
+on("clipboard", "click", () => {
+  find("text-refused").textContent = "";
+  find("text").showModal();
+});
 on("text", "close", () => rfb.focus());
 on("type-text", "click", () => {
   leaveText();
   type(find("text-value").value);
 });
-on("put-text", "click", () => {
-  leaveText();
-  rfb.clipboardPasteFrom(find("text-value").value);
+on("put-text", "click", async () => {
+  const text = find("text-value").value;
+  if (await clip("PUT", { text })) leaveText();
+});
+on("get-text", "click", async () => {
+  const copied = await clip("GET");
+  if (!copied) return;
+  find("text-value").value = copied.text;
+  navigator.clipboard?.writeText(copied.text).catch(() => {}); // where the browser lets us
 });
 
 // The keyboard of a phone: what it writes is typed, the field itself stays empty.
