@@ -16,6 +16,7 @@ from openrdms.model.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
+_PARAMETER = re.compile(r"\{[^}]*\}")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -30,13 +31,11 @@ def refuse(request: Request, path: str = "") -> NoReturn:
 
 
 def _find_methods(request: Request) -> set[str]:
-    """Those that the description has for this path."""
-    return {
-        method.upper()
-        for template, operations in request.app.openapi()["paths"].items()
-        if _compile(template).match(request.url.path)
-        for method in operations
-    }
+    """Those that the description has for this path, by the template that says most of it."""
+    paths = request.app.openapi()["paths"]
+    fitting = [template for template in paths if _compile(template).match(request.url.path)]
+    best = max(fitting, key=lambda template: len(_PARAMETER.sub("", template)), default=None)
+    return {method.upper() for method in paths[best]} if best else set()
 
 
 @cache
