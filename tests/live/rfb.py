@@ -40,7 +40,6 @@ class Viewer:
         self._take(16)
         self.name = self._take(int.from_bytes(self._take(4), "big")).decode()
         self.pixels = bytearray(self.width * self.height * 4)
-        self.cut_text = ""
         form = struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
         self._stream.sendall(b"\0\0\0\0" + form)
         self._stream.sendall(struct.pack(">BxHi", 2, 1, 0))
@@ -87,9 +86,6 @@ class Viewer:
                 (_, count) = struct.unpack(">BH", self._take(3))
                 for _ in range(count):
                     self._take_rectangle()
-            case 3:
-                size = struct.unpack(">3xI", self._take(7))[0]
-                self.cut_text = self._take(size).decode("latin-1")
             case 2:
                 pass
             case _:

@@ -1,7 +1,7 @@
 """Screens and keyboards of simulated VMs: a small server of RFB (RFC 6143) for each viewer.
 
 It paints the lines that the screenshot shows and types what it is sent. Raw encoding, true
-colours; Ctrl-C copies the last line, Ctrl-V pastes.
+colours.
 """
 
 from __future__ import annotations
@@ -98,7 +98,6 @@ class _Viewer:
         self._shown: list[str | None] = [None] * screen.ROWS
         self._wanted = False
         self._held: set[int] = set()
-        self._clipboard = ""
 
     def serve(self) -> None:
         """Until the viewer goes or the VM stops."""
@@ -156,8 +155,6 @@ class _Viewer:
                     self._shown = [None] * screen.ROWS
             case 4:
                 self._press(int.from_bytes(message[4:8], "big"), down=bool(message[1]))
-            case 6:
-                self._clipboard = message[8:].decode("latin-1")
 
     def _press(self, key: int, *, down: bool) -> None:
         if not down:
@@ -166,18 +163,9 @@ class _Viewer:
         self._held.add(key)
         text = _KEYS.get(key, _character(key))
         if self._held & _CONTROL:
-            text = self._press_with_control(key, text)
+            text = "[Ctrl-Alt-Del]" if key == _DELETE and self._held & _ALT else ""
         if text:
             self._type_in(text)
-
-    def _press_with_control(self, key: int, text: str) -> str:
-        """What it types."""
-        if key == _DELETE and self._held & _ALT:
-            return "[Ctrl-Alt-Del]"
-        if text == "c":
-            last = next((line for line in reversed(self._read()) if line), "").encode("latin-1")
-            self._connection.sendall(struct.pack(">B3xI", 3, len(last)) + last)
-        return self._clipboard if text == "v" else ""
 
     def _paint(self, lines: Sequence[str]) -> None:
         wrapped = screen.wrap(lines)
