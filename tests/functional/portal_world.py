@@ -32,6 +32,14 @@ class PortalWorld:
         size = ("--host", f"host1={desktops}", "--user-group", allowed)
         self.rdms.read("collection", "create", name, *made, *size, *options, "--wait")
 
+    def publish(self, collection: str, name: str, icon: bytes, *options: str) -> None:
+        """An application of a collection, which no longer offers its desktop then."""
+        file = self.service.state_dir.parent / "icon"
+        file.write_bytes(icon)
+        path = f"/usr/bin/{name.casefold()}"
+        made = ("application", "publish", collection, name, path, "--icon", str(file))
+        self.rdms.read(*made, *options)
+
     def log_on(self, desktop: str, user: str) -> None:
         """Somebody logs on inside, as if he sat there."""
         simulator.log_on(self.rdms.cluster, "host1", desktop, user)

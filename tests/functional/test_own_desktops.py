@@ -129,6 +129,27 @@ def test_a_personal_desktop_is_switched_on_and_off(world: PortalWorld, ann: Pers
     ann.ask("POST", f"/desktops/{name}/explode", 422)
 
 
+def test_applications_have_icons(world: PortalWorld, ann: Person) -> None:
+    world.add_pool("Studio", "ann")
+    picture = b"\x89PNG\r\n\x1a\n and the rest"
+    world.publish("studio", "Draw", picture, "--folder", "Graphics")
+    world.publish("studio", "Write", b"<svg onload='alert(1)'/>")
+    found = {
+        one["title"]: one
+        for one in ann.ask("GET", "/resources")["items"]
+        if one["collection"] == "studio"
+    }
+    assert {one["kind"] for one in found.values()} == {"application"}
+    assert (found["Draw"]["folder"], found["Write"]["icon"]) == ("Graphics", None)
+    reply = ann.get(found["Draw"]["icon"])
+    assert (reply.content, reply.headers["content-type"]) == (picture, "image/png")
+    assert ann.get("/api/v1/me/resources/studio/icon?application=Write").status_code == 404
+    wanted = {"collection": "studio", "application": "nothing"}
+    assert ann.post("/api/v1/me/connections", json=wanted).status_code == 404
+    opened = ann.ask("POST", "/connections", 200, {**wanted, "application": "draw"})
+    assert opened["rdp"]["href"].endswith("/studio.rdp?application=draw")
+
+
 def test_messages_are_kept_for_who_got_them(world: PortalWorld, ann: Person, bob: Person) -> None:
     name = until_ready(ann, "mine")["desktop"]
     world.log_on(name, "ann")

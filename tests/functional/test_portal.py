@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from functional.portal_world import SECRET, PortalWorld, open_portal_world
 from live.axe import check_access
@@ -32,7 +32,7 @@ def user(world: PortalWorld, browse: Browse) -> Browse:
     return lambda name, **context: browse(world.service, user=name, password=SECRET, **context)
 
 
-def tile(page: Page, title: str) -> object:
+def tile(page: Page, title: str) -> Locator:
     return page.locator(".tile", has=page.get_by_role("heading", name=title, exact=True))
 
 
