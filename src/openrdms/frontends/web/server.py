@@ -5,34 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
+from openrdms.frontends.web.connections import Listener, Protocol
 from openrdms.security.certificate import Certificate
-
-MAX_CONNECTIONS = 2_000
-"""Beyond it clients are told 503 at once."""
 
 _KEEP_ALIVE_SECONDS = 75
 _STOP_SECONDS = 1
 """What requests under way get; pages that listen for events never end by themselves."""
-
-
-class _Protocol(HttpToolsProtocol):
-    """Keeps a dictionary with each connection, which requests find in ``scope["state"]``."""
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, {**app_state, "connection": {}}, _loop)
 
 
 class WebServer:
@@ -41,7 +23,8 @@ class WebServer:
     def __init__(self, app: ASGIApp, listen: str, port: int, certificate: Certificate) -> None:
         """OSError when the address cannot be bound."""
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-        self._socket = socket.create_server((listen, port), family=family, backlog=512)
+        bound_socket = socket.create_server((listen, port), family=family, backlog=512)
+        self._socket = Listener(family, bound_socket.detach())
         # asyncio would, if the socket named its protocol: else replies wait 40 ms for an ACK
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, bound = self._socket.getsockname()[:2]
@@ -49,7 +32,7 @@ class WebServer:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=Protocol,
                 ws="websockets-sansio",
                 lifespan="off",
                 log_config=None,
@@ -59,7 +42,6 @@ class WebServer:
                 proxy_headers=False,
                 ssl_certfile=certificate.certificate,
                 ssl_keyfile=certificate.key,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_STOP_SECONDS,
                 ws_max_size=1 << 20,
