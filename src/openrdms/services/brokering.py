@@ -19,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from openrdms import ports
+from openrdms import metrics, ports
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
@@ -175,6 +175,15 @@ class Brokering:
 
         Waits at most ``wait`` seconds for one. NotFound; Refused; what a host refused.
         """
+        begun, result = time.monotonic(), "refused"
+        try:
+            answer = self._find_in_time(user, collection, wait)
+            result = answer.how if isinstance(answer, Connection) else "wait"
+            return answer
+        finally:
+            metrics.CONNECT_SECONDS.labels(result).observe(time.monotonic() - begun)
+
+    def _find_in_time(self, user: User, collection: str, wait: float) -> Connection | Wait:
         if wait <= 0:
             return self._find_desktop(user, collection)
         deadline = time.monotonic() + wait
@@ -299,7 +308,7 @@ class Brokering:
             use = self._uses.take_ready(alias, holder, self._reaching.away())
             if use is None or use.seen or use.saved or self._watch.confirm(use):
                 return use
-            _log.warning("a spare is not handed out: it was touched", desktop=use.name)
+            _log.warning("a spare is not handed out: it was touched, or its guest is silent", desktop=use.name)
         return None
 
     def _serve(self, alias: str) -> None:

@@ -31,6 +31,11 @@ PERIOD = 5.0
 GUEST_SECONDS = 2.0
 """What a guest gets to answer."""
 
+_CONFIRM_SECONDS = 8.0
+"""What the guest of a spare gets that is being handed out: on a busy host making another one fresh
+takes far longer than its user waits here.
+"""
+
 _THREADS = 32
 _THREADS_FOR_SILENT = 8
 """Guests that did not answer the last time have threads of their own: they hold up nobody."""
@@ -121,7 +126,7 @@ class SessionWatch:
 
     def _has_mark(self, host: ports.Host, use: DesktopUse) -> bool:
         try:
-            return bool(use.mark) and host.guest(use.name).logon_mark(GUEST_SECONDS) == use.mark
+            return bool(use.mark) and host.guest(use.name).logon_mark(_CONFIRM_SECONDS) == use.mark
         except errors.RdmsError:
             return False
 
