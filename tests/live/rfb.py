@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Protocol
 
 RETURN = 0xFF0D
@@ -31,23 +32,23 @@ class Viewer:
         self._stream = stream
         self._received = b""
         self.version = self._take(12)
-        self._stream.sendall(b"RFB 003.008\n")
+        self._send(b"RFB 003.008\n")
         assert 1 in self._take(self._take(1)[0]), "authentication is asked for"
-        self._stream.sendall(b"\x01")
+        self._send(b"\x01")
         assert self._take(4) == bytes(4)
-        self._stream.sendall(bytes([shared]))
+        self._send(bytes([shared]))
         self.width, self.height = struct.unpack(">HH", self._take(4))
         self._take(16)
         self.name = self._take(int.from_bytes(self._take(4), "big")).decode()
         self.pixels = bytearray(self.width * self.height * 4)
         form = struct.pack(">BBBBHHHBBB3x", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
-        self._stream.sendall(b"\0\0\0\0" + form)
-        self._stream.sendall(struct.pack(">BxHi", 2, 1, 0))
+        self._send(b"\0\0\0\0" + form)
+        self._send(struct.pack(">BxHi", 2, 1, 0))
 
     def look(self, *, whole: bool = True) -> bytes:
         """Ask for the screen, or for what changes next, and wait for it."""
         asked = struct.pack(">BBHHHH", 3, not whole, 0, 0, self.width, self.height)
-        self._stream.sendall(asked)
+        self._send(asked)
         while self._take_message() != 0:
             pass
         return bytes(self.pixels)
@@ -63,7 +64,7 @@ class Viewer:
         """Press them together."""
         for down, order in ((1, keys), (0, keys[::-1])):
             for key in order:
-                self._stream.sendall(struct.pack(">BBxxI", 4, down, key))
+                self._send(struct.pack(">BBxxI", 4, down, key))
 
     def type(self, text: str) -> None:
         """Press the keys of ASCII characters one after the other."""
@@ -78,6 +79,10 @@ class Viewer:
         """Return when the server closes the stream."""
         while self._stream.recv(1 << 16):
             pass
+
+    def _send(self, message: bytes) -> None:
+        with suppress(BrokenPipeError):  # reading tells that it has ended
+            self._stream.sendall(message)
 
     def _take_message(self) -> int:
         (kind,) = self._take(1)
@@ -102,7 +107,10 @@ class Viewer:
 
     def _take(self, size: int) -> bytes:
         while len(self._received) < size:
-            received = self._stream.recv(1 << 16)
+            try:
+                received = self._stream.recv(1 << 16)
+            except ConnectionResetError:  # it left unread what was sent
+                received = b""
             if not received:
                 raise Ended
             self._received += received

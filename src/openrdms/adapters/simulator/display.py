@@ -53,28 +53,29 @@ class Displays:
     """Those of one host. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, threading.Thread] = {}
 
     def open(
         self, name: str, read: Callable[[], list[str]], type_in: Callable[[str], None]
     ) -> socket.socket:
         """A viewer's end. ``read`` gives the lines to show; its RdmsError ends the display."""
         ours, theirs = socket.socketpair()
-        self._open.add(ours)
 
         def run() -> None:
             with ours, suppress(OSError, RdmsError, _Ended):
                 _Viewer(ours, name, read, type_in).serve()
-            self._open.discard(ours)
+            del self._open[ours]
 
-        threading.Thread(target=run, name=f"display-{name}", daemon=True).start()
+        self._open[ours] = threading.Thread(target=run, name=f"display-{name}", daemon=True)
+        self._open[ours].start()
         return theirs
 
     def close(self) -> None:
-        """End them all."""
-        for viewer in tuple(self._open):
+        """End them all, and wait until nothing is read for them any more."""
+        for viewer, thread in tuple(self._open.items()):
             with suppress(OSError):  # it has just ended
                 viewer.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 class _Ended(Exception):
