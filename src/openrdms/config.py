@@ -66,6 +66,8 @@ class ServeConfig:
     rdp_cert: Path | None = None
     rdp_key: Path | None = None
     """RDP files are signed with them; None: they are not signed."""
+    sign_in: Path | None = None
+    """What ``model.sign_in_options`` describes, in TOML; None: with accounts of ours alone."""
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

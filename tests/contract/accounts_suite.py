@@ -12,6 +12,7 @@ from contract.store_suite import OpenStore
 from openrdms.model import errors
 from openrdms.model.account import Account, Role
 from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord, chain
+from openrdms.model.second_factor import SecondFactor
 from openrdms.ports import Store
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -50,6 +51,50 @@ class AccountStoreSuite:
         changed = make_account("ärger", role=Role.AUDITOR, enabled=False)
         store.put_account(changed)
         assert store.list_accounts() == [changed]
+
+    def test_what_a_directory_says_comes_back(self, store: Store) -> None:
+        account = make_account(
+            "ann", source="corp", external_id="e-1", directory_groups=("corp\\Ops", "corp\\VDI"),
+            directory_sids=("S-1-5-21-9-9-9-1", "S-1-5-21-9-9-9-2"),
+        )  # fmt: skip
+        store.put_account(account)
+        assert store.list_accounts() == [account]
+
+    def test_what_a_directory_confirmed_outlives_changes_of_the_account(self, store: Store) -> None:
+        store.put_account(make_account("Ann"))
+        assert store.list_confirmations() == {}
+        store.confirm_accounts(["ANN"], NOW)
+        store.put_account(make_account("Ann", role=Role.AUDITOR))
+        assert store.list_confirmations() == {"Ann": NOW}
+        store.confirm_accounts(["Ann"], None)
+        store.confirm_accounts([], NOW)
+        assert store.list_confirmations() == {}
+
+    def test_a_second_factor_goes_with_its_account(self, store: Store) -> None:
+        store.put_account(make_account("Ann"))
+        factor = SecondFactor("Ann", "sealed", 7, ("a", "b"), NOW)
+        store.put_second_factor(factor)
+        assert (store.find_second_factor("ann"), store.list_second_factors()) == (factor, ["Ann"])
+        store.delete_account("ann")
+        assert (store.find_second_factor("ann"), store.list_second_factors()) == (None, [])
+
+    def test_no_time_step_is_taken_twice(self, store: Store) -> None:
+        store.put_account(make_account("Ann"))
+        store.put_second_factor(SecondFactor("Ann", "sealed", 7, (), NOW))
+        taken = [store.use_time_step("ann", step) for step in (7, 8, 8, 6, 9)]
+        assert taken == [False, True, False, False, True]
+
+    def test_a_recovery_code_is_good_once(self, store: Store) -> None:
+        store.put_account(make_account("Ann"))
+        store.put_second_factor(SecondFactor("Ann", "sealed", 7, ("a", "b"), NOW))
+        assert [store.use_recovery_code("ann", code) for code in "xaab"] == [
+            False,
+            True,
+            False,
+            True,
+        ]
+        store.delete_second_factor("Ann")
+        assert not store.use_recovery_code("ann", "a")
 
     def test_accounts_are_listed_by_name(self, store: Store) -> None:
         for number, name in enumerate(["carol", "Bob", "alice"]):

@@ -23,8 +23,11 @@ from openrdms.frontends.wsman.service import Service
 from openrdms.model.account import Role
 from openrdms.security import certificate
 from openrdms.security.accounts import Accounts, Change
+from openrdms.security.api_tokens import ApiTokens
+from openrdms.security.credentials import Credentials
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
+from openrdms.security.totp import SecondFactors
 
 PASSWORD = "s\u00e4cret:with colon"
 """Of accounts that a test makes no other for."""
@@ -68,6 +71,7 @@ class HttpRig:
         self.server = WsmanServer(Service(Namespaces([manager]), "1.2.3"))
         self.authentication = http.Authentication(
             self.accounts,
+            self._make_credentials(place),
             Lockouts(lambda: self.clock),
             Negotiator(self.accounts, keytab, channel_binding),
             lambda *refusal: self.refusals.append(refusal),
@@ -77,6 +81,13 @@ class HttpRig:
         self.listeners = http.Listeners([endpoint], self.authentication, self.certificate)
         ((self.http_url, self.https_url),) = self.listeners.urls
         self.listeners.start()
+
+    def _make_credentials(self, place: Path) -> Credentials:
+        self.tokens = ApiTokens(self._store, self.accounts, lambda: datetime.now(UTC))
+        self.second_factors = SecondFactors(
+            self._store, self.accounts, place / "totp-key", lambda: datetime.now(UTC)
+        )
+        return Credentials(self.accounts, self.tokens, self.second_factors)
 
     def add_ntlm_account(self, name: str, password: str = PASSWORD) -> None:
         """An administrator who may use NTLM."""

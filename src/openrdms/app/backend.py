@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
+from openrdms.app.admission import Admission
 from openrdms.app.core import Core, now
 from openrdms.app.engine import Engine
-from openrdms.frontends import http
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.feed.access import FeedAccess
-from openrdms.security.api_tokens import ApiTokens
-from openrdms.security.guard import PolicyGuard
-from openrdms.security.sign_in import SignIn
 from openrdms.security.web_sessions import WebSessions
 from openrdms.services.desktop_list import DesktopList
 from openrdms.services.clipboards import Clipboards
@@ -23,15 +19,6 @@ from openrdms.services.rdp_files import RdpFiles
 from openrdms.services.repeated_requests import RepeatedRequests
 from openrdms.services.tasks import Tasks
 from openrdms.services.user_messages import UserMessages
-
-
-@dataclass(frozen=True)
-class Admission:
-    """Who may come in, which all front ends of a service ask."""
-
-    guard: PolicyGuard
-    sign_in: SignIn
-    authentication: http.Authentication
 
 
 def make_backend(
@@ -47,7 +34,7 @@ def make_backend(
         guard=admission.guard,
         sign_in=admission.sign_in,
         web_sessions=web_sessions,
-        api_tokens=ApiTokens(core.store, core.accounts, now),
+        api_tokens=admission.api_tokens,
         user_messages=messages,
         desktop_list=desktop_list,
         own_desktops=OwnDesktops(

@@ -6,7 +6,7 @@ import json
 import os
 
 from openrdms import config
-from openrdms.app.backend import Admission
+from openrdms.app.admission import make_admission
 from openrdms.app.core import Core
 from openrdms.app.engine import Engine
 from openrdms.app.protocols import PROTOCOLS, make_endpoints
@@ -17,11 +17,7 @@ from openrdms.frontends.admin.server import AdminServer, local_name
 from openrdms.model import errors
 from openrdms.security import certificate
 from openrdms.security.audited_change import AuditedChange
-from openrdms.security.guard import PolicyGuard
-from openrdms.security.lockout import Lockouts
-from openrdms.security.negotiate import Negotiator
 from openrdms.security.passwords import read_password_file
-from openrdms.security.sign_in import SignIn
 
 
 class Service:
@@ -31,7 +27,7 @@ class Service:
         """OperationFailed when an address cannot be bound."""
         self._settings = settings
         self._engine = Engine(core, settings.boot_timeout)
-        admission = _make_admission(core, settings)
+        self._admission = admission = make_admission(core, settings)
         _ensure_administrator(core, settings)
         try:
             tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
@@ -45,6 +41,8 @@ class Service:
     def start(self) -> None:
         """Return when all listeners accept; the ready file is there then."""
         self._engine.start()
+        if self._admission.directory:
+            self._admission.directory.start()
         self._admin.start()
         self._listeners.start()
         self._web.start()
@@ -65,21 +63,6 @@ class Service:
         for name, urls in zip(PROTOCOLS, self._listeners.urls, strict=True):
             ready[f"{name}_http"], ready[f"{name}_https"] = urls
         return {**ready, "web": self._web.server.url, "rdp": self._web.relay.address}
-
-
-def _make_admission(core: Core, settings: config.ServeConfig) -> Admission:
-    lockouts = Lockouts()
-    return Admission(
-        PolicyGuard(core.audit_log),
-        SignIn(core.accounts, lockouts, core.audit_log.record_refusal),
-        http.Authentication(
-            core.accounts,
-            lockouts,
-            Negotiator(core.accounts, settings.keytab, settings.channel_binding),
-            core.audit_log.record_refusal,
-            allow_unencrypted=settings.allow_unencrypted,
-        ),
-    )
 
 
 def _ensure_administrator(core: Core, settings: config.ServeConfig) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from openrdms import config
-from openrdms.app.backend import Admission, make_backend
+from openrdms.app.admission import Admission
+from openrdms.app.backend import make_backend
 from openrdms.app.core import Core, now
 from openrdms.app.engine import Engine
 from openrdms.frontends.rdp.relay import RdpRelay

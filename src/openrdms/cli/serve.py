@@ -34,6 +34,7 @@ def serve(
     rdp_port: options.Port = config.RDP_PORT,
     rdp_cert: options.RdpCert = None,
     rdp_key: options.RdpKey = None,
+    sign_in: options.SignIn = None,
     allow_unencrypted: options.AllowUnencrypted = False,
     keytab: options.Keytab = None,
     channel_binding: options.Binding = ChannelBinding.RELAXED,

@@ -52,6 +52,12 @@ RdpCert = Annotated[
 ]
 RdpKey = Annotated[Path | None, typer.Option(help="PEM key of --rdp-cert.", rich_help_panel=_TLS)]
 
+SignIn = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML: LDAP directory, OpenID provider, second factors.", rich_help_panel=_SIGN_IN
+    ),
+]
 AdminUser = Annotated[str, typer.Option(help="Who may log in.", rich_help_panel=_SIGN_IN)]
 AdminPasswordFile = Annotated[
     Path,

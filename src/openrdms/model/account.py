@@ -44,6 +44,11 @@ class Account:
     that signs in without a password of ours, such as the Kerberos principal ``alice@REALM``.
     With ``ntlm`` its NT hash is kept too, in a file. ``from_options`` is an account that the
     service's options have named: they say what its password is.
+
+    ``source`` is "" for an account that is ours, else the directory that knows it by
+    ``external_id``, which no other entry there ever has. What that says of its groups is in
+    ``directory_groups`` (SOURCE\\NAME, which no group of ours can be called) and, in the same
+    order, ``directory_sids``.
     """
 
     name: str
@@ -56,6 +61,15 @@ class Account:
     from_options: bool
     created: datetime
     changed: datetime
+    source: str = ""
+    external_id: str = ""
+    directory_groups: tuple[str, ...] = ()
+    directory_sids: tuple[str, ...] = ()
+
+    @property
+    def proof(self) -> str:
+        """What must be as it was for a sign-in to hold. Roles may change beneath it."""
+        return f"{self.sid}\n{self.password_hash}\n{self.source}\n{self.external_id}"
 
 
 def check_name(name: str, field: str = "name") -> None:

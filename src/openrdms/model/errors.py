@@ -8,6 +8,7 @@ return it as ReturnValue or raise it as a CIM error by the rule in ARCHITECTURE.
     |  `- NoRoom              (an InvalidParameter) the hosts cannot take as many desktops
     |- OutOfSpace             the disk check before a write said no
     |- HostUnavailable        the hypervisor host did not answer; trying again later may help
+    |- DirectoryUnavailable   who knows people's passwords did not answer
     |- OperationFailed        a host or guest refused or failed; trying again will not help
     `- SessionError           carries a Win32 code: what session methods return
        |- SessionGone 1168, VmNotRunning 21, GuestUnreachable 1722, SessionDenied 5
@@ -94,6 +95,12 @@ class OutOfSpace(RdmsError):
 
 class HostUnavailable(RdmsError):
     """The hypervisor host cannot be reached. Temporary."""
+
+    code = WbemCode.NOT_AVAILABLE
+
+
+class DirectoryUnavailable(RdmsError):
+    """A directory or identity provider does not answer as it should. Temporary."""
 
     code = WbemCode.NOT_AVAILABLE
 

@@ -22,6 +22,7 @@ from openrdms.ports.deployment_store import (
     SettingStore,
 )
 from openrdms.ports.desktop_list_store import DesktopListStore
+from openrdms.ports.directory import Directory, IdentityProvider
 from openrdms.ports.hosts import Guest, Host, NodeProbe
 from openrdms.ports.images import ImageTools
 from openrdms.ports.job_list_store import JobListStore
@@ -36,11 +37,13 @@ from openrdms.ports.provisioning_store import (
 )
 from openrdms.ports.reconcile_store import ReconcileStore
 from openrdms.ports.record_notices import RecordListener, RecordNotices
+from openrdms.ports.repeated_request_store import RepeatedRequestStore
 from openrdms.ports.task_store import TaskStore
 from openrdms.ports.web_store import (
     ApiTokenStore,
     DisplayTicketStore,
     RdpTokenStore,
+    SecondFactorStore,
     UserMessageStore,
     WebSessionStore,
 )
@@ -54,10 +57,12 @@ __all__ = [
     "DesktopListStore",
     "DesktopStore",
     "DesktopUseStore",
+    "Directory",
     "DisplayTicketStore",
     "Guest",
     "Host",
     "HostSettingStore",
+    "IdentityProvider",
     "ImageStore",
     "ImageTools",
     "JobListStore",
@@ -70,7 +75,9 @@ __all__ = [
     "ReconcileStore",
     "RecordListener",
     "RecordNotices",
+    "RepeatedRequestStore",
     "ReservationStore",
+    "SecondFactorStore",
     "SessionHostStore",
     "SessionStore",
     "SettingStore",
@@ -105,10 +112,12 @@ class Store(
     WebSessionStore,
     ApiTokenStore,
     RdpTokenStore,
+    SecondFactorStore,
     DisplayTicketStore,
     UserMessageStore,
     RecordNotices,
     TaskStore,
+    RepeatedRequestStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

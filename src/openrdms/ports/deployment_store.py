@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -28,6 +28,12 @@ class AccountStore(Protocol):
 
     def delete_account(self, name: str) -> None:
         """Remove the account; its SID stays with the name. Absent is fine."""
+
+    def list_confirmations(self) -> dict[str, datetime]:
+        """When the directory of an account has said last that it is so, by name."""
+
+    def confirm_accounts(self, names: Iterable[str], confirmed: datetime | None) -> None:
+        """Note that, or with None that the directory has it no more."""
 
     def account_sid(self, name: str, *, built_in: bool = False) -> str:
         """The SID of the account of that name, the same for ever, made at first.

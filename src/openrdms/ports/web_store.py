@@ -7,6 +7,7 @@ from typing import Protocol
 
 from openrdms.model.display_ticket import DisplayTicket
 from openrdms.model.rdp_token import RdpToken
+from openrdms.model.second_factor import SecondFactor
 from openrdms.model.user_message import UserMessage
 from openrdms.model.web_session import ApiToken, WebSession
 
@@ -74,3 +75,22 @@ class UserMessageStore(Protocol):
 
     def mark_user_message(self, account: str, message_id: str, read: datetime) -> bool:
         """Note when it was read first; False when the account has no such message."""
+
+
+class SecondFactorStore(Protocol):
+    """Second factors; that of an account goes with it."""
+
+    def put_second_factor(self, factor: SecondFactor) -> None:
+        """Instead of the one that the account had."""
+
+    def find_second_factor(self, account: str) -> SecondFactor | None: ...
+    def list_second_factors(self) -> list[str]:
+        """Accounts that have one."""
+
+    def use_time_step(self, account: str, step: int) -> bool:
+        """Note that a code of that step was taken: of several who bring it one gets True."""
+
+    def use_recovery_code(self, account: str, code_hash: str) -> bool:
+        """Remove it: of several who bring it one gets True."""
+
+    def delete_second_factor(self, account: str) -> None: ...

@@ -6,9 +6,9 @@ The store is asked at start and told of every change first; sign-ins are answere
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -24,6 +24,7 @@ from openrdms.model.account import (
     check_new_password,
     check_ntlm_name,
 )
+from openrdms.model.directory import DirectoryGroup, DirectoryUser
 from openrdms.security.nt_hashes import NtHashes
 from openrdms.security.passwords import Passwords, hash_password, is_outdated
 
@@ -56,7 +57,11 @@ class Accounts:
         self._nt_hashes = NtHashes(nt_hash_file)
         self._changing = threading.RLock()
         self._listeners: list[Callable[[str], None]] = []
+        self._trust: dict[str, timedelta] = {}
         self._group_sids: dict[str, str] = {}
+        self._confirmed = {
+            name.casefold(): moment for name, moment in store.list_confirmations().items()
+        }
         self._accounts = {account.name.casefold(): account for account in store.list_accounts()}
         self._sids = {key: self._collect_sids(item) for key, item in self._accounts.items()}
         self._nt_hashes.keep(item.name for item in self._accounts.values() if _has_nt_hash(item))
@@ -90,10 +95,24 @@ class Accounts:
             raise errors.NotFound(f"no account is called {name!r}")
         return found
 
+    def look(self, name: str) -> Account | None:
+        """The account if there is one, enabled or not."""
+        return self._accounts.get(name.casefold())
+
     def find(self, name: str) -> Account | None:
-        """The account if it is enabled: for whoever has proved the name by other means."""
+        """The account if it is enabled: for whoever has proved the name by other means.
+
+        None too for one of a directory that has not said for too long that it is still so.
+        """
         found = self._accounts.get(name.casefold())
-        return found if found and found.enabled else None
+        return found if found and found.enabled and self._is_confirmed(found) else None
+
+    def _is_confirmed(self, account: Account) -> bool:
+        if not account.source:
+            return True
+        moment = self._confirmed.get(account.name.casefold())
+        longest = self._trust.get(account.source)
+        return bool(moment and longest and self._clock() - moment <= longest)
 
     def find_sids(self, name: str) -> frozenset[str]:
         """The SIDs of an enabled account: its own, its groups' and everybody's; else none."""
@@ -144,15 +163,94 @@ class Accounts:
             wanted = Change(add_groups=tuple(groups), password=password)
             return self._put(_apply(account, wanted, self._clock()), password)
 
+    def trust(self, source: str, longest: timedelta) -> None:
+        """Accounts of that directory hold for so long after it has confirmed them."""
+        self._trust[source] = longest
+
+    def adopt(self, source: str, user: DirectoryUser, role: Role) -> Account:
+        """Make, or bring up to date, the account of somebody whom a directory has just confirmed.
+
+        AccessDenied when the name is somebody else's here, or he has another one here.
+        InvalidParameter for a name that no account can have.
+        """
+        with self._changing:
+            account = self._settle(source, user, role)
+            self._confirm([account.name], self._clock())
+        return account
+
+    def readopt(self, source: str, users: Iterable[tuple[DirectoryUser, Role]]) -> None:
+        """The same for many who have accounts; one that is refused is nobody's from now on."""
+        confirmed = []
+        for user, role in users:
+            with self._changing:
+                try:
+                    confirmed.append(self._settle(source, user, role).name)
+                except errors.RdmsError as error:
+                    _log.warning("account withdrawn", account=user.name, error=str(error))
+                    self.withdraw(user.name)
+        self._confirm(confirmed, self._clock())
+
+    def withdraw(self, name: str) -> None:
+        """Its directory has it no more: it is nobody's until that says something else."""
+        if name.casefold() in self._confirmed:
+            self._confirm([name], None)
+            self._tell(name)
+
+    def _settle(self, source: str, user: DirectoryUser, role: Role) -> Account:
+        check_name(user.name)
+        known = self._find_owned(source, user)
+        groups = sorted(user.groups, key=lambda group: group.external_id)
+        account = replace(
+            known or self._make_external(source, user, role),
+            role=role,
+            directory_groups=tuple(f"{source}\\{group.name}" for group in groups),
+            directory_sids=tuple(self._find_sid(source, group) for group in groups),
+        )
+        if account == known:
+            return known
+        return self._put(replace(account, changed=self._clock()), None)
+
+    def _confirm(self, names: Sequence[str], moment: datetime | None) -> None:
+        self._store.confirm_accounts(names, moment)
+        for name in names:
+            if moment is None:
+                self._confirmed.pop(name.casefold(), None)
+            else:
+                self._confirmed[name.casefold()] = moment
+
+    def _find_owned(self, source: str, user: DirectoryUser) -> Account | None:
+        """The account of that entry, which has its name, and no other account has."""
+        wanted = (source, user.external_id)
+        for key, account in self._accounts.items():
+            is_same = (account.source, account.external_id) == wanted
+            if is_same and key == user.name.casefold():
+                return account
+            if is_same:
+                raise errors.AccessDenied(f"is known here by another name: {account.name!r}")
+            if key == user.name.casefold():
+                raise errors.AccessDenied("the name belongs to another account here")
+        return None
+
+    def _make_external(self, source: str, user: DirectoryUser, role: Role) -> Account:
+        sid = user.sid or self._store.account_sid(f"{source}:{user.external_id}")
+        made = self._make(user.name, sid, role)
+        return replace(made, source=source, external_id=user.external_id)
+
+    def _find_sid(self, source: str, group: DirectoryGroup) -> str:
+        """Its own; else one under a name that no group of ours can have."""
+        return group.sid or self._group_sid(f"{source}:{group.external_id}")
+
     def change(self, name: str, change: Change) -> Account:
         """Change an account. NotFound, InvalidParameter; InvalidOperation for the password of
-        an account of the options, and for the last administrator, who must stay one and enabled.
+        an account of the options, for what a directory says of one, and for the last
+        administrator, who must stay one and enabled.
         """
         if change.password is not None:
             check_new_password(change.password)
         with self._changing:
             if change.password is not None and self.get(name).from_options:
                 raise errors.InvalidOperation(f"{name!r} has the password that the options name")
+            _check_ours(self.get(name), change)
             account = _apply(self.get(name), change, self._clock())
             self._check_administrators(without=name, instead=account)
             return self._put(account, change.password)
@@ -166,6 +264,7 @@ class Accounts:
             self._store.delete_account(name)
             self._accounts.pop(name.casefold())
             self._sids.pop(name.casefold())
+            self._confirmed.pop(name.casefold(), None)
             self._tell(account.name)
 
     def ensure_administrator(self, name: str, password: str) -> Account:
@@ -200,8 +299,10 @@ class Accounts:
 
     def _make(self, name: str, sid: str, role: Role) -> Account:
         now = self._clock()
-        flags = {"ntlm": False, "enabled": True, "from_options": False}
-        return Account(name, sid, "", role, (), **flags, created=now, changed=now)
+        return Account(
+            name, sid, "", role, (), ntlm=False, enabled=True, from_options=False,
+            created=now, changed=now,
+        )  # fmt: skip
 
     def _put(self, account: Account, password: str | None) -> Account:
         """Write the account; ``password`` is given when it is new."""
@@ -246,7 +347,8 @@ class Accounts:
 
     def _collect_sids(self, account: Account) -> frozenset[str]:
         groups = [self._group_sid(name) for name in account.groups]
-        return frozenset([account.sid, *groups, EVERYONE, AUTHENTICATED_USERS])
+        own = (account.sid, *groups, *account.directory_sids)
+        return frozenset([*own, EVERYONE, AUTHENTICATED_USERS])
 
     def _group_sid(self, name: str) -> str:
         key = name.casefold()
@@ -258,6 +360,14 @@ class Accounts:
 def _has_nt_hash(account: Account) -> bool:
     """True when its hash may be kept."""
     return account.ntlm and account.enabled
+
+
+def _check_ours(account: Account, change: Change) -> None:
+    """Refuse what the account's directory decides."""
+    wanted = {"role": change.role, "password": change.password, "ntlm": change.ntlm}
+    for field, value in wanted.items():
+        if account.source and value is not None:
+            raise errors.InvalidOperation(f"{field}: {account.source!r} says that of this account")
 
 
 def _apply(account: Account, change: Change, now: datetime) -> Account:

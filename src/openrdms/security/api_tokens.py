@@ -40,10 +40,13 @@ class ApiTokens:
         if expires is not None and expires <= now:
             raise InvalidParameter("expires", "is in the past")
         secret = PREFIX + secrets.token_urlsafe(32)
+        owner = self._accounts.get(account)
+        if owner.source and expires is None:  # nobody may forget those who have left
+            raise InvalidParameter("expires", f"accounts of {owner.source!r} need one")
         token = ApiToken(
             id=secrets.token_hex(8),
             secret_hash=hash_secret(secret),
-            account=self._accounts.get(account).name,
+            account=owner.name,
             name=name,
             scopes=wanted,
             created=now,

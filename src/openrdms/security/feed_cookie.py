@@ -49,5 +49,5 @@ class FeedCookies:
         return account if hmac.compare_digest(mac, self._sign(said, account)) else None
 
     def _sign(self, said: bytes, account: Account) -> bytes:
-        proof = f"\n{account.sid}\n{account.password_hash}".encode()
+        proof = f"\n{account.proof}".encode()
         return hmac.digest(self._key, said + proof, hashlib.sha256)

@@ -1,21 +1,35 @@
-"""Signing in with a name and a password, from a browser."""
+"""Signing in from a browser: with a password, with a second factor after it, at a provider."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
+from openrdms import ports
 from openrdms.model.account import Account
-from openrdms.model.errors import AccessDenied, RdmsError
-from openrdms.security.accounts import Accounts
+from openrdms.model.directory import Flow
+from openrdms.model.errors import AccessDenied, InvalidParameter, RdmsError
+from openrdms.model.web_session import Scope
+from openrdms.security.credentials import Credentials
+from openrdms.security.directory_accounts import Adopting
 from openrdms.security.lockout import Lockouts
+from openrdms.security.pending import Pending
+from openrdms.security.totp import SecondFactors
 
 RecordRefusal = Callable[[str, str, str, str], None]
 """Told name, address, scheme and reason."""
 
 SCHEME = "web"
 """What the audit log calls it."""
+
+STEP_LIFE = timedelta(minutes=10)
+"""How long somebody may take from his password to his code, or at the provider."""
+
+_WRONG = "the name or the password is wrong"
+_TOO_LATE = "it has taken too long: sign in again"
 
 _log = structlog.get_logger(__name__)
 
@@ -28,33 +42,184 @@ class Locked(AccessDenied):
         self.seconds = int(seconds) + 1
 
 
+@dataclass(frozen=True)
+class FirstStep:
+    """Somebody whose password was right, and where he wants to go."""
+
+    account: Account
+    following: str
+
+
+@dataclass(frozen=True)
+class Away:
+    """Somebody who is at the provider, and where he wants to go."""
+
+    flow: Flow
+    following: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """An OpenID provider, and how accounts are made of whom it names."""
+
+    ask: ports.IdentityProvider
+    adopting: Adopting
+
+
 class SignIn:
-    """Who somebody is, by what he knows. Safe from any thread; takes as long for any name."""
+    """Who somebody is. Safe from any thread; takes as long for any name of ours."""
 
     def __init__(
-        self, accounts: Accounts, lockouts: Lockouts, record_refusal: RecordRefusal
+        self,
+        credentials: Credentials,
+        second_factors: SecondFactors,
+        lockouts: Lockouts,
+        record_refusal: RecordRefusal,
+        clock: ports.Clock,
+        provider: Provider | None = None,
     ) -> None:
-        self._accounts = accounts
+        self.second_factors = second_factors
+        self.provider = provider
+        self._credentials = credentials
         self._lockouts = lockouts
         self._record_refusal = record_refusal
+        self._steps = Pending[FirstStep](clock, STEP_LIFE)
+        self._away = Pending[Away](clock, STEP_LIFE)
 
     def by_password(self, name: str, password: str, address: str) -> Account:
-        """The account. AccessDenied, Locked."""
-        seconds = self._lockouts.seconds_locked(name, address)
-        if seconds:
-            self._lockouts.refused(name, address)
-            raise Locked(seconds)
-        account = self._accounts.verify(name, password, address)
-        if account is None:
-            self.failed(name, address, "wrong name or password")
-            raise AccessDenied("the name or the password is wrong")
-        self._lockouts.succeeded(name, address)
-        return account
+        """Whose password it is; a second factor may be needed. AccessDenied, Locked,
+        DirectoryUnavailable.
+        """
+        return self._try(name, address, lambda: self._credentials.check(name, password, address))
 
-    def failed(self, name: str, address: str, reason: str) -> None:
-        """Count and record a failure."""
-        self._lockouts.failed(name, address)
+    def by_password_alone(self, name: str, password: str, address: str, scope: Scope) -> Account:
+        """The same where no second factor can be asked for: a token with ``scope`` may be sent."""
+        scopes = frozenset({scope})
+        return self._try(
+            name, address, lambda: self._credentials.check_alone(name, password, address, scopes)
+        )
+
+    def begin_second_step(self, account: Account, following: str) -> str:
+        """What the browser of somebody holds whose password was right."""
+        return self._steps.put(FirstStep(account, following))
+
+    def find_second_step(self, secret: str) -> FirstStep | None:
+        """Who has begun; None when it is too long ago, or his account has changed since."""
+        step = self._steps.find(secret)
+        if step is None:
+            return None
+        present = self._credentials.find(step.account.name)
+        return step if present and present.proof == step.account.proof else None
+
+    def by_code(self, secret: str, code: str, address: str) -> FirstStep:
+        """The one step of somebody who has a second factor. AccessDenied, Locked."""
+        step = self._get_step(secret)
+        place = _second_place(step.account)
+        self._refuse_locked(step.account.name, place)
+        if not self.second_factors.check(step.account, code):
+            self.failed(step.account.name, address, "wrong code", place)
+            raise AccessDenied("the code is wrong, or was used already")
+        self._lockouts.succeeded(step.account.name, place)
+        return self._take_step(secret)
+
+    def by_enrolment(self, secret: str, code: str, address: str) -> tuple[FirstStep, list[str]]:
+        """The same of somebody who must have one and is given it now, with recovery codes."""
+        step = self._get_step(secret)
+        if self.second_factors.has(step.account):
+            raise AccessDenied("there is a device already")
+        place = _second_place(step.account)
+        self._refuse_locked(step.account.name, place)
+        try:
+            codes = self.second_factors.enrol(step.account, code)
+        except InvalidParameter as error:
+            self.failed(step.account.name, address, "wrong code", place)
+            raise AccessDenied("the code is not what the device should show now") from error
+        return self._take_step(secret), codes
+
+    def leave(self, redirect_uri: str, following: str) -> tuple[str, str]:
+        """To the provider: where that is, and what the browser holds meanwhile.
+
+        DirectoryUnavailable.
+        """
+        flow = self._get_provider().ask.begin(redirect_uri)
+        return flow.url, self._away.put(Away(flow, following))
+
+    def come_back(
+        self, secret: str, answer: Mapping[str, str], address: str
+    ) -> tuple[Account, str]:
+        """From the provider, once: who it is, and where he wants to go.
+
+        AccessDenied, DirectoryUnavailable.
+        """
+        provider, away = self._get_provider(), self._away.take(secret)
+        if away is None:
+            self.refuse("", address, "no sign-in at the provider was begun here")
+            raise AccessDenied(_TOO_LATE)
+        name = ""
+        try:
+            user = provider.ask.finish(away.flow, answer)
+            name = user.name
+            account = provider.adopting.adopt(user, address)
+        except RdmsError as error:
+            self.refuse(name, address, str(error))
+            raise
+        if account is None:
+            self.refuse(name, address, "disabled here")
+            raise AccessDenied("the account is disabled here")
+        return account, away.following
+
+    def refuse(self, name: str, address: str, reason: str) -> None:
+        """Record a refusal that is no guess."""
         try:
             self._record_refusal(name, address, SCHEME, reason)
         except RdmsError:  # refused it is all the same
             _log.exception("a refusal could not be recorded")
+
+    def failed(self, name: str, address: str, reason: str, place: str = "") -> None:
+        """Count and record a failure; it counts for ``place``, or else for the address."""
+        self._lockouts.failed(name, place or address)
+        self.refuse(name, address, reason)
+
+    def _try(self, name: str, address: str, check: Callable[[], Account | None]) -> Account:
+        self._refuse_locked(name, address)
+        try:
+            account = check()
+        except RdmsError as error:  # the password was right, or nobody knows
+            self.refuse(name, address, str(error))
+            raise
+        if account is None:
+            self.failed(name, address, "wrong name or password")
+            raise AccessDenied(_WRONG)
+        self._lockouts.succeeded(name, address)
+        return account
+
+    def _refuse_locked(self, name: str, place: str) -> None:
+        seconds = self._lockouts.seconds_locked(name, place)
+        if seconds:
+            if self._lockouts.refused(name, place) == 1:  # thousands may follow
+                self.refuse(name, place, "locked")
+            raise Locked(seconds)
+
+    def _get_step(self, secret: str) -> FirstStep:
+        step = self.find_second_step(secret)
+        if step is None:
+            raise AccessDenied(_TOO_LATE)
+        return step
+
+    def _take_step(self, secret: str) -> FirstStep:
+        step = self._steps.take(secret)
+        if step is None:
+            raise AccessDenied(_TOO_LATE)
+        return step
+
+    def _get_provider(self) -> Provider:
+        if self.provider is None:
+            raise AccessDenied("there is no provider to sign in at")
+        return self.provider
+
+
+def _second_place(account: Account) -> str:
+    """Codes are counted for the account, wherever they come from: who guesses them has the
+    password already, and perhaps many addresses.
+    """
+    return f"second factor of {account.name}"

@@ -105,4 +105,4 @@ def hash_secret(secret: str) -> str:
 
 
 def _prove(account: Account) -> str:
-    return hash_secret(f"{account.sid}\n{account.password_hash}")
+    return hash_secret(account.proof)

@@ -58,9 +58,9 @@ class Access:
 
     def get_person(self, name: str) -> Person:
         """An account of ours. NotFound."""
-        account = self._accounts.get(name)
+        role, present = self._accounts.get(name).role, self._accounts.find(name)
         sids = self._accounts.find_sids(name)
-        return Person(sids, account.enabled and account.role is Role.ADMINISTRATOR)
+        return Person(sids, present is not None and role is Role.ADMINISTRATOR)
 
     def may_use(self, collection: str, person: Person) -> Verdict:
         """Whether somebody may use a collection. NotFound."""
@@ -111,6 +111,11 @@ class Access:
             *_WELL_KNOWN.items(),
             *((account.name, account.sid) for account in accounts),
             *((group, self._store.group_sid(group)) for group in groups),
+            *{
+                pair
+                for account in accounts
+                for pair in zip(account.directory_groups, account.directory_sids, strict=True)
+            },
         ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -25,6 +27,11 @@ _accounts = sa.Table(
     schema.flag_column("from_options"),
     schema.time_column("created"),
     schema.time_column("changed"),
+    sa.Column("source", sa.Text, nullable=False, server_default=""),
+    sa.Column("external_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("directory_groups", schema.Texts, nullable=False, server_default="[]"),
+    sa.Column("directory_sids", schema.Texts, nullable=False, server_default="[]"),
+    schema.time_column("confirmed", null=True),
     sa.UniqueConstraint("sid"),
 )
 
@@ -59,6 +66,21 @@ class AccountRecords:
     def delete_account(self, name: str) -> None:
         with self._database.write() as connection:
             connection.execute(sa.delete(_accounts).where(_accounts.c.name_key == name.casefold()))
+
+    def list_confirmations(self) -> dict[str, datetime]:
+        columns = (_accounts.c.name, _accounts.c.confirmed)
+        with self._database.read() as connection:
+            known = _accounts.c.confirmed.is_not(None)
+            rows = connection.execute(sa.select(*columns).where(known))
+            return {row.name: row.confirmed for row in rows}
+
+    def confirm_accounts(self, names: Iterable[str], confirmed: datetime | None) -> None:
+        keys = [{"key": name.casefold(), "moment": confirmed} for name in names]
+        wanted = _accounts.c.name_key == sa.bindparam("key")
+        statement = sa.update(_accounts).where(wanted).values(confirmed=sa.bindparam("moment"))
+        if keys:
+            with self._database.write() as connection:
+                connection.execute(statement, keys)
 
     def account_sid(self, name: str, *, built_in: bool = False) -> str:
         with self._database.write() as connection:

@@ -20,7 +20,9 @@ from openrdms.adapters.sql.patches import PatchRecords
 from openrdms.adapters.sql.publishing import PublishingRecords
 from openrdms.adapters.sql.rdp_tokens import RdpTokenRecords
 from openrdms.adapters.sql.reconciling import ReconcileRecords
+from openrdms.adapters.sql.repeated_requests import RepeatedRequestRecords
 from openrdms.adapters.sql.reservations import ReservationRecords
+from openrdms.adapters.sql.second_factors import SecondFactorRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
@@ -54,7 +56,9 @@ class SqlStore(
     DisplayTicketRecords,
     UserMessageRecords,
     TaskRecords,
+    RepeatedRequestRecords,
     RdpTokenRecords,
+    SecondFactorRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 

@@ -83,3 +83,15 @@ user_messages = sa.Table(
     sa.Index("user_messages_account", "account_key", "sent"),
     sa.Index("user_messages_sent", "sent"),
 )
+
+second_factors = sa.Table(
+    "second_factors",
+    schema.metadata,
+    schema.text_column("account_key", key=True),
+    schema.text_column("account"),
+    schema.text_column("secret"),
+    schema.number_column("last_step"),
+    sa.Column("recovery", schema.Texts, nullable=False),
+    schema.time_column("enrolled"),
+    sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
+)

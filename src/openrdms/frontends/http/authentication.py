@@ -20,6 +20,8 @@ from openrdms.frontends.http import message_encryption
 from openrdms.model.account import Account
 from openrdms.model.errors import RdmsError
 from openrdms.security.accounts import Accounts
+from openrdms.security.api_tokens import PREFIX
+from openrdms.security.credentials import ADMINISTRATION, Credentials
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Handshake, HandshakeFailed, Negotiator
 
@@ -45,6 +47,7 @@ class Authentication:
     """
 
     accounts: Accounts
+    credentials: Credentials
     lockouts: Lockouts
     negotiator: Negotiator
     record_refusal: RecordRefusal
@@ -137,7 +140,7 @@ class Session:
         account = self._shared.accounts.find(known.name)
         if account is known:
             return account
-        is_same = account and _proven(account) == _proven(known)
+        is_same = account and (account.proof, account.ntlm) == (known.proof, known.ntlm)
         return account if is_same else None
 
     def _authenticate(self, authorization: str) -> tuple[_Identity, str | None]:
@@ -157,19 +160,29 @@ class Session:
             raise self._denied()
         known, self._basic = self._basic, None
         account = self._find_again(known[1]) if known and known[0] == authorization else None
-        if account:
-            self._basic = (authorization, account)
-            return account
-        name, password = self._read_basic(credentials)
-        if self._shared.lockouts.lets_recall(name, self._address):
-            account = self._shared.accounts.recall(name, password, self._address)
-        if account is None:  # who was right from there lately is not locked out by others' guesses
-            self._refuse_locked(name, BASIC)
-            account = self._shared.accounts.verify(name, password, self._address)
-            if account is None:
-                raise self._failed(name, BASIC, "wrong name or password")
-            self._shared.lockouts.succeeded(name, self._address)
+        if account is None or not self._shared.credentials.is_enough(account):
+            name, password = self._read_basic(credentials)
+            account = self._prove(name, password)
+            if password.startswith(PREFIX):  # may be removed at any time, and is found quickly
+                return account
         self._basic = (authorization, account)
+        return account
+
+    def _prove(self, name: str, password: str) -> Account:
+        shared, account = self._shared, None
+        if shared.lockouts.lets_recall(name, self._address):
+            account = shared.credentials.recall_alone(name, password, self._address)
+        if account:  # who was right from there lately is not locked out by others' guesses
+            return account
+        self._refuse_locked(name, BASIC)
+        try:
+            account = shared.credentials.check_alone(name, password, self._address, ADMINISTRATION)
+        except RdmsError as error:  # a directory is away, or refuses: no guess was made
+            self._record_refusal(name, BASIC, str(error))
+            raise self._denied() from error
+        if account is None:
+            raise self._failed(name, BASIC, "wrong name or password, or a token is needed")
+        shared.lockouts.succeeded(name, self._address)
         return account
 
     def _read_basic(self, credentials: str) -> tuple[str, str]:
@@ -213,6 +226,8 @@ class Session:
         allowed = account and (account.name == name if handshake.is_kerberos else account.ntlm)
         if account is None or not allowed:
             raise self._failed(name, scheme, "no such account")
+        if not handshake.is_kerberos and not self._shared.credentials.is_enough(account):
+            raise self._failed(name, scheme, "a password is not enough for the account")
         self._shared.lockouts.succeeded(name, self._address)
         return account
 
@@ -252,12 +267,15 @@ class Session:
 
     def _failed(self, name: str, scheme: str, reason: str) -> _Denied:
         self._shared.lockouts.failed(name, self._address)
+        self._record_refusal(name, scheme, reason)
+        return self._denied(delay=FAILURE_SECONDS)
+
+    def _record_refusal(self, name: str, scheme: str, reason: str) -> None:
         _log.warning("authentication by %s failed from %s: %s", scheme, self._address, reason)
         try:
             self._shared.record_refusal(name, self._address, scheme, reason)
         except RdmsError:  # refused it is all the same
             _log.exception("a refusal could not be recorded")
-        return self._denied(delay=FAILURE_SECONDS)
 
     def _refuse_locked(self, name: str, scheme: str) -> None:
         seconds = self._shared.lockouts.seconds_locked(name, self._address)
@@ -273,11 +291,6 @@ class Session:
             challenges.append(f'{BASIC} realm="{self._server.realm}"')
         offered = [("www-authenticate", challenge) for challenge in challenges]
         return _Denied(Answer(_empty(401, *offered, *headers), delay))
-
-
-def _proven(account: Account) -> tuple[str, str, bool]:
-    """What must be as it was for an authentication to hold. Roles may change beneath it."""
-    return account.sid, account.password_hash, account.ntlm
 
 
 def _make_caller(account: Account, address: str) -> Caller:

@@ -35,6 +35,7 @@ _STATUSES: Sequence[tuple[type[errors.RdmsError], HTTPStatus]] = (
     (errors.NotSupported, HTTPStatus.NOT_IMPLEMENTED),
     (errors.OutOfSpace, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.HostUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.DirectoryUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.SessionDenied, HTTPStatus.FORBIDDEN),
     (errors.VmNotRunning, HTTPStatus.CONFLICT),
     (errors.SessionGone, HTTPStatus.NOT_FOUND),

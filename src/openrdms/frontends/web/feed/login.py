@@ -23,7 +23,8 @@ from openrdms.frontends.http.authentication import (
 )
 from openrdms.frontends.web.visitors import address_of, backend_of
 from openrdms.model.account import Account
-from openrdms.model.errors import AccessDenied
+from openrdms.model.errors import AccessDenied, DirectoryUnavailable
+from openrdms.model.web_session import Scope
 
 COOKIE = ".ASPXAUTH"
 """As clients call it (MS-TSWP 2.2.3), whatever the server is."""
@@ -83,7 +84,7 @@ def prove(request: Request) -> Answer:
     if scheme.lower() == BASIC.lower():
         try:
             return Answer(_check_password(request, credentials))
-        except AccessDenied as error:
+        except (AccessDenied, DirectoryUnavailable) as error:
             seconds = getattr(error, "seconds", None)
             extra = (("retry-after", str(seconds)),) if seconds else ()
             offered = _shake_hands(request, with_header=False).headers
@@ -98,7 +99,8 @@ def _check_password(request: Request, credentials: str) -> Account:
     except (binascii.Error, ValueError) as error:
         raise AccessDenied("no credentials") from error
     domain_or_name = name.rpartition("\\")[2]  # clients put a domain before it
-    return backend_of(request).sign_in.by_password(domain_or_name, password, address_of(request))
+    sign_in = backend_of(request).sign_in
+    return sign_in.by_password_alone(domain_or_name, password, address_of(request), Scope.CONNECT)
 
 
 def _shake_hands(request: Request, *, with_header: bool = True) -> Answer:

@@ -1,4 +1,4 @@
-"""Sessions of browsers, tokens of programs, and stays of people in desktops."""
+"""Sessions of browsers, tokens of programs, accounts of directories, stays in desktops."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,12 +11,15 @@ depends_on = None
 
 def upgrade() -> None:
     _count_stays()
+    _know_directories()
     _create_web_sessions()
     _create_api_tokens()
     _create_rdp_tokens()
     _create_display_tickets()
     _create_user_messages()
     _create_tasks()
+    _create_repeated_requests()
+    _create_second_factors()
 
 
 def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignKeyConstraint]:
@@ -36,6 +39,26 @@ def _of_account(table: str) -> tuple[sa.Column[str], sa.Column[str], sa.ForeignK
 def _count_stays() -> None:
     stay = sa.Column("stay", sa.BigInteger, nullable=False, server_default="0")
     op.add_column("desktop_uses", stay)
+
+
+def _know_directories() -> None:
+    for name in ("source", "external_id"):
+        op.add_column("accounts", sa.Column(name, sa.Text, nullable=False, server_default=""))
+    for name in ("directory_groups", "directory_sids"):
+        op.add_column("accounts", sa.Column(name, sa.JSON, nullable=False, server_default="[]"))
+    op.add_column("accounts", sa.Column("confirmed", sa.DateTime(timezone=True), nullable=True))
+
+
+def _create_second_factors() -> None:
+    op.create_table(
+        "second_factors",
+        *_of_account("second_factors"),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("last_step", sa.BigInteger, nullable=False),
+        sa.Column("recovery", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("enrolled", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("account_key", name=op.f("second_factors_key")),
+    )
 
 
 def _create_web_sessions() -> None:
@@ -140,3 +163,19 @@ def _create_tasks() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("tasks_key")),
     )
     op.create_index("tasks_begun", "tasks", ["begun", "id"])
+
+
+def _create_repeated_requests() -> None:
+    op.create_table(
+        "repeated_requests",
+        *_of_account("repeated_requests"),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("life", sa.Text, nullable=False),
+        sa.Column("begun", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("status", sa.BigInteger, nullable=True),
+        sa.Column("body", sa.LargeBinary, nullable=True),
+        sa.Column("location", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("account_key", "key", name=op.f("repeated_requests_key")),
+    )
+    op.create_index("repeated_requests_begun", "repeated_requests", ["begun"])

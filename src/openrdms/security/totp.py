@@ -1,0 +1,177 @@
+"""Second factors: codes of a device that counts time (RFC 6238), and codes for who has lost it.
+
+A secret is kept encrypted under a key that is no part of the records; recovery codes, which are
+random, as hashes.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyotp
+from cryptography.fernet import Fernet, InvalidToken
+
+from openrdms import config, ports
+from openrdms.model.account import Account, Role
+from openrdms.model.errors import InvalidParameter, OperationFailed
+from openrdms.model.second_factor import DIGITS, RECOVERY_CODES, STEP_SECONDS, SecondFactor
+from openrdms.security.accounts import Accounts
+from openrdms.security.web_sessions import hash_secret
+
+ISSUER = "OpenRDMS"
+"""What devices list the secret under."""
+
+PROPOSED = timedelta(minutes=10)
+"""How long somebody may take to bring a new secret to his device."""
+
+_TOLERATED = 1
+"""Steps that a device's clock may be off (RFC 6238 5.2)."""
+
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_CODE_LENGTH = 15
+"""74 random bits: a hash without salt is enough."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A secret that a device is to have, and the address by which a camera takes it."""
+
+    secret: str
+    uri: str
+
+
+class SecondFactors:
+    """Safe from any thread."""
+
+    def __init__(
+        self,
+        store: ports.SecondFactorStore,
+        accounts: Accounts,
+        key_file: Path,
+        clock: ports.Clock,
+        required: frozenset[Role] = frozenset(),
+    ) -> None:
+        """``key_file`` is made at first. InvalidParameter when there is no key in it."""
+        self._store = store
+        self._accounts = accounts
+        self._clock = clock
+        self._required = required
+        self._cipher = _read_key(key_file)
+        self._lock = threading.Lock()
+        self._proposed: dict[str, tuple[str, datetime]] = {}
+        self._owners = {name.casefold() for name in store.list_second_factors()}
+        accounts.subscribe(self._forget_removed)
+
+    def has(self, account: Account) -> bool:
+        """Whether he has one."""
+        return account.name.casefold() in self._owners
+
+    def is_required(self, account: Account) -> bool:
+        """Whether his role must have one. Who signs in at a provider has what that asks for."""
+        return account.role in self._required
+
+    def is_needed(self, account: Account) -> bool:
+        """Whether his password alone is not enough."""
+        return self.has(account) or self.is_required(account)
+
+    def propose(self, account: Account) -> Proposal:
+        """A new secret; the same one for some minutes, however often the page is asked for."""
+        key, now = account.name.casefold(), self._clock()
+        with self._lock:
+            self._proposed = {name: one for name, one in self._proposed.items() if one[1] > now}
+            fresh = (pyotp.random_base32(), now + PROPOSED)
+            secret, _ = self._proposed.setdefault(key, fresh)
+        uri = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_SECONDS).provisioning_uri(
+            name=account.name, issuer_name=ISSUER
+        )
+        return Proposal(secret, uri)
+
+    def enrol(self, account: Account, code: str) -> list[str]:
+        """Take the proposed secret when the device shows its code; returns recovery codes.
+
+        They are told this once. InvalidParameter.
+        """
+        with self._lock:
+            secret, ends = self._proposed.get(account.name.casefold(), ("", self._clock()))
+        step = self._find_step(secret, code) if secret and ends > self._clock() else None
+        if step is None:
+            raise InvalidParameter("code", "is not what the device should show now")
+        codes = [_make_code() for _ in range(RECOVERY_CODES)]
+        self._store.put_second_factor(
+            SecondFactor(
+                account=account.name,
+                secret=self._cipher.encrypt(secret.encode()).decode(),
+                last_step=step,
+                recovery=tuple(hash_secret(_normalize(one)) for one in codes),
+                enrolled=self._clock(),
+            )
+        )
+        with self._lock:
+            self._proposed.pop(account.name.casefold(), None)
+            self._owners.add(account.name.casefold())
+        return codes
+
+    def check(self, account: Account, code: str) -> bool:
+        """Whether it is right, and taken: it is good for nobody after that. OperationFailed."""
+        factor = self._store.find_second_factor(account.name)
+        if factor is None:
+            return False
+        if len(_normalize(code)) == _CODE_LENGTH:
+            return self._store.use_recovery_code(account.name, hash_secret(_normalize(code)))
+        step = self._find_step(self._decrypt(factor), code)
+        return step is not None and self._store.use_time_step(account.name, step)
+
+    def remove(self, account: Account) -> None:
+        """He has lost it, or wants none."""
+        self._store.delete_second_factor(account.name)
+        with self._lock:
+            self._owners.discard(account.name.casefold())
+
+    def _find_step(self, secret: str, code: str) -> int | None:
+        """The step whose code it is, among those about now."""
+        device = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_SECONDS)
+        given = "".join(code.split()).encode()
+        present = int(self._clock().timestamp()) // STEP_SECONDS
+        about = range(present - _TOLERATED, present + _TOLERATED + 1)
+        fits = [step for step in about if hmac.compare_digest(given, _code_at(device, step))]
+        return fits[-1] if fits else None
+
+    def _decrypt(self, factor: SecondFactor) -> str:
+        try:
+            return self._cipher.decrypt(factor.secret.encode()).decode()
+        except InvalidToken as error:
+            raise OperationFailed(
+                "the second factor cannot be read: another key is in security/totp-key"
+            ) from error
+
+    def _forget_removed(self, name: str) -> None:
+        if self._accounts.look(name) is None:
+            with self._lock:
+                self._owners.discard(name.casefold())
+
+
+def _code_at(device: pyotp.TOTP, step: int) -> bytes:
+    return device.generate_otp(step).encode()
+
+
+def _make_code() -> str:
+    letters = [secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH)]
+    return "-".join("".join(letters[at : at + 5]) for at in range(0, _CODE_LENGTH, 5))
+
+
+def _normalize(code: str) -> str:
+    return "".join(letter for letter in code.lower() if letter.isalnum())
+
+
+def _read_key(file: Path) -> Fernet:
+    if not file.exists():
+        config.write_atomically(file, Fernet.generate_key().decode() + "\n", 0o600)
+    try:
+        return Fernet(file.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise InvalidParameter("security/totp-key", f"is no key: {error}") from error
