@@ -19,8 +19,8 @@ from live.service import Service, until
 from openrdms.frontends.web.app import make_app
 from openrdms.frontends.web.backend import Backend
 
-EXAMPLES = int(os.environ.get("OPENRDMS_API_EXAMPLES", "3"))
-"""Of each operation; ./test --full asks for more."""
+_EXAMPLES = 3 if settings.default.max_examples <= 100 else 100
+"""Of each operation, beside those that cover its description; more with the long profile."""
 
 _description = make_app(cast("Backend", None))._app.openapi()  # type: ignore[attr-defined]
 _schema = schemathesis.openapi.from_dict(_description).exclude(path_regex="/events$")
@@ -81,10 +81,11 @@ def filled(service: Service, token: str) -> None:
         until("the job ends", lambda: client.ask("GET", f"/jobs/{guid}")["ended"])
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(1200)
 @_schema.parametrize()
 @settings(
-    max_examples=EXAMPLES,
+    max_examples=_EXAMPLES,
     derandomize=True,
     deadline=None,
     suppress_health_check=list(HealthCheck),

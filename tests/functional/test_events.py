@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from live.browser import WebClient
-from live.service import PASSWORD, USER, Service, rdms
+from live.service import PASSWORD, USER, Service, rdms, until
+from openrdms.frontends.web.back_pressure import STREAMS
 
 EVENTS = "/api/v1/events"
 
@@ -94,6 +96,23 @@ def test_kinds_must_be_known(client: WebClient) -> None:
     assert reply.json()["fields"][0]["field"] == "kinds"
 
 
+def test_nobody_has_too_many_streams(client: WebClient) -> None:
+    with ExitStack() as streams:
+        for _ in range(STREAMS):
+            reply = streams.enter_context(client.stream("GET", EVENTS))
+            assert reply.status_code == 200
+        refused = client.get(EVENTS)
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["reason"] == "TooMuchInWork"
+
+    def is_admitted() -> bool:
+        with client.stream("GET", EVENTS) as reply:
+            return reply.status_code == 200
+
+    until("a stream is admitted again", is_admitted)
+
+
 def test_who_signs_out_hears_no_more(service: Service, client: WebClient) -> None:
     host = host_name(service)
     with client.stream("GET", EVENTS, params={"kinds": "host"}) as reply:
@@ -101,7 +120,7 @@ def test_who_signs_out_hears_no_more(service: Service, client: WebClient) -> Non
         next(events), next(events)
         with WebClient(service) as same:
             same.cookies = client.cookies
-            token = client.get("/").text.partition('name="csrf-token" content="')[2].split('"')[0]
+            (token,) = service.read_rows("SELECT csrf FROM web_sessions ORDER BY began DESC")[0]
             assert same.post("/sign-out", data={"csrf_token": token}).status_code == 303
         set_host(service, host, 5)
         assert all("data" not in event for event in events)

@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Depends
 
+from openrdms import metrics
 from openrdms.frontends.web.visitors import AnyVisitor
 from openrdms.model.errors import RdmsError
 
@@ -44,6 +44,7 @@ class Overloaded(RdmsError):
 
     def __init__(self, reason: str, words: str, seconds: int = 1) -> None:
         super().__init__(words)
+        metrics.OVERLOADS.labels(reason).inc()
         self.reason = reason
         self.seconds = seconds
 
@@ -142,4 +143,7 @@ async def admit(visitor: AnyVisitor) -> AsyncIterator[None]:
         yield
 
 
-Admitted = Annotated[None, Depends(admit)]
+async def admit_stream(visitor: AnyVisitor) -> AsyncIterator[None]:
+    """For routes of streams: bounds how many each account has open. Overloaded."""
+    with PRESSURE.admit_stream(visitor.account.name):
+        yield

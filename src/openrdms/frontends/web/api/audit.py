@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from openrdms.cim.guard import ENUMERATE
+from openrdms.frontends.web.api.shapes import Moment
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.paging import Page, Paging, Part
@@ -107,15 +108,13 @@ def _render(call: AuditedCall) -> AuditEntry:
 def list_audit(
     visitor: Reader,
     part: Paging,
-    since: Annotated[datetime | None, Query(description="With an offset from UTC.")] = None,
+    since: Moment | None = None,
     who: Annotated[str, Query(max_length=256)] = "",
     class_name: Annotated[
         str, Query(max_length=256, examples=["Win32_RDMSVirtualDesktopCollection"])
     ] = "",
 ) -> Page[AuditEntry]:
     """Calls that changed something, and those that were refused, the newest first."""
-    if since is not None and since.tzinfo is None:
-        raise InvalidParameter("since", "needs an offset from UTC")
     with visitor.watch(_CLASS, ENUMERATE):
         query = AuditQuery(since, who or None, class_name or None)
         return read_page(visitor.backend, part, query)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from openrdms.cim.guard import CREATE, DELETE, ENUMERATE, GET, MODIFY
 from openrdms.frontends.web.api.job_documents import FIELDS as JOB_FIELDS
 from openrdms.frontends.web.api.job_documents import JobRequest, render_request
-from openrdms.frontends.web.api.shapes import Input, Line, Name
+from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
@@ -213,8 +213,8 @@ class Update(BaseModel):
 class NewUpdate(Input):
     """An update at a time; users may stay until ``force_log_off``, and are told before."""
 
-    start: Annotated[datetime, Field(strict=False)]
-    force_log_off: Annotated[datetime, Field(strict=False)]
+    start: Moment
+    force_log_off: Moment
     job: JobRequest
 
 
@@ -436,9 +436,6 @@ def get_update(visitor: Reader, alias: Name) -> Update:
 @on_hosts
 def schedule_update(visitor: Writer, alias: Name, new: NewUpdate) -> Update:
     """Have a patch begin at a time."""
-    for field in ("start", "force_log_off"):
-        if getattr(new, field).tzinfo is None:
-            raise errors.InvalidParameter(field, "needs an offset from UTC")
     times = {"StartTime": new.start, "ForceLogOffTime": new.force_log_off}
     with (
         renamed({**JOB_FIELDS, **_FIELDS}),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import StreamingResponse
 
 from openrdms.cim.guard import ENUMERATE
+from openrdms.frontends.web.back_pressure import admit_stream
 from openrdms.frontends.web.events import stream_events
 from openrdms.frontends.web.visitors import Reader, Visitor
 from openrdms.model.change import Kind
@@ -43,7 +44,12 @@ _STREAM = {
 }
 
 
-@router.get("", response_class=StreamingResponse, responses=_STREAM)  # type: ignore[arg-type]
+@router.get(
+    "",
+    response_class=StreamingResponse,
+    responses=_STREAM,  # type: ignore[arg-type]
+    dependencies=[Depends(admit_stream)],
+)
 async def stream(
     visitor: Reader,
     kinds: Annotated[

@@ -43,7 +43,7 @@ class SettingChange(Input):
     value: (
         Annotated[int, Field(ge=-(2**31), lt=2**31)]
         | Annotated[str, Field(max_length=65_536)]
-        | Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=1000)]
+        | Annotated[list[Annotated[str, Field(max_length=1024)]], Field(max_length=100)]
     )
 
 

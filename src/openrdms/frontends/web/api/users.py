@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field, SecretStr
 
 from openrdms.cim.guard import CREATE, DELETE, ENUMERATE, GET, MODIFY
 from openrdms.cim.types import CimValue
-from openrdms.frontends.web.api.shapes import Input, Line, Name
+from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
 from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Writer
 from openrdms.model.account import MAX_NAME, Account, Role
-from openrdms.model.errors import AccessDenied, InvalidParameter, NotFound
+from openrdms.model.errors import AccessDenied, NotFound
 from openrdms.model.web_session import MAX_TOKEN_NAME, ApiToken, Scope
 from openrdms.security.accounts import Change
 
@@ -86,7 +86,7 @@ class NewToken(Input):
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_TOKEN_NAME)]
     scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1)]
-    expires: Annotated[datetime | None, Field(strict=False)] = None
+    expires: Moment | None = None
 
 
 class TokenSecret(Token):
@@ -212,8 +212,6 @@ def create_token(visitor: Writer, name: Name, new: NewToken) -> TokenSecret:
     """Make a token. Not with a token: it could give itself more scopes than it has."""
     if visitor.token:
         raise AccessDenied("a token cannot make tokens: sign in with a browser")
-    if new.expires is not None and new.expires.tzinfo is None:
-        raise InvalidParameter("expires", "needs an offset from UTC")
     with visitor.watch(_CLASS, "CreateToken", on={"Name": name}, values={"name": new.name}):
         secret, token = visitor.backend.api_tokens.make(name, new.name, new.scopes, new.expires)
     return TokenSecret(**render_token(token).model_dump(), secret=secret)
