@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from functional.test_cli import Rdms
+from live.axe import check_access
 from live.chromium import SECONDS, SHOWS_SOMETHING, Browse
 from live.service import Service, until
 from openrdms.adapters import simulator
@@ -108,6 +109,7 @@ def test_its_clipboard(rdms: Rdms, page: Page, desktop: str) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
     page.get_by_role("button", name="Text").click()
     page.get_by_label("Text for the desktop").fill("")
+    check_access(page)
     page.get_by_role("button", name="From its clipboard").click()
     expect(page.get_by_label("Text for the desktop")).to_have_value("copied\nthere and back")
     simulator.log_off(rdms.cluster, "host1", desktop, "ann")
@@ -131,6 +133,7 @@ def test_it_says_when_the_session_has_ended(rdms: Rdms, page: Page, desktop: str
     assert rdms.run("pool", "release", desktop, "--force").exit_code == 0
     expect(page.get_by_role("alert")).to_contain_text("has ended")
     expect(page.locator("#state")).to_have_text("Ended")
+    check_access(page)
 
 
 def test_who_helps_sees_and_does_not_type(
@@ -140,6 +143,7 @@ def test_who_helps_sees_and_does_not_type(
     helper = browse(rdms.service, f"/display/{desktop}?mode=view", "hal", SECRET)
     expect_connected(helper)
     expect(helper.get_by_text("looking at another user's screen")).to_be_visible()
+    check_access(helper)
     helper.locator("#screen canvas").click()
     helper.keyboard.type("hidden")
     page.keyboard.type("seen")
@@ -159,3 +163,4 @@ def test_on_a_phone(rdms: Rdms, browse: Browse, desktop: str, scheme: str, tmp_p
     page.keyboard.insert_text("thumbs")
     screen_shows(rdms, desktop, "thumbs")
     page.screenshot(path=tmp_path / f"phone-{scheme}.png")
+    check_access(page)
