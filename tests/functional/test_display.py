@@ -129,9 +129,25 @@ def test_others_get_no_ticket(rdms: Rdms, sign_in: SignIn, desktop: str) -> None
     assert bob.post(path, json={}).status_code == 403  # no CSRF token
 
 
-def test_who_helps_looks_and_the_user_is_told(rdms: Rdms, open_as: Open, desktop: str) -> None:
+def log_on(rdms: Rdms, desktop: str) -> None:
+    """ann, of whom the service knows: who helps her before must ask again then."""
     simulator.log_on(rdms.cluster, "host1", desktop, "ann")
-    until("ann is seen", lambda: rdms.truth()[desktop]["sessions"])
+    query = "SELECT seen FROM desktop_uses WHERE name_key = ?"
+    until("ann is seen", lambda: rdms.service.read_rows(query, desktop) == [(1,)])
+
+
+def test_who_helped_before_the_user_came_must_ask_again(
+    rdms: Rdms, open_as: Open, desktop: str
+) -> None:
+    display = open_as("hal", desktop)
+    viewer = Viewer(display)
+    log_on(rdms, desktop)
+    assert ends_with(display, viewer) == 4000
+    simulator.log_off(rdms.cluster, "host1", desktop, "ann")
+
+
+def test_who_helps_looks_and_the_user_is_told(rdms: Rdms, open_as: Open, desktop: str) -> None:
+    log_on(rdms, desktop)
     viewer = Viewer(open_as("hal", desktop))
     (session,) = rdms.truth()[desktop]["sessions"]
     assert [one["text"] for one in session["messages"]] == ["hal is looking at your screen."]

@@ -38,9 +38,10 @@ class _Connection:
     close: Callable[[], None]
     may_go_on: Callable[[], bool]
     is_presence: bool
+    came_first: bool
 
     def belongs_to(self, use: DesktopUse | None) -> bool:
-        if use is None:
+        if use is None or (self.came_first and use.seen):
             return False
         return (use.holder.casefold(), use.stay) == (self.holder.casefold(), self.stay)
 
@@ -92,9 +93,12 @@ class LiveConnections:
 
         ``close`` is called when that stay, or the enabled account, is no more, at once if it is
         so already: from any thread, perhaps more than once. ``may_go_on`` is what else must hold;
-        ``is_presence`` keeps the desktop its holder's although he has not logged on.
+        ``is_presence`` keeps the desktop its holder's although he has not logged on. One without
+        it is somebody who looks on: all who were logged on know of him, so he must go, and ask
+        again, when the first of them logs on.
         """
-        one = _Connection(desktop, holder, stay, account, close, may_go_on, is_presence)
+        came_first = not is_presence and not self._is_seen(desktop)
+        one = _Connection(desktop, holder, stay, account, close, may_go_on, is_presence, came_first)
         with self._lock:
             self._open.setdefault(desktop.casefold(), set()).add(one)
         self._check([one])
@@ -103,6 +107,10 @@ class LiveConnections:
     def count(self, desktop: str) -> int:
         """How many are open to it."""
         return len(self._open.get(desktop.casefold(), ()))
+
+    def total(self) -> int:
+        """How many are open to all desktops."""
+        return len(self._list())
 
     def recheck(self, account: str) -> None:
         """Something has changed about an account or its sessions."""
@@ -142,6 +150,10 @@ class LiveConnections:
     def _end(self, one: _Connection) -> None:
         self._forget(one)
         one.close()
+
+    def _is_seen(self, desktop: str) -> bool:
+        use = self._store.find_use(desktop)
+        return use is not None and use.seen
 
     def _forget(self, one: _Connection) -> None:
         key = one.desktop.casefold()

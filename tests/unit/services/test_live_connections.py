@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,25 @@ def test_who_looks_at_it_keeps_it(
     hold(connections, taken)
     use = small.store.find_use("pool-1")
     assert use and (use.since, use.stay) == (clock(), taken.stay)
+
+
+@pytest.mark.parametrize(("account", "ends"), [("ann", False), ("olga", True)])
+def test_who_looks_on_must_ask_again_when_the_user_logs_on(
+    small: SmallDeployment,
+    connections: LiveConnections,
+    taken: DesktopUse,
+    account: str,
+    ends: bool,
+) -> None:
+    """Nobody has told the user of him."""
+    closed = Closed()
+    hold_as = partial(
+        connections.hold, desktop="pool-1", holder="ann", stay=taken.stay, account=account
+    )
+    hold_as(close=closed, is_presence=account == "ann")
+    small.uses.change(["pool-1"], lambda use: replace(use, seen=True))
+    assert closed.is_set() is ends
+    again = Closed()
+    hold_as(close=again, is_presence=False)
+    small.uses.change(["pool-1"], lambda use: replace(use, turn=use.turn + 1))
+    assert not again.is_set()
