@@ -62,6 +62,12 @@ form.addEventListener("submit", async (event) => {
   });
 });
 
+// A personal desktop has a disk of its own.
+form.addEventListener("change", ({ target }) => {
+  if (target.name === "collection.type")
+    form.elements["job.disk"].value = target.value === "pooled" ? "linked" : "full";
+});
+
 // Alias and names are suggested until somebody writes his own.
 const [name, alias, prefix] = ["collection-name", "collection-alias", "job-name-prefix"].map((id) => document.getElementById(id));
 const suggest = (field, text) => field.dataset.own ?? (field.value = text);
