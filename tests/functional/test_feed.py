@@ -171,3 +171,35 @@ def test_nothing_of_others(client: WebClient) -> None:
         assert client.get(path, auth=("ann", SECRET)).status_code == 404
     assert client.get("/RDWeb/Feed/resources/x.rdp").status_code == 302
     assert client.post(FEED, auth=("ann", SECRET)).status_code == 405
+
+
+def test_session_hosts_are_reached_by_their_names(rdms: Rdms, client: WebClient) -> None:
+    servers = [f"rds{number}.corp.example" for number in (1, 2)]
+    named = [part for server in servers for part in ("--server", server)]
+    rdms.read("session-collection", "create", "Terminal", "--alias", "term", *named)
+    [bob] = [one for one in rdms.read("user", "list") if one["name"] == "bob"]
+    for_bob = f"security-descriptor={sddl.allow_groups([bob['sid']])}"
+    try:
+        rdms.read("session-collection", "set", "term", for_bob)
+        [link] = _links(client, "bob", "Terminal")
+        first = _read_file(client.get(link, auth=("bob", SECRET)))
+        assert first["full address"] in servers
+        assert "loadbalanceinfo" not in first
+        rdms.read("session-collection", "set-server", first["full address"], "new-sessions=no")
+        second = _read_file(client.get(link, auth=("bob", SECRET)))
+        assert {first["full address"], second["full address"]} == set(servers)
+        rdms.read("session-collection", "set-server", second["full address"], "new-sessions=no")
+        assert client.get(link, auth=("bob", SECRET)).status_code == 409
+    finally:
+        rdms.read("session-collection", "delete", "term", "--servers")
+
+
+def _links(client: WebClient, user: str, title: str) -> list[str]:
+    root = etree.fromstring(client.get(FEED, auth=(user, SECRET)).content)
+    found = root.xpath(f"//t:Resource[@Title='{title}']//@URL", namespaces=SPACE)
+    return [str(link) for link in found]
+
+
+def _read_file(reply: httpx.Response) -> dict[str, str]:
+    assert reply.status_code == 200, reply.text
+    return {one.name: one.value for one in parse(decode(reply.content))}

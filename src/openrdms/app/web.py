@@ -20,7 +20,8 @@ from openrdms.security.negotiate import tls_server_end_point
 from openrdms.security.rdp_signature import RdpSigner
 from openrdms.security.rdp_token import RdpTokens
 from openrdms.services.rdp_access import RdpAccess
-from openrdms.services.rdp_files import RdpFiles, Server
+from openrdms.services.rdp_files import RdpFiles
+from openrdms.services.rdp_places import Parts, RdpPlaces, Relay
 
 
 class WebFrontend:
@@ -44,12 +45,9 @@ class WebFrontend:
         )
         rdp_files = RdpFiles(
             core.access,
-            engine.services.collections,
             core.publishing,
             engine.services.settings,
-            engine.services.deployment,
-            tokens,
-            Server(names_of(tls.certificate), self.relay.port),
+            _make_places(engine, tokens, Relay(names_of(tls.certificate), self.relay.port)),
             RdpSigner.of(settings.rdp_cert, settings.rdp_key),
         )
         feed = FeedAccess(
@@ -79,3 +77,16 @@ def _own_certificate(settings: config.ServeConfig) -> Certificate | None:
         if file is None or not os.access(file, os.R_OK):
             raise errors.InvalidParameter(option, f"{file or 'missing'}: cannot be read")
     return Certificate(settings.tls_cert, settings.tls_key)  # type: ignore[arg-type]
+
+
+def _make_places(engine: Engine, tokens: RdpTokens, relay: Relay) -> RdpPlaces:
+    services = engine.services
+    parts = Parts(
+        services.collections,
+        services.session_hosts,
+        services.assignments,
+        services.settings,
+        services.deployment,
+        tokens,
+    )
+    return RdpPlaces(parts, relay)

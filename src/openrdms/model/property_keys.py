@@ -147,6 +147,7 @@ SESSION_COLLECTION = PropertyKeys(
         _number("SetClientPrinterAsDefault", _FLAG),
         _number("DeviceRedirectionOptions", _REDIRECTIONS),
         _number("IsUserAdmin", _FLAG),
+        _text("CustomRdpProperty", rdp_file.accept_custom),
     ]
 )
 

@@ -98,7 +98,9 @@ class RemoteApp:
 
 @dataclass(frozen=True)
 class Target:
-    """One connection: the server that clients call, who they are, and what tells it where to."""
+    """One connection: the server that clients call, who they are, and what tells it where to
+    ("" for a server that needs no telling).
+    """
 
     address: str
     port: int
@@ -193,7 +195,8 @@ def _server(target: Target) -> Iterator[Setting]:
     yield _text("full address", address)
     yield _text("alternate full address", address)
     yield _number("server port", target.port)
-    yield _text("loadbalanceinfo", target.routing_token)
+    if target.routing_token:
+        yield _text("loadbalanceinfo", target.routing_token)
     yield _text("username", target.user)
     if target.domain:
         yield _text("domain", target.domain)

@@ -82,7 +82,7 @@ class RdpAccess:
 
     def _find_desktop(self, token: RdpToken, client: str) -> Connection:
         user = self._brokering.find_user(token.account, "")
-        on = {"Collection": token.collection}
+        on = {"CollectionAlias": token.collection}
         with AuditedChange(self._audit_log, token.account, client, "rdp/connect", on=on, values={}):
             answer = self._brokering.connect(user, token.collection, WAIT_SECONDS)
             if isinstance(answer, Wait):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,22 +9,11 @@ from openrdms.model import errors, rdp_file
 from openrdms.model.publishing import CommandLine, Resource
 from openrdms.model.rdp_file import Devices, Gateway, Redirection, RemoteApp, Target, Wishes
 from openrdms.model.rdp_token import FILE_LIFE
-from openrdms.model.setting import CLIENT_ACCESS_NAME
 from openrdms.security.rdp_signature import RdpSigner
-from openrdms.security.rdp_token import RdpTokens
 from openrdms.services.access import Access, judge
-from openrdms.services.collections import Collections
-from openrdms.services.deployment import Deployment
 from openrdms.services.publishing import Publishing
+from openrdms.services.rdp_places import Place, RdpPlaces
 from openrdms.services.settings import Settings
-
-
-@dataclass(frozen=True)
-class Server:
-    """The relay, as clients reach it: by one of ``names``, those of the web port's certificate."""
-
-    names: Collection[str]
-    port: int
 
 
 @dataclass(frozen=True)
@@ -42,21 +30,15 @@ class RdpFiles:
     def __init__(
         self,
         access: Access,
-        collections: Collections,
         publishing: Publishing,
         settings: Settings,
-        deployment: Deployment,
-        tokens: RdpTokens,
-        server: Server,
+        places: RdpPlaces,
         signer: RdpSigner | None,
     ) -> None:
         self._access = access
-        self._collections = collections
         self._publishing = publishing
         self._settings = settings
-        self._deployment = deployment
-        self._tokens = tokens
-        self._server = server
+        self._places = places
         self._signer = signer
 
     def make(
@@ -72,27 +54,23 @@ class RdpFiles:
 
         ``reached_by`` is the name that the client has just reached this machine by: it is taken
         only if it is one of ours, for what we sign must lead to us. Good for ``life``.
-        NotFound; AccessDenied; InvalidParameter for a setting that no file can hold.
+        NotFound; AccessDenied; InvalidOperation; InvalidParameter for a setting that no file can
+        hold.
         """
-        found = self._collections.get(collection)
-        remote_app = self._find_application(account, found.alias, application)
-        title = remote_app.name if remote_app else found.name
+        remote_app = self._find_application(account, collection, application)
+        place = self._places.find(account, collection, reached_by, life)
+        title = remote_app.name if remote_app else place.name
         target = Target(
-            address=self._address(reached_by),
-            port=self._server.port,
+            address=place.address,
+            port=place.port,
             user=account,
-            routing_token=self._tokens.issue(account, found.alias, life),
+            routing_token=place.routing_token,
             title=title,
         )
-        settings = rdp_file.compose(target, self._wishes(found.alias), remote_app)
+        settings = rdp_file.compose(target, self._wishes(place), remote_app)
         if self._signer:
             settings = self._signer.sign(settings)
         return RdpDocument(title, rdp_file.encode(rdp_file.render(settings)))
-
-    def _address(self, reached_by: str) -> str:
-        if self._settings.find(CLIENT_ACCESS_NAME) or reached_by not in self._server.names:
-            return self._deployment.client_access_name()
-        return reached_by
 
     def _find_application(self, account: str, collection: str, alias: str) -> RemoteApp | None:
         """None for the desktop itself."""
@@ -120,18 +98,14 @@ class RdpFiles:
                 return one
         raise errors.NotFound(f"{application!r} is not published")
 
-    def _wishes(self, alias: str) -> Wishes:
+    def _wishes(self, place: Place) -> Wishes:
         devices = Devices(
-            Redirection(self._number(alias, "DeviceRedirectionOptions", 0)),
-            monitors=self._number(alias, "MaxMonitors", 1),
-            printer=bool(self._number(alias, "RedirectClientPrinter", 0)),
+            Redirection(_number(place, "DeviceRedirectionOptions", 0)),
+            monitors=_number(place, "MaxMonitors", 1),
+            printer=bool(_number(place, "RedirectClientPrinter", 0)),
         )
-        custom = self._collections.find_property(alias, "CustomRdpProperty")
+        custom = place.find_property("CustomRdpProperty")
         return Wishes(devices, self._gateway(), custom if isinstance(custom, str) else "")
-
-    def _number(self, alias: str, key: str, unset: int) -> int:
-        value = self._collections.find_property(alias, key)
-        return value if isinstance(value, int) else unset
 
     def _gateway(self) -> Gateway:
         def find(key: str) -> str:
@@ -143,3 +117,8 @@ class RdpFiles:
             auth_mode=int(find("GatewayAuthMode") or 0),
             cached_credentials=find("GatewayUseCachedCreds") == "1",
         )
+
+
+def _number(place: Place, key: str, unset: int) -> int:
+    value = place.find_property(key)
+    return value if isinstance(value, int) else unset

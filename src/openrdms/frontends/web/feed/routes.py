@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import quote
 
@@ -145,12 +145,10 @@ def _find(request: Request, account: Account, key: str) -> Resource:
     raise NotFound("there is no such resource")
 
 
-def _list_resources(request: Request, account: Account) -> list[Resource]:
-    """What the account may see, without what is on session hosts: no relay leads there."""
+def _list_resources(request: Request, account: Account) -> Sequence[Resource]:
+    """What the account may see and open."""
     backend = backend_of(request)
-    desktops = {one.alias.casefold() for one in backend.collections.list_collections()}
-    seen = backend.publishing.list_feed(backend.access.get_person(account.name))
-    return [one for one in seen.resources if one.collection.casefold() in desktops]
+    return backend.publishing.list_feed(backend.access.get_person(account.name)).resources
 
 
 def _cached(request: Request, content: bytes, kind: str) -> Response:
