@@ -32,8 +32,8 @@ HOST_LINE = 64
 RATE, BURST = 200.0, 1000.0
 """Requests of an account: so many a second in the long run, and at once after a rest."""
 
-IN_WORK = 64
-"""Requests of an account that are under way."""
+IN_WORK = 32
+"""Requests of an account that are under way: half of those threads, so that others get some."""
 
 STREAMS = 20
 """Of events, for one account: more than anybody has pages open."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from openrdms.cim.guard import CREATE, DELETE, ENUMERATE, GET, MODIFY
 from openrdms.frontends.web.api.job_documents import FIELDS as JOB_FIELDS
 from openrdms.frontends.web.api.job_documents import JobRequest, render_request
-from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name
+from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name, example
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
@@ -125,6 +125,8 @@ class NewCollection(Input):
     """A collection to be made. Who may use it is said by ``allowed``, names of groups and accounts,
     or by a ``security_descriptor`` (SDDL); without either it is for administrators only.
     """
+
+    model_config = example(alias="pool", name="Office", type="pooled", allowed=["staff"])
 
     alias: Name
     name: Annotated[Line, Field(description="As users see it; the alias if left out.")] = ""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from openrdms.frontends.web.api.shapes import Input, Line, Name
+from openrdms.frontends.web.api.shapes import Input, Line, Name, example
 from openrdms.model.errors import InvalidParameter
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
@@ -80,6 +80,14 @@ class JobRequest(Input):
     ``waves``, ``max_unavailable`` and ``probe`` are a patch's: shares that grow up to 100%, how
     many are in work at a time, and a command that a good desktop ends with 0.
     """
+
+    model_config = example(
+        action="create",
+        collection="pool",
+        image="image:desktop",
+        name_prefix="vd-",
+        hosts=[{"count": 20}],
+    )
 
     action: Annotated[Action, Field(strict=False)]
     collection: Name

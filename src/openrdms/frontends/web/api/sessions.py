@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from openrdms.cim.guard import ENUMERATE
 from openrdms.cim.types import CimValue
-from openrdms.frontends.web.api.shapes import Input, Name, Text
+from openrdms.frontends.web.api.shapes import Input, Name, Text, example
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.idempotency import IdempotentRoute
@@ -63,6 +63,10 @@ class Chosen(Input):
 
 class SessionMessage(Chosen):
     """What is shown to all of them; one of title and text may be empty."""
+
+    model_config = example(
+        sessions=[{"host": "host1", "id": 7}], title="Maintenance", text="at 18:00"
+    )
 
     title: Text = ""
     text: Text = ""

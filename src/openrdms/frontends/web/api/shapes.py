@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AwareDatetime,
@@ -45,10 +45,9 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Accepted(BaseModel):
-    """Something that has no more to say than that it was done."""
-
-    done: bool = True
+def example(**values: Any) -> ConfigDict:
+    """What the description shows of a body."""
+    return ConfigDict(json_schema_extra={"examples": [values]})
 
 
 class Count(BaseModel):

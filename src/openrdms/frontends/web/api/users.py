@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from openrdms.cim.guard import CREATE, DELETE, ENUMERATE, GET, MODIFY
 from openrdms.cim.types import CimValue
-from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name
+from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name, example
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
 from openrdms.frontends.web.idempotency import IdempotentRoute
@@ -47,6 +47,8 @@ class User(BaseModel):
 
 class NewUser(Input):
     """An account to be made; without a password it cannot sign in with one."""
+
+    model_config = example(name="alice", role="helpdesk", groups=["staff"])
 
     name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     role: Annotated[Role, Field(strict=False)]
