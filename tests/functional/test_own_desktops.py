@@ -209,6 +209,7 @@ def test_a_token_for_reading_opens_nothing(world: PortalWorld) -> None:
         program.headers["authorization"] = f"Bearer {made['secret']}"
         for path in ("resources", "messages", "events"):
             assert program.get(f"/api/v1/me/{path}").status_code == 403
+        assert program.get("/").status_code == 403
         wanted = {"collection": "office"}
         assert program.post("/api/v1/me/connections", json=wanted).status_code == 403
 

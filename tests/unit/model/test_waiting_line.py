@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from openrdms.model.waiting_line import LAPSE_SECONDS, WaitingLine, estimate_turn
 
 PEOPLE = st.sampled_from(["ann", "bob", "eve", "zoe"])
-STEPS = st.lists(st.tuples(st.sampled_from(["ask", "leave"]), PEOPLE, st.floats(0, 20)))
+STEPS = st.lists(st.tuples(st.sampled_from(["ask", "keep", "leave"]), PEOPLE, st.floats(0, 20)))
 
 
 @given(STEPS)
@@ -24,6 +24,9 @@ def test_first_come_first_served_while_one_keeps_asking(
         if step == "leave":
             line.leave(who.upper())
             expected = [(one, asked) for one, asked in expected if one != who]
+        elif step == "keep":
+            line.keep(who.title(), now)
+            expected = [(one, now if one == who else asked) for one, asked in expected]
         else:
             if who in [one for one, _ in expected]:
                 expected = [(one, now if one == who else asked) for one, asked in expected]

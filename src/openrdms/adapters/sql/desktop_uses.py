@@ -225,8 +225,8 @@ def _find_ready(
 
 def _count_stay(before: DesktopUse, after: DesktopUse) -> DesktopUse:
     """Whatever changed it: a stay ends when the holder is another one, or nobody."""
-    same = before.holder.casefold() == after.holder.casefold()
-    return dataclasses.replace(after, stay=before.stay if same else before.stay + 1)
+    stay = before.stay + (before.holder.casefold() != after.holder.casefold())
+    return after if after.stay == stay else dataclasses.replace(after, stay=stay)
 
 
 def _replace(connection: sa.Connection, use: DesktopUse) -> None:

@@ -16,10 +16,11 @@ from openrdms.frontends.web.api.me_desktops import (
     rdp_href,
     user_of,
 )
+from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.clock import Clock, clock_for
 from openrdms.frontends.web.pages import page
 from openrdms.frontends.web.translations import Words, load, words_for
-from openrdms.frontends.web.visitors import AnyVisitor
+from openrdms.frontends.web.visitors import AnyVisitor, Connecting
 from openrdms.model.collection import CollectionType
 from openrdms.model.host import VmState
 from openrdms.model.publishing import ResourceKind
@@ -86,7 +87,8 @@ class Group(NamedTuple):
 
 
 @router.get("/")
-def show(request: Request, visitor: AnyVisitor) -> Response:
+@on_hosts
+def show(request: Request, visitor: Connecting) -> Response:
     """Tiles, and messages."""
     backend = visitor.backend
     position = backend.changes.position

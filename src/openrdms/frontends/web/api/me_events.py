@@ -6,11 +6,12 @@ from collections.abc import AsyncIterable
 from contextlib import AbstractContextManager
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from openrdms.frontends.web.api.me_desktops import user_of
+from openrdms.frontends.web.back_pressure import admit_stream
 from openrdms.frontends.web.events import stream_events
 from openrdms.frontends.web.visitors import Connecting, Visitor
 from openrdms.model.change import Kind
@@ -30,7 +31,12 @@ _STREAM = {
 }
 
 
-@router.get("/events", response_class=StreamingResponse, responses=_STREAM)  # type: ignore[arg-type]
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses=_STREAM,  # type: ignore[arg-type]
+    dependencies=[Depends(admit_stream)],
+)
 async def stream(
     visitor: Connecting,
     after: Annotated[
