@@ -10,8 +10,8 @@ from openrdms.app.engine import Engine
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.feed.access import FeedAccess
 from openrdms.security.web_sessions import WebSessions
-from openrdms.services.desktop_list import DesktopList
 from openrdms.services.clipboards import Clipboards
+from openrdms.services.desktop_list import DesktopList
 from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.job_list import JobList
 from openrdms.services.own_desktops import OwnDesktops
@@ -70,6 +70,7 @@ def _with_core(core: Core) -> partial[Backend]:
         hosts=core.hosts,
         health=core.health,
         host_states=core.host_states,
+        tokens=core.tokens,
         audit=core.audit,
         jobs=JobList(core.store),
         repeated_requests=RepeatedRequests(core.store, now),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from openrdms.cim.provider import Caller
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,13 @@ class HttpReply:
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def name_request(given: str | None) -> str:
+    """The client's own name for it, where that is harmless, so that logs of both can be read
+    together; else a new one.
+    """
+    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 class ProtocolServer(Protocol):

@@ -47,6 +47,15 @@ class JobRow(NamedTuple):
         return JobPlace(self.started, self.guid)
 
 
+class JobCount(NamedTuple):
+    """How many jobs are on record with that action and state."""
+
+    action: JobAction
+    state: CollectionState
+    ended: bool
+    jobs: int
+
+
 class PhaseCount(NamedTuple):
     """How many desktops of a job are so far."""
 

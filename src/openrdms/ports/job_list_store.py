@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from openrdms.model.job import JobDesktop, VmStatus
-from openrdms.model.job_list import JobPlace, JobQuery, JobRow, PhaseCount
+from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount
 
 
 class JobListStore(Protocol):
@@ -14,6 +14,9 @@ class JobListStore(Protocol):
 
     def list_job_rows(self, query: JobQuery, after: JobPlace | None, limit: int) -> list[JobRow]:
         """The first ``limit`` behind ``after``, the newest first."""
+
+    def count_jobs(self) -> list[JobCount]:
+        """All jobs; only what occurs."""
 
     def count_phases(self, guids: Sequence[str]) -> list[PhaseCount]:
         """How far the desktops of these jobs are; only what occurs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from openrdms import metrics
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.guard import Operation, Outcome
 from openrdms.cim.provider import Caller, MethodResult
@@ -23,6 +24,7 @@ class PolicyGuard:
     def watch(self, caller: Caller, operation: Operation) -> AbstractContextManager[Outcome]:
         """See cim.guard.Guard. CimError FAILED, before a change, when it cannot be recorded."""
         right = decide(caller.role, operation.class_name, operation.name)
+        metrics.OPERATIONS.labels(operation.class_name, operation.name, right.name.lower()).inc()
         if right is Right.READ:
             return _READ
         if right is Right.DENIED:

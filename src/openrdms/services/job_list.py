@@ -8,6 +8,7 @@ from typing import NamedTuple
 from openrdms import ports
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.job_list import (
+    JobCount,
     JobPlace,
     JobQuery,
     JobRow,
@@ -37,6 +38,10 @@ class JobList:
         for one in self._store.count_phases(list(counts)):
             counts[one.job].append(one)
         return [ListedJob(row, count_progress(row, counts[row.guid])) for row in rows]
+
+    def count(self) -> Sequence[JobCount]:
+        """As ports.JobListStore.count_jobs."""
+        return self._store.count_jobs()
 
     def find_progress(self, row: JobRow) -> Progress:
         """How far one job is."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.model.job import JobDesktop, VmStatus
-from openrdms.model.job_list import JobPlace, JobQuery, JobRow, PhaseCount
+from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount
 
 _jobs = schema.jobs.c
 _planned = schema.job_desktops.c
@@ -30,6 +30,12 @@ class JobListRecords:
         wanted = _ROW.where(*conditions).order_by(*newest_first).limit(limit)
         with self._database.read() as connection:
             return [JobRow(*row) for row in connection.execute(wanted)]
+
+    def count_jobs(self) -> list[JobCount]:
+        kinds = _jobs.action, _jobs.state, _jobs.ended.is_not(None).label("has_ended")
+        counted = sa.select(*kinds, sa.func.count()).group_by(*kinds)
+        with self._database.read() as connection:
+            return [JobCount(*row) for row in connection.execute(counted)]
 
     def count_phases(self, guids: Sequence[str]) -> list[PhaseCount]:
         kinds = _planned.job, _planned.status, _planned.done

@@ -10,9 +10,13 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
-from openrdms.frontends.exchange import HttpReply
+import structlog
+
+from openrdms import metrics
+from openrdms.frontends.exchange import HttpReply, HttpRequest, name_request
 from openrdms.frontends.http.authentication import Answer, Session
 from openrdms.frontends.http.parser import Received, Refused, RequestParser, Stage
 from openrdms.security.lockout import place_of
@@ -26,6 +30,9 @@ and for the time between requests."""
 DRAIN_SECONDS = 2.0
 """How long a client may go on sending what is refused."""
 
+_SLOW_SECONDS = 1.0
+"""From which a request is worth a line."""
+
 _CHUNK = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {
@@ -33,6 +40,8 @@ _STATUS_LINES = {
 }
 
 Socket = socket.socket | ssl.SSLSocket
+
+_log = structlog.get_logger(__name__)
 
 
 class Connection:
@@ -143,7 +152,7 @@ class Connection:
         if isinstance(received, Refused):
             self._reply(Answer(HttpReply(received.status, "", b"", received.headers), close=True))
             return
-        answer = self._session.answer(received.request)
+        answer = self._ask(received.request)
         if not received.keep_alive:
             answer = Answer(answer.reply, answer.delay, close=True)
         if answer.delay:
@@ -152,6 +161,21 @@ class Connection:
             self.deadline = time.monotonic() + answer.delay
         else:
             self._reply(answer, received.version)
+
+    def _ask(self, request: HttpRequest) -> Answer:
+        """The session's answer. What services log of the work has the request's id, and so has the
+        reply; a request that is refused or slow is logged itself.
+        """
+        begun, request_id = time.perf_counter(), name_request(request.headers.get("x-request-id"))
+        with structlog.contextvars.bound_contextvars(request=request_id):
+            answer = self._session.answer(request)
+            seconds, reply = time.perf_counter() - begun, answer.reply
+            metrics.PROTOCOL_SECONDS.labels(request.path, reply.status).observe(seconds)
+            if reply.status >= 400 or seconds > _SLOW_SECONDS:
+                milliseconds = round(seconds * 1000, 1)
+                _log.info("protocol", path=request.path, status=reply.status, ms=milliseconds)
+        headers = (*reply.headers, ("x-request-id", request_id))
+        return replace(answer, reply=replace(reply, headers=headers))
 
     def _reply(self, answer: Answer, version: str = "1.1") -> None:
         self._close_when_sent = answer.close

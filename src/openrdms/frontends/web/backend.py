@@ -7,6 +7,7 @@ from pathlib import Path
 
 from openrdms.cim.guard import Guard
 from openrdms.frontends.web.feed.access import FeedAccess
+from openrdms.jobs.tokens import Tokens
 from openrdms.security.accounts import Accounts
 from openrdms.security.api_tokens import ApiTokens
 from openrdms.security.audit_log import AuditLog
@@ -17,12 +18,12 @@ from openrdms.services.assignments import Assignments
 from openrdms.services.audit import Audit
 from openrdms.services.brokering import Brokering
 from openrdms.services.changes import Changes
+from openrdms.services.clipboards import Clipboards
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktop_list import DesktopList
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
-from openrdms.services.clipboards import Clipboards
 from openrdms.services.display_tickets import DisplayTickets
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
@@ -93,6 +94,7 @@ class Backend:
     hosts: Hosts
     health: HostHealth
     host_states: HostStates
+    tokens: Tokens
     settings: Settings
     deployment: Deployment
     audit: Audit

@@ -15,6 +15,7 @@ from functools import partial
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from openrdms import metrics
 from openrdms.frontends.web.visitors import Visitor
 from openrdms.model.change import Change
 from openrdms.services.changes import Changes
@@ -43,6 +44,14 @@ async def _stream(
     visitor: Visitor, changes: Changes, position: str, wanted: Callable[[Change], bool]
 ) -> AsyncIterator[bytes]:
     yield _RETRY
+    with metrics.EVENT_STREAMS.track_inprogress():
+        async for part in _follow(visitor, changes, position, wanted):
+            yield part
+
+
+async def _follow(
+    visitor: Visitor, changes: Changes, position: str, wanted: Callable[[Change], bool]
+) -> AsyncIterator[bytes]:
     while await run_in_threadpool(visitor.is_still_in):
         found = changes.since(position)
         if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
-from openrdms import ports
+from openrdms import metrics, ports
 from openrdms.model.job import StepTime
 
 _WEIGHT = 0.2
@@ -43,6 +43,7 @@ class StepTimes:
 
     def measure(self, host: str, kind: str, seconds: float) -> None:
         """One call of that kind took so long there."""
+        metrics.STEP_SECONDS.labels(kind).observe(seconds)
         key = _key(host, kind)
         with self._lock:
             old = self._times.get(key) or StepTime(key[0], kind, seconds, 0)
