@@ -12,7 +12,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from openrdms.cim.errors import CimError
-from openrdms.frontends.web import api, console, display, portal_pages, problems, sign_in_pages
+from openrdms.frontends.web import (
+    api,
+    console,
+    display,
+    operations,
+    portal_pages,
+    problems,
+    sign_in_pages,
+)
 from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.backend import Backend
@@ -39,6 +47,7 @@ def make_app(backend: Backend) -> ASGIApp:
     )
     app.state.backend = backend
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI has it
+    app.include_router(operations.router)
     app.include_router(api.router)
     app.include_router(sign_in_pages.router)
     app.include_router(portal_pages.router)
