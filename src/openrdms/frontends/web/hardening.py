@@ -76,12 +76,15 @@ class Hardening:
 
 
 def _measure(scope: Scope, status: int, seconds: float) -> None:
-    """By the route's template: what clients ask for makes no series of its own."""
+    """By the route's template, with all its prefixes where FastAPI says them: what clients ask for
+    makes no series of its own.
+    """
     if scope["type"] == "websocket":
         return  # it ends when its user has enough
     method = scope["method"] if scope["method"] in _METHODS else "other"
+    place = scope.get("fastapi", {}).get("effective_route_context", scope.get("route"))
     mounted = scope.get("root_path", "")
-    route = getattr(scope.get("route"), "path", f"{mounted}/*" if mounted else "other")
+    route = getattr(place, "path", f"{mounted}/*" if mounted else "other")
     metrics.HTTP_SECONDS.labels(method, route, status).observe(seconds)
 
 
