@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from functional.test_cli import Rdms
-from live.browser import WebClient
+from live.browser import WebClient, csrf_of
 from live.rdp import CONFIRMATION, is_ended, read, request
 from live.service import Service, until
 from openrdms.adapters import simulator
@@ -125,6 +125,19 @@ def test_it_ends_with_the_account(rdms: Rdms, sign_in: SignIn) -> None:
         refused.sendall(request(value(settings, "loadbalanceinfo").encode()))
         assert is_ended(refused)
     rdms.read("user", "set", "bob", "--enable")
+
+
+def test_files_are_revoked_by_their_user(rdms: Rdms, sign_in: SignIn) -> None:
+    client = sign_in("ann")
+    settings = fetch(client)
+    client.headers["x-csrf-token"] = csrf_of(client.get("/").text)
+    assert client.delete("/api/v1/me/rdp-files").status_code == 204
+    host, _, port = rdms.service.ready["rdp"].partition(":")
+    with closing(socket.create_connection((host, int(port)), timeout=60)) as refused:
+        refused.sendall(request(value(settings, "loadbalanceinfo").encode()))
+        assert is_ended(refused)
+    again, _ = enter(rdms.service, fetch(client))
+    again.close()
 
 
 def test_a_wrong_token_is_refused_and_on_record(rdms: Rdms) -> None:

@@ -72,6 +72,10 @@ class RdpFiles:
             settings = self._signer.sign(settings)
         return RdpDocument(title, rdp_file.encode(rdp_file.render(settings)))
 
+    def revoke(self, account: str) -> None:
+        """Nobody comes to a desktop by a file that was made for the account before."""
+        self._places.forget(account)
+
     def _find_application(self, account: str, collection: str, alias: str) -> RemoteApp | None:
         """None for the desktop itself."""
         person = self._access.get_person(account)

@@ -85,6 +85,10 @@ class RdpPlaces:
             find_property=lambda key: self._parts.collections.find_property(found.alias, key),
         )
 
+    def forget(self, account: str) -> None:
+        """No token that an account has leads anywhere any more."""
+        self._parts.tokens.revoke(account)
+
     def _address(self, reached_by: str) -> str:
         is_set = self._parts.settings.find(CLIENT_ACCESS_NAME)
         if is_set or reached_by not in self._relay.names:

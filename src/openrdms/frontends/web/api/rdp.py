@@ -33,13 +33,25 @@ def download(
 
     It can be opened as often as wanted, for twelve hours; a desktop is found for each connection.
     """
-    made = visitor.backend.rdp_files.make(
-        visitor.account.name,
-        collection,
-        application,
-        reached_by=request.url.hostname or "",
-    )
+    with visitor.watch("OpenRDMS_OwnDesktop", "GetRdpFile", on={"CollectionAlias": collection}):
+        made = visitor.backend.rdp_files.make(
+            visitor.account.name,
+            collection,
+            application,
+            reached_by=request.url.hostname or "",
+        )
     return as_download(made)
+
+
+@router.delete("/rdp-files", status_code=204)
+def revoke(visitor: Connecting) -> Response:
+    """Make all RDP files worthless that the user has had so far, those of the feed too.
+
+    What is connected stays so.
+    """
+    with visitor.watch("OpenRDMS_OwnDesktop", "RevokeRdpFiles"):
+        visitor.backend.rdp_files.revoke(visitor.account.name)
+    return Response(status_code=204)
 
 
 def as_download(made: RdpDocument) -> Response:
