@@ -78,5 +78,7 @@ def open_display(
         proxy=None,
         compression=None,
         max_size=None,
+        open_timeout=60,
+        close_timeout=60,
     ) as socket:
         yield WebDisplay(socket)
