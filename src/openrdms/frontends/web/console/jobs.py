@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from openrdms.frontends.web.api.jobs import (
     DesktopStatus,
+    JobDetail,
     parse_query,
     read_desktops,
     read_job,
@@ -20,6 +23,7 @@ from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.visitors import Reader
 from openrdms.model.job import VmStatus
 from openrdms.model.job_list import JobQuery
+from openrdms.model.reason import Wait
 
 router = APIRouter(prefix=f"{PREFIX}/jobs")
 
@@ -65,21 +69,43 @@ def show_job(
     with visitor.watch(COLLECTIONS, "ProvisioningJobGetReport"):
         job = read_job(backend, guid)
         desktops = read_desktops(backend, guid, part, chosen)
-    left = job.desktops - job.succeeded - job.failed
-    shares = [
-        Share("complete", "Done", job.succeeded, "good"),
-        Share("failed", "Failed", job.failed, "bad"),
-        Share("", "Left to do" if job.ended is None else "Not done", left, "idle"),
-    ]
     return show(
         request,
         visitor,
         "job.html",
         position=position,
         job=job,
-        shares=shares,
+        shares=_share(job),
+        waits=_sum_up(backend.provisioning.list_waits(job.guid).values()),
         page=desktops,
         only=status,
         statuses=list(DesktopStatus),
         cursor=cursor,
     )
+
+
+class Waits(NamedTuple):
+    """So many desktops that wait for the same thing; ``words`` are those of one of them."""
+
+    code: str
+    words: str
+    desktops: int
+
+
+def _sum_up(waits: Iterable[Wait]) -> list[Waits]:
+    """What most wait for first."""
+    words: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for wait in waits:
+        words.setdefault(wait.code, wait.words)
+        counts[wait.code] += 1
+    return [Waits(code, words[code], count) for code, count in counts.most_common()]
+
+
+def _share(job: JobDetail) -> list[Share]:
+    left = job.desktops - job.succeeded - job.failed
+    return [
+        Share("complete", "Done", job.succeeded, "good"),
+        Share("failed", "Failed", job.failed, "bad"),
+        Share("", "Left to do" if job.ended is None else "Not done", left, "idle"),
+    ]

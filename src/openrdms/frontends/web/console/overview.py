@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from openrdms.cim import guard
 from openrdms.frontends.web import paging
 from openrdms.frontends.web.api.hosts import Host, read_hosts
-from openrdms.frontends.web.api.jobs import Job, read_page
+from openrdms.frontends.web.api.jobs import Job, JobState, read_page
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.console.charts import Share, deal
@@ -30,6 +31,8 @@ _CELLS = 200
 
 _MOST_SHOWN = 8
 _MOST_ENDED = 4
+_LATELY = timedelta(days=1)
+"""For so long a job that failed needs looking at."""
 
 router = APIRouter(prefix=PREFIX)
 
@@ -93,7 +96,12 @@ class Overview:
 
     def troubles(self) -> list[Trouble]:
         """What needs somebody, with the reasons in words."""
-        return [*self._hosts_in_trouble(), *self._stopped_pools(), *self._set_apart()]
+        return [
+            *self._hosts_in_trouble(),
+            *self._stopped_pools(),
+            *self._failed_jobs(),
+            *self._set_apart(),
+        ]
 
     def _hosts_in_trouble(self) -> Iterator[Trouble]:
         for host in self.hosts:
@@ -107,6 +115,14 @@ class Overview:
             if words:
                 href = f"{PREFIX}/collections/{quote(collection.alias)}"
                 yield Trouble(collection.name, words, "bad", href)
+
+    def _failed_jobs(self) -> Iterator[Trouble]:
+        since = datetime.now(UTC) - _LATELY
+        few = paging.Part(_MOST_SHOWN)
+        for job in read_page(self._backend, few, JobQuery(running=False)).items:
+            if job.state is JobState.FAILED and job.ended and job.ended > since:
+                words = job.error or f"{job.failed} / {job.desktops}"
+                yield Trouble(job.collection, words, "bad", f"{PREFIX}/jobs/{quote(job.guid)}")
 
     def _set_apart(self) -> Iterator[Trouble]:
         query = DesktopQuery(use=Use.QUARANTINED)
