@@ -308,7 +308,10 @@ class Brokering:
             use = self._uses.take_ready(alias, holder, self._reaching.away())
             if use is None or use.seen or use.saved or self._watch.confirm(use):
                 return use
-            _log.warning("a spare is not handed out: it was touched, or its guest is silent", desktop=use.name)
+            _log.warning(
+                "a spare is not handed out: it was touched, or its guest is silent",
+                desktop=use.name,
+            )
         return None
 
     def _serve(self, alias: str) -> None:
