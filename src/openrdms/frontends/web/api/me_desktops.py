@@ -148,10 +148,28 @@ def give_up(visitor: Connecting, collection: Name) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/desktops/{name}/{action}", status_code=204)
+@router.post("/desktops/{name}/start", status_code=204)
 @on_hosts
-def act(visitor: Connecting, name: Name, action: Action) -> Response:
-    """Start, restart or reset a desktop of one's own."""
+def start_desktop(visitor: Connecting, name: Name) -> Response:
+    """Start a desktop of one's own."""
+    return _act(visitor, name, Action.START)
+
+
+@router.post("/desktops/{name}/restart", status_code=204)
+@on_hosts
+def restart_desktop(visitor: Connecting, name: Name) -> Response:
+    """Shut a desktop of one's own down and start it again."""
+    return _act(visitor, name, Action.RESTART)
+
+
+@router.post("/desktops/{name}/reset", status_code=204)
+@on_hosts
+def reset_desktop(visitor: Connecting, name: Name) -> Response:
+    """Switch a desktop of one's own off and on; one of a pool is given back for a fresh one."""
+    return _act(visitor, name, Action.RESET)
+
+
+def _act(visitor: Visitor, name: str, action: Action) -> Response:
     with visitor.watch(_CLASS, action.capitalize(), on={"Name": name}):
         visitor.backend.own_desktops.act(user_of(visitor), name, action)
     return Response(status_code=204)
