@@ -10,9 +10,9 @@ import asyncio
 import socket
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -20,11 +20,14 @@ import structlog
 
 from openrdms.frontends.rdp import x224
 from openrdms.model.errors import RdmsError
+from openrdms.security.lockout import place_of
 from openrdms.services.rdp_access import Way
 
 MAX_CONNECTIONS = 2_000
+MAX_OF_ADDRESS = 500
+"""A whole office behind one address has enough; nobody alone takes them all."""
 MAX_UNKNOWN = 32
-"""Connections of one address whose token was not found good yet."""
+"""Those of one address whose token was not found good yet."""
 MAX_WAITING = 256
 """Connections that are looked up, or wait for their desktop; each has a thread."""
 
@@ -88,8 +91,8 @@ class RdpRelay:
         self.port: int = bound
         self.address = f"{f'[{host}]' if ':' in host else host}:{bound}"
         self._threads = ThreadPoolExecutor(MAX_WAITING, thread_name_prefix="rdp")
+        self._open: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
-        self._count = 0
         self._waiting = 0
         self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._thread = threading.Thread(
@@ -116,24 +119,28 @@ class RdpRelay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = str(writer.get_extra_info("peername", ("",))[0])
-        if self._count >= MAX_CONNECTIONS or self._unknown[client] >= MAX_UNKNOWN:
+        place = place_of(client)
+        if not self._has_room(place):
             writer.transport.abort()
             return
-        self._count += 1
         line = _Line()
         line.add(writer)
         try:
-            await self._relay(client, (reader, writer), line)
+            with _counted(self._open, place):
+                await self._relay(client, (reader, writer), line)
         except (OSError, EOFError, TimeoutError) as error:
             _log.info("connection ended", client=client, error=repr(error))
         except RdmsError as error:
             _log.warning("connection refused", client=client, error=str(error))
         finally:
-            self._count -= 1
             writer.transport.abort()
 
+    def _has_room(self, place: str) -> bool:
+        taken = self._open.total() >= MAX_CONNECTIONS or self._open[place] >= MAX_OF_ADDRESS
+        return not taken and self._unknown[place] < MAX_UNKNOWN
+
     async def _relay(self, client: str, ends: _Streams, line: _Line) -> None:
-        async with self._known(client):
+        with _counted(self._unknown, place_of(client)):
             request = await self._read_request(client, ends[0])
             if self._waiting >= MAX_WAITING:
                 raise TimeoutError("too many wait for their desktops")
@@ -168,16 +175,17 @@ class RdpRelay:
         finally:
             self._waiting -= 1
 
-    @asynccontextmanager
-    async def _known(self, client: str) -> AsyncIterator[None]:
-        """While it is not known who it is."""
-        self._unknown[client] += 1
-        try:
-            yield
-        finally:
-            self._unknown[client] -= 1
-            if not self._unknown[client]:
-                del self._unknown[client]
+
+@contextmanager
+def _counted(counter: Counter[str], key: str) -> Iterator[None]:
+    """While the block runs."""
+    counter[key] += 1
+    try:
+        yield
+    finally:
+        counter[key] -= 1
+        if not counter[key]:
+            del counter[key]
 
 
 async def _reach(way: Way, request: bytes, client: asyncio.StreamWriter, line: _Line) -> _Streams:

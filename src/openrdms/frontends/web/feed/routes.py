@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from openrdms.frontends.web.api.rdp import as_download
+from openrdms.frontends.web.back_pressure import PRESSURE
 from openrdms.frontends.web.feed import document, icons, login
 from openrdms.frontends.web.visitors import backend_of
 from openrdms.model.account import Account
@@ -64,11 +65,16 @@ def _with(response: Response, headers: tuple[tuple[str, str], ...]) -> Response:
     return response
 
 
-async def find_account(request: Request) -> Account:
-    """Somebody; Instead for nobody, who is sent to the login page."""
+async def find_account(request: Request) -> AsyncIterator[Account]:
+    """Somebody; Instead for nobody, who is sent to the login page. Overloaded."""
     account = await run_in_threadpool(login.find_by_cookie, request)
-    if account:
-        return account
+    if account is None:
+        account = await _prove_or_send_away(request)
+    with PRESSURE.admit(account.name):
+        yield account
+
+
+async def _prove_or_send_away(request: Request) -> Account:
     if login.may_be_known(request):
         return (await _prove(request))[0]
     prefix = request.url.path.split("/", 2)[1]
