@@ -15,7 +15,7 @@ THEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def make_ticket(secret_hash: str, expires: datetime = THEN) -> DisplayTicket:
-    return DisplayTicket(secret_hash, "Ann", "pool-1", Mode.VIEW, "bob", 7, expires)
+    return DisplayTicket(secret_hash, "Ann", "pool-1", Mode.VIEW, "bob", 7, True, expires)
 
 
 class DisplayTicketSuite:

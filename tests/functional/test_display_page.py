@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from functional.test_cli import Rdms
+from functional.test_display import log_on
 from live.axe import check_access
 from live.chromium import SECONDS, SHOWS_SOMETHING, Browse
 from live.service import Service, until
@@ -139,7 +140,7 @@ def test_it_says_when_the_session_has_ended(rdms: Rdms, page: Page, desktop: str
 def test_who_helps_sees_and_does_not_type(
     rdms: Rdms, browse: Browse, page: Page, desktop: str
 ) -> None:
-    simulator.log_on(rdms.cluster, "host1", desktop, "ann")
+    log_on(rdms, desktop)
     helper = browse(rdms.service, f"/display/{desktop}?mode=view", "hal", SECRET)
     expect_connected(helper)
     expect(helper.get_by_text("looking at another user's screen")).to_be_visible()

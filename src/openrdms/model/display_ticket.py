@@ -22,7 +22,8 @@ class Mode(StrEnum):
 class DisplayTicket:
     """For ``account``, to a desktop while ``holder`` has his ``stay`` in it (DesktopUse).
 
-    Only a hash of what the browser holds is kept.
+    Only a hash of what the browser holds is kept. ``seen`` is that of the use when it was issued:
+    of somebody else's display, all who were logged on then have been told.
     """
 
     secret_hash: str = field(repr=False)
@@ -31,4 +32,5 @@ class DisplayTicket:
     mode: Mode
     holder: str
     stay: int
+    seen: bool
     expires: datetime

@@ -101,6 +101,7 @@ class DisplayTickets:
                 mode=mode,
                 holder=use.holder,
                 stay=use.stay,
+                seen=use.seen,
                 expires=now + LIFETIME,
             )
         )

@@ -88,16 +88,16 @@ class LiveConnections:
         close: Callable[[], None],
         may_go_on: Callable[[], bool] = lambda: True,
         is_presence: bool = True,
+        came_first: bool = False,
     ) -> Callable[[], None]:
         """Register a connection that is about to be opened; returns how to forget it.
 
         ``close`` is called when that stay, or the enabled account, is no more, at once if it is
         so already: from any thread, perhaps more than once. ``may_go_on`` is what else must hold;
-        ``is_presence`` keeps the desktop its holder's although he has not logged on. One without
-        it is somebody who looks on: all who were logged on know of him, so he must go, and ask
-        again, when the first of them logs on.
+        ``is_presence`` keeps the desktop its holder's although he has not logged on. Who looks on
+        and ``came_first`` has been let in while nobody was logged on who could be told of him: he
+        must go, and ask again, when the holder is seen there.
         """
-        came_first = not is_presence and not self._is_seen(desktop)
         one = _Connection(desktop, holder, stay, account, close, may_go_on, is_presence, came_first)
         with self._lock:
             self._open.setdefault(desktop.casefold(), set()).add(one)
@@ -150,10 +150,6 @@ class LiveConnections:
     def _end(self, one: _Connection) -> None:
         self._forget(one)
         one.close()
-
-    def _is_seen(self, desktop: str) -> bool:
-        use = self._store.find_use(desktop)
-        return use is not None and use.seen
 
     def _forget(self, one: _Connection) -> None:
         key = one.desktop.casefold()

@@ -194,7 +194,7 @@ def test_who_looks_on_must_ask_again_when_the_user_logs_on(
     hold_as = partial(
         connections.hold, desktop="pool-1", holder="ann", stay=taken.stay, account=account
     )
-    hold_as(close=closed, is_presence=account == "ann")
+    hold_as(close=closed, is_presence=account == "ann", came_first=account != "ann")
     small.uses.change(["pool-1"], lambda use: replace(use, seen=True))
     assert closed.is_set() is ends
     again = Closed()

@@ -63,6 +63,7 @@ display_tickets = sa.Table(
     schema.member_column("mode", Mode),
     schema.text_column("holder"),
     schema.number_column("stay"),
+    schema.flag_column("seen"),
     schema.time_column("expires"),
     sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
     sa.Index("display_tickets_account", "account_key"),

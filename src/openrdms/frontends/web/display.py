@@ -147,6 +147,7 @@ def _open_display(visitor: Visitor, secret: str, line: _Line) -> _Opened:
     ticket = backend.display_tickets.redeem(secret, visitor.account.name)
     if backend.connections.count(ticket.desktop) >= MAX_VIEWERS:
         raise InvalidOperation(f"{MAX_VIEWERS} viewers are looking at {ticket.desktop} already")
+    is_own = ticket.holder.casefold() == visitor.account.name.casefold()
     forget = backend.connections.hold(
         desktop=ticket.desktop,
         holder=ticket.holder,
@@ -154,7 +155,8 @@ def _open_display(visitor: Visitor, secret: str, line: _Line) -> _Opened:
         account=visitor.account.name,
         close=line.close,
         may_go_on=visitor.is_still_in,
-        is_presence=ticket.holder.casefold() == visitor.account.name.casefold(),
+        is_presence=is_own,
+        came_first=not is_own and not ticket.seen,
     )
     if line.is_cut:
         raise TicketRefused("the desktop has changed hands since")

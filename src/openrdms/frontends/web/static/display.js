@@ -27,7 +27,7 @@ function show(state, tone, why = "") {
   find("state").dataset.tone = tone;
   find("why").textContent = why;
   find("cover").hidden = !why;
-  find("retry").hidden = state === "ended";
+  find("retry").hidden = state === "ended" && root.dataset.own === "true";
   root.dataset.state = state;
 }
 

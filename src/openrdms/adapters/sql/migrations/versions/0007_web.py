@@ -121,6 +121,7 @@ def _create_display_tickets() -> None:
         ),
         sa.Column("holder", sa.Text, nullable=False),
         sa.Column("stay", sa.BigInteger, nullable=False),
+        sa.Column("seen", sa.Boolean, nullable=False),
         sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("secret_hash", name=op.f("display_tickets_key")),
     )
