@@ -39,7 +39,8 @@ def tile(page: Page, title: str) -> Locator:
 def connect(page: Page, collection: str) -> None:
     """As another page of the same user would; this one only hears of it."""
     script = """async (collection) => {
-      const { call } = await import("/static/api.js");
+      const style = document.querySelector("link[rel=stylesheet]").href;
+      const { call } = await import(style.replace("style.css", "api.js"));
       return (await call("POST", "/me/connections", { collection })).desktop;
     }"""
     until("he has it", lambda: page.evaluate(script, collection))
