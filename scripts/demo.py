@@ -109,6 +109,7 @@ def serving(place: Place) -> Iterator[tuple[subprocess.Popen[bytes], Login, Path
     command += ["--hypervisor", place.hypervisor, "--listen", "127.0.0.1"]
     command += ["--wsman-http-port", "0", "--wsman-https-port", "0"]
     command += ["--cimxml-http-port", "0", "--cimxml-https-port", "0"]
+    command += ["--web-port", "0", "--rdp-port", "0"]
     command += ["--admin-user", "admin", "--admin-password-file", str(password)]
     command += ["--ready-file", str(ready)]
     with (place.state_dir / "service.log").open("ab") as log:

@@ -76,6 +76,7 @@ def serve_once(state_dir: Path, *arguments: str) -> subprocess.CompletedProcess[
     command = [*RDMS, "serve", "--state-dir", state_dir, "--admin-user", "admin"]
     command += ["--wsman-http-port", "0", "--wsman-https-port", "0"]
     command += ["--cimxml-http-port", "0", "--cimxml-https-port", "0"]
+    command += ["--web-port", "0", "--rdp-port", "0"]
     command += ["--admin-password-file", password, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
