@@ -26,7 +26,7 @@ from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.feed import routes as feed
 from openrdms.frontends.web.hardening import Hardening
-from openrdms.frontends.web.pages import HERE, STATIC, Kept, Revalidated, page
+from openrdms.frontends.web.pages import HERE, MODULES, STATIC, Kept, Revalidated, page
 from openrdms.frontends.web.problems import Problem
 from openrdms.frontends.web.visitors import Unauthenticated
 from openrdms.model.errors import RdmsError
@@ -56,6 +56,7 @@ def make_app(backend: Backend) -> ASGIApp:
     app.include_router(feed.router)
     app.mount(STATIC, Kept(directory=HERE / "static"))
     app.mount("/static", Revalidated(directory=HERE / "static"))
+    app.mount(MODULES, Kept(directory=HERE / "node_modules", check_dir=False))
     app.mount("/modules", Revalidated(directory=HERE / "node_modules", check_dir=False))
     app.add_exception_handler(RdmsError, _refuse)
     app.add_exception_handler(CimError, _refuse)

@@ -27,6 +27,12 @@ def _hash_files(directory: Path) -> str:
 
 STATIC = f"/static/{_hash_files(HERE / 'static')}"
 """Where the files in static/ are, as long as they are as they are now."""
+
+_LOCKED = HERE / "package-lock.json"
+MODULES = f"/modules/{hashlib.sha256(_LOCKED.read_bytes()).hexdigest()[:16]}"
+"""Where packages of others are, in the versions that are locked."""
+NOVNC = f"{MODULES}/@novnc/novnc/core/rfb.js"
+
 THEME_COOKIE = "theme"
 """Light or dark, where a visitor has chosen; else his system says."""
 
@@ -49,7 +55,7 @@ def page(
     """A page, or a part of one.
 
     Templates know ``t`` (words), ``clock`` (times), ``theme``, ``visitor``, ``csrf``, ``path``,
-    and ``static``, below which the files in static/ are.
+    ``novnc`` (its main module) and ``static``, below which the files in static/ are.
     """
     words = words_for(request)
     csrf = visitor.session.csrf if visitor and visitor.session else ""
@@ -63,6 +69,7 @@ def page(
         theme=theme if theme in ("light", "dark") else "",
         path=request.url.path,
         static=STATIC,
+        novnc=NOVNC,
         **values,
     )
     return HTMLResponse(text, status, {"content-language": words.language})

@@ -1,7 +1,6 @@
 // A desktop's screen: noVNC over a WebSocket that a ticket opens, and that comes back by itself.
 
 import { Refused, call } from "./api.js";
-import RFB from "/modules/@novnc/novnc/core/rfb.js";
 
 const ENDED = 4000; // why the service closed the socket (frontends/web/display.py)
 const SIGNED_OUT = 4001;
@@ -14,6 +13,7 @@ const KEYS = { "\n": 0xff0d, "\t": 0xff09, "\b": 0xff08 };
 const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
 
 const root = document.getElementById("display");
+const novnc = import(root.dataset.novnc); // on its way while a ticket is asked for
 const { desktop, mode } = root.dataset;
 const find = (id) => document.getElementById(id);
 const on = (id, event, act) => find(id)?.addEventListener(event, act);
@@ -34,7 +34,7 @@ function show(state, tone, why = "") {
 async function connect() {
   try {
     const leave = await call("POST", `/desktops/${encodeURIComponent(desktop)}/display`, { mode });
-    open(leave.ticket);
+    open((await novnc).default, leave.ticket);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) return; // api.js is on its way to the sign-in page
@@ -44,7 +44,7 @@ async function connect() {
   }
 }
 
-function open(ticket) {
+function open(RFB, ticket) {
   const socket = new WebSocket(`wss://${location.host}/api/v1/display`, ["binary", `ticket.${ticket}`]);
   socket.addEventListener("close", (event) => closed(event.code));
   rfb = new RFB(find("screen"), socket, { shared: true });
