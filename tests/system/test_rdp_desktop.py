@@ -70,7 +70,8 @@ def test_the_file_leads_into_bobs_session(service: Service, file: Path, tmp_path
         open_file(file, GUEST_PASSWORD, screen) as client,
     ):
         wait_for_colour(screen, WALLPAPER, MIDDLE, BOOT_S)
-        [session] = list_sessions(wire, "rdp")
+        # A guest gets two seconds to answer, and this one is busy.
+        [session] = until("it is listed", lambda: list_sessions(wire, "rdp"), BOOT_S, pause=1)
         assert (session["VMName"], session["UserName"]) == ("rdp-1", "bob")
         rdms = Rdms(service)
         what = ("session", "message", session["VMHostName"], session["SessionId"])
