@@ -21,9 +21,20 @@ class WebClient(httpx.Client):
 
     def sign_in(self, name: str, password: str) -> None:
         """With a password; requests that change something prove themselves from here on."""
-        fields = {"name": name, "password": password, "next": "/"}
-        reply = self.post("/sign-in", data=fields)
+        reply = self.try_sign_in(name, password)
         assert reply.status_code == 303, reply.text
+
+    def try_sign_in(self, name: str, password: str, following: str = "/") -> httpx.Response:
+        """By the form of the page."""
+        fields = {"name": name, "password": password, "next": following}
+        return self.send_form("/sign-in", fields)
+
+    def send_form(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        """The form of a page that is shown to who has no session."""
+        shown = self.get(path)
+        found = re.search(r'name="form_token" value="([^"]+)"', shown.text)
+        token = found[1] if found else ""  # who has a session is led on
+        return self.post(path, data={**fields, "form_token": token})
 
 
 def csrf_of(page: str) -> str:

@@ -42,6 +42,18 @@ class Locked(AccessDenied):
         self.seconds = int(seconds) + 1
 
 
+class WrongPassword(AccessDenied):
+    """Or no such name: nobody is told which."""
+
+
+class WrongCode(AccessDenied):
+    """Not what the device shows now, or used already."""
+
+
+class TooLate(AccessDenied):
+    """What was begun is over, or was begun by somebody else."""
+
+
 @dataclass(frozen=True)
 class FirstStep:
     """Somebody whose password was right, and where he wants to go."""
@@ -115,10 +127,10 @@ class SignIn:
         """The one step of somebody who has a second factor. AccessDenied, Locked."""
         step = self._get_step(secret)
         place = _second_place(step.account)
-        self._refuse_locked(step.account.name, place)
+        self._refuse_locked(step.account.name, address, place)
         if not self.second_factors.check(step.account, code):
             self.failed(step.account.name, address, "wrong code", place)
-            raise AccessDenied("the code is wrong, or was used already")
+            raise WrongCode("the code is wrong, or was used already")
         self._lockouts.succeeded(step.account.name, place)
         return self._take_step(secret)
 
@@ -128,12 +140,12 @@ class SignIn:
         if self.second_factors.has(step.account):
             raise AccessDenied("there is a device already")
         place = _second_place(step.account)
-        self._refuse_locked(step.account.name, place)
+        self._refuse_locked(step.account.name, address, place)
         try:
             codes = self.second_factors.enrol(step.account, code)
         except InvalidParameter as error:
             self.failed(step.account.name, address, "wrong code", place)
-            raise AccessDenied("the code is not what the device should show now") from error
+            raise WrongCode("the code is not what the device should show now") from error
         return self._take_step(secret), codes
 
     def leave(self, redirect_uri: str, following: str) -> tuple[str, str]:
@@ -154,7 +166,7 @@ class SignIn:
         provider, away = self._get_provider(), self._away.take(secret)
         if away is None:
             self.refuse("", address, "no sign-in at the provider was begun here")
-            raise AccessDenied(_TOO_LATE)
+            raise TooLate(_TOO_LATE)
         name = ""
         try:
             user = provider.ask.finish(away.flow, answer)
@@ -189,27 +201,27 @@ class SignIn:
             raise
         if account is None:
             self.failed(name, address, "wrong name or password")
-            raise AccessDenied(_WRONG)
+            raise WrongPassword(_WRONG)
         self._lockouts.succeeded(name, address)
         return account
 
-    def _refuse_locked(self, name: str, place: str) -> None:
-        seconds = self._lockouts.seconds_locked(name, place)
+    def _refuse_locked(self, name: str, address: str, place: str = "") -> None:
+        seconds = self._lockouts.seconds_locked(name, place or address)
         if seconds:
-            if self._lockouts.refused(name, place) == 1:  # thousands may follow
-                self.refuse(name, place, "locked")
+            self._lockouts.refused(name, place or address)
+            self.refuse(name, address, "locked")
             raise Locked(seconds)
 
     def _get_step(self, secret: str) -> FirstStep:
         step = self.find_second_step(secret)
         if step is None:
-            raise AccessDenied(_TOO_LATE)
+            raise TooLate(_TOO_LATE)
         return step
 
     def _take_step(self, secret: str) -> FirstStep:
         step = self._steps.take(secret)
         if step is None:
-            raise AccessDenied(_TOO_LATE)
+            raise TooLate(_TOO_LATE)
         return step
 
     def _get_provider(self) -> Provider:

@@ -20,6 +20,7 @@ from openrdms.frontends.web import (
     portal_pages,
     problems,
     sign_in_pages,
+    signing_in,
 )
 from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
@@ -70,7 +71,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     """A problem; who is nobody and wants a page signs in first."""
     if isinstance(error, Unauthenticated) and not request.url.path.startswith(api.PREFIX):
         target = request.url.path if request.method == "GET" else "/"
-        return RedirectResponse(f"{sign_in_pages.PATH}?next={quote(target, safe='')}", 303)
+        return RedirectResponse(f"{signing_in.PATH}?next={quote(target, safe='')}", 303)
     problem = _describe(error)
     if _wants_page(request):
         return page(request, "problem.html", status=problem.status, problem=problem)

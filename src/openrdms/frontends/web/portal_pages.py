@@ -19,8 +19,9 @@ from openrdms.frontends.web.api.me_desktops import (
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.clock import Clock, clock_for
 from openrdms.frontends.web.pages import page
+from openrdms.frontends.web.second_step_pages import draw
 from openrdms.frontends.web.translations import Words, load, words_for
-from openrdms.frontends.web.visitors import AnyVisitor, Connecting
+from openrdms.frontends.web.visitors import AnyVisitor, Connecting, Visitor
 from openrdms.model.collection import CollectionType
 from openrdms.model.host import VmState
 from openrdms.model.publishing import ResourceKind
@@ -113,6 +114,7 @@ def show(request: Request, visitor: Connecting) -> Response:
 def show_account(request: Request, visitor: AnyVisitor) -> Response:
     """Password and tokens, for who has just proved who he is."""
     backend, session = visitor.backend, visitor.session
+    provider = backend.sign_in.provider
     fresh = session is not None and backend.web_sessions.is_fresh(session)
     return page(
         request,
@@ -121,9 +123,29 @@ def show_account(request: Request, visitor: AnyVisitor) -> Response:
         layout="console/part.html" if _PART_HEADER in request.headers else "portal_layout.html",
         languages=list_languages(),
         fresh=fresh,
+        provider=provider.ask.source if provider else None,
+        second_factor=_find_second_factor(visitor) if fresh else None,
         tokens=backend.api_tokens.list(visitor.account.name) if fresh else [],
         scopes=[*Scope] if visitor.is_staff else [Scope.CONNECT],
     )
+
+
+class SecondFactor(NamedTuple):
+    """What he has, or else may put into a device."""
+
+    has: bool
+    required: bool
+    secret: str
+    picture: str
+
+
+def _find_second_factor(visitor: Visitor) -> SecondFactor:
+    known, account = visitor.backend.sign_in.second_factors, visitor.account
+    has, required = known.has(account), known.is_required(account)
+    if has:
+        return SecondFactor(has, required, "", "")
+    proposal = known.propose(account)
+    return SecondFactor(has, required, proposal.secret, draw(proposal))
 
 
 def list_languages() -> list[tuple[str, str]]:

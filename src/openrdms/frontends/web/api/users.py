@@ -32,7 +32,10 @@ Groups = Annotated[list[Line], Field(max_length=1000, default_factory=list)]
 
 
 class User(BaseModel):
-    """An account. ``from_options`` is the one whose password the service's options say."""
+    """An account. ``from_options`` is the one whose password the service's options say.
+
+    ``source`` is the directory that decides its role, groups and password; "" for none.
+    """
 
     name: str
     role: Role
@@ -40,6 +43,8 @@ class User(BaseModel):
     enabled: bool
     ntlm: bool
     from_options: bool
+    source: str
+    directory_groups: list[str]
     sid: str
     created: datetime
     changed: datetime
@@ -124,8 +129,9 @@ def render_token(token: ApiToken) -> Token:
 
 def _render(account: Account) -> User:
     return User(
-        **{name: getattr(account, name) for name in User.model_fields if name != "groups"},
+        **{name: getattr(account, name) for name in User.model_fields if "groups" not in name},
         groups=list(account.groups),
+        directory_groups=list(account.directory_groups),
     )
 
 
@@ -198,6 +204,14 @@ def remove_user(visitor: Writer, name: Name) -> None:
     """Remove an account; its SID stays with the name."""
     with visitor.watch(_CLASS, DELETE, on={"Name": name}):
         visitor.backend.accounts.remove(name)
+
+
+@router.delete("/{name}/totp", status_code=204)
+def reset_second_factor(visitor: Writer, name: Name) -> None:
+    """Have the account's device hold no more, for who has lost it; who needs one gets a new one."""
+    with visitor.watch(_CLASS, "ResetSecondFactor", on={"Name": name}):
+        account = visitor.backend.accounts.get(name)
+        visitor.backend.sign_in.second_factors.remove(account)
 
 
 @router.get("/{name}/tokens")
