@@ -29,6 +29,8 @@ GROUPS = (
     "rdp",
     "user",
     "audit",
+    "backup",
+    "restore",
     "simulator",
     "simulate",
 )

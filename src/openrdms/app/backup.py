@@ -1,0 +1,159 @@
+"""``rdms backup`` and ``rdms restore``: what a service knows, apart from disks of VMs.
+
+A backup is made beside a running service. Its parts are copied in an order that makes each later
+one know all of what came before: keys and the head of the audit log, then how far jobs are, then
+records. Jobs that go on from it do again what they had done, as after a crash.
+
+What comes back is older than the world: pooled desktops may have had users since, so none of
+them is handed out before it was prepared; sessions, tickets and RDP files may have been ended, so
+all of them are. No key needs to change for that: those on disk sign the audit log and keep second
+factors, and what signs tickets lives no longer than a process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from pathlib import Path
+
+from openrdms.adapters import sql
+from openrdms.adapters.sql import backups
+from openrdms.app import archive
+from openrdms.app.core import now
+from openrdms.app.state_directory import hold
+from openrdms.frontends.admin.server import local_name
+from openrdms.model import errors
+from openrdms.model.audit import DONE
+from openrdms.model.collection import CollectionType
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.security.audit_log import AuditLog
+from openrdms.services.desktop_uses import DesktopUses
+
+_DIRECTORIES = ("security", "tls")
+_DATABASES = ("jobs.sqlite", "records.sqlite")
+_PLAIN = "service.json"
+_IMAGES = "images"
+_OLD = frozenset({Use.READY, Use.TAKEN, Use.PREPARING})
+
+
+def back_up(state_dir: Path, file: Path, *, images: bool) -> archive.Manifest:
+    """Write ``file``; with the files of images when ``images``. OperationFailed, OSError."""
+    if not (state_dir / "records.sqlite").exists():
+        raise errors.NotFound(f"{state_dir} is no state directory of a service")
+    with _place(file.parent) as place:
+        for directory in _DIRECTORIES:
+            _copy_files(state_dir / directory, place / directory)
+        if (state_dir / _PLAIN).exists():
+            shutil.copyfile(state_dir / _PLAIN, place / _PLAIN)
+        for name in _DATABASES:
+            if (state_dir / name).exists():
+                backups.copy_database(state_dir / name, place / name)
+        files = dict(_list_files(place))
+        if images:
+            kept = sorted((state_dir / _IMAGES).glob("[!.]*"))
+            files |= {f"{_IMAGES}/{one.name}": one for one in kept if one.is_file()}
+        manifest = archive.Manifest(
+            archive.FORMAT,
+            metadata.version("openrdms"),
+            now().isoformat(timespec="seconds"),
+            backups.find_schema(place / "records.sqlite"),
+            {name: archive.checksum(one) for name, one in files.items()},
+        )
+        archive.write(file, manifest, files)
+    return manifest
+
+
+def restore(file: Path, state_dir: Path) -> archive.Manifest:
+    """Put what ``file`` holds into a state directory that no process has; what was there is moved
+    to a directory beside. To be repeated when it was interrupted.
+
+    InvalidOperation, OperationFailed, OSError: nothing was changed then.
+    """
+    with hold(state_dir), _place(state_dir) as place:
+        manifest = archive.unpack(file, place)
+        _check(manifest, place)
+        _make_safe(place)
+        stamp = now().strftime("%Y%m%dT%H%M%S.%fZ")
+        _move_away(state_dir, state_dir / f"replaced-{stamp}")
+        for name in sorted(os.listdir(place), key=_DATABASES.__contains__):  # records come last
+            _put(place / name, state_dir / name)
+        archive.sync(state_dir)
+    return manifest
+
+
+def _check(manifest: archive.Manifest, place: Path) -> None:
+    if manifest.format != archive.FORMAT or "records.sqlite" not in manifest.files:
+        raise errors.OperationFailed(f"a backup of format {manifest.format} cannot be read")
+    schema = backups.find_schema(place / "records.sqlite")
+    if not backups.is_known_schema(schema):
+        raise errors.OperationFailed(
+            f"its records have schema {schema}, of a newer version ({manifest.version})"
+        )
+
+
+def _make_safe(place: Path) -> None:
+    """Nothing that was handed out holds any more."""
+    records = place / "records.sqlite"
+    store = sql.open_store(f"sqlite:///{records}")
+    try:
+        pooled = {
+            one.alias.casefold()
+            for one in store.list_collections()
+            if one.type is CollectionType.POOLED
+        }
+
+        def take_back(use: DesktopUse) -> DesktopUse | None:
+            if use.use in _OLD and use.collection.casefold() in pooled:
+                return use.becoming(Use.UNREADY, now())
+            return None
+
+        DesktopUses(store, now).change([use.name for use in store.list_uses()], take_back)
+        log = AuditLog(store, place / "security" / "audit-head", now)
+        log.record(local_name(os.geteuid()), "local", "restore", result=DONE)
+    finally:
+        store.close()
+    backups.forget_handed_out(records)
+
+
+def _move_away(state_dir: Path, place: Path) -> None:
+    """Databases go with their journals, which are no others'."""
+    old = [path for name in _DATABASES for path in state_dir.glob(f"{name}*")]
+    old += [path for name in (*_DIRECTORIES, _PLAIN) if (path := state_dir / name).exists()]
+    if old:
+        place.mkdir(mode=0o700)
+    for path in old:
+        path.rename(place / path.name)
+
+
+def _put(source: Path, target: Path) -> None:
+    """Images join those that are there: their names say what is in them."""
+    if source.name != _IMAGES:
+        source.rename(target)
+        return
+    target.mkdir(mode=0o700, exist_ok=True)
+    for image in source.iterdir():
+        image.replace(target / image.name)
+
+
+@contextmanager
+def _place(parent: Path) -> Iterator[Path]:
+    """A directory of our own on the same file system."""
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".backup-") as place:
+        yield Path(place)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    target.mkdir(mode=0o700)
+    for file in sorted(source.glob("[!.]*")):
+        with suppress(FileNotFoundError):  # removed just now
+            shutil.copyfile(file, target / file.name)
+
+
+def _list_files(place: Path) -> Iterator[tuple[str, Path]]:
+    for file in sorted(place.rglob("*")):
+        if file.is_file():
+            yield str(file.relative_to(place)), file
