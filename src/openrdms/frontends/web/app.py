@@ -19,8 +19,8 @@ from openrdms.frontends.web import (
     operations,
     portal_pages,
     problems,
+    refusals,
     sign_in_pages,
-    signing_in,
 )
 from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
@@ -29,7 +29,7 @@ from openrdms.frontends.web.feed import routes as feed
 from openrdms.frontends.web.hardening import Hardening
 from openrdms.frontends.web.pages import HERE, MODULES, STATIC, Kept, Revalidated, page
 from openrdms.frontends.web.problems import Problem
-from openrdms.frontends.web.visitors import Unauthenticated
+from openrdms.frontends.web.visitors import NOBODY, Unauthenticated, find_visitor
 from openrdms.model.errors import RdmsError
 from openrdms.security.sign_in import Locked
 
@@ -69,9 +69,12 @@ def make_app(backend: Backend) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """A problem; who is nobody and wants a page signs in first."""
-    if isinstance(error, Unauthenticated) and not request.url.path.startswith(api.PREFIX):
+    await refusals.record(request, error)
+    if _is_api(request) and not await _is_known(request):
+        error = Unauthenticated(NOBODY)  # who learns nothing of what was wrong
+    if isinstance(error, Unauthenticated) and not _is_api(request):
         target = request.url.path if request.method == "GET" else "/"
-        return RedirectResponse(f"{signing_in.PATH}?next={quote(target, safe='')}", 303)
+        return RedirectResponse(f"{sign_in_pages.PATH}?next={quote(target, safe='')}", 303)
     problem = _describe(error)
     if _wants_page(request):
         return page(request, "problem.html", status=problem.status, problem=problem)
@@ -83,10 +86,18 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return problems.render(problem, headers)
 
 
+async def _is_known(request: Request) -> bool:
+    """Bodies are read before anybody asks who sent them."""
+    return hasattr(request.state, "visitor") or await find_visitor(request) is not None
+
+
 def _wants_page(request: Request) -> bool:
     """Whether it is a person who looks at the answer."""
-    path, accepted = request.url.path, request.headers.get("accept", "")
-    return not path.startswith(api.PREFIX) and accepted.startswith("text/html")
+    return not _is_api(request) and request.headers.get("accept", "").startswith("text/html")
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith(api.PREFIX)
 
 
 def _describe(error: Exception) -> Problem:

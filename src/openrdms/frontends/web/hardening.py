@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openrdms import metrics
 from openrdms.frontends.exchange import name_request
+from openrdms.frontends.web.refusals import TooLarge, record_path
 
 MAX_BODY = 1 << 20
 """Octets of a request."""
@@ -34,10 +37,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _log = structlog.get_logger(__name__)
 
 
-class TooLarge(Exception):
-    """More octets than were announced, or than are taken."""
-
-
 class Hardening:
     """Outermost middleware."""
 
@@ -47,7 +46,7 @@ class Hardening:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or all the time of a WebSocket, which is logged when it ends.
 
-        A body that is too large is refused by its Content-Length or as it comes.
+        A body that is too large is refused, by its Content-Length or as it comes, when it is read.
         """
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
@@ -57,13 +56,9 @@ class Hardening:
         reply = _Reply(send, request_id)
         with structlog.contextvars.bound_contextvars(request=request_id):
             begun = time.perf_counter()
-            if _announced(headers) > MAX_BODY:
-                await reply.refuse_size()
-            else:
-                try:
-                    await self._app(scope, _Limited(receive), reply.send)
-                except TooLarge:
-                    await reply.refuse_size()
+            await self._app(scope, _Limited(receive, _announced(headers)), reply.send)
+            if reply.status >= HTTPStatus.BAD_REQUEST:
+                await record_path(HTTPConnection(scope))
             seconds = time.perf_counter() - begun
             _measure(scope, reply.status, seconds)
             _log.info(
@@ -108,23 +103,18 @@ class _Reply:
             headers["x-request-id"] = self._request_id
         await self._send(message)
 
-    async def refuse_size(self) -> None:
-        if self.status:
-            return
-        body = b'{"title":"Content Too Large","status":413,"detail":"the body is too large"}'
-        kind = (b"content-type", b"application/problem+json")
-        await self.send({"type": "http.response.start", "status": 413, "headers": [kind]})
-        await self.send({"type": "http.response.body", "body": body})
-
 
 class _Limited:
     """Receives a body until it is too large."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, announced: int) -> None:
         self._receive = receive
+        self._announced = announced
         self._octets = 0
 
     async def __call__(self) -> Message:
+        if self._announced > MAX_BODY:
+            raise TooLarge
         message = await self._receive()
         self._octets += len(message.get("body", b""))
         if self._octets > MAX_BODY:

@@ -70,11 +70,10 @@ def decode_cursor(cursor: str) -> str:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         (key,) = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        str.encode(key)  # neither another type nor half a pair of surrogates is a key of ours
     except (ValueError, TypeError) as error:
         raise InvalidParameter("cursor", "is not one that a list has given") from error
-    if not isinstance(key, str):
-        raise InvalidParameter("cursor", "is not one that a list has given")
-    return key
+    return str(key)
 
 
 def _read_part(

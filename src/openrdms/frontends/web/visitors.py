@@ -33,11 +33,17 @@ CSRF_FIELD = "csrf_token"
 NAMESPACE = "api/v1"
 """Where the audit log says that a change came from."""
 
+NOBODY = "sign in, or send an API token"
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Unauthenticated(AccessDenied):
     """Nobody: 401, or the sign-in page."""
+
+
+class Refused(AccessDenied):
+    """Before any guard was asked, who would have put it on record: that is ``refusals``' work."""
 
 
 class Stale(AccessDenied):
@@ -46,7 +52,7 @@ class Stale(AccessDenied):
     reason = "Stale"
 
 
-class Forged(AccessDenied):
+class Forged(Refused):
     """A cookie without proof that a page of ours sent it."""
 
 
@@ -82,7 +88,7 @@ class Visitor:
     def require(self, scope: Scope) -> None:
         """AccessDenied for a token without that scope; a browser has them all."""
         if self.token is not None and scope not in self.token.scopes:
-            raise AccessDenied(f"the token {self.token.name!r} lacks the scope {scope}")
+            raise Refused(f"the token {self.token.name!r} lacks the scope {scope}")
 
     def watch(
         self,
@@ -132,7 +138,8 @@ async def get_visitor(request: Request) -> Visitor:
     """Somebody. Unauthenticated, Forged."""
     visitor = await find_visitor(request)
     if visitor is None:
-        raise Unauthenticated("sign in, or send an API token")
+        raise Unauthenticated(NOBODY)
+    request.state.visitor = visitor
     if visitor.session and request.method not in _SAFE:
         await _check_origin(request, visitor.session)
     return visitor
@@ -176,7 +183,7 @@ Connecting = Annotated[Visitor, Depends(connecting)]
 
 def _get_fresh(visitor: AnyVisitor) -> Visitor:
     if visitor.session is None:
-        raise AccessDenied("a token is not enough: this needs a browser's session")
+        raise Refused("a token is not enough: this needs a browser's session")
     if not visitor.backend.web_sessions.is_fresh(visitor.session):
         raise Stale("give your password again first")
     return visitor
@@ -188,7 +195,7 @@ Fresh = Annotated[Visitor, Depends(_get_fresh)]
 
 def _get_staff(visitor: AnyVisitor) -> Visitor:
     if not visitor.is_staff:
-        raise AccessDenied(f"the role {visitor.account.role} has no administration")
+        raise Refused(f"the role {visitor.account.role} has no administration")
     return visitor
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from openrdms.frontends.web.api.shapes import Input, Line
 from openrdms.frontends.web.paging import Page, Paging
-from openrdms.frontends.web.visitors import AnyVisitor, Fresh, Visitor
+from openrdms.frontends.web.visitors import AnyVisitor, Fresh, Refused, Visitor
 from openrdms.model.account import Role
-from openrdms.model.errors import AccessDenied, InvalidParameter, NotFound
+from openrdms.model.errors import InvalidParameter, NotFound
 from openrdms.model.web_session import MAX_TOKEN_NAME, ApiToken, Scope
 from openrdms.security.accounts import Change
 
@@ -83,7 +83,7 @@ def show(visitor: AnyVisitor) -> Me:
 def prove(visitor: AnyVisitor, proof: Proof) -> Response:
     """Give the password again: for some minutes, password and tokens may be changed."""
     if visitor.session is None:
-        raise AccessDenied("a token is not enough: this needs a browser's session")
+        raise Refused("a token is not enough: this needs a browser's session")
     backend = visitor.backend
     backend.sign_in.by_password(visitor.account.name, proof.password, visitor.address)
     backend.web_sessions.prove(visitor.session)
