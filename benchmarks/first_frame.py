@@ -27,6 +27,9 @@ from openrdms.adapters import simulator
 from openrdms.runtime_dir import make_runtime_dir
 
 BAR_SECONDS = 1.5
+LOOK_SECONDS = 2
+"""How long a user looks at his tiles before he clicks."""
+
 PASSWORD = "a password of benchmarks"
 
 CLICK = """async (token) => {
@@ -130,6 +133,7 @@ def _click(rdms: Rdms, user: str) -> float:
         page: Page = context.new_page()
         page.goto("/")
         sign_in(page, user, PASSWORD)
+        page.wait_for_timeout(1000 * LOOK_SECONDS)
         token = page.locator('meta[name="csrf-token"]').get_attribute("content")
         begin = time.perf_counter()
         while not page.evaluate(CLICK, token):  # the spare had to be made anew
