@@ -126,7 +126,7 @@ def test_a_personal_desktop_is_switched_on_and_off(world: PortalWorld, ann: Pers
     assert (off["stage"], off["state"], off["actions"]) == ("own", "stopped", ["start"])
     ann.ask("POST", f"/desktops/{name}/start", 204)
     assert ann.resources()["mine"]["state"] == "running"
-    ann.ask("POST", f"/desktops/{name}/explode", 422)
+    ann.ask("POST", f"/desktops/{name}/explode", 404)
 
 
 def test_applications_have_icons(world: PortalWorld, ann: Person) -> None:
