@@ -78,6 +78,9 @@ def test_users_see_what_they_may_use(world: PortalWorld, ann: Person, bob: Perso
         assert dot.resources() == {}
     assert ann.connect("design").status_code == 403
     assert ann.connect("nothing").status_code == 404
+    ann.ask("DELETE", "/connections/nothing", 204)
+    refused = world.rdms.read("audit", "log", "--user", "ann")
+    assert "design" in str(refused) and "nothing" in str(refused)
 
 
 def test_a_place_in_line(world: PortalWorld, ann: Person, bob: Person) -> None:

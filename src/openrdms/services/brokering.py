@@ -206,9 +206,14 @@ class Brokering:
             return self._look_for_spare(user, found)
         return self._look_for_own(user, found)
 
+    def is_waiting(self, user: User, collection: str) -> bool:
+        """Whether he has a place in its line; whether there is such a collection or not."""
+        return self._lines.find(collection, user.holder) is not None
+
     def leave(self, user: User, collection: str) -> None:
         """He waits no more; having no place is fine."""
-        self._lines.leave(collection, user.holder)
+        if self.is_waiting(user, collection):
+            self._lines.leave(collection, user.holder)
 
     def keep_places(self, holder: str) -> None:
         """As if he had asked again wherever he waits."""

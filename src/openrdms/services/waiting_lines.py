@@ -61,7 +61,8 @@ class WaitingLines:
         """Where he stands; None for who does not wait. Asking so keeps no place."""
         now = self._clock()
         with self._lock:
-            places = self._line(collection).people.list(now)
+            line = self._lines.get(collection.casefold())  # whatever is asked for: none is made
+            places = line.people.list(now) if line else []
         for position, place in enumerate(places, 1):
             if place.holder.casefold() == holder.casefold():
                 return Standing(position, is_new=False, waited=now - place.since)

@@ -135,7 +135,7 @@ def connect(visitor: Connecting, wanted: WantedConnection, response: Response) -
 def _connect(visitor: Visitor, user: User, alias: str) -> Connection | Wait:
     """Who asks again to keep his place is not on record each time."""
     brokering = visitor.backend.brokering
-    if brokering.look(user, alias).is_waiting:
+    if brokering.is_waiting(user, alias):
         return brokering.connect(user, alias)
     with visitor.watch(_CLASS, "Connect", on={"CollectionAlias": alias}):
         return brokering.connect(user, alias)
