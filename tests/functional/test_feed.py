@@ -130,6 +130,11 @@ def test_handshakes_are_bound_to_their_connection(
         assert reply.headers["content-type"].startswith("application/x-msts-webfeed-login")
         seen = session.get(url, headers={"cookie": f".ASPXAUTH={reply.text}"})
         assert b"Scope" in seen.content
+        session.auth = None
+        assert b"Scope" in session.get(url, allow_redirects=False).content
+        wrong = session.get(url, auth=("ann", "a wrong password"))
+        assert (wrong.status_code, "Basic" in wrong.headers["www-authenticate"]) == (401, True)
+        assert session.get(url, allow_redirects=False).status_code == 302
     assert client.get(FEED).status_code == 302
 
 

@@ -82,6 +82,8 @@ def prove(request: Request) -> Answer:
     """Go on with what the client says of itself in Authorization."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == BASIC.lower():
+        for name in ("feed", "proved"):  # who says anew who he is, is nobody until then
+            connection_of(request).pop(name, None)
         try:
             return Answer(_check_password(request, credentials))
         except (AccessDenied, DirectoryUnavailable) as error:
