@@ -13,14 +13,13 @@ KEPT = timedelta(hours=24)
 class RepeatedRequest:
     """A request by the key that its client gave it, which is the account's own.
 
-    ``digest`` is of all that it says. ``life`` is the service's that took it. ``status`` is None
-    until it was answered; ``body`` is None for an answer that may be told once only.
+    ``digest`` is of all that it says. ``status`` is None until it was answered; ``body`` is None
+    for an answer that may be told once only.
     """
 
     account: str
     key: str
     digest: str
-    life: str
     begun: datetime
     status: int | None = None
     body: bytes | None = field(default=None, repr=False)

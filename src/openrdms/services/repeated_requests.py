@@ -6,7 +6,7 @@ death of the service in between nobody can know what came of it, and that is wha
 
 from __future__ import annotations
 
-import secrets
+import threading
 from dataclasses import replace
 
 from openrdms import ports
@@ -35,7 +35,7 @@ class RepeatedRequests:
     def __init__(self, store: ports.RepeatedRequestStore, clock: ports.Clock) -> None:
         self._store = store
         self._clock = clock
-        self._life = secrets.token_hex(8)
+        self._lock = threading.Lock()
         self._under_way: set[tuple[str, str]] = set()
 
     def begin(
@@ -47,28 +47,36 @@ class RepeatedRequests:
         no more then. InvalidParameter for the key of another request; StillUnderWay,
         OutcomeUnknown.
         """
+        with self._lock:
+            if (account.casefold(), key) in self._under_way:
+                raise StillUnderWay("the request of that key is under way")
+            self._under_way.add((account.casefold(), key))
+        begun = False
+        try:
+            known = self._enter(account, key, digest)
+            if known and known.status is None and not repeatable:
+                raise OutcomeUnknown(
+                    "nobody can say what came of the request of that key: look, and use another key"
+                )
+            begun = known is None or known.status is None
+            return None if begun else known
+        finally:
+            if not begun:
+                self.leave(account, key)
+
+    def _enter(self, account: str, key: str, digest: str) -> RepeatedRequest | None:
         now = self._clock()
-        new = RepeatedRequest(account, key, digest, self._life, now)
-        mine = (account.casefold(), key)
+        new = RepeatedRequest(account, key, digest, now)
         known = self._store.add_request(new, now - KEPT)
         if known and known.digest != digest:
             raise errors.InvalidParameter(FIELD, "was given to another request")
-        if known and known.status is not None:
-            return known
-        if known and known.life == self._life and mine in self._under_way:
-            raise StillUnderWay("the request of that key is under way")
-        if known and not repeatable:
-            raise OutcomeUnknown(
-                "nobody can say what came of the request of that key: look, and use another key"
-            )
-        self._under_way.add(mine)
-        return None
+        return known
 
     def finish(
         self, account: str, key: str, digest: str, status: int, body: bytes | None, location: str
     ) -> None:
         """What came of it; ``body`` None is told once only."""
-        done = RepeatedRequest(account, key, digest, self._life, self._clock())
+        done = RepeatedRequest(account, key, digest, self._clock())
         self._store.put_request(replace(done, status=status, body=body, location=location))
 
     def forget(self, account: str, key: str) -> None:

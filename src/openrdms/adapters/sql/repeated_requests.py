@@ -17,7 +17,6 @@ repeated_requests = sa.Table(
     schema.text_column("key", key=True),
     schema.text_column("account"),
     schema.text_column("digest"),
-    schema.text_column("life"),
     schema.time_column("begun"),
     schema.number_column("status", null=True),
     sa.Column("body", sa.LargeBinary, nullable=True),

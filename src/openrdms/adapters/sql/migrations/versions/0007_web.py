@@ -172,7 +172,6 @@ def _create_repeated_requests() -> None:
         *_of_account("repeated_requests"),
         sa.Column("key", sa.Text, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
-        sa.Column("life", sa.Text, nullable=False),
         sa.Column("begun", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.BigInteger, nullable=True),
         sa.Column("body", sa.LargeBinary, nullable=True),
