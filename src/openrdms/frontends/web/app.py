@@ -21,6 +21,7 @@ from openrdms.frontends.web import (
     problems,
     refusals,
     sign_in_pages,
+    signing_in,
 )
 from openrdms.frontends.web.api.description import describe, name_operation
 from openrdms.frontends.web.back_pressure import Overloaded
@@ -69,12 +70,13 @@ def make_app(backend: Backend) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """A problem; who is nobody and wants a page signs in first."""
+    is_known = await _is_known(request, error)
     await refusals.record(request, error)
-    if _is_api(request) and not await _is_known(request):
+    if _is_api(request) and not is_known:
         error = Unauthenticated(NOBODY)  # who learns nothing of what was wrong
     if isinstance(error, Unauthenticated) and not _is_api(request):
         target = request.url.path if request.method == "GET" else "/"
-        return RedirectResponse(f"{sign_in_pages.PATH}?next={quote(target, safe='')}", 303)
+        return RedirectResponse(f"{signing_in.PATH}?next={quote(target, safe='')}", 303)
     problem = _describe(error)
     if _wants_page(request):
         return page(request, "problem.html", status=problem.status, problem=problem)
@@ -86,9 +88,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return problems.render(problem, headers)
 
 
-async def _is_known(request: Request) -> bool:
+async def _is_known(request: Request, error: Exception) -> bool:
     """Bodies are read before anybody asks who sent them."""
-    return hasattr(request.state, "visitor") or await find_visitor(request) is not None
+    state = request.state
+    if not hasattr(state, "visitor") and not isinstance(error, Unauthenticated):
+        state.visitor = await find_visitor(request)
+    return getattr(state, "visitor", None) is not None
 
 
 def _wants_page(request: Request) -> bool:
