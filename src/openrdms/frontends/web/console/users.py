@@ -49,4 +49,13 @@ def show_user(request: Request, visitor: Reader, name: str) -> Response:
     with visitor.watch(CLASS, guard.GET, on={"Name": name}):
         account = backend.accounts.get(name)
         tokens = backend.api_tokens.list(account.name)
-    return show(request, visitor, "user.html", account=account, tokens=tokens, roles=list(Role))
+        has_factor = backend.sign_in.second_factors.has(account)
+    return show(
+        request,
+        visitor,
+        "user.html",
+        account=account,
+        tokens=tokens,
+        has_factor=has_factor,
+        roles=list(Role),
+    )

@@ -61,7 +61,7 @@ async function submit(form) {
   const button = form.querySelector("button:not([type=button])");
   try {
     await whileBusy(button, () => send(form, { ...read(form, form.dataset.whole !== undefined), ...rows }));
-    form.closest("dialog")?.close();
+    for (const dialog of document.querySelectorAll("dialog[open]:not(#results)")) dialog.close();
     if (form.dataset.keep === undefined) form.reset();
   } catch (refused) {
     showErrors(form, refused);
