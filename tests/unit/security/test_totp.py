@@ -1,0 +1,122 @@
+"""Second factors: which codes are taken, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pyotp
+import pytest
+
+from fakes.clock import StoppedClock
+from fakes.new_records import open_records
+from openrdms.model import errors
+from openrdms.model.account import Account, Role
+from openrdms.ports import Store
+from openrdms.security.accounts import Accounts
+from openrdms.security.totp import PROPOSED, SecondFactors
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_records(tmp_path / "records.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def accounts(store: Store, tmp_path: Path, clock: StoppedClock) -> Accounts:
+    return Accounts(store, tmp_path / "nt-hashes", clock)
+
+
+@pytest.fixture
+def factors(store: Store, accounts: Accounts, tmp_path: Path, clock: StoppedClock) -> SecondFactors:
+    return SecondFactors(store, accounts, tmp_path / "totp-key", clock)
+
+
+@pytest.fixture
+def ann(accounts: Accounts) -> Account:
+    return accounts.add("ann", Role.USER)
+
+
+def enrol(factors: SecondFactors, account: Account, clock: StoppedClock) -> pyotp.TOTP:
+    device = pyotp.TOTP(factors.propose(account).secret)
+    factors.enrol(account, device.at(clock()))
+    return device
+
+
+def test_codes_about_now_are_taken_once(
+    factors: SecondFactors, ann: Account, clock: StoppedClock
+) -> None:
+    device = enrol(factors, ann, clock)
+    assert not factors.check(ann, device.at(clock()))  # confirmed the device
+    clock.move(timedelta(seconds=90))
+    times = [timedelta(seconds=30 * step) for step in (-2, -1, -1, 0, -1, 1, 0, 2)]
+    steps = [device.at(clock() + time) for time in times]
+    found = [factors.check(ann, code) for code in steps]
+    assert found == [False, True, False, True, False, True, False, False]
+
+
+def test_of_many_who_bring_one_code_one_is_let_in(
+    factors: SecondFactors, ann: Account, clock: StoppedClock
+) -> None:
+    device = enrol(factors, ann, clock)
+    clock.move(timedelta(seconds=60))
+    code = device.at(clock())
+    with ThreadPoolExecutor(8) as threads:
+        found = [*threads.map(lambda _: factors.check(ann, code), range(16))]
+    assert found.count(True) == 1
+
+
+@pytest.mark.parametrize("code", ["", "12345", "abcdef", "１２３４５６", "0" * 64, "\0"])
+def test_what_is_no_code(
+    factors: SecondFactors, ann: Account, clock: StoppedClock, code: str
+) -> None:
+    enrol(factors, ann, clock)
+    assert not factors.check(ann, code)
+
+
+def test_a_proposal_is_good_for_minutes(
+    factors: SecondFactors, ann: Account, clock: StoppedClock
+) -> None:
+    device = pyotp.TOTP(factors.propose(ann).secret)
+    assert factors.propose(ann).secret == device.secret
+    clock.move(PROPOSED)
+    with pytest.raises(errors.InvalidParameter):
+        factors.enrol(ann, device.at(clock()))
+    assert factors.propose(ann).secret != device.secret
+    assert not factors.has(ann)
+
+
+def test_it_goes_with_its_account(
+    factors: SecondFactors, accounts: Accounts, ann: Account, clock: StoppedClock
+) -> None:
+    accounts.add("root", Role.ADMINISTRATOR)
+    enrol(factors, ann, clock)
+    accounts.remove("ann")
+    assert not factors.is_needed(accounts.add("Ann", Role.USER))
+
+
+def test_it_outlives_the_service_and_needs_its_key(
+    factors: SecondFactors,
+    store: Store,
+    accounts: Accounts,
+    ann: Account,
+    tmp_path: Path,
+    clock: StoppedClock,
+) -> None:
+    device = enrol(factors, ann, clock)
+    clock.move(timedelta(seconds=60))
+    again = SecondFactors(store, accounts, tmp_path / "totp-key", clock)
+    assert again.has(ann)
+    other = SecondFactors(store, accounts, tmp_path / "another-key", clock)
+    with pytest.raises(errors.OperationFailed):
+        other.check(ann, device.at(clock()))
+    assert again.check(ann, device.at(clock()))
