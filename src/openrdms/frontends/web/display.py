@@ -49,7 +49,7 @@ MAX_VIEWERS = 8
 _SCHEME = "display"
 """How the audit log calls it."""
 
-_WRONG_MESSAGE = 1008
+_WRONG_MESSAGE, _TOO_LARGE = 1008, 1009
 _ENDED, _SIGNED_OUT, _OFF = 4000, 4001, 4002
 """Why a socket was closed (display.js): the stay is over, the session is, the VM is off."""
 
@@ -214,7 +214,7 @@ class _Relay:
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                return "gone"
+                return _accept_end(message.get("code"))
             passed = self._messages.feed(message.get("bytes") or _refuse_text())
             if passed:
                 writer.write(passed)
@@ -247,6 +247,12 @@ class _Relay:
         with suppress(RuntimeError, OSError, TimeoutError):  # it may have gone just now
             if code is not None:
                 await asyncio.wait_for(self._websocket.close(code), _CLOSE_SECONDS)
+
+
+def _accept_end(code: int | None) -> Literal["gone"]:
+    if code == _TOO_LARGE:  # the server under us has closed it
+        raise WrongMessage("a frame that is too large")
+    return "gone"
 
 
 def _refuse_text() -> NoReturn:
