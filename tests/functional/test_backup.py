@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from functional.portal_world import SECRET, PortalWorld, open_portal_world
@@ -25,16 +26,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PortalWorld]:
         made.service.clear()
 
 
-def connect(web: WebClient, collection: str) -> str:
-    """A desktop for who is signed in."""
+def connect(web: WebClient, collection: str, log: Path) -> str:
+    """A desktop for who is signed in, whose ticket is in nobody's log."""
     headers = {"x-csrf-token": csrf_of(web.get("/").text)}
 
-    def ask() -> str:
+    def ask() -> httpx.Response:
         reply = web.post("/api/v1/me/connections", json={"collection": collection}, headers=headers)
         assert reply.status_code in (200, 202), reply.text
-        return str(reply.json().get("desktop") or "")
+        return reply
 
-    return until("he has a desktop", ask)
+    reply = until("he has a desktop", lambda: (found := ask()).status_code == 200 and found).json()
+    assert reply["display"]["ticket"] not in log.read_text()
+    assert SECRET not in log.read_text()
+    return str(reply["desktop"])
 
 
 def find_uses(state_dir: Path) -> dict[str, str]:
@@ -46,7 +50,7 @@ def test_all_is_brought_back_but_what_was_handed_out(world: PortalWorld, tmp_pat
     service, rdms, file = world.service, world.rdms, tmp_path / "backup.tar"
     with WebClient(service) as ann:
         ann.sign_in("ann", SECRET)
-        taken = connect(ann, "office")
+        taken = connect(ann, "office", service.state_dir / "service.log")
         cookie = ann.cookies["__Host-openrdms"]
     made = ("--alias", "big", "--prefix", "big-", "--image", "image:tiny", "--host", "host1=60")
     guid = rdms.read("collection", "create", "Big", *made, "--user-group", "Staff")["JobGuid"]
@@ -77,7 +81,7 @@ def test_all_is_brought_back_but_what_was_handed_out(world: PortalWorld, tmp_pat
             assert web.get("/api/v1/me").status_code == 401
             web.cookies.clear()
             web.sign_in("ann", SECRET)
-            fresh = connect(web, "office")
+            fresh = connect(web, "office", elsewhere / "service.log")
         row = again.read_rows("SELECT fresh FROM desktop_uses WHERE name_key = ?", fresh)
         backed_up = again.read_rows("SELECT time FROM audit_log WHERE what = 'restore'")
         assert row[0][0] > backed_up[0][0]

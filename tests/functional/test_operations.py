@@ -88,3 +88,23 @@ def test_what_is_logged_has_the_id_of_its_request_and_no_secrets(
     lines = [json.loads(line) for line in log.splitlines()]
     assert [line["path"] for line in lines if line.get("request") == "mine-1"] == ["/api/v1/me"]
     assert all("request" in line for line in lines if line["event"] in ("web", "protocol"))
+
+
+def test_requests_over_ws_management_have_ids_and_are_counted(
+    service: Service, web: WebClient
+) -> None:
+    url, wrong = service.ready["wsman_https"], ("admin", "wrong-secret-8")
+    named = {"x-request-id": "mine-2", "content-type": "application/soap+xml;charset=UTF-8"}
+    reply = web.post(url, content=b"<a/>", auth=wrong, headers=named)
+    assert (reply.status_code, reply.headers["x-request-id"]) == (401, "mine-2")
+    reply = web.post(url, content=b"<a/>", auth=(USER, PASSWORD), headers=named)
+    assert (reply.status_code, reply.headers["x-request-id"]) == (500, "mine-2")  # no envelope
+    file = service.state_dir / "service.log"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    mine = [line for line in lines if line.get("request") == "mine-2"]
+    assert "protocol" in {line["event"] for line in mine}
+    assert any("sign in" in line["event"] for line in mine)  # what security logs has it too
+    assert "wrong-secret-8" not in file.read_text()
+    web.sign_in(USER, PASSWORD)
+    counted = scrape(web)["openrdms_protocol_request_duration_seconds_count"]
+    assert counted[("path", "/wsman"), ("status", "401")] >= 1

@@ -1,0 +1,106 @@
+"""What a backup has, and what may not be restored; with a small state directory and no service."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from openrdms.adapters import sql
+from openrdms.adapters.sql import backups
+from openrdms.app import backup
+from openrdms.app.state_directory import hold
+from openrdms.model import errors
+from openrdms.model.account import Role
+from openrdms.security.accounts import Accounts
+from openrdms.security.audit_log import AuditLog
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """With one account."""
+    place = tmp_path / "state"
+    (place / "security").mkdir(parents=True)
+    (place / "tls").mkdir()
+    (place / "tls" / "key.pem").write_text("key")
+    (place / "images").mkdir()
+    (place / "images" / "tiny.qcow2").write_text("disk")
+    store = sql.open_store(f"sqlite:///{place / 'records.sqlite'}")
+    AuditLog(store, place / "security" / "audit-head", now)
+    Accounts(store, place / "security" / "nt-hashes", now).add("ann", Role.USER)
+    store.close()
+    return place
+
+
+def find_accounts(place: Path) -> list[str]:
+    with closing(sqlite3.connect(place / "records.sqlite")) as records:
+        return [row[0] for row in records.execute("SELECT name FROM accounts")]
+
+
+def test_images_are_in_it_when_they_are_asked_for(state: Path, tmp_path: Path) -> None:
+    small = backup.back_up(state, tmp_path / "small", images=False)
+    large = backup.back_up(state, tmp_path / "large", images=True)
+    assert set(large.files) - set(small.files) == {"images/tiny.qcow2"}
+    assert {"records.sqlite", "security/audit-key", "tls/key.pem"} <= set(small.files)
+    backup.restore(tmp_path / "large", tmp_path / "new")
+    assert (tmp_path / "new" / "images" / "tiny.qcow2").read_text() == "disk"
+    assert find_accounts(tmp_path / "new") == ["ann"]
+
+
+def test_what_was_there_is_moved_aside(state: Path, tmp_path: Path) -> None:
+    backup.back_up(state, tmp_path / "file", images=False)
+    (state / "records.sqlite-wal").write_text("of the old records")
+    backup.restore(tmp_path / "file", state)
+    (replaced,) = state.glob("replaced-*")
+    assert (replaced / "records.sqlite-wal").read_text() == "of the old records"
+    assert (replaced / "tls" / "key.pem").exists()
+    assert find_accounts(state) == ["ann"]
+    assert stat.S_IMODE((state / "records.sqlite").stat().st_mode) == 0o600
+    assert (state / "images" / "tiny.qcow2").exists()
+
+
+def test_a_directory_that_a_process_has_is_left_alone(state: Path, tmp_path: Path) -> None:
+    backup.back_up(state, tmp_path / "file", images=False)
+    with hold(state), pytest.raises(errors.InvalidOperation, match="in use"):
+        backup.restore(tmp_path / "file", state)
+    assert not [*state.glob("replaced-*")]
+
+
+def test_records_of_a_newer_version_are_refused(state: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(state / "records.sqlite")) as records, records:
+        records.execute("UPDATE alembic_version SET version_num = '9999'")
+    backup.back_up(state, tmp_path / "file", images=False)
+    with pytest.raises(errors.OperationFailed, match="newer version"):
+        backup.restore(tmp_path / "file", tmp_path / "new")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"lock"}
+
+
+def test_a_damaged_backup_changes_nothing(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    backup.back_up(state, file, images=False)
+    octets = bytearray(file.read_bytes())
+    octets[octets.rindex(b"SQLite format 3") + 5000] ^= 1
+    file.write_bytes(octets)
+    before = sorted(path.name for path in state.iterdir())
+    with pytest.raises(errors.OperationFailed, match="damaged"):
+        backup.restore(file, state)
+    assert sorted(path.name for path in state.iterdir()) == sorted([*before, "lock"])
+
+
+def test_nothing_but_a_state_directory_is_backed_up(tmp_path: Path) -> None:
+    with pytest.raises(errors.NotFound):
+        backup.back_up(tmp_path, tmp_path / "file", images=False)
+    assert not (tmp_path / "file").exists()
+
+
+def test_known_schemas(state: Path) -> None:
+    assert backups.is_known_schema(backups.find_schema(state / "records.sqlite"))
+    assert not backups.is_known_schema("9999")
