@@ -89,5 +89,6 @@ def test_nobody_is_led_elsewhere(client: WebClient) -> None:
 
 
 def test_too_large(client: WebClient) -> None:
-    reply = client.post("/sign-in", content=b"x" * (1 << 20) + b"x")
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    reply = client.post("/sign-in", content=b"x" * (1 << 20) + b"x", headers=kind)
     assert reply.status_code == 413

@@ -1,7 +1,8 @@
 """What the service refuses rather than let others wait for it: 429, when to come again, and why.
 
 Requests that ask hosts or guests may take long, so they have threads of their own, and a line
-before them that is bounded: hosts that answer slowly leave everything else as quick as ever. Of
+before them that is bounded: hosts that answer slowly leave everything else as quick as ever. So
+have sign-ins. Of
 both no account gets more than a share.
 """
 
@@ -29,6 +30,10 @@ HOST_THREADS = 64
 HOST_LINE = 64
 """Requests that wait for one of those threads."""
 
+SIGN_IN_THREADS = 16
+SIGN_IN_LINE = 100
+"""Sign-ins that wait for one of those; strangers may fill it, and stop nobody who is in."""
+
 RATE, BURST = 200.0, 1000.0
 """Requests of an account: so many a second in the long run, and at once after a rest."""
 
@@ -50,18 +55,19 @@ class Overloaded(RdmsError):
 
 
 class _Lane:
-    """Threads for one kind of work."""
+    """Threads for one kind of work; ``reason`` and ``words`` are for who finds no room."""
 
-    def __init__(self, threads: int, line: int) -> None:
+    def __init__(self, threads: int, line: int, reason: str, words: str) -> None:
         self._limiter = anyio.CapacityLimiter(threads)
         self._most = threads + line
+        self._reason = reason
+        self._words = words
         self._inside = 0
 
     async def run(self, work: Callable[[], R]) -> R:
         """Do it in one of the threads. Overloaded."""
         if self._inside >= self._most:
-            words = f"{self._inside} requests wait for hosts or guests already"
-            raise Overloaded("HostsBusy", words, 2)
+            raise Overloaded(self._reason, f"{self._inside} {self._words}", 2)
         self._inside += 1
         try:
             return await anyio.to_thread.run_sync(work, limiter=self._limiter)
@@ -69,7 +75,8 @@ class _Lane:
             self._inside -= 1
 
 
-_HOSTS = _Lane(HOST_THREADS, HOST_LINE)
+_HOSTS = _Lane(HOST_THREADS, HOST_LINE, "HostsBusy", "requests wait for hosts or guests already")
+_SIGN_INS = _Lane(SIGN_IN_THREADS, SIGN_IN_LINE, "SignInsBusy", "sign-ins are under way already")
 
 
 def on_hosts(function: Callable[P, R]) -> Callable[P, Coroutine[None, None, R]]:
@@ -80,6 +87,13 @@ def on_hosts(function: Callable[P, R]) -> Callable[P, Coroutine[None, None, R]]:
         return await _HOSTS.run(functools.partial(function, *args, **kwargs))
 
     return route
+
+
+async def run_sign_in(work: Callable[[], R]) -> R:
+    """What proves who somebody is: slow on purpose, and a directory may not answer for a while.
+    Overloaded.
+    """
+    return await _SIGN_INS.run(work)
 
 
 @dataclass

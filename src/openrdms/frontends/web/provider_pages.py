@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
+from openrdms.frontends.web.back_pressure import Overloaded, run_sign_in
 from openrdms.frontends.web.signing_in import (
     PATH as SIGN_IN,
 )
@@ -36,7 +38,9 @@ async def leave(request: Request, next: str = "/") -> Response:  # noqa: A002  n
         raise NotFound("there is no provider to sign in at")
     redirect_uri = f"https://{request.headers.get('host', '')}{BACK}"
     try:
-        url, secret = await run_in_threadpool(sign_in.leave, redirect_uri, local(next))
+        url, secret = await run_sign_in(partial(sign_in.leave, redirect_uri, local(next)))
+    except Overloaded:
+        raise
     except RdmsError as error:
         return _show(request, error, local(next))
     reply = RedirectResponse(url, 303)
@@ -51,7 +55,10 @@ async def come_back(request: Request) -> Response:
     secret, address = request.cookies.get(STEP_COOKIE, ""), address_of(request)
     answer = dict(request.query_params)
     try:
-        account, following = await run_in_threadpool(sign_in.come_back, secret, answer, address)
+        finish = partial(sign_in.come_back, secret, answer, address)
+        account, following = await run_sign_in(finish)
+    except Overloaded:
+        raise
     except RdmsError as error:
         reply = _show(request, error)
         drop_cookie(reply, STEP_COOKIE)

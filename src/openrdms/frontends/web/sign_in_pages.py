@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from openrdms.frontends.web import provider_pages, second_step_pages
+from openrdms.frontends.web.back_pressure import Overloaded, run_sign_in
 from openrdms.frontends.web.signing_in import (
     PATH,
     STEP_COOKIE,
@@ -71,7 +73,10 @@ async def submit(
     check_form(request, form_token)
     sign_in = backend_of(request).sign_in
     try:
-        account = await run_in_threadpool(sign_in.by_password, name, password, address_of(request))
+        check = partial(sign_in.by_password, name, password, address_of(request))
+        account = await run_sign_in(check)
+    except Overloaded:
+        raise
     except RdmsError as error:
         return _show(request, next, name, error)
     if not sign_in.second_factors.is_needed(account):

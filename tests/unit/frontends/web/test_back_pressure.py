@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 
 import pytest
 
 from openrdms.frontends.web import back_pressure
-from openrdms.frontends.web.back_pressure import Overloaded, Pressure, on_hosts
+from openrdms.frontends.web.back_pressure import (
+    HOST_LINE,
+    HOST_THREADS,
+    SIGN_IN_LINE,
+    SIGN_IN_THREADS,
+    Overloaded,
+    Pressure,
+    on_hosts,
+    run_sign_in,
+)
 
 
 class Seconds:
@@ -71,13 +81,24 @@ def test_streams_are_counted_apart() -> None:
             pass
 
 
-def test_slow_hosts_fill_their_own_line_and_no_other() -> None:
-    most = back_pressure.HOST_THREADS + back_pressure.HOST_LINE
+async def sign_in(go_on: threading.Event) -> bool:
+    return await run_sign_in(lambda: go_on.wait(30))
+
+
+@pytest.mark.parametrize(
+    ("ask", "most", "reason"),
+    [
+        (on_hosts(lambda go_on: go_on.wait(30)), HOST_THREADS + HOST_LINE, "HostsBusy"),
+        (sign_in, SIGN_IN_THREADS + SIGN_IN_LINE, "SignInsBusy"),
+    ],
+)
+def test_what_is_slow_fills_its_own_line_and_no_other(
+    ask: Callable[[threading.Event], Awaitable[object]], most: int, reason: str
+) -> None:
     go_on = threading.Event()
-    answer = on_hosts(lambda: go_on.wait(30))
 
     async def crowd() -> list[object]:
-        asked = [asyncio.ensure_future(answer()) for _ in range(most + 1)]
+        asked = [asyncio.ensure_future(ask(go_on)) for _ in range(most + 1)]
         await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
         assert await asyncio.to_thread(lambda: "quick") == "quick"
         go_on.set()
@@ -86,4 +107,4 @@ def test_slow_hosts_fill_their_own_line_and_no_other() -> None:
     results = asyncio.run(crowd())
     (refused,) = [one for one in results if one is not True]
     assert isinstance(refused, Overloaded)
-    assert (refused.reason, refused.seconds) == ("HostsBusy", 2)
+    assert (refused.reason, refused.seconds) == (reason, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from openrdms.frontends.web.api.rdp import as_download
-from openrdms.frontends.web.back_pressure import PRESSURE
+from openrdms.frontends.web.back_pressure import PRESSURE, run_sign_in
 from openrdms.frontends.web.feed import document, icons, login
 from openrdms.frontends.web.visitors import backend_of
 from openrdms.model.account import Account
@@ -51,7 +52,7 @@ async def answer_instead(_request: Request, error: Exception) -> Response:
 
 
 async def _prove(request: Request) -> tuple[Account, Mapping[str, str]]:
-    answer = await run_in_threadpool(login.prove, request)
+    answer = await run_sign_in(partial(login.prove, request))
     await asyncio.sleep(answer.delay)
     if answer.account is None:
         raise Instead(_with(Response(status_code=401), answer.headers))
