@@ -10,7 +10,7 @@ import pytest
 from contract.store_suite import make_collection, make_job, make_plan
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, JobAction, Phase, VmStatus
-from openrdms.model.job_list import JobQuery, PhaseCount, count_progress
+from openrdms.model.job_list import JobQuery, PhaseCount, WaveCount, count_progress
 from openrdms.ports import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -71,3 +71,18 @@ class JobListSuite:
         assert [one.name for one in store.page_job_desktops(job.guid, 0, 1)] == ["vd-2"]
         pending = store.page_job_desktops(job.guid, -1, 9, VmStatus.PENDING)
         assert [one.name for one in pending] == ["vd-3"]
+
+    def test_waves_are_counted(self, store: Store) -> None:
+        job = put_job(store, "farm", 0, ended=False)
+        plan = make_plan(job, "vd-1", "vd-2", "vd-3")
+        waves = [replace(row, wave=row.ordinal // 2) for row in plan]
+        rows = store.add_job_desktops(waves, None)
+        store.put_job_desktops([replace(rows[0], status=VmStatus.COMPLETE)], NOW)
+        first, last = rows[0].wave, rows[-1].wave
+        assert first != last
+        counts = store.count_waves(job.guid)
+        assert [one.wave for one in counts] == sorted(one.wave for one in counts)
+        assert sum(one.desktops for one in counts) == len(rows)
+        assert WaveCount(last, VmStatus.PENDING, sum(row.wave == last for row in rows)) in counts
+        assert any(one.status is VmStatus.COMPLETE for one in counts if one.wave == first)
+        assert store.count_waves("{other}") == []

@@ -65,6 +65,14 @@ class PhaseCount(NamedTuple):
     desktops: int
 
 
+class WaveCount(NamedTuple):
+    """How many desktops of a wave, counted from 0, are so far."""
+
+    wave: int
+    status: VmStatus
+    desktops: int
+
+
 @dataclass(frozen=True)
 class Progress:
     """``percent`` is the share of the phases that are done: 100 only when nothing is left."""

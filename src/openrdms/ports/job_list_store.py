@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from openrdms.model.job import JobDesktop, VmStatus
-from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount
+from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount, WaveCount
 
 
 class JobListStore(Protocol):
@@ -20,6 +20,9 @@ class JobListStore(Protocol):
 
     def count_phases(self, guids: Sequence[str]) -> list[PhaseCount]:
         """How far the desktops of these jobs are; only what occurs."""
+
+    def count_waves(self, guid: str) -> list[WaveCount]:
+        """In order of waves; only what occurs."""
 
     def page_job_desktops(
         self, guid: str, after: int, limit: int, status: VmStatus | None = None

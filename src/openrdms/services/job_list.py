@@ -14,6 +14,7 @@ from openrdms.model.job_list import (
     JobRow,
     PhaseCount,
     Progress,
+    WaveCount,
     count_progress,
 )
 
@@ -46,6 +47,10 @@ class JobList:
     def find_progress(self, row: JobRow) -> Progress:
         """How far one job is."""
         return count_progress(row, self._store.count_phases([row.guid]))
+
+    def count_waves(self, guid: str) -> Sequence[WaveCount]:
+        """As ports.JobListStore.count_waves."""
+        return self._store.count_waves(guid)
 
     def page_desktops(
         self, guid: str, after: int, limit: int, status: VmStatus | None

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
 from openrdms.model.job import JobDesktop, VmStatus
-from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount
+from openrdms.model.job_list import JobCount, JobPlace, JobQuery, JobRow, PhaseCount, WaveCount
 
 _jobs = schema.jobs.c
 _planned = schema.job_desktops.c
@@ -43,6 +43,13 @@ class JobListRecords:
         with self._database.read() as connection:
             found = connection.execute(counted.where(_planned.job.in_(guids)))
             return [PhaseCount(*row) for row in found]
+
+    def count_waves(self, guid: str) -> list[WaveCount]:
+        kinds = _planned.wave, _planned.status
+        counted = sa.select(*kinds, sa.func.count()).where(_planned.job == guid)
+        with self._database.read() as connection:
+            found = connection.execute(counted.group_by(*kinds).order_by(_planned.wave))
+            return [WaveCount(*row) for row in found]
 
     def page_job_desktops(
         self, guid: str, after: int, limit: int, status: VmStatus | None = None

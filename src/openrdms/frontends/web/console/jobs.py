@@ -19,10 +19,11 @@ from openrdms.frontends.web.api.jobs import (
 )
 from openrdms.frontends.web.console.charts import Share
 from openrdms.frontends.web.console.shell import COLLECTIONS, PREFIX, show
+from openrdms.frontends.web.console.words import JOB_DESKTOPS
 from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.visitors import Reader
 from openrdms.model.job import VmStatus
-from openrdms.model.job_list import JobQuery
+from openrdms.model.job_list import JobQuery, WaveCount
 from openrdms.model.reason import Wait
 
 router = APIRouter(prefix=f"{PREFIX}/jobs")
@@ -76,12 +77,25 @@ def show_job(
         position=position,
         job=job,
         shares=_share(job),
+        waves=_share_waves(backend.jobs.count_waves(job.guid)),
         waits=_sum_up(backend.provisioning.list_waits(job.guid).values()),
         page=desktops,
         only=status,
         statuses=list(DesktopStatus),
         cursor=cursor,
     )
+
+
+def _share_waves(counts: Iterable[WaveCount]) -> list[list[Share]]:
+    """Of each wave, how far its desktops are; nothing for a job of one wave."""
+    waves: dict[int, Counter[str]] = {}
+    for one in counts:
+        waves.setdefault(one.wave, Counter())[DesktopStatus[one.status.name]] += one.desktops
+    parts = [
+        [Share(key, shown.words, wave[key], shown.tone) for key, shown in JOB_DESKTOPS.items()]
+        for wave in waves.values()
+    ]
+    return parts if len(parts) > 1 else []
 
 
 class Waits(NamedTuple):
