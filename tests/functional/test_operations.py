@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from functional.test_cli import Rdms
 from live.api import make_token
 from live.browser import WebClient
 from live.service import PASSWORD, USER, Service, until
@@ -108,3 +109,19 @@ def test_requests_over_ws_management_have_ids_and_are_counted(
     web.sign_in(USER, PASSWORD)
     counted = scrape(web)["openrdms_protocol_request_duration_seconds_count"]
     assert counted[("path", "/wsman"), ("status", "401")] >= 1
+
+
+def test_a_job_is_seen_in_figures(service: Service, web: WebClient) -> None:
+    made = ("--alias", "few", "--prefix", "few-", "--image", "image:tiny", "--host", "host1=2")
+    Rdms(service).read("collection", "create", "Few", *made, "--wait")
+    web.sign_in(USER, PASSWORD)
+    found = scrape(web)
+    assert list(found["openrdms_jobs"].values()) == [1.0]
+    assert dict(next(iter(found["openrdms_jobs"])))["action"] == "create"
+    desktops = found["openrdms_desktops"].items()
+    few = [value for labels, value in desktops if ("collection", "few") in labels]
+    assert sum(few) == 2
+    steps = {dict(labels)["kind"] for labels in found["openrdms_step_duration_seconds_count"]}
+    assert {"clone", "define", "start"} <= steps
+    asked = {dict(labels)["operation"] for labels in found["openrdms_operations_total"]}
+    assert "ProvisioningJobExecute" in asked
