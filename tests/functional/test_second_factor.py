@@ -137,14 +137,20 @@ def test_over_protocols_a_token_stands_for_the_password(
 ) -> None:
     name = add(administrator, "oda", "operator")
     with pytest.raises(AuthenticationError):
-        Wire(service.client(user=name, password=SECRET)).enumerate("Win32_RDVirtualDesktopCollection")
+        Wire(service.client(user=name, password=SECRET)).enumerate(
+            "Win32_RDMSVirtualDesktopCollection"
+        )
     weak = make_token(service, name, ["read"])
     with pytest.raises(AuthenticationError):
-        Wire(service.client(user=name, password=weak)).enumerate("Win32_RDVirtualDesktopCollection")
+        Wire(service.client(user=name, password=weak)).enumerate(
+            "Win32_RDMSVirtualDesktopCollection"
+        )
     token = make_token(service, name, ["read", "write", "sessions"])
-    Wire(service.client(user=name, password=token)).enumerate("Win32_RDVirtualDesktopCollection")
+    Wire(service.client(user=name, password=token)).enumerate("Win32_RDMSVirtualDesktopCollection")
     with pytest.raises(AuthenticationError):
-        Wire(service.client(user=USER, password=token)).enumerate("Win32_RDVirtualDesktopCollection")
+        Wire(service.client(user=USER, password=token)).enumerate(
+            "Win32_RDMSVirtualDesktopCollection"
+        )
 
 
 def test_an_administrator_resets_a_device(

@@ -36,6 +36,14 @@ MAX_DEPTH = 10
 _AT_ONCE = 50
 """Members that one search asks for."""
 
+_WRONG_PASSWORD = (
+    ldap.INVALID_CREDENTIALS,
+    ldap.INAPPROPRIATE_AUTH,
+    ldap.UNWILLING_TO_PERFORM,
+    ldap.CONSTRAINT_VIOLATION,
+)
+"""What servers answer to one, and to any while the entry is locked out."""
+
 _IN_CHAIN = "1.2.840.113556.1.4.1941"
 _IS_AD = b"1.2.840.113556.1.4.800"
 """LDAP_MATCHING_RULE_IN_CHAIN, and the capability of Active Directory (MS-ADTS 3.1.1.3.4)."""
@@ -92,7 +100,7 @@ class LdapDirectory:
             with self._open() as connection:
                 connection.simple_bind_s(dn, password)
                 return bool(connection.whoami_s())  # "" is nobody: RFC 4513 5.1.2
-        except (ldap.INVALID_CREDENTIALS, ldap.UNWILLING_TO_PERFORM, ldap.INAPPROPRIATE_AUTH):
+        except _WRONG_PASSWORD:
             return False
 
     def _describe(self, connection: SimpleLDAPObject, entry: Entry) -> DirectoryUser | None:

@@ -222,6 +222,8 @@ class Session:
         name = handshake.principal
         self._refuse_locked(name, scheme)
         account = self._shared.accounts.find(name)
+        if account and account.source:  # who names it there must not thereby be a principal
+            account = None
         # Two principals of Kerberos may differ in case alone.
         allowed = account and (account.name == name if handshake.is_kerberos else account.ntlm)
         if account is None or not allowed:
