@@ -56,18 +56,19 @@ class Hardening:
         reply = _Reply(send, request_id)
         with structlog.contextvars.bound_contextvars(request=request_id):
             begun = time.perf_counter()
-            await self._app(scope, _Limited(receive, _announced(headers)), reply.send)
-            if reply.status >= HTTPStatus.BAD_REQUEST:
-                await record_path(HTTPConnection(scope))
-            seconds = time.perf_counter() - begun
-            _measure(scope, reply.status, seconds)
-            _log.info(
-                "web",
-                method=scope.get("method", "WEBSOCKET"),
-                path=scope["path"],
-                status=reply.status,
-                ms=round(seconds * 1000, 1),
-            )
+            try:
+                await self._app(scope, _Limited(receive, _announced(headers)), reply.send)
+                if reply.status >= HTTPStatus.BAD_REQUEST:
+                    await record_path(HTTPConnection(scope))
+            finally:
+                _note(scope, reply.status, time.perf_counter() - begun)
+
+
+def _note(scope: Scope, status: int, seconds: float) -> None:
+    """In the log, and in the figures."""
+    _measure(scope, status, seconds)
+    method, milliseconds = scope.get("method", "WEBSOCKET"), round(seconds * 1000, 1)
+    _log.info("web", method=method, path=scope["path"], status=status, ms=milliseconds)
 
 
 def _measure(scope: Scope, status: int, seconds: float) -> None:
