@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from urllib.parse import quote, urlsplit
 
 import httpx
+import pyotp
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -582,6 +583,43 @@ def look_through(reply: httpx.Response) -> None:
     assert Scripts(reply.text).found == [], describe(reply)
     assert "<script>alert" not in reply.text
     assert "49" not in reply.text.partition("alert(2)")[2][:40], "a template was run"
+
+
+# Second factors
+
+
+def test_a_password_alone_when_there_is_a_second_factor(world: PortalWorld) -> None:
+    with Person(world, "olga") as olga:
+        secret = olga.ask("POST", "/totp/proposal")["secret"]
+        device = pyotp.TOTP(secret)
+        used = until("it is taken", lambda: enrol(olga, device))
+        for _ in range(3):
+            assert not is_let_in(world, "olga", used)
+        with WebClient(world.service) as client:
+            client.try_sign_in("olga", SECRET)
+            step = client.cookies["__Host-openrdms-step"]
+            for path in ("/api/v1/me", "/api/v1/users"):
+                assert client.get(path).status_code == 401
+            client.cookies.set(COOKIE, step)
+            assert client.get("/api/v1/me").status_code == 401
+            basic = client.get("/RDWeb/FeedLogin/WebFeedLogin.aspx", auth=("olga", SECRET))
+            assert basic.status_code == 401
+        olga.ask("DELETE", "/totp", 204)
+    assert ("olga", "sign in/web") in {(who, what) for who, what, _ in refusals(world)}
+
+
+def enrol(person: Person, device: pyotp.TOTP) -> str:
+    """The code, once it is taken: on a slow machine one may be over before it comes."""
+    code = device.now()
+    reply = person.post("/api/v1/me/totp", json={"code": code})
+    return code if reply.status_code == 200 else ""
+
+
+def is_let_in(world: PortalWorld, name: str, code: str) -> bool:
+    with WebClient(world.service) as client:
+        client.try_sign_in(name, SECRET)
+        client.send_form("/sign-in/code", {"code": code})
+        return client.get("/api/v1/me").status_code == 200
 
 
 # In the end
