@@ -73,20 +73,21 @@ class AccountStoreSuite:
     def test_a_second_factor_goes_with_its_account(self, store: Store) -> None:
         store.put_account(make_account("Ann"))
         factor = SecondFactor("Ann", "sealed", 7, ("a", "b"), NOW)
-        store.put_second_factor(factor)
+        assert store.add_second_factor(factor)
+        assert not store.add_second_factor(replace(factor, secret="another"))
         assert (store.find_second_factor("ann"), store.list_second_factors()) == (factor, ["Ann"])
         store.delete_account("ann")
         assert (store.find_second_factor("ann"), store.list_second_factors()) == (None, [])
 
     def test_no_time_step_is_taken_twice(self, store: Store) -> None:
         store.put_account(make_account("Ann"))
-        store.put_second_factor(SecondFactor("Ann", "sealed", 7, (), NOW))
+        store.add_second_factor(SecondFactor("Ann", "sealed", 7, (), NOW))
         taken = [store.use_time_step("ann", step) for step in (7, 8, 8, 6, 9)]
         assert taken == [False, True, False, False, True]
 
     def test_a_recovery_code_is_good_once(self, store: Store) -> None:
         store.put_account(make_account("Ann"))
-        store.put_second_factor(SecondFactor("Ann", "sealed", 7, ("a", "b"), NOW))
+        store.add_second_factor(SecondFactor("Ann", "sealed", 7, ("a", "b"), NOW))
         assert [store.use_recovery_code("ann", code) for code in "xaab"] == [
             False,
             True,

@@ -175,6 +175,12 @@ def test_somebody_who_wants_a_device(
     assert len(made.json()["codes"]) == 10
     with WebClient(service) as other:
         assert other.try_sign_in(name, SECRET).headers["location"] == "/sign-in/code"
+    shown = client.get("/account").text
+    assert "You have a device" in shown
+    proof = {"password": SECRET}
+    assert client.post("/api/v1/me/proof", json=proof).status_code == 403
+    more = {**proof, "code": next_code(device)}
+    assert client.post("/api/v1/me/proof", json=more).status_code == 204
     assert client.delete("/api/v1/me/totp").status_code == 204
     with WebClient(service) as other:
         other.sign_in(name, SECRET)

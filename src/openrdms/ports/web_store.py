@@ -80,8 +80,8 @@ class UserMessageStore(Protocol):
 class SecondFactorStore(Protocol):
     """Second factors; that of an account goes with it."""
 
-    def put_second_factor(self, factor: SecondFactor) -> None:
-        """Instead of the one that the account had."""
+    def add_second_factor(self, factor: SecondFactor) -> bool:
+        """False, and nothing done, when the account has one."""
 
     def find_second_factor(self, account: str) -> SecondFactor | None: ...
     def list_second_factors(self) -> list[str]:

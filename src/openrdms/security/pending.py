@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from openrdms import ports
+from openrdms.security.lockout import place_of
 
 MOST = 10_000
-"""The oldest go first."""
+MOST_OF_PLACE = 100
+"""The oldest go first; those of one address first of all, so that nobody throws out others."""
 
 _Value = TypeVar("_Value")
 
@@ -24,14 +26,24 @@ class Pending(Generic[_Value]):
         self._life = life
         self._lock = threading.Lock()
         self._values: OrderedDict[str, tuple[_Value, datetime]] = OrderedDict()
+        self._of_places: dict[str, deque[str]] = {}
 
-    def put(self, value: _Value) -> str:
+    def put(self, value: _Value, address: str) -> str:
         """Keep it; returns the secret that it is found by."""
-        secret = secrets.token_urlsafe(32)
+        secret, place = secrets.token_urlsafe(32), place_of(address)
         with self._lock:
             self._values[secret] = value, self._clock() + self._life
+            of_place = self._of_places.setdefault(place, deque())
+            of_place.append(secret)
+            if len(of_place) > MOST_OF_PLACE:
+                self._values.pop(of_place.popleft(), None)
             if len(self._values) > MOST:
                 self._values.popitem(last=False)
+            self._of_places = {
+                place: known
+                for place, known in self._of_places.items()
+                if known[-1] in self._values
+            }
         return secret
 
     def find(self, secret: str) -> _Value | None:

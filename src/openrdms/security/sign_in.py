@@ -111,9 +111,9 @@ class SignIn:
             name, address, lambda: self._credentials.check_alone(name, password, address, scopes)
         )
 
-    def begin_second_step(self, account: Account, following: str) -> str:
+    def begin_second_step(self, account: Account, following: str, address: str) -> str:
         """What the browser of somebody holds whose password was right."""
-        return self._steps.put(FirstStep(account, following))
+        return self._steps.put(FirstStep(account, following), address)
 
     def find_second_step(self, secret: str) -> FirstStep | None:
         """Who has begun; None when it is too long ago, or his account has changed since."""
@@ -126,19 +126,18 @@ class SignIn:
     def by_code(self, secret: str, code: str, address: str) -> FirstStep:
         """The one step of somebody who has a second factor. AccessDenied, Locked."""
         step = self._get_step(secret)
-        place = _second_place(step.account)
-        self._refuse_locked(step.account.name, address, place)
-        if not self.second_factors.check(step.account, code):
-            self.failed(step.account.name, address, "wrong code", place)
-            raise WrongCode("the code is wrong, or was used already")
-        self._lockouts.succeeded(step.account.name, place)
+        self._check_code(step.account, code, address)
         return self._take_step(secret)
+
+    def prove_again(self, account: Account, password: str, code: str, address: str) -> None:
+        """All that his sign-in asks for. AccessDenied, Locked, DirectoryUnavailable."""
+        self.by_password(account.name, password, address)
+        if self.second_factors.has(account):
+            self._check_code(account, code, address)
 
     def by_enrolment(self, secret: str, code: str, address: str) -> tuple[FirstStep, list[str]]:
         """The same of somebody who must have one and is given it now, with recovery codes."""
         step = self._get_step(secret)
-        if self.second_factors.has(step.account):
-            raise AccessDenied("there is a device already")
         place = _second_place(step.account)
         self._refuse_locked(step.account.name, address, place)
         try:
@@ -148,13 +147,13 @@ class SignIn:
             raise WrongCode("the code is not what the device should show now") from error
         return self._take_step(secret), codes
 
-    def leave(self, redirect_uri: str, following: str) -> tuple[str, str]:
+    def leave(self, redirect_uri: str, following: str, address: str) -> tuple[str, str]:
         """To the provider: where that is, and what the browser holds meanwhile.
 
         DirectoryUnavailable.
         """
         flow = self._get_provider().ask.begin(redirect_uri)
-        return flow.url, self._away.put(Away(flow, following))
+        return flow.url, self._away.put(Away(flow, following), address)
 
     def come_back(
         self, secret: str, answer: Mapping[str, str], address: str
@@ -211,6 +210,14 @@ class SignIn:
             self._lockouts.refused(name, place or address)
             self.refuse(name, address, "locked")
             raise Locked(seconds)
+
+    def _check_code(self, account: Account, code: str, address: str) -> None:
+        place = _second_place(account)
+        self._refuse_locked(account.name, address, place)
+        if not self.second_factors.check(account, code):
+            self.failed(account.name, address, "wrong code", place)
+            raise WrongCode("the code is wrong, or was used already")
+        self._lockouts.succeeded(account.name, place)
 
     def _get_step(self, secret: str) -> FirstStep:
         step = self.find_second_step(secret)

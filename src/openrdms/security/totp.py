@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from openrdms import config, ports
 from openrdms.model.account import Account, Role
-from openrdms.model.errors import InvalidParameter, OperationFailed
+from openrdms.model.errors import AlreadyExists, InvalidParameter, OperationFailed
 from openrdms.model.second_factor import DIGITS, RECOVERY_CODES, STEP_SECONDS, SecondFactor
 from openrdms.security.accounts import Accounts
 from openrdms.security.web_sessions import hash_secret
@@ -94,7 +94,7 @@ class SecondFactors:
     def enrol(self, account: Account, code: str) -> list[str]:
         """Take the proposed secret when the device shows its code; returns recovery codes.
 
-        They are told this once. InvalidParameter.
+        They are told this once. InvalidParameter; AlreadyExists for who has one.
         """
         with self._lock:
             secret, ends = self._proposed.get(account.name.casefold(), ("", self._clock()))
@@ -102,15 +102,15 @@ class SecondFactors:
         if step is None:
             raise InvalidParameter("code", "is not what the device should show now")
         codes = [_make_code() for _ in range(RECOVERY_CODES)]
-        self._store.put_second_factor(
-            SecondFactor(
-                account=account.name,
-                secret=self._cipher.encrypt(secret.encode()).decode(),
-                last_step=step,
-                recovery=tuple(hash_secret(_normalize(one)) for one in codes),
-                enrolled=self._clock(),
-            )
+        factor = SecondFactor(
+            account=account.name,
+            secret=self._cipher.encrypt(secret.encode()).decode(),
+            last_step=step,
+            recovery=tuple(hash_secret(_normalize(one)) for one in codes),
+            enrolled=self._clock(),
         )
+        if not self._store.add_second_factor(factor):
+            raise AlreadyExists("there is a device already: remove it first")
         with self._lock:
             self._proposed.pop(account.name.casefold(), None)
             self._owners.add(account.name.casefold())

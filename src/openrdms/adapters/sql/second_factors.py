@@ -17,10 +17,13 @@ class SecondFactorRecords:
 
     _database: Database
 
-    def put_second_factor(self, factor: SecondFactor) -> None:
+    def add_second_factor(self, factor: SecondFactor) -> bool:
         row = rows.render_row(factor, account_key=factor.account.casefold())
         with self._database.write() as connection:
-            rows.put_rows(connection, second_factors, [row])
+            if rows.find_record(connection, SecondFactor, second_factors, _of(factor.account)):
+                return False
+            connection.execute(sa.insert(second_factors).values(**row))
+            return True
 
     def find_second_factor(self, account: str) -> SecondFactor | None:
         with self._database.read() as connection:

@@ -123,6 +123,7 @@ def show_account(request: Request, visitor: AnyVisitor) -> Response:
         layout="console/part.html" if _PART_HEADER in request.headers else "portal_layout.html",
         languages=list_languages(),
         fresh=fresh,
+        has_device=backend.sign_in.second_factors.has(visitor.account),
         provider=provider.ask.source if provider else None,
         second_factor=_find_second_factor(visitor) if fresh else None,
         tokens=backend.api_tokens.list(visitor.account.name) if fresh else [],

@@ -38,7 +38,9 @@ async def leave(request: Request, next: str = "/") -> Response:  # noqa: A002  n
         raise NotFound("there is no provider to sign in at")
     redirect_uri = f"https://{request.headers.get('host', '')}{BACK}"
     try:
-        url, secret = await run_sign_in(partial(sign_in.leave, redirect_uri, local(next)))
+        url, secret = await run_sign_in(
+            partial(sign_in.leave, redirect_uri, local(next), address_of(request))
+        )
     except Overloaded:
         raise
     except RdmsError as error:

@@ -82,7 +82,9 @@ async def submit(
     if not sign_in.second_factors.is_needed(account):
         return await begin_session(request, account, lead_to(next))
     reply = lead_to(second_step_pages.PATH)
-    set_cookie(reply, STEP_COOKIE, sign_in.begin_second_step(account, local(next)))
+    set_cookie(
+        reply, STEP_COOKIE, sign_in.begin_second_step(account, local(next), address_of(request))
+    )
     return reply
 
 

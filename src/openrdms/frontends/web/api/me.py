@@ -33,9 +33,10 @@ class Me(BaseModel):
 
 
 class Proof(Input):
-    """What only the owner of the account knows."""
+    """What only the owner of the account knows; ``code`` is his device's, where he has one."""
 
     password: Password
+    code: Annotated[str, Field(max_length=64)] = ""
 
 
 class NewPassword(Input):
@@ -85,7 +86,7 @@ def prove(visitor: AnyVisitor, proof: Proof) -> Response:
     if visitor.session is None:
         raise Refused("a token is not enough: this needs a browser's session")
     backend = visitor.backend
-    backend.sign_in.by_password(visitor.account.name, proof.password, visitor.address)
+    backend.sign_in.prove_again(visitor.account, proof.password, proof.code, visitor.address)
     backend.web_sessions.prove(visitor.session)
     return Response(status_code=204)
 

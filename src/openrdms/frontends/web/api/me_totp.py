@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from openrdms.frontends.web.api.shapes import Input
 from openrdms.frontends.web.visitors import Fresh
-from openrdms.model.errors import AlreadyExists, InvalidOperation
+from openrdms.model.errors import InvalidOperation
 
 router = APIRouter(prefix="/me/totp", tags=["me"])
 
@@ -46,8 +46,6 @@ def propose(visitor: Fresh) -> Proposed:
 def enrol(visitor: Fresh, shown: Shown) -> Recovery:
     """Confirm the proposed secret by a code: from now on every sign-in asks for one."""
     second_factors = visitor.backend.sign_in.second_factors
-    if second_factors.has(visitor.account):
-        raise AlreadyExists("there is a device already: remove it first")
     with visitor.watch(_CLASS, "EnrolSecondFactor", on={"Name": visitor.account.name}):
         return Recovery(codes=second_factors.enrol(visitor.account, shown.code))
 
