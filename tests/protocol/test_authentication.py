@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import argon2
+import pyotp
 import pytest
 import spnego
 from pypsrp.exceptions import AuthenticationError, WinRMTransportError
@@ -33,6 +34,7 @@ from fakes.wsman_client import WIDGET, element, selectors
 from openrdms.config import ChannelBinding
 from openrdms.frontends.http import authentication, message_encryption
 from openrdms.model.account import Role
+from openrdms.model.web_session import Scope
 from openrdms.security import lockout, passwords
 from openrdms.security.accounts import Change
 from openrdms.security.negotiate import tls_server_end_point
@@ -273,6 +275,20 @@ class TestStockClients:
         assert _curl(strict, strict.http_url, "--ntlm", "-u", login) == "403"
         assert _curl(strict, strict.https_url, "--ntlm", "-u", f"{user}:x") == "401"
         assert strict.widgets.calls == 1
+
+    @pytest.mark.parametrize("scheme", ["--ntlm", "--basic"])
+    def test_who_has_a_device_needs_more_than_a_password(
+        self, strict: HttpRig, scheme: str
+    ) -> None:
+        strict.add_ntlm_account("dora", "a plain password")
+        login = ("-u", "dora:a plain password")
+        assert _curl(strict, strict.https_url, scheme, *login) == "200"
+        dora, device = strict.accounts.get("dora"), strict.second_factors
+        device.enrol(dora, pyotp.TOTP(device.propose(dora).secret).now())
+        assert _curl(strict, strict.https_url, scheme, *login) == "401"
+        secret, _ = strict.tokens.make("dora", "curl", [*Scope], None)
+        assert _curl(strict, strict.https_url, "--basic", "-u", f"dora:{secret}") == "200"
+        assert _curl(strict, strict.https_url, "--basic", "-u", f"alice:{secret}") == "401"
 
     def test_curl_that_waits_for_401(self, strict: HttpRig) -> None:
         strict.accounts.change("alice", Change(ntlm=False))
