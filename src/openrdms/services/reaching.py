@@ -106,10 +106,12 @@ class Reaching:
         key = vm.name.casefold()
         with self._lock:
             self._booting.add(key)
-            if key not in self._starts:
-                future = self._starts[key] = self._starters.submit(self._run, host, vm.name)
-                future.add_done_callback(lambda _: self._tell(key))
-                _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
+            if key in self._starts:
+                return _starting(vm.name, self._clock())
+            future = self._starts[key] = self._starters.submit(self._run, host, vm.name)
+        # Without the lock: of a start that is done already it is told at once, in this thread.
+        future.add_done_callback(lambda _: self._tell(key))
+        _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
         return _starting(vm.name, self._clock())
 
     def _run(self, host: ports.Host, name: str) -> None:

@@ -16,9 +16,9 @@ from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.fields import renamed
 from openrdms.frontends.web.idempotency import IdempotentRoute
 from openrdms.frontends.web.paging import Page, Paging, Part
-from openrdms.frontends.web.visitors import Reader, Writer
+from openrdms.frontends.web.visitors import Reader, Refused, Writer
 from openrdms.model.account import MAX_NAME, Account, Role
-from openrdms.model.errors import AccessDenied, NotFound
+from openrdms.model.errors import NotFound
 from openrdms.model.web_session import MAX_TOKEN_NAME, ApiToken, Scope
 from openrdms.security.accounts import Change
 
@@ -227,7 +227,7 @@ def list_tokens(visitor: Reader, name: Name) -> Tokens:
 def create_token(visitor: Writer, name: Name, new: NewToken) -> TokenSecret:
     """Make a token. Not with a token: it could give itself more scopes than it has."""
     if visitor.token:
-        raise AccessDenied("a token cannot make tokens: sign in with a browser")
+        raise Refused("a token cannot make tokens: sign in with a browser")
     with visitor.watch(_CLASS, "CreateToken", on={"Name": name}, values={"name": new.name}):
         secret, token = visitor.backend.api_tokens.make(name, new.name, new.scopes, new.expires)
     return TokenSecret(**render_token(token).model_dump(), secret=secret)
