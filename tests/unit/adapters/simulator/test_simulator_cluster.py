@@ -110,6 +110,7 @@ def test_truth_has_the_documented_shape(host: SimulatorHost, path: Path) -> None
                 "name": "desk",
                 "state": "running",
                 "disks": ["desk.1.qcow2"],
+                "typed": "",
                 "sessions": [
                     {
                         "id": "1",
