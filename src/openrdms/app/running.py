@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -77,12 +77,15 @@ def _raise_file_limit() -> None:
 
 
 def _run_until_asked_to_end(service: Service) -> None:
-    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+    asked, tells = socket.socketpair()
+    os.set_blocking(tells.fileno(), False)
     for number in (signal.SIGTERM, signal.SIGINT):  # until here they just kill
-        signal.signal(number, lambda received, _: asked.put(received))
+        signal.signal(number, lambda *_: None)
+    # The system may give a signal to any thread, which wakes the main one by this alone.
+    signal.set_wakeup_fd(tells.fileno())
     service.start()
     _log.info("ready")
-    asked.get()
+    asked.recv(1)
     _log.info("ending; jobs go on at the next start")
     threading.Timer(_STOP_SECONDS, os._exit, (0,)).start()
     service.stop()
