@@ -61,9 +61,9 @@ class _Line:
     async def serve(self) -> None:
         """Return when all have come to rest."""
         while self.waiting or self._under_way:
-            if self._work.is_shut:
+            if self.waiting and self._work.is_shut:
                 self.waiting.clear()
-            if self.waiting and self._may_begin():
+            elif self.waiting and self._may_begin():
                 self._begin(self.waiting.popleft())
             else:
                 self._moved.clear()
