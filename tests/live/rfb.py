@@ -76,9 +76,10 @@ class Viewer:
         self._stream.close()
 
     def wait_for_end(self) -> None:
-        """Return when the server closes the stream."""
-        while self._stream.recv(1 << 16):
-            pass
+        """Return when the server closes the stream, or resets it with what it has not read."""
+        with suppress(ConnectionResetError):
+            while self._stream.recv(1 << 16):
+                pass
 
     def _send(self, message: bytes) -> None:
         with suppress(BrokenPipeError):  # reading tells that it has ended
