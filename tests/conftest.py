@@ -17,7 +17,10 @@ from hypothesis import settings
 for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)  # requests prefers them to the certificate that a test names
 
+# The usual run tries the same examples each time; new ones, and more, are for ./test --full.
+settings.register_profile("usual", derandomize=True)
 settings.register_profile("long", max_examples=10_000, deadline=None)
+settings.load_profile("usual")
 
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
 pytest_plugins = ["live.chromium"]

@@ -109,8 +109,8 @@ class Widgets(Provider):
 
     def do_add(self, parameters: Values) -> MethodResult:
         left, right = parameters["Left"], parameters["Right"]
-        assert isinstance(left, int)
-        assert isinstance(right, int)
+        if not isinstance(left, int) or not isinstance(right, int):  # what may be NULL
+            raise CimError(CimStatus.INVALID_PARAMETER, "two numbers are wanted")
         return MethodResult(0, {"Sum": left + right})
 
     def do_echo(self, parameters: Values) -> MethodResult:
