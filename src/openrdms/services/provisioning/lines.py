@@ -45,6 +45,17 @@ async def in_lines(work: Work, rows: Iterable[JobDesktop], act: Act) -> None:
         raise errors[0]
 
 
+def error_of(task: asyncio.Future[None]) -> BaseException | None:
+    """What a desktop's task ended with; None when all went well.
+
+    Nobody cancels such a task. One that is cancelled all the same has left its desktop anywhere,
+    and is to be begun again like one whose result could not be written.
+    """
+    if task.cancelled():
+        return RuntimeError("a desktop was left on its way: its task was cancelled")
+    return task.exception()
+
+
 class _Line:
     """Of one host."""
 
@@ -91,7 +102,7 @@ class _Line:
     def _end(self, ordinal: int, task: asyncio.Future[None]) -> None:
         self._work.made.pop(ordinal, None)
         self._under_way.discard(task)
-        self.error = self.error or task.exception()
+        self.error = self.error or error_of(task)
         self._leave(ordinal)
 
     def tell(self) -> list[tuple[int, Wait]]:

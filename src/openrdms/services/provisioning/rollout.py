@@ -27,6 +27,7 @@ from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
 from openrdms.services.host_health import Absence
 from openrdms.services.provisioning import gate, pipeline, stages, taking
+from openrdms.services.provisioning.lines import error_of
 from openrdms.services.provisioning.pipeline import Stages
 from openrdms.services.provisioning.work import Work
 
@@ -218,8 +219,7 @@ class _Wave:
     def _start(self, ordinal: int) -> None:
         def end(task: asyncio.Task[None]) -> None:
             del self._running[ordinal]
-            if not task.cancelled() and (error := task.exception()):
-                self._trouble = error
+            self._trouble = error_of(task) or self._trouble
             self._changed.set()
 
         self._running[ordinal] = asyncio.create_task(self._update(ordinal))
