@@ -31,8 +31,15 @@ def state(tmp_path: Path) -> Path:
     (place / "security").mkdir(parents=True)
     (place / "tls").mkdir()
     (place / "tls" / "key.pem").write_text("key")
-    (place / "images").mkdir()
-    (place / "images" / "tiny.qcow2").write_text("disk")
+    version = place / "images" / "Tiny" / "2"
+    version.mkdir(parents=True)
+    (version / "disk.qcow2").write_text("disk")
+    (version / "vmlinuz").write_text("kernel")
+    (version.with_name("1")).mkdir()
+    (version.with_name("1") / "vmlinuz").hardlink_to(version / "vmlinuz")
+    unfinished = place / "images" / ".new-1"
+    unfinished.mkdir()
+    (unfinished / "disk.qcow2").write_text("half")
     store = sql.open_store(f"sqlite:///{place / 'records.sqlite'}")
     AuditLog(store, place / "security" / "audit-head", now)
     Accounts(store, place / "security" / "nt-hashes", now).add("ann", Role.USER)
@@ -48,10 +55,14 @@ def find_accounts(place: Path) -> list[str]:
 def test_images_are_in_it_when_they_are_asked_for(state: Path, tmp_path: Path) -> None:
     small = backup.back_up(state, tmp_path / "small", images=False)
     large = backup.back_up(state, tmp_path / "large", images=True)
-    assert set(large.files) - set(small.files) == {"images/tiny.qcow2"}
+    files = ["1/vmlinuz", "2/disk.qcow2", "2/vmlinuz"]  # one file, had by two versions
+    assert set(large.files) - set(small.files) == {f"images/Tiny/{file}" for file in files}
     assert {"records.sqlite", "security/audit-key", "tls/key.pem"} <= set(small.files)
     backup.restore(tmp_path / "large", tmp_path / "new")
-    assert (tmp_path / "new" / "images" / "tiny.qcow2").read_text() == "disk"
+    disk = tmp_path / "new" / "images" / "Tiny" / "2" / "disk.qcow2"
+    assert disk.read_text() == "disk"
+    assert stat.S_IMODE(disk.stat().st_mode) == 0o444  # QEMU has an account of its own
+    assert stat.S_IMODE(disk.parent.stat().st_mode) & 0o055 == 0o055
     assert find_accounts(tmp_path / "new") == ["ann"]
 
 
@@ -64,7 +75,22 @@ def test_what_was_there_is_moved_aside(state: Path, tmp_path: Path) -> None:
     assert (replaced / "tls" / "key.pem").exists()
     assert find_accounts(state) == ["ann"]
     assert stat.S_IMODE((state / "records.sqlite").stat().st_mode) == 0o600
-    assert (state / "images" / "tiny.qcow2").exists()
+    assert (state / "images" / "Tiny" / "2" / "disk.qcow2").exists()
+
+
+def test_versions_of_images_join_those_that_are_there(state: Path, tmp_path: Path) -> None:
+    backup.back_up(state, tmp_path / "file", images=True)
+    version = state / "images" / "Tiny" / "2"
+    (version / "disk.qcow2").write_text("damaged")
+    version.rename(version.with_name("3"))
+    version.mkdir()
+    (version / "disk.qcow2").write_text("damaged, too")
+    backup.restore(tmp_path / "file", state)
+    assert (version / "disk.qcow2").read_text() == "disk"
+    assert (version.with_name("3") / "disk.qcow2").read_text() == "damaged"
+    (replaced,) = state.glob("replaced-*")
+    assert (replaced / "images" / "Tiny" / "2" / "disk.qcow2").read_text() == "damaged, too"
+    assert not (replaced / "images" / "Tiny" / "3").exists()
 
 
 def test_a_directory_that_a_process_has_is_left_alone(state: Path, tmp_path: Path) -> None:

@@ -19,7 +19,11 @@ from openrdms.model import errors
 
 FORMAT = 1
 _LIST = "manifest.json"
-_NAME = re.compile(r"(?:(?:jobs|records)\.sqlite|service\.json|(?:security|tls|images)/[^/\0]+)")
+_NAME = re.compile(
+    r"(?:(?:jobs|records)\.sqlite|service\.json|(?:security|tls)/[^/\0]+"
+    r"|images/[A-Za-z0-9][\w.-]*/[0-9]+/[a-z][a-z0-9.]*)",
+    re.ASCII,
+)
 _CHUNK = 1 << 20
 
 
@@ -45,7 +49,7 @@ def write(target: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")  # 0600
     try:
         with os.fdopen(handle, "wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            with _writing(stream) as archive:
                 _add_list(archive, json.dumps(asdict(manifest), indent=1).encode())
                 for name, file in files.items():
                     archive.add(file, name, recursive=False)
@@ -71,7 +75,7 @@ def unpack(source: Path, place: Path) -> Manifest:
             if not (member.isreg() and _NAME.fullmatch(member.name) and member.name in missing):
                 raise errors.OperationFailed(f"{source}: {member.name!r} is not of a backup")
             file = place / member.name
-            file.parent.mkdir(mode=0o700, exist_ok=True)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _copy(archive.extractfile(member), file)
             if checksum(file) != missing.pop(member.name):
                 raise errors.OperationFailed(f"{source}: {member.name} is damaged")
@@ -96,6 +100,11 @@ def _opened(source: Path) -> Iterator[tarfile.TarFile]:
             yield archive
     except (tarfile.TarError, EOFError) as error:
         raise errors.OperationFailed(f"{source}: {error}") from error
+
+
+def _writing(stream: IO[bytes]) -> tarfile.TarFile:
+    """Each file whole: versions of an image share theirs by links."""
+    return tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, dereference=True)
 
 
 def _add_list(archive: tarfile.TarFile, text: bytes) -> None:

@@ -54,8 +54,8 @@ def back_up(state_dir: Path, file: Path, *, images: bool) -> archive.Manifest:
                 backups.copy_database(state_dir / name, place / name)
         files = dict(_list_files(place))
         if images:
-            kept = sorted((state_dir / _IMAGES).glob("[!.]*"))
-            files |= {f"{_IMAGES}/{one.name}": one for one in kept if one.is_file()}
+            versions = sorted((state_dir / _IMAGES).glob("[!.]*/*/*"))
+            files |= {str(one.relative_to(state_dir)): one for one in versions}
         manifest = archive.Manifest(
             archive.FORMAT,
             metadata.version("openrdms"),
@@ -78,9 +78,13 @@ def restore(file: Path, state_dir: Path) -> archive.Manifest:
         _check(manifest, place)
         _make_safe(place)
         stamp = now().strftime("%Y%m%dT%H%M%S.%fZ")
-        _move_away(state_dir, state_dir / f"replaced-{stamp}")
+        replaced = state_dir / f"replaced-{stamp}"
+        _move_away(state_dir, replaced)
+        for version in sorted((place / _IMAGES).glob("*/*")):
+            _put_version(version, state_dir / _IMAGES, replaced)
+        shutil.rmtree(place / _IMAGES, ignore_errors=True)
         for name in sorted(os.listdir(place), key=_DATABASES.__contains__):  # records come last
-            _put(place / name, state_dir / name)
+            (place / name).rename(state_dir / name)
         archive.sync(state_dir)
     return manifest
 
@@ -129,14 +133,22 @@ def _move_away(state_dir: Path, place: Path) -> None:
         path.rename(place / path.name)
 
 
-def _put(source: Path, target: Path) -> None:
-    """Images join those that are there: their names say what is in them."""
-    if source.name != _IMAGES:
-        source.rename(target)
-        return
-    target.mkdir(mode=0o700, exist_ok=True)
-    for image in source.iterdir():
-        image.replace(target / image.name)
+def _put_version(version: Path, images: Path, replaced: Path) -> None:
+    """It joins others that are there; QEMU reads it by an account of its own."""
+    name = version.parent.name
+    home = images / name / version.name
+    if home.exists():
+        aside = replaced / _IMAGES / name
+        replaced.mkdir(mode=0o700, exist_ok=True)
+        aside.mkdir(parents=True, exist_ok=True)
+        home.rename(aside / home.name)
+    home.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for file in version.iterdir():
+        file.chmod(0o444)
+    version.chmod(0o755)
+    archive.sync(version)
+    version.rename(home)
+    archive.sync(home.parent)
 
 
 @contextmanager
