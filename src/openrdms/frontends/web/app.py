@@ -65,6 +65,7 @@ def make_app(backend: Backend) -> ASGIApp:
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     app.add_exception_handler(feed.Instead, feed.answer_instead)
+    app.add_exception_handler(Exception, _admit)
     return Hardening(app)
 
 
@@ -86,6 +87,14 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         headers.update(error.headers or {})
     return problems.render(problem, headers)
+
+
+async def _admit(request: Request, _error: Exception) -> Response:
+    """A defect of ours, which uvicorn logs; nothing of it is said, and no service asked."""
+    problem = problems.from_http(HTTPException(500))
+    if _wants_page(request):
+        return page(request, "problem.html", status=problem.status, problem=problem)
+    return problems.render(problem)
 
 
 async def _is_known(request: Request, error: Exception) -> bool:

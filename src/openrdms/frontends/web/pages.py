@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,17 @@ def page(
     return HTMLResponse(text, status, {"content-language": words.language})
 
 
-class Kept(StaticFiles):
+class _Files(StaticFiles):
+    """Static files, but for those that are hidden: npm's notes of what it installed."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """As StaticFiles."""
+        if any(part.startswith(".") for part in Path(path).parts):
+            return "", None
+        return super().lookup_path(path)
+
+
+class Kept(_Files):
     """Static files below a path that names what is in them: browsers need not ask again."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
@@ -85,7 +96,7 @@ class Kept(StaticFiles):
         return reply
 
 
-class Revalidated(StaticFiles):
+class Revalidated(_Files):
     """Static files that a browser keeps, and asks each time whether they are still the same."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
