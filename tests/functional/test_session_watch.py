@@ -43,6 +43,26 @@ def mute(host: Host) -> Host:
     return muted
 
 
+class Slow(Mute):
+    """So slow that the user logs on after it told that nobody is on, before it tells its mark."""
+
+    def __init__(self, host: Any) -> None:
+        super().__init__(host)
+        self.expected: set[str] = set()
+
+    def guest(self, name: str) -> Any:
+        guest = self._host.guest(name)
+        if name in self.expected:
+            tell_mark = guest.logon_mark
+            guest.logon_mark = lambda timeout: (self._log_on(name), tell_mark(timeout))[1]
+        return guest
+
+    def _log_on(self, name: str) -> None:
+        if name in self.expected:
+            self.expected.discard(name)
+            self._host.guest(name).log_on("alice")
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[PoolRig]:
     rig = PoolRig(tmp_path, wrap_host=mute).resume()
@@ -74,6 +94,24 @@ def test_who_comes_and_goes_between_two_questions_has_been_there(rig: PoolRig) -
     rig.log_off(taken.name)
     rig.wait_for(taken.name, Use.READY)
     assert rig.use(taken.name).fresh > taken.fresh
+
+
+def test_who_logs_on_between_two_questions_has_not_gone(tmp_path: Path) -> None:
+    slow: list[Slow] = []
+
+    def slow_down(host: Host) -> Any:
+        slow.append(Slow(host))
+        return slow[-1]
+
+    rig = PoolRig(tmp_path, wrap_host=slow_down).resume()
+    rig.fill(1)
+    taken = rig.take()
+    for host in slow:
+        host.expected.add(taken.name)
+    rig.wait_until(lambda: rig.use(taken.name).seen)
+    after = rig.use(taken.name)
+    assert (after.use, after.stay) == (Use.TAKEN, taken.stay)
+    rig.close()
 
 
 def test_silence_is_no_logoff_and_holds_up_nobody(rig: PoolRig) -> None:

@@ -289,13 +289,17 @@ class SessionWatch:
             self._apply(host, use, dict(fields))
 
     def _has_come_and_gone(self, host: ports.Host, use: DesktopUse, sight: Sight) -> bool:
-        """Whether its holder was on it while nobody watched, and is no more."""
+        """Whether its holder was on it while nobody watched, and is no more.
+
+        A new mark may as well be that of one who logged on since ``sight``: he is looked for again.
+        """
         if use.use is not Use.TAKEN or use.seen or not use.mark or sight.user:
             return False
         if sight.state is not VmState.RUNNING:
             return False
         try:
-            return host.guest(use.name).logon_mark(GUEST_SECONDS) != use.mark
+            mark = host.guest(use.name).logon_mark(GUEST_SECONDS)
+            return mark != use.mark and not _who(host, use.name)
         except errors.RdmsError:
             return False
 

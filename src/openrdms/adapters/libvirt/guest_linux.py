@@ -42,7 +42,8 @@ class LinuxGuest:
 
     def list_sessions(self, deadline: Deadline) -> list[GuestSession]:
         """User sessions that have a screen."""
-        return parse_sessions(self._script(linux_scripts.LIST, deadline).text)
+        output = self._script(linux_scripts.LIST, deadline)
+        return parse_sessions(output.check("tell its sessions").text)
 
     def send_message(
         self, session: GuestSession, title: str, text: str, deadline: Deadline

@@ -14,14 +14,18 @@ read -r boot_id < /proc/sys/kernel/random/boot_id
 read -r uptime idle < /proc/uptime
 echo "$boot_id $uptime"
 cd /run/systemd/sessions 2>/dev/null || exit 0  # where sd_get_sessions(3) looks, too
-for session in *; do
-    case $session in *.ref | '*') ;; *) set -- "$@" "$session" ;; esac
-done
-[ $# -gt 0 ] || exit 0
-sessions=$({_SHOW} "$@")
+list() {{
+    set --
+    for session in *; do
+        case $session in *.ref | '*') ;; *) set -- "$@" "$session" ;; esac
+    done
+    [ $# -gt 0 ] || exit 0
+    sessions=$({_SHOW} "$@")
+}}
+list || list || list || exit 1  # it shows nothing of the rest when one has just ended
 printf '%s\\n' "$sessions"
 case $sessions in
-    *Service=xrdp-sesman*) echo '%sockets'; ss -Htxnp | grep xrdp ;;
+    *Service=xrdp-sesman*) echo '%sockets'; ss -Htxnp | grep xrdp || : ;;
 esac
 """
 """Boot id, seconds since then, the properties of all sessions and, with xrdp, the sockets of its

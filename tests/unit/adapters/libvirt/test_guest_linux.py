@@ -82,6 +82,35 @@ def test_a_dialog_is_of_the_kind_that_is_there(tmp_path: Path, present: list[str
     assert done.stdout.endswith("\ntext")
 
 
+def test_a_session_that_ends_meanwhile_hides_no_other(tmp_path: Path) -> None:
+    """loginctl shows nothing of the rest when it does not know one of them."""
+    done = list_sessions(tmp_path, ends="c1")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1:] == ["Id=2", "Service=xrdp-sesman", "%sockets"]
+
+
+def test_sessions_that_logind_does_not_tell_are_not_none(tmp_path: Path) -> None:
+    assert list_sessions(tmp_path, ends="").returncode != 0
+
+
+def list_sessions(place: Path, ends: str) -> subprocess.CompletedProcess[str]:
+    """The script, where loginctl fails for as long as there is a session c1, which may end."""
+    sessions = place / "sessions"
+    sessions.mkdir()
+    for name in ("2", "2.ref", "c1"):
+        (sessions / name).touch()
+    loginctl = place / "loginctl"
+    loginctl.write_text(f"""#!/bin/sh
+case "$*" in *c1*) rm -f "{sessions}/{ends or "none"}"; exit 1 ;; esac
+echo Id=2; echo Service=xrdp-sesman
+""")
+    loginctl.chmod(0o755)
+    script = linux_scripts.LIST.replace("/run/systemd/sessions", str(sessions))
+    path = f"{place}:/usr/bin:/bin"
+    argv = ["/bin/sh", "-c", script]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": path})
+
+
 @pytest.mark.parametrize(
     ("logged", "mark"), [("", "0/"), (LOGGED.splitlines()[1], "0/"), (LOGGED, "3/'5'")]
 )
