@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from uuid import NAMESPACE_DNS, uuid5
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import pytest
 
@@ -362,6 +362,17 @@ class HostSuite:
             with pytest.raises(InvalidOperation, match=stranger.name):
                 harm(stranger.name)
         assert get_vm(host, stranger.name) == stranger
+
+    def test_another_vm_of_that_name_is_left_alone(self, host: Host, spec: VmSpec) -> None:
+        ours = make_vm(host, spec)
+        host.start(spec.name)
+        host.destroy(spec.name, uuid4())
+        assert get_vm(host, spec.name).state is VmState.RUNNING
+        host.destroy(spec.name, spec.uuid)
+        host.undefine(spec.name, uuid4())
+        assert get_vm(host, spec.name) == ours
+        host.undefine(spec.name, spec.uuid)
+        assert host.find_vm(spec.name) is None
 
     def test_adopted_vm_is_never_undefined(self, host: Host, stranger: VmInfo) -> None:
         host.set_ownership(stranger.name, replace(OURS, adopted=True))

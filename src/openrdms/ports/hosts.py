@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
 from openrdms.model.host import (
     CommandResult,
@@ -140,10 +141,10 @@ class Host(Protocol):
         disk. Never touches a VM without our metadata.
         """
 
-    def undefine(self, vm: str) -> None:
+    def undefine(self, vm: str, uuid: UUID | None = None) -> None:
         """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off.
 
-        InvalidOperation for a VM that is not ours or was adopted.
+        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not ours or was adopted.
         """
 
     def start(self, vm: str) -> None:
@@ -167,10 +168,10 @@ class Host(Protocol):
         OperationFailed on time-out; InvalidOperation when it is saved.
         """
 
-    def destroy(self, vm: str) -> None:
+    def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """Stop it at once and drop its saved state; off or absent is fine.
 
-        InvalidOperation for a VM that is not ours.
+        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not ours.
         """
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import libvirt
 
@@ -245,10 +246,12 @@ class LibvirtHost:
                 self._link.get().defineXML(domain_xml.render_domain(self._localise(spec), wiring))
             self._events.note_defined(spec.name)
 
-    def undefine(self, vm: str) -> None:
+    def undefine(self, vm: str, uuid: UUID | None = None) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
         with self._changed(vm):
             domain = self._find_domain(vm)
+            if domain and not _is_it(domain, uuid):
+                return
             info = self._find_info(domain) if domain else None
             if domain and info:
                 _check_ours(info)
@@ -313,9 +316,11 @@ class LibvirtHost:
         finally:
             end()
 
-    def destroy(self, vm: str) -> None:
+    def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours."""
         domain = self._find_domain(vm)
+        if domain and not _is_it(domain, uuid):
+            return
         info = self._find_info(domain) if domain else None
         if domain and info:
             _check_ours(info)
@@ -521,6 +526,11 @@ def _resume(domain: libvirt.virDomain) -> None:
     except libvirt.libvirtError:  # libvirt itself resumes what it finds half saved
         if _state(domain) is not VmState.RUNNING:
             raise
+
+
+def _is_it(domain: libvirt.virDomain, uuid: UUID | None) -> bool:
+    """Whether the VM of that name is the one that is meant; the handle knows without a call."""
+    return uuid is None or domain.UUID() == uuid.bytes
 
 
 def _memory_kib(domain: libvirt.virDomain) -> int:

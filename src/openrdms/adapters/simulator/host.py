@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from openrdms.adapters.simulator import screen, vms
 from openrdms.adapters.simulator.disk_image import empty_qcow2
@@ -173,10 +174,10 @@ class SimulatorHost:
         if ended:
             self._tell_log_off(spec.name)
 
-    def undefine(self, vm: str) -> None:
+    def undefine(self, vm: str, uuid: UUID | None = None) -> None:
         """See ``ports.Host``."""
         with self._operations.at_rest(self._name, vm) as db:
-            row = vms.find(db, self._name, vm)
+            row = vms.find(db, self._name, vm, uuid)
             if row is None:
                 return
             self._check_ours(row)
@@ -251,9 +252,9 @@ class SimulatorHost:
             raise OperationFailed(f"{vm} did not shut down within {timeout} s")
         self._stop(vm, ours=False)
 
-    def destroy(self, vm: str) -> None:
+    def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """See ``ports.Host``. InvalidOperation for a VM that is not ours."""
-        self._stop(vm, ours=True)
+        self._stop(vm, uuid, ours=True)
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ``ports.Host``."""
@@ -346,12 +347,12 @@ class SimulatorHost:
         self._rdp.close()
         self._cluster.release(self._name)
 
-    def _stop(self, vm: str, *, ours: bool) -> None:
+    def _stop(self, vm: str, uuid: UUID | None = None, *, ours: bool) -> None:
         ended = False
 
         def plan(db: sqlite3.Connection) -> Task | None:
             nonlocal ended
-            row = vms.find(db, self._name, vm)
+            row = vms.find(db, self._name, vm, uuid)
             if row is None:
                 return None
             if ours:

@@ -10,12 +10,14 @@ from openrdms.model.errors import NotFound
 from openrdms.model.host import Ownership, VmInfo, VmSpec, VmState
 
 
-def find(db: sqlite3.Connection, host: str, name: str) -> sqlite3.Row | None:
-    """The VM's row, its name compared ignoring case."""
+def find(
+    db: sqlite3.Connection, host: str, name: str, uuid: UUID | None = None
+) -> sqlite3.Row | None:
+    """The VM's row, its name compared ignoring case; with ``uuid`` not another's."""
     row: sqlite3.Row | None = db.execute(
         "SELECT * FROM vms WHERE host = ? AND name = ?", (host, name)
     ).fetchone()
-    return row
+    return row if row is None or uuid is None or row["uuid"] == str(uuid) else None
 
 
 def get(db: sqlite3.Connection, host: str, name: str) -> sqlite3.Row:

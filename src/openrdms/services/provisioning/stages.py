@@ -76,15 +76,8 @@ async def define(work: Work, row: JobDesktop) -> None:
 
 def undefine(work: Work, row: JobDesktop) -> str:
     """Undo of define."""
-    if not _is_anothers(work.host(row), row):
-        work.host(row).undefine(row.name)
+    work.host(row).undefine(row.name, row.uuid)
     return ""
-
-
-def _is_anothers(host: ports.Host, row: JobDesktop) -> bool:
-    """True when the VM of that name is not the row's: a stranger's that came before or after."""
-    vm = host.find_vm(row.name)
-    return vm is not None and vm.uuid != row.uuid
 
 
 async def start(work: Work, row: JobDesktop) -> None:
@@ -100,8 +93,7 @@ def _start(host: ports.Host, name: str) -> None:
 
 def destroy(work: Work, row: JobDesktop) -> str:
     """Stop it at once; whoever works on it loses the session, the disk goes anyway."""
-    if not _is_anothers(work.host(row), row):
-        work.host(row).destroy(row.name)
+    work.host(row).destroy(row.name, row.uuid)
     return ""
 
 
@@ -173,7 +165,8 @@ async def exchange_disk(work: Work, row: JobDesktop) -> None:
 
 
 def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
-    if _is_anothers(host, row):
+    vm = host.find_vm(row.name)
+    if vm is not None and vm.uuid != row.uuid:
         raise errors.OperationFailed(f"{row.name} on {host.name} is another VM than on record")
     # no orderly shutdown: a pooled desktop's disk is thrown away with the exchange
     host.destroy(spec.name)
