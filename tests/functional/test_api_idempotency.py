@@ -76,6 +76,18 @@ def test_a_message_is_sent_once(client: ApiClient) -> None:
     assert client.ask("POST", "/sessions/messages", json=body, headers=key("m")) == first
 
 
+def test_who_was_demoted_is_told_nothing(service: Service, client: ApiClient) -> None:
+    client.ask("POST", "/users", 201, json={"name": "ada", "role": "administrator"})
+    account = {"name": "new", "role": "user"}
+    with ApiClient(service, make_token(service, "ada")) as hers:
+        made = hers.ask("POST", "/users", 201, json=account, headers=key("user"))
+        client.ask("PATCH", "/users/ada", json={"role": "auditor"})
+        told = hers.ask("POST", "/users", 422, json=account, headers=key("user"))
+        assert made["sid"] not in str(told)
+        client.ask("PATCH", "/users/ada", json={"role": "administrator"})
+        assert hers.ask("POST", "/users", 201, json=account, headers=key("user")) == made
+
+
 @pytest.mark.parametrize("wrong", ["", "x" * 256])
 def test_what_is_no_key(client: ApiClient, wrong: str) -> None:
     told = client.ask("POST", "/collections", 422, json={"alias": "k"}, headers=key(wrong))

@@ -105,9 +105,10 @@ async def _answer_once(request: Request, key: str, name: str, handle: Handler) -
 
 
 def _digest(visitor: Visitor, request: Request, body: bytes) -> str:
-    """Of who asks, with which token, for what: a token with less scope is told nothing."""
+    """Of who asks, as what, with which token, for what: who may do less now is told nothing."""
     token = visitor.token.id if visitor.token else ""
-    head = f"{token}\n{request.method}\n{request.url.path}\n{request.url.query}\n"
+    who = f"{visitor.account.role}\n{token}"
+    head = f"{who}\n{request.method}\n{request.url.path}\n{request.url.query}\n"
     return hashlib.sha256(head.encode() + body).hexdigest()
 
 
