@@ -17,6 +17,7 @@ from live.service import PASSWORD, USER, Service
 from live.wire import Wire
 
 SECRET = "a password of eight"
+REMOVAL = "/api/v1/me/totp/removal"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +104,20 @@ def test_a_role_that_needs_a_device(
         assert fourth.send_form("/sign-in/code", {"code": codes[0]}).status_code == 401
 
 
+def test_of_two_browsers_one_sets_the_device_up(
+    service: Service, client: WebClient, administrator: WebClient
+) -> None:
+    name = add(administrator, "otis", "operator")
+    with WebClient(service) as other:
+        assert other.try_sign_in(name, SECRET).headers["location"] == "/sign-in/code"
+        device = secret_of(other.get("/sign-in/code").text)
+        enrol(client, name)
+        reply = other.send_form("/sign-in/code", {"code": device.now()})
+        assert reply.status_code == 401
+        assert "Set up" not in reply.text
+        assert other.get("/api/v1/me").status_code == 401
+
+
 def test_a_secret_is_nowhere_in_the_clear(
     service: Service, client: WebClient, administrator: WebClient
 ) -> None:
@@ -162,17 +177,24 @@ def test_an_administrator_resets_a_device(
     enrol(client, "olaf")
 
 
-def test_somebody_who_wants_a_device(
-    service: Service, client: WebClient, administrator: WebClient
-) -> None:
-    name = add(administrator, "uma", "user")
+def sign_in_and_enrol(client: WebClient, name: str) -> tuple[pyotp.TOTP, list[str]]:
+    """Somebody who need not have a device, and wants one."""
     client.sign_in(name, SECRET)
     client.headers["x-csrf-token"] = csrf_of(client.get("/").text)
     device = secret_of(client.get("/account").text)
     assert client.post("/api/v1/me/totp", json={"code": "000000"}).status_code == 422
     made = client.post("/api/v1/me/totp", json={"code": device.now()})
     assert made.status_code == 200, made.text
-    assert len(made.json()["codes"]) == 10
+    assert client.post("/api/v1/me/totp", json={"code": next_code(device)}).status_code == 422
+    return device, made.json()["codes"]
+
+
+def test_somebody_who_wants_a_device(
+    service: Service, client: WebClient, administrator: WebClient
+) -> None:
+    name = add(administrator, "uma", "user")
+    device, recovery = sign_in_and_enrol(client, name)
+    assert len(recovery) == 10
     with WebClient(service) as other:
         assert other.try_sign_in(name, SECRET).headers["location"] == "/sign-in/code"
     shown = client.get("/account").text
@@ -181,9 +203,22 @@ def test_somebody_who_wants_a_device(
     assert client.post("/api/v1/me/proof", json=proof).status_code == 403
     more = {**proof, "code": next_code(device)}
     assert client.post("/api/v1/me/proof", json=more).status_code == 204
-    assert client.delete("/api/v1/me/totp").status_code == 204
+    assert client.delete("/api/v1/me/totp").status_code == 405
+    assert client.post(REMOVAL, json={"code": more["code"]}).status_code == 403  # used
+    assert client.post(REMOVAL, json={"code": recovery[0]}).status_code == 204
     with WebClient(service) as other:
         other.sign_in(name, SECRET)
+
+
+def test_who_has_password_and_session_guesses_codes_in_vain(
+    client: WebClient, administrator: WebClient
+) -> None:
+    _, recovery = sign_in_and_enrol(client, add(administrator, "ugo", "user"))
+    found = [client.post(REMOVAL, json={"code": "123456"}) for _ in range(5)]
+    assert {reply.status_code for reply in found} == {403, 429}
+    assert client.post(REMOVAL, json={"code": recovery[0]}).status_code == 429
+    assert "You have a device" in client.get("/account").text
+    assert "wrong code" in administrator.get("/api/v1/audit?who=ugo").text
 
 
 def test_a_form_of_another_browser_is_refused(client: WebClient) -> None:

@@ -126,14 +126,23 @@ class SignIn:
     def by_code(self, secret: str, code: str, address: str) -> FirstStep:
         """The one step of somebody who has a second factor. AccessDenied, Locked."""
         step = self._get_step(secret)
-        self._check_code(step.account, code, address)
+        self.check_code(step.account, code, address)
         return self._take_step(secret)
+
+    def check_code(self, account: Account, code: str, address: str) -> None:
+        """Take a code of his second factor. AccessDenied, Locked."""
+        place = _second_place(account)
+        self._refuse_locked(account.name, address, place)
+        if not self.second_factors.check(account, code):
+            self.failed(account.name, address, "wrong code", place)
+            raise WrongCode("the code is wrong, or was used already")
+        self._lockouts.succeeded(account.name, place)
 
     def prove_again(self, account: Account, password: str, code: str, address: str) -> None:
         """All that his sign-in asks for. AccessDenied, Locked, DirectoryUnavailable."""
         self.by_password(account.name, password, address)
         if self.second_factors.has(account):
-            self._check_code(account, code, address)
+            self.check_code(account, code, address)
 
     def by_enrolment(self, secret: str, code: str, address: str) -> tuple[FirstStep, list[str]]:
         """The same of somebody who must have one and is given it now, with recovery codes."""
@@ -210,14 +219,6 @@ class SignIn:
             self._lockouts.refused(name, place or address)
             self.refuse(name, address, "locked")
             raise Locked(seconds)
-
-    def _check_code(self, account: Account, code: str, address: str) -> None:
-        place = _second_place(account)
-        self._refuse_locked(account.name, address, place)
-        if not self.second_factors.check(account, code):
-            self.failed(account.name, address, "wrong code", place)
-            raise WrongCode("the code is wrong, or was used already")
-        self._lockouts.succeeded(account.name, place)
 
     def _get_step(self, secret: str) -> FirstStep:
         step = self.find_second_step(secret)

@@ -29,6 +29,12 @@ class Shown(Input):
     code: Annotated[str, Field(min_length=6, max_length=16)]
 
 
+class Given(Input):
+    """What the device shows now, or one of the recovery codes."""
+
+    code: Annotated[str, Field(max_length=64)]
+
+
 class Recovery(BaseModel):
     """Codes for who has lost the device; told this once, each is good once."""
 
@@ -50,12 +56,16 @@ def enrol(visitor: Fresh, shown: Shown) -> Recovery:
         return Recovery(codes=second_factors.enrol(visitor.account, shown.code))
 
 
-@router.delete("", status_code=204)
-def remove(visitor: Fresh) -> Response:
-    """Do without; not for roles that must have one."""
-    second_factors = visitor.backend.sign_in.second_factors
-    if second_factors.is_required(visitor.account):
-        raise InvalidOperation(f"the role {visitor.account.role} needs a second factor")
-    with visitor.watch(_CLASS, "RemoveSecondFactor", on={"Name": visitor.account.name}):
-        second_factors.remove(visitor.account)
+@router.post("/removal", status_code=204)
+def remove(visitor: Fresh, proof: Given) -> Response:
+    """Do without, against a code: who has found the browser open and knows the password has none.
+
+    Not for roles that must have a device.
+    """
+    sign_in, account = visitor.backend.sign_in, visitor.account
+    if sign_in.second_factors.is_required(account):
+        raise InvalidOperation(f"the role {account.role} needs a second factor")
+    sign_in.check_code(account, proof.code, visitor.address)
+    with visitor.watch(_CLASS, "RemoveSecondFactor", on={"Name": account.name}):
+        sign_in.second_factors.remove(account)
     return Response(status_code=204)
