@@ -75,6 +75,26 @@ def test_of_many_who_bring_one_code_one_is_let_in(
     assert found.count(True) == 1
 
 
+def test_of_many_who_bring_a_device_one_has_set_it_up(
+    factors: SecondFactors, ann: Account, clock: StoppedClock
+) -> None:
+    code = pyotp.TOTP(factors.propose(ann).secret).at(clock())
+
+    def bring(_: int) -> list[str]:
+        try:
+            return factors.enrol(ann, code)
+        except (errors.AlreadyExists, errors.InvalidParameter):
+            return []
+
+    with ThreadPoolExecutor(8) as threads:
+        (recovery,) = [codes for codes in threads.map(bring, range(16)) if codes]
+    assert factors.check(ann, recovery[0])
+    another = pyotp.TOTP(factors.propose(ann).secret)
+    with pytest.raises(errors.AlreadyExists):
+        factors.enrol(ann, another.at(clock()))
+    assert factors.check(ann, recovery[1])
+
+
 @pytest.mark.parametrize("code", ["", "12345", "abcdef", "１２３４５６", "0" * 64, "\0"])
 def test_what_is_no_code(
     factors: SecondFactors, ann: Account, clock: StoppedClock, code: str

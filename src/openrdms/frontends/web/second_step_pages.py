@@ -21,7 +21,7 @@ from openrdms.frontends.web.signing_in import (
     show_form,
 )
 from openrdms.frontends.web.visitors import address_of, backend_of
-from openrdms.model.errors import RdmsError
+from openrdms.model.errors import AlreadyExists, RdmsError
 from openrdms.security.sign_in import FirstStep, TooLate
 from openrdms.security.totp import Proposal
 
@@ -71,6 +71,8 @@ async def submit(
         done, codes = await run_in_threadpool(sign_in.by_enrolment, secret, code, address)
     except TooLate:
         return lead_to(SIGN_IN)
+    except AlreadyExists:  # another browser was quicker: here a code is asked for
+        return lead_to(PATH)
     except RdmsError as error:
         return await run_in_threadpool(_show, request, step, error)
     shown = page(request, "sign-in-recovery.html", codes=codes, next=done.following)
