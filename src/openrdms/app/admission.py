@@ -23,7 +23,6 @@ from openrdms.security.guard import PolicyGuard
 from openrdms.security.lockout import Lockouts
 from openrdms.security.negotiate import Negotiator
 from openrdms.security.sign_in import Provider, SignIn
-from openrdms.security.totp import SecondFactors
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,14 @@ def make_admission(core: Core, settings: config.ServeConfig) -> Admission:
     """InvalidParameter for options that cannot be right."""
     options = _read_options(settings.sign_in)
     lockouts, tokens = Lockouts(), ApiTokens(core.store, core.accounts, now)
-    key_file = core.state_dir / "security" / "totp-key"
-    second_factors = SecondFactors(core.store, core.accounts, key_file, now, options.second_factor)
+    core.second_factors.require(options.second_factor)
     directory = _make_directory(core, options.ldap) if options.ldap else None
-    credentials = Credentials(core.accounts, tokens, second_factors, directory)
+    credentials = Credentials(core.accounts, tokens, core.second_factors, directory)
     record_refusal = core.audit_log.record_refusal
     provider = _make_provider(core, options.oidc) if options.oidc else None
     return Admission(
         PolicyGuard(core.audit_log),
-        SignIn(credentials, second_factors, lockouts, record_refusal, now, provider),
+        SignIn(credentials, core.second_factors, lockouts, record_refusal, now, provider),
         http.Authentication(
             core.accounts,
             credentials,

@@ -16,6 +16,7 @@ from openrdms.app.state_directory import own_file
 from openrdms.jobs.tokens import Tokens
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
+from openrdms.security.totp import SecondFactors
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.desktop_uses import DesktopUses
@@ -53,6 +54,7 @@ class Core:
     image_removal: ImageRemoval
     audit: Audit
     accounts: Accounts
+    second_factors: SecondFactors
     audit_log: AuditLog
     access: Access
     publishing: Publishing
@@ -91,6 +93,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
             image_removal=ImageRemoval(store, hosts, images),
             audit=Audit(store, hosts),
             accounts=accounts,
+            second_factors=SecondFactors(store, accounts, security_dir / "totp-key", now),
             audit_log=audit_log,
             access=Access(store, accounts),
             publishing=Publishing(store),

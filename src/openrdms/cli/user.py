@@ -116,6 +116,13 @@ def remove(admin: AdminSession, name: Name) -> Result:
     return None
 
 
+@command(group, "reset-second-factor", opens=open_or_make_admin)
+def reset_second_factor(admin: AdminSession, name: Name) -> Result:
+    """Have the device of an account hold no more, for who has lost it and its recovery codes."""
+    admin.run("user reset-second-factor", name=name)
+    return None
+
+
 def _read_password(file: Path | None, name: str) -> str:
     """From the file, or from whoever sits at the terminal."""
     if file:

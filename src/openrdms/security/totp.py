@@ -54,18 +54,21 @@ class SecondFactors:
         accounts: Accounts,
         key_file: Path,
         clock: ports.Clock,
-        required: frozenset[Role] = frozenset(),
     ) -> None:
         """``key_file`` is made at first. InvalidParameter when there is no key in it."""
         self._store = store
         self._accounts = accounts
         self._clock = clock
-        self._required = required
+        self._required: frozenset[Role] = frozenset()
         self._cipher = _read_key(key_file)
         self._lock = threading.Lock()
         self._proposed: dict[str, tuple[str, datetime]] = {}
         self._owners = {name.casefold() for name in store.list_second_factors()}
         accounts.subscribe(self._forget_removed)
+
+    def require(self, roles: frozenset[Role]) -> None:
+        """Accounts with these roles must have one from now on."""
+        self._required = roles
 
     def has(self, account: Account) -> bool:
         """Whether he has one."""

@@ -201,6 +201,7 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "user add": users.add_user,
     "user list": users.list_users,
     "user remove": users.remove_user,
+    "user reset-second-factor": users.reset_second_factor,
     "user set": users.change_user,
     "user show": users.show_user,
 }
@@ -218,6 +219,7 @@ AUDITED = frozenset(
         "image remove",
         "user add",
         "user remove",
+        "user reset-second-factor",
         "user set",
     }
 )

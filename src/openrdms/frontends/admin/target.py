@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
+from openrdms.security.totp import SecondFactors
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.host_states import HostStates
@@ -42,6 +43,8 @@ class Target(Protocol):
     def reconciling(self) -> Reconciling: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def second_factors(self) -> SecondFactors: ...
     @property
     def audit_log(self) -> AuditLog: ...
     @property

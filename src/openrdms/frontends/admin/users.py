@@ -61,6 +61,10 @@ def remove_user(target: Target, _: Progress, *, name: str) -> None:
     target.accounts.remove(name)
 
 
+def reset_second_factor(target: Target, _: Progress, *, name: str) -> None:
+    target.second_factors.remove(target.accounts.get(name))
+
+
 def _read_role(role: str) -> Role:
     try:
         return Role(role)
@@ -75,7 +79,9 @@ def _describe_user(target: Target, account: Account) -> dict[str, Any]:
         "role": account.role,
         "groups": account.groups,
         "enabled": account.enabled,
+        "source": account.source,
         "password": bool(account.password_hash),
+        "second_factor": target.second_factors.has(account),
         "ntlm": account.ntlm,
         "from_options": account.from_options,
         "nt_hash": target.accounts.has_nt_hash(account.name),
