@@ -177,18 +177,6 @@ def test_an_administrator_resets_a_device(
     enrol(client, "olaf")
 
 
-def sign_in_and_enrol(client: WebClient, name: str) -> tuple[pyotp.TOTP, list[str]]:
-    """Somebody who need not have a device, and wants one."""
-    client.sign_in(name, SECRET)
-    client.headers["x-csrf-token"] = csrf_of(client.get("/").text)
-    device = secret_of(client.get("/account").text)
-    assert client.post("/api/v1/me/totp", json={"code": "000000"}).status_code == 422
-    made = client.post("/api/v1/me/totp", json={"code": device.now()})
-    assert made.status_code == 200, made.text
-    assert client.post("/api/v1/me/totp", json={"code": next_code(device)}).status_code == 422
-    return device, made.json()["codes"]
-
-
 def test_who_owns_the_machine_resets_a_device(
     service: Service, client: WebClient, administrator: WebClient
 ) -> None:
@@ -214,26 +202,6 @@ def sign_in_and_enrol(client: WebClient, name: str) -> tuple[pyotp.TOTP, list[st
     assert made.status_code == 200, made.text
     assert client.post("/api/v1/me/totp", json={"code": next_code(device)}).status_code == 422
     return device, made.json()["codes"]
-
-
-def test_who_owns_the_machine_resets_a_device(
-    service: Service, client: WebClient, administrator: WebClient
-) -> None:
-    with WebClient(service) as first:
-        enrol(first, add(administrator, "oona", "operator"))
-    place = ("--state-dir", service.state_dir)
-    assert rdms("user", "show", "oona", *place)["second_factor"] is True
-    rdms("user", "reset-second-factor", "oona", *place)
-    shown = rdms("user", "show", "oona", *place)
-    assert (shown["second_factor"], shown["source"]) == (False, "")
-    (call,) = [one for one in rdms("audit", "log", *place) if "reset" in one["what"]]
-    assert (call["parameters"], call["result"]) == ({"name": "oona"}, "0")
-    enrol(client, "oona")
-    service.kill()
-    rdms("user", "reset-second-factor", "oona", *place)  # by itself
-    service.start()
-    with WebClient(service) as after:
-        enrol(after, "oona")
 
 
 def test_somebody_who_wants_a_device(
@@ -276,7 +244,9 @@ def test_a_form_of_another_browser_is_refused(client: WebClient) -> None:
     assert client.get("/api/v1/me").status_code == 401
 
 
-def test_without_a_service_too(service: Service, administrator: WebClient) -> None:
+def test_a_device_is_reset_without_a_service_too(
+    service: Service, administrator: WebClient
+) -> None:
     with WebClient(service) as client:
         enrol(client, add(administrator, "orin", "operator"))
     service.kill()
