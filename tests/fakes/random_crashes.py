@@ -4,7 +4,8 @@
 
 A seed decides which job runs, whether a user leaves a desktop at that moment, at which boundary
 (fakes.crash_driver) the job is cancelled, if at all, and when each of one to three lives is
-killed: at a boundary, or after so many milliseconds. Then one lives on until all has settled.
+killed: at a boundary, or after so many milliseconds, but as soon as its job has ended at the
+latest. Then one lives on until all has settled.
 One line per run. The exit code is 1 when anything was wrong.
 """
 
@@ -67,7 +68,7 @@ BOUNDARIES = {
 }
 """About how many boundaries a job has."""
 
-SECONDS = 0.4
+SECONDS = 0.25
 """About how long a job takes."""
 
 
@@ -77,6 +78,9 @@ class Kill:
 
     boundary: int = 0
     seconds: float = 0.0
+
+
+NEVER = Kill()
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,13 @@ def _draw_kill(dice: random.Random, least: int, most: int) -> Kill:
 
 
 class Life:
-    """One life of the service in ``directory``; with a ``kill`` it may not see its end."""
+    """One life of the service in ``directory``; with a ``kill`` it does not see all settle."""
 
-    def __init__(self, directory: Path, plan: Plan, kill: Kill | None) -> None:
+    def __init__(self, directory: Path, plan: Plan, kill: Kill) -> None:
         self.began = time.monotonic()
         self.directory = directory
         self.plan = plan
-        self.kill = kill or Kill()
+        self.kill = kill
         self.first = not (directory / "begun").exists()
         self.boundaries = Boundaries(self.kill.boundary, plan.cancel_at if self.first else 0)
         self.resumed = 0.0
@@ -137,6 +141,9 @@ class Life:
         earlier = int(self._starts_with_desktops)
         self.rig.wait_until(lambda: len(self._jobs()) > earlier or self._execute())
         report = self.rig.wait(self._jobs()[earlier], 60.0)
+        if self.kill != NEVER:
+            (self.directory / "late").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if not self.first:
             self.resumed = self.resumed or time.monotonic() - self.began
         settled = self._settle()
@@ -250,19 +257,26 @@ def run(directory: Path, seed: int) -> dict[str, Any]:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     plan = draw(seed)
-    killed = 0
-    for kill in (*plan.kills, None):
+    kills: list[str] = []
+    for kill in (*plan.kills, NEVER):
         code = fork(lambda kill=kill: _live(directory, plan, kill))
-        if code == 0:
-            break
-        if code != -signal.SIGKILL or kill is None:
-            return _tell(plan, killed, {}, [f"a life ended with {code}"])
-        killed += 1
+        if code != (0 if kill == NEVER else -signal.SIGKILL):
+            return _tell(plan, kills, {}, [f"a life ended with {code}"])
+        kills.append(_describe_kill(directory, kill))
     found: dict[str, Any] = json.loads((directory / "result.json").read_text())
-    return _tell(plan, killed, found, judge(plan, found))
+    return _tell(plan, kills[:-1], found, judge(plan, found))
 
 
-def _live(directory: Path, plan: Plan, kill: Kill | None) -> None:
+def _describe_kill(directory: Path, kill: Kill) -> str:
+    """How a life ended of which ``directory`` is what is left."""
+    late = directory / "late"
+    if late.exists():
+        late.unlink()
+        return "at its end"
+    return f"at boundary {kill.boundary}" if kill.boundary else f"after {kill.seconds:.3f} s"
+
+
+def _live(directory: Path, plan: Plan, kill: Kill) -> None:
     try:
         Life(directory, plan, kill).live()
     except BaseException:
@@ -270,8 +284,8 @@ def _live(directory: Path, plan: Plan, kill: Kill | None) -> None:
         raise
 
 
-def _tell(plan: Plan, killed: int, found: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
-    return {**found, **asdict(plan), "killed": killed, "wrong": wrong}
+def _tell(plan: Plan, kills: list[str], found: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
+    return {**found, **asdict(plan), "killed": kills, "wrong": wrong}
 
 
 def judge(plan: Plan, found: dict[str, Any]) -> list[str]:
@@ -319,15 +333,11 @@ def _expected(scenario: str, *, completed: bool) -> list[str]:
 
 def describe(found: dict[str, Any]) -> str:
     """One line for docs/proofs."""
-    kills = [
-        f"at boundary {kill['boundary']}" if kill["boundary"] else f"after {kill['seconds']:.3f} s"
-        for kill in found["kills"]
-    ]
     parts = [
         f"{found['seed']:4} {found['scenario']:10}",
         "a user leaves" if found["user"] else "",
         f"cancel at boundary {found['cancel_at']}" if found["cancel_at"] else "",
-        f"killed {', '.join(kills[: found['killed']]) or 'never, it had ended'}",
+        f"killed {', '.join(found['killed']) or 'never'}",
         f"went on after {found['resumed']:.2f} s" if found.get("resumed") else "",
         found.get("state", ""),
         "; ".join(found["wrong"]) or "well",
