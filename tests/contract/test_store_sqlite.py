@@ -106,7 +106,8 @@ def test_postgresql_takes_the_same_tables() -> None:
         "UPDATE job_desktops SET status = 'Perhaps'",
         (
             "INSERT INTO jobs SELECT '{other}', collection_key, collection, action, state,"
-            " document, options, started, modified, ended, cancel_requested, error FROM jobs"
+            " document, options, started, modified, ended, cancel_requested, error, service"
+            " FROM jobs"
         ),
     ],
 )

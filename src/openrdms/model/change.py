@@ -29,6 +29,12 @@ class Kind(StrEnum):
     """The alias of a collection whose waiting line, or whether it has a spare, has changed."""
     MESSAGE = "message"
     """The name of an account, case-folded, that has got a message or read one."""
+    CANCEL = "cancel"
+    """The GUID of a job that is to be cancelled: who runs it looks at its record."""
+    ACCOUNT = "account"
+    """The name of an account, case-folded, that has come, gone or changed."""
+    MEMBER = "member"
+    """The id of a service that has come or gone."""
 
 
 class Change(NamedTuple):

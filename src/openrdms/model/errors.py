@@ -7,6 +7,7 @@ return it as ReturnValue or raise it as a CIM error by the rule in ARCHITECTURE.
     |- NotFound, AlreadyExists, InvalidParameter, InvalidOperation, NotSupported, AccessDenied
     |  `- NoRoom              (an InvalidParameter) the hosts cannot take as many desktops
     |- OutOfSpace             the disk check before a write said no
+    |- Fenced                 this service was taken for dead and may no longer act
     |- HostUnavailable        the hypervisor host did not answer; trying again later may help
     |- DirectoryUnavailable   who knows people's passwords did not answer
     |- OperationFailed        a host or guest refused or failed; trying again will not help
@@ -95,6 +96,12 @@ class OutOfSpace(RdmsError):
 
 class HostUnavailable(RdmsError):
     """The hypervisor host cannot be reached. Temporary."""
+
+    code = WbemCode.NOT_AVAILABLE
+
+
+class Fenced(RdmsError):
+    """The other services have taken this one for dead: what it had under way is theirs."""
 
     code = WbemCode.NOT_AVAILABLE
 

@@ -25,6 +25,7 @@ _audit = sa.Table(
     schema.text_column("reason"),
     schema.number_column("of", null=True),
     schema.text_column("hash"),
+    schema.service_column(),
     sa.Index("audit_log_of", "of", "sequence"),
 )
 

@@ -31,6 +31,7 @@ desktop_uses = sa.Table(
     schema.flag_column("saved"),
     schema.number_column("failures"),
     schema.text_column("reason"),
+    schema.service_column(),
     sa.CheckConstraint("(holder_key IS NOT NULL) = (use = 'taken')", name="held"),
     sa.CheckConstraint("(holder_key IS NULL) = (holder = '')", name="holder"),
     sa.Index("desktop_uses_state", "collection_key", "use", "claim", "saved", "fresh"),

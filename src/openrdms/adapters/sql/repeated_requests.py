@@ -21,6 +21,7 @@ repeated_requests = sa.Table(
     schema.number_column("status", null=True),
     sa.Column("body", sa.LargeBinary, nullable=True),
     schema.text_column("location"),
+    schema.service_column(),
     sa.ForeignKeyConstraint(["account_key"], ["accounts.name_key"], ondelete="CASCADE"),
     sa.Index("repeated_requests_begun", "begun"),
 )

@@ -85,6 +85,11 @@ def text_column(name: str, *, null: bool = False, key: bool = False) -> sa.Colum
     return sa.Column(name, sa.Text, nullable=null, primary_key=key)
 
 
+def service_column() -> sa.Column[str]:
+    """The id of the member that has it under way; "" where a service is alone."""
+    return sa.Column("service", sa.Text, nullable=False, server_default="")
+
+
 def number_column(name: str, *, null: bool = False, key: bool = False) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=null, primary_key=key, autoincrement=False)
 
@@ -247,6 +252,7 @@ jobs = sa.Table(
     time_column("ended", null=True),
     time_column("cancel_requested", null=True),
     text_column("error"),
+    service_column(),
     sa.CheckConstraint(f"(ended IS NOT NULL) = ({_ENDED})", name="ended"),
     sa.CheckConstraint("cancel_requested IS NULL OR state <> 10", name="never_completed"),
     sa.CheckConstraint("cancel_requested IS NOT NULL OR state <> 11", name="cancel_requested"),
@@ -328,3 +334,26 @@ sessions = sa.Table(
     text_column("guest_key"),
     sa.UniqueConstraint("host_key", "vm_uuid", "guest_key"),
 )
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    text_column("id"),
+    text_column("name"),
+    text_column("address"),
+    text_column("version"),
+    time_column("began"),
+    time_column("beat"),
+    flag_column("fenced"),
+    flag_column("taken"),
+    sa.UniqueConstraint("id"),
+)
+
+duties = sa.Table(
+    "duties",
+    metadata,
+    text_column("name", key=True),
+    text_column("service"),
+)
+"""What is for one service at a time, and whose it is: the id of a member."""

@@ -23,6 +23,7 @@ tasks = sa.Table(
     schema.time_column("ended", null=True),
     schema.text_column("error"),
     sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
+    schema.service_column(),
     sa.Index("tasks_begun", "begun", "id"),
 )
 
