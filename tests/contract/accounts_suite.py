@@ -12,10 +12,13 @@ from contract.store_suite import OpenStore
 from openrdms.model import errors
 from openrdms.model.account import Account, Role
 from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord, chain
+from openrdms.model.rdp_token import RdpToken
 from openrdms.model.second_factor import SecondFactor
+from openrdms.model.web_session import ApiToken, WebSession
 from openrdms.ports import Store
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+LATER = NOW + timedelta(hours=12)
 RDMS = "root/cimv2/rdms"
 
 
@@ -96,6 +99,24 @@ class AccountStoreSuite:
         ]
         store.delete_second_factor("Ann")
         assert not store.use_recovery_code("ann", "a")
+
+    def test_what_was_handed_out_is_taken_back_with_a_reset(self, store: Store) -> None:
+        for number, name in enumerate(["Ann", "bob"]):
+            store.put_account(make_account(name, f"S-1-5-21-1-2-3-{number}"))
+            store.put_web_session(
+                WebSession(f"s{name}", name, "proof", "csrf", "192.0.2.1", NOW, NOW, NOW)
+            )
+            store.put_api_token(ApiToken(name, f"a{name}", name, "night", ("read",), NOW, None))
+            store.put_rdp_token(RdpToken(f"r{name}", name, "pool", NOW, LATER), 10)
+        store.put_account(make_account("ANN", "S-1-5-21-1-2-3-0"), revoke=True)
+        left = [
+            (store.find_web_session(f"s{name}"), store.find_api_token(f"a{name}"))
+            for name in ("Ann", "bob")
+        ]
+        assert left[0] == (None, None)
+        assert None not in left[1]
+        assert store.find_rdp_token("rAnn") is None
+        assert store.find_rdp_token("rbob")
 
     def test_accounts_are_listed_by_name(self, store: Store) -> None:
         for number, name in enumerate(["carol", "Bob", "alice"]):

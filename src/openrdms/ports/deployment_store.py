@@ -23,8 +23,10 @@ class AccountStore(Protocol):
     def list_accounts(self) -> list[Account]:
         """In order of name."""
 
-    def put_account(self, account: Account) -> None:
-        """Insert or replace, by name."""
+    def put_account(self, account: Account, *, revoke: bool = False) -> None:
+        """Insert or replace, by name; with ``revoke`` everything that was handed out to it, by
+        which somebody comes in without its password, goes in the same transaction.
+        """
 
     def delete_account(self, name: str) -> None:
         """Remove the account; its SID stays with the name. Absent is fine."""

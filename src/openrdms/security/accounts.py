@@ -36,7 +36,10 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Change:
-    """What to change of an account; None leaves it as it is."""
+    """What to change of an account; None leaves it as it is.
+
+    With ``revoke`` its sessions, API tokens and RDP files are of no use any more.
+    """
 
     role: Role | None = None
     add_groups: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Change:
     password: str | None = None
     ntlm: bool | None = None
     enabled: bool | None = None
+    revoke: bool = False
 
 
 class Accounts:
@@ -253,7 +257,7 @@ class Accounts:
             _check_ours(self.get(name), change)
             account = _apply(self.get(name), change, self._clock())
             self._check_administrators(without=name, instead=account)
-            return self._put(account, change.password)
+            return self._put(account, change.password, revoke=change.revoke)
 
     def remove(self, name: str) -> None:
         """Remove an account; its SID stays with the name. NotFound; InvalidOperation as above."""
@@ -304,14 +308,14 @@ class Accounts:
             created=now, changed=now,
         )  # fmt: skip
 
-    def _put(self, account: Account, password: str | None) -> Account:
+    def _put(self, account: Account, password: str | None, *, revoke: bool = False) -> Account:
         """Write the account; ``password`` is given when it is new."""
         sids = self._collect_sids(account)
         if password is not None or not _has_nt_hash(account):
             # Before the record: whatever dies in between, no hash outlives its permission. A
             # hash too few comes back at the next sign-in.
             self._nt_hashes.drop(account.name)
-        self._store.put_account(account)
+        self._store.put_account(account, revoke=revoke)
         self._sids[account.name.casefold()] = sids
         self._accounts[account.name.casefold()] = account
         if password is not None and _has_nt_hash(account):

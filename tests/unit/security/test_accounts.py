@@ -319,7 +319,7 @@ class TestChanging:
     def test_what_the_store_refuses_changes_nothing(
         self, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(_: object) -> None:
+        def refuse(_: object, *, revoke: bool) -> None:
             raise errors.OperationFailed("disk full")
 
         before = accounts.get("alice")
@@ -447,7 +447,7 @@ class TestNtHashes:
     ) -> None:
         accounts.change("alice", Change(ntlm=True, password="password"))
 
-        def die(_: object) -> None:
+        def die(_: object, *, revoke: bool) -> None:
             raise errors.OperationFailed("killed here")
 
         monkeypatch.setattr(store, "put_account", die)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.web_tables import HANDED_OUT
 from openrdms.model import errors
 from openrdms.model.account import ADMINISTRATOR_RID, FIRST_RID, Account, Role
 
@@ -58,10 +59,12 @@ class AccountRecords:
             order = [_accounts.c.name_key]
             return rows.select_records(connection, Account, _accounts, order=order)
 
-    def put_account(self, account: Account) -> None:
-        row = rows.render_row(account, name_key=account.name.casefold())
+    def put_account(self, account: Account, *, revoke: bool = False) -> None:
+        key = account.name.casefold()
         with self._database.write() as connection:
-            rows.put_rows(connection, _accounts, [row])
+            rows.put_rows(connection, _accounts, [rows.render_row(account, name_key=key)])
+            for table in HANDED_OUT if revoke else ():
+                connection.execute(sa.delete(table).where(table.c.account_key == key))
 
     def delete_account(self, name: str) -> None:
         with self._database.write() as connection:

@@ -70,6 +70,9 @@ display_tickets = sa.Table(
     sa.Index("display_tickets_expires", "expires"),
 )
 
+HANDED_OUT = (web_sessions, api_tokens, rdp_tokens, display_tickets)
+"""What stands for an account's password."""
+
 user_messages = sa.Table(
     "user_messages",
     schema.metadata,

@@ -53,6 +53,7 @@ def change_user(
         password=password,
         ntlm=ntlm,
         enabled=enabled,
+        revoke=password is not None,
     )
     return _describe_user(target, target.accounts.change(name, change))
 

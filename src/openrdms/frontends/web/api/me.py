@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from openrdms.frontends.web.api.shapes import Input, Line
 from openrdms.frontends.web.paging import Page, Paging
-from openrdms.frontends.web.visitors import AnyVisitor, Fresh, Refused, Visitor
+from openrdms.frontends.web.signing_in import set_cookie
+from openrdms.frontends.web.visitors import COOKIE, AnyVisitor, Fresh, Refused, Visitor
 from openrdms.model.account import Role
 from openrdms.model.errors import InvalidParameter, NotFound
 from openrdms.model.web_session import MAX_TOKEN_NAME, ApiToken, Scope
@@ -93,10 +94,15 @@ def prove(visitor: AnyVisitor, proof: Proof) -> Response:
 
 @router.put("/password", status_code=204)
 def change_password(visitor: Fresh, new: NewPassword) -> Response:
-    """Another password; all browsers must sign in with it, this one too."""
+    """Another password. All other browsers must sign in with it; tokens go on to be good."""
+    backend = visitor.backend
     with visitor.watch(_CLASS, "ChangePassword", on={"Name": visitor.account.name}):
-        visitor.backend.accounts.change(visitor.account.name, Change(password=new.password))
-    return Response(status_code=204)
+        account = backend.accounts.change(visitor.account.name, Change(password=new.password))
+    backend.web_sessions.end_all(account.name)
+    secret, _ = backend.web_sessions.begin(account, visitor.address)
+    reply = Response(status_code=204)
+    set_cookie(reply, COOKIE, secret)
+    return reply
 
 
 @router.get("/tokens")

@@ -175,7 +175,7 @@ def get_user(visitor: Reader, name: Name) -> User:
 
 @router.patch("/{name}")
 def change_user(visitor: Writer, name: Name, change: UserChange) -> User:
-    """Change an account; a new password ends its sessions in browsers."""
+    """Change an account; a new password ends its sessions, tokens and RDP files."""
     wanted = Change(
         role=change.role,
         add_groups=tuple(change.add_groups),
@@ -183,6 +183,7 @@ def change_user(visitor: Writer, name: Name, change: UserChange) -> User:
         password=_reveal(change.password),
         ntlm=change.ntlm,
         enabled=change.enabled,
+        revoke=change.password is not None,
     )
     values: dict[str, CimValue] = {
         "role": change.role.value if change.role else None,
