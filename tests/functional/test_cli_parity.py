@@ -75,7 +75,9 @@ def test_the_deployment_is_set_and_shown(rdms: Rdms, tmp_path: Path) -> None:
         *("deployment", "gateway", "usage=always", "name=gate.corp.example"),
         *("logon=smart-card", "cached-credentials=on"),
     )
+    rdms("deployment", "set", "--shadow", "view")
     shown = rdms("deployment", "show")
+    assert shown["shadow"] == "view"
     assert shown["ClientAccessName"] == "desk.corp.example"
     assert (shown["workspace"], shown["ExportPath"]) == ("Work", str(tmp_path))
     assert (shown["gateway usage"], shown["gateway logon"]) == ("always", "smart-card")

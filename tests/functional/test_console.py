@@ -204,6 +204,12 @@ def test_the_help_desk_sees_its_own_pages(
     page = browse(service, "/console", user="helga")
     page.wait_for_url("**/console/sessions")
     assert page.get_by_role("navigation").get_by_role("link").all_inner_texts() == ["Sessions"]
+    watch = page.locator("#sessions tr").filter(has_text=CREW[0]).get_by_role("link")
+    expect(watch).to_have_text("Watch the screen")
+    page.get_by_label("Screens").check()
+    shown = page.locator("#sessions .tile img").first
+    expect(shown).to_be_visible()
+    page.wait_for_function("image => image.naturalWidth > 0", arg=shown.element_handle())
     assert page.goto("/console/hosts").status == 403  # type: ignore[union-attr]  # it has a reply
     expect(page.locator("h1")).to_have_text("Forbidden")
 

@@ -181,6 +181,40 @@ def test_only_what_somebody_has_is_controlled(
     viewer.look_until_it_changes(before)
 
 
+@pytest.fixture
+def set_shadow(rdms: Rdms) -> Iterator[Callable[[str], None]]:
+    def set_shadow(value: str) -> None:
+        assert rdms.run("deployment", "set", "--shadow", value).exit_code == 0
+
+    yield set_shadow
+    set_shadow("control")
+
+
+def test_the_deployment_says_what_staff_may_do(
+    sign_in: SignIn, desktop: str, open_as: Open, set_shadow: Callable[[str], None]
+) -> None:
+    watched, used = open_as("hal", desktop), open_as("olga", desktop, "control")
+    viewers = [Viewer(watched), Viewer(used)]
+    own = Viewer(open_as("ann", desktop))
+    set_shadow("view")
+    assert ends_with(used, viewers[1]) == 4000
+    assert ask(sign_in("olga"), desktop, "control") == 403
+    assert ask(sign_in("hal"), desktop, "view") == 200
+    set_shadow("none")
+    assert ends_with(watched, viewers[0]) == 4000
+    assert ask(sign_in("hal"), desktop, "view") == 403
+    picture = f"/api/v1/desktops/{desktop}/screenshot.png"
+    assert sign_in(USER).get(picture).status_code == 403
+    own.look()
+
+
+def ask(client: WebClient, desktop: str, mode: str) -> int:
+    """The status with which a ticket is given or refused."""
+    headers = {"x-csrf-token": csrf_of(client.get("/").text)}
+    path = f"/api/v1/desktops/{desktop}/display"
+    return client.post(path, json={"mode": mode}, headers=headers).status_code
+
+
 def ends_with(display: WebDisplay, viewer: Viewer) -> int | None:
     """Why the service closes it."""
     with pytest.raises(Ended):

@@ -32,6 +32,9 @@ NAMES: property_options.Options = {
     "workspace": property_options.text("WorkspaceName"),
     "external-gateway": property_options.text("DeploymentExternalGatewayName"),
 }
+SHADOW: property_options.Options = {
+    "shadow": property_options.choice("Shadow", none=0, view=4, control=2)
+}
 _SECRET = re.compile(r"(?i)\b(pwd|password)\s*=\s*[^;]*")
 
 group = typer.Typer(help="The deployment: names, paths, gateway, database.")
@@ -56,6 +59,7 @@ def show(rdms: RdmsClient) -> Result:
     }
     shown |= {name: _ask(rdms, CLASS, f"Get{name}") for name in _PATHS}
     shown |= property_options.read(rdms, CLASS, None, NAMES)
+    shown |= property_options.read(rdms, CLASS, None, SHADOW)
     shown |= {
         f"gateway {name}": value
         for name, value in property_options.read(rdms, CLASS, None, GATEWAY).items()
@@ -73,12 +77,22 @@ def change(
     export_path: Directory = None,
     base_path: Directory = None,
     diff_path: Directory = None,
+    shadow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|view|control",
+            help="What staff may do with users' screens; users are told. Unset: control.",
+        ),
+    ] = None,
 ) -> Result:
-    """Change names and paths; what is not given stays."""
+    """Change names, paths and who may look over users' shoulders; what is not given stays."""
     if client_access_name is not None:
         rdms.invoke(ENVIRONMENT, "SetClientAccessName", ClientAccessName=client_access_name)
     if workspace is not None:
         property_options.write(rdms, CLASS, None, {"WorkspaceName": workspace})
+    if shadow is not None:
+        values = property_options.parse(SHADOW, [f"shadow={shadow}"])
+        property_options.write(rdms, CLASS, None, values)
     paths = {"ExportPath": export_path, "BaseVHDPath": base_path, "DiffVHDPath": diff_path}
     for name, path in paths.items():
         if path is not None:

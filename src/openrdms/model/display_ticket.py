@@ -34,3 +34,8 @@ class DisplayTicket:
     stay: int
     seen: bool
     expires: datetime
+
+    @property
+    def is_holders(self) -> bool:
+        """Whether it is for who has the desktop."""
+        return self.account.casefold() == self.holder.casefold()

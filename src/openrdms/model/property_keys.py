@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from openrdms.model import farm_settings, host_name, rdp_file, sddl
+from openrdms.model import farm_settings, host_name, rdp_file, sddl, shadow
 from openrdms.model.errors import InvalidOperation, InvalidParameter
 
 _MAX_KEY = 256
@@ -120,6 +120,7 @@ DEPLOYMENT = PropertyKeys(
         _text("DatabaseConnectionString"),
         _text("DatabaseSecondaryConnectionString"),
         _text("DeploymentRedirectorServer", _accept_host),
+        _number(shadow.KEY, tuple(map(int, shadow.Shadow))),
     ]
 )
 

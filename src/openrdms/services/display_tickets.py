@@ -13,6 +13,7 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.display_ticket import LIFETIME, DisplayTicket, Mode
+from openrdms.model.shadow import KEY, read_shadow
 from openrdms.security.web_sessions import hash_secret
 from openrdms.services.hosts import Hosts
 
@@ -50,6 +51,20 @@ class DisplayTickets:
         use = self._store.find_use(desktop)
         return use is not None and _has(use, account)
 
+    def permits(self, mode: Mode) -> bool:
+        """Whether staff may do that in this deployment with the screen of who has a desktop."""
+        return read_shadow(self._store.find_setting(KEY)).permits(mode)
+
+    def may_go_on(self, ticket: DisplayTicket) -> bool:
+        """Whether what it has opened may stay open, as far as it is for the deployment to say."""
+        return ticket.is_holders or not ticket.holder or self.permits(ticket.mode)
+
+    def check_picture(self, desktop: str) -> None:
+        """AccessDenied when nobody may have one of the screen of who has that desktop now."""
+        use = self._store.find_use(desktop)
+        if use and use.use is Use.TAKEN and not self.permits(Mode.VIEW):
+            raise errors.AccessDenied(f"the setting {KEY} of the deployment forbids to view it")
+
     def issue(self, account: str, desktop: str) -> str:
         """A ticket for who has the desktop, to use it. AccessDenied for anybody else."""
         use = self._store.find_use(desktop)
@@ -60,15 +75,18 @@ class DisplayTickets:
     def issue_to_staff(self, account: str, desktop: str, mode: Mode) -> str:
         """A ticket for somebody else, once all who are logged on have been told of it.
 
-        NotFound; InvalidOperation to control what nobody has, so that what is handed out is
-        fresh; HostUnavailable and SessionError when they cannot be told.
+        NotFound; AccessDenied by the deployment's setting Shadow; InvalidOperation to control what
+        nobody has, so that what is handed out is fresh; HostUnavailable and SessionError when they
+        cannot be told.
         """
         use = self._store.find_use(desktop)
         if use is None:
             raise errors.NotFound(f"there is no desktop {desktop!r}")
+        if use.use is Use.TAKEN and not self.permits(mode):
+            raise errors.AccessDenied(f"the setting {KEY} of the deployment forbids to {mode} it")
         if mode is Mode.CONTROL and use.use is not Use.TAKEN:
             raise errors.InvalidOperation(f"nobody has {use.name}: it can only be looked at")
-        self._announce(use, _WORDS[mode].format(name=account))
+        self._announce(use, account, mode)
         return self._issue(account, use, mode)
 
     def redeem(self, secret: str, account: str) -> DisplayTicket:
@@ -80,13 +98,21 @@ class DisplayTickets:
             raise TicketRefused("the ticket is another account's")
         if ticket.expires <= self._clock():
             raise TicketRefused("the ticket has expired")
+        if not self.may_go_on(ticket):
+            raise TicketRefused(f"the setting {KEY} of the deployment has changed")
         return ticket
 
     def open_display(self, ticket: DisplayTicket) -> socket.socket:
-        """See ports.Host. NotFound; HostUnavailable, VmNotRunning, NotSupported."""
+        """See ports.Host. NotFound; HostUnavailable, VmNotRunning, NotSupported.
+
+        Who may have logged on since a ticket was issued to somebody else is told now:
+        HostUnavailable and SessionError when he cannot be.
+        """
         use = self._store.find_use(ticket.desktop)
         if use is None:
             raise errors.NotFound(f"there is no desktop {ticket.desktop!r}")
+        if not ticket.is_holders and not ticket.seen:
+            self._announce(use, ticket.account, ticket.mode)
         return self._hosts.get(use.host).open_display(use.name)
 
     def _issue(self, account: str, use: DesktopUse, mode: Mode) -> str:
@@ -107,13 +133,14 @@ class DisplayTickets:
         )
         return secret
 
-    def _announce(self, use: DesktopUse, words: str) -> None:
+    def _announce(self, use: DesktopUse, account: str, mode: Mode) -> None:
         """The guest itself is asked: one that does not answer is no empty one."""
         if use.use is not Use.TAKEN:
             return
         guest = self._hosts.get(use.host).guest(use.name)
         for session in guest.list_sessions(self._guest_seconds):
             with suppress(errors.SessionGone):
+                words = _WORDS[mode].format(name=account)
                 guest.send_message(session, _TITLE, words, self._guest_seconds)
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from openrdms import ports
-from openrdms.model import connection_string, errors
+from openrdms.model import connection_string, errors, shadow
 from openrdms.model.property_keys import DEPLOYMENT
 from openrdms.model.setting import (
     ACTIVE_SERVER,
@@ -78,6 +78,12 @@ class Settings:
         """None when it is not set and the service has no default."""
         default = self._defaults.get(directory)
         return _text(self._store.find_setting(directory)) or (str(default) if default else None)
+
+    def find_default(self, key: str) -> int | str | None:
+        """What holds while the key is not set, where there is such a thing."""
+        if key == shadow.KEY:
+            return int(shadow.DEFAULT)
+        return self.find_directory(Directory(key)) if key in set(Directory) else None
 
     def set_directory(self, directory: Directory, path: str) -> None:
         """InvalidParameter, naming DirectoryPath, unless it can be written to on this machine."""

@@ -33,8 +33,8 @@ INPUT = [KEY, POINTER, CUT, SCAN_CODE]
 USING = [*LOOKING, *INPUT, CONTINUE, FENCE, SIZE]
 
 
-def after_hello(mode: Mode) -> ViewerMessages:
-    messages = ViewerMessages(mode)
+def after_hello(mode: Mode, *, is_holder: bool = True) -> ViewerMessages:
+    messages = ViewerMessages(mode, is_holder=is_holder)
     assert messages.feed(HELLO) == HELLO
     return messages
 
@@ -49,19 +49,24 @@ def test_who_looks_may_not_send(message: bytes) -> None:
     assert after_hello(Mode.VIEW).feed(message + ASK) == ASK
 
 
+def test_who_helps_changes_no_size() -> None:
+    messages = after_hello(Mode.CONTROL, is_holder=False)
+    assert messages.feed(SIZE + KEY + encodings(7, -308)) == KEY + encodings(7)
+
+
 def test_nobody_switches_a_machine_off() -> None:
     assert after_hello(Mode.CONTROL).feed(XVP + KEY) == KEY
 
 
 def test_a_display_is_always_shared() -> None:
     for mode in Mode:
-        assert ViewerMessages(mode).feed(HELLO[:-1] + b"\0") == HELLO
+        assert ViewerMessages(mode, is_holder=False).feed(HELLO[:-1] + b"\0") == HELLO
 
 
 @pytest.mark.parametrize("hello", [b"RFB 003.003\n", b"GET / HTTP/1", VERSION + b"\x02"])
 def test_another_greeting_is_refused(hello: bytes) -> None:
     with pytest.raises(WrongMessage):
-        ViewerMessages(Mode.CONTROL).feed(hello)
+        ViewerMessages(Mode.CONTROL, is_holder=True).feed(hello)
 
 
 def test_encodings_whose_messages_are_not_known_are_left_out() -> None:
@@ -100,8 +105,8 @@ def test_how_a_stream_is_cut_does_not_matter(
     sent: list[bytes], data: st.DataObject, mode: Mode
 ) -> None:
     stream = HELLO + b"".join(sent)
-    at_once = ViewerMessages(mode).feed(stream)
-    pieces = ViewerMessages(mode)
+    at_once = ViewerMessages(mode, is_holder=True).feed(stream)
+    pieces = ViewerMessages(mode, is_holder=True)
     passed = b""
     while stream:
         size = data.draw(st.integers(1, 40))

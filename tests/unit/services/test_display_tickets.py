@@ -17,6 +17,7 @@ from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.display_ticket import LIFETIME, Mode
 from openrdms.model.errors import AccessDenied, GuestUnreachable, InvalidOperation, NotFound
+from openrdms.model.shadow import Shadow
 from openrdms.security.accounts import Accounts
 from openrdms.services.display_tickets import DisplayTickets, TicketRefused
 
@@ -110,6 +111,46 @@ def test_who_cannot_be_told_is_not_watched(small: SmallDeployment, clock: Stoppe
     simulator.set_fault(small.path, HOST1, "pool-1", "silent")
     with pytest.raises(GuestUnreachable):
         tickets.issue_to_staff("hal", "pool-1", Mode.VIEW)
+
+
+def test_who_logs_on_before_a_ticket_is_used_is_told(
+    small: SmallDeployment, tickets: DisplayTickets
+) -> None:
+    simulator.log_off(small.path, HOST1, "pool-1", "ann")
+    ticket = tickets.redeem(tickets.issue_to_staff("hal", "pool-1", Mode.VIEW), "hal")
+    simulator.log_on(small.path, HOST1, "pool-1", "ann")
+    tickets.open_display(ticket).close()
+    assert read_messages(small) == ["hal is looking at your screen."]
+
+
+def test_who_was_told_is_not_told_again(small: SmallDeployment, tickets: DisplayTickets) -> None:
+    small.uses.change(["pool-1"], lambda use: replace(use, seen=True))
+    ticket = tickets.redeem(tickets.issue_to_staff("hal", "pool-1", Mode.VIEW), "hal")
+    tickets.open_display(ticket).close()
+    assert read_messages(small) == ["hal is looking at your screen."]
+
+
+@pytest.mark.parametrize(
+    ("shadow", "permitted"),
+    [(Shadow.NONE, []), (Shadow.VIEW, [Mode.VIEW]), (Shadow.CONTROL, [*Mode])],
+)
+def test_staff_do_what_the_deployment_permits(
+    small: SmallDeployment, tickets: DisplayTickets, shadow: Shadow, permitted: list[Mode]
+) -> None:
+    given = [tickets.issue_to_staff("hal", "pool-1", mode) for mode in Mode]
+    own = tickets.issue("ann", "pool-1")
+    small.store.change_setting("Shadow", int(shadow), lambda _: None)
+    assert [mode for mode in Mode if tickets.permits(mode)] == permitted
+    for mode, secret in zip(Mode, given, strict=True):
+        if mode in permitted:
+            tickets.redeem(tickets.issue_to_staff("hal", "pool-1", mode), "hal")
+            tickets.redeem(secret, "hal")
+            continue
+        with pytest.raises(AccessDenied, match="Shadow"):
+            tickets.issue_to_staff("hal", "pool-1", mode)
+        with pytest.raises(TicketRefused, match="Shadow"):
+            tickets.redeem(secret, "hal")
+    tickets.redeem(own, "ann")
 
 
 def test_what_nobody_has_is_looked_at_only(small: SmallDeployment, tickets: DisplayTickets) -> None:

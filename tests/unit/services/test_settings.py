@@ -53,6 +53,7 @@ def deployment(store: ports.Store, monkeypatch: pytest.MonkeyPatch) -> Deploymen
         ("DeploymentGatewayName", "", 1),
         ("DeploymentExternalGatewayName", "gate.example.org", "no name"),
         ("DeploymentRedirectorServer", "desk.example.org", "desk."),
+        ("Shadow", 4, 1),
     ],
 )
 def test_keys_take_values_of_their_kind_and_range(

@@ -147,16 +147,15 @@ def _open_display(visitor: Visitor, secret: str, line: _Line) -> _Opened:
     ticket = backend.display_tickets.redeem(secret, visitor.account.name)
     if backend.connections.count(ticket.desktop) >= MAX_VIEWERS:
         raise InvalidOperation(f"{MAX_VIEWERS} viewers are looking at {ticket.desktop} already")
-    is_own = ticket.holder.casefold() == visitor.account.name.casefold()
     forget = backend.connections.hold(
         desktop=ticket.desktop,
         holder=ticket.holder,
         stay=ticket.stay,
         account=visitor.account.name,
         close=line.close,
-        may_go_on=visitor.is_still_in,
-        is_presence=is_own,
-        came_first=not is_own and not ticket.seen,
+        may_go_on=lambda: visitor.is_still_in() and backend.display_tickets.may_go_on(ticket),
+        is_presence=ticket.is_holders,
+        came_first=not ticket.is_holders and not ticket.seen,
     )
     if line.is_cut:
         raise TicketRefused("the desktop has changed hands since")
@@ -188,7 +187,7 @@ class _Relay:
         self._websocket = websocket
         self._opened = opened
         self._line = line
-        self._messages = ViewerMessages(opened.ticket.mode)
+        self._messages = ViewerMessages(opened.ticket.mode, is_holder=opened.ticket.is_holders)
         self._touched = time.monotonic()
 
     async def run(self) -> None:

@@ -29,7 +29,8 @@ _USING = _LOOKING | _INPUT | {150, _FENCE, _DESKTOP_SIZE}
 # Pseudo-encodings say what a viewer understands: what else it may send follows from them.
 _CURSORS, _SIZE, _LAST_RECTANGLE, _NAME, _LOCKS = {-239, 0x574D5664}, -223, -224, -307, -261
 _LOOKS = {*_CURSORS, _SIZE, _LAST_RECTANGLE, _NAME, _LOCKS, *range(-32, -22), *range(-256, -246)}
-_USES = _LOOKS | {-258, -308, -312, -313}  # keys by scan code, sizes, fences, continuous updates
+_NEW_SIZE = -308
+_USES = _LOOKS | {-258, _NEW_SIZE, -312, -313}  # scan codes, sizes, fences, continuous updates
 
 
 class WrongMessage(ValueError):
@@ -39,9 +40,12 @@ class WrongMessage(ValueError):
 class ViewerMessages:
     """Lets one viewer's stream through, message by message."""
 
-    def __init__(self, mode: Mode) -> None:
-        self._passing = _USING if mode is Mode.CONTROL else _LOOKING
-        self._encodings = _USES if mode is Mode.CONTROL else _LOOKS
+    def __init__(self, mode: Mode, *, is_holder: bool) -> None:
+        """The screen has the size of its holder's window; who helps him leaves it as it is."""
+        passing = _USING if mode is Mode.CONTROL else _LOOKING
+        encodings = _USES if mode is Mode.CONTROL else _LOOKS
+        self._passing = passing if is_holder else passing - {_DESKTOP_SIZE}
+        self._encodings = encodings if is_holder else encodings - {_NEW_SIZE}
         self._greeting = [VERSION, _NO_AUTHENTICATION, _SHARED]
         self._rest = bytearray()
         self.has_typed = False

@@ -261,5 +261,6 @@ def get_screenshot(visitor: Reader, name: Name) -> Response:
     """What is on the screen now; looking is recorded."""
     row = visitor.backend.desktop_list.get(name).row
     with visitor.watch("OpenRDMS_Display", "Screenshot", on={"VMName": row.name}):
+        visitor.backend.display_tickets.check_picture(row.name)
         host = visitor.backend.hosts.get(row.host)
         return Response(host.screenshot(row.name), media_type="image/png")

@@ -28,7 +28,7 @@ class Setting(BaseModel):
 
     key: str
     value: int | str | list[str] | None
-    default: str | None = None
+    default: int | str | None = None
 
 
 class SettingsList(BaseModel):
@@ -55,9 +55,7 @@ def read_settings(backend: Backend) -> list[Setting]:
 
 def _read(backend: Backend, key: str) -> Setting:
     value = backend.settings.find(key)
-    default = None
-    if value is None and key in set(Directory):
-        default = backend.settings.find_directory(Directory(key))
+    default = backend.settings.find_default(key) if value is None else None
     return Setting(key=key, value=_plain(value), default=default)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from openrdms.cim import guard
 from openrdms.frontends.web.api.desktops import Matching, read_desktop, read_page
 from openrdms.frontends.web.back_pressure import on_hosts
-from openrdms.frontends.web.console.shell import PREFIX, may, show
+from openrdms.frontends.web.console.shell import PREFIX, find_looks, may, show
 from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.visitors import Reader, Visitor
 from openrdms.model.audit import AuditedCall, AuditQuery
@@ -61,7 +61,13 @@ def show_desktop(request: Request, visitor: Reader, name: str) -> Response:
         desktop = read_desktop(backend, name)
     history = _find_history(visitor, desktop.name)
     return show(
-        request, visitor, "desktop.html", position=position, desktop=desktop, history=history
+        request,
+        visitor,
+        "desktop.html",
+        position=position,
+        desktop=desktop,
+        history=history,
+        **find_looks(visitor),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from openrdms.cim import guard
 from openrdms.frontends.web.api.sessions import parse_query, read_sessions
 from openrdms.frontends.web.back_pressure import on_hosts
-from openrdms.frontends.web.console.shell import PREFIX, show
+from openrdms.frontends.web.console.shell import PREFIX, find_looks, show
 from openrdms.frontends.web.paging import Paging
 from openrdms.frontends.web.visitors import Reader
 from openrdms.model.desktop_list import DesktopQuery
@@ -53,4 +53,5 @@ def list_sessions(
         view=view,
         cursor=cursor,
         collections=backend.collections.list_collections(),
+        **find_looks(visitor),
     )

@@ -24,16 +24,19 @@ WORDS: Mapping[str, str] = {
     "DiffVHDPath": "Directory of desktops' disks",
     "ExportPath": "Directory of exports",
     "SMBPath": "Shared directory",
+    "Shadow": "What staff may do with a user's screen; he is told",
 }
 """What a key means, in English."""
 
 USAGE: Mapping[int, str] = {0: "none", 1: "but for local clients", 2: "always", 3: "automatic"}
 AUTHENTICATION: Mapping[int, str] = {0: "password", 1: "smart card", 4: "what he chooses then"}
 SWITCH: Mapping[int, str] = {0: "no", 1: "yes"}
+SHADOW: Mapping[int, str] = {0: "nothing", 4: "look", 2: "look and use it"}
 CHOICES = (
     ("DeploymentGatewayUsage", USAGE),
     ("DeploymentGatewayAuthMode", AUTHENTICATION),
     ("DeploymentGatewayUseCachedCreds", SWITCH),
+    ("Shadow", SHADOW),
 )
 """What a number means."""
 

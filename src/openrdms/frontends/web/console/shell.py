@@ -10,6 +10,7 @@ from starlette.responses import Response
 from openrdms.frontends.web.console import words
 from openrdms.frontends.web.pages import page
 from openrdms.frontends.web.visitors import Visitor
+from openrdms.model.display_ticket import Mode
 from openrdms.security import policy
 
 PREFIX = "/console"
@@ -46,6 +47,16 @@ ENTRIES = (
 def may(visitor: Visitor, class_name: str, operation: str) -> bool:
     """Whether a button for it is shown; what is asked without one, ``watch`` refuses anyway."""
     return policy.decide(visitor.account.role, class_name, operation) is not policy.Right.DENIED
+
+
+def find_looks(visitor: Visitor) -> dict[str, bool]:
+    """What he may do with the screen of somebody who has a desktop, for templates."""
+    rights = {"View": Mode.VIEW, "Control": Mode.CONTROL, "Screenshot": Mode.VIEW}
+    permits = visitor.backend.display_tickets.permits
+    return {
+        f"may_{operation.lower()}": may(visitor, "OpenRDMS_Display", operation) and permits(mode)
+        for operation, mode in rights.items()
+    }
 
 
 def find_entries(visitor: Visitor) -> list[Entry]:

@@ -15,6 +15,7 @@ const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
 const root = document.getElementById("display");
 const novnc = import(root.dataset.novnc); // on its way while a ticket is asked for
 const { desktop, mode } = root.dataset;
+const own = root.dataset.own === "true";
 const find = (id) => document.getElementById(id);
 const on = (id, event, act) => find(id)?.addEventListener(event, act);
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -27,7 +28,7 @@ function show(state, tone, why = "") {
   find("state").dataset.tone = tone;
   find("why").textContent = why;
   find("cover").hidden = !why;
-  find("retry").hidden = state === "ended" && root.dataset.own === "true";
+  find("retry").hidden = state === "ended" && own;
   root.dataset.state = state;
 }
 
@@ -40,7 +41,7 @@ async function connect() {
     if (error.status === 401) return; // api.js is on its way to the sign-in page
     const temporary = [0, 409, 429, 503].includes(error.status);
     if (temporary) retry(error.status === 409 ? root.dataset.off : root.dataset.lost);
-    else show("ended", "bad", error.status === 403 ? root.dataset.over : error.message);
+    else show("ended", "bad", error.status === 403 && own ? root.dataset.over : error.message);
   }
 }
 
@@ -105,10 +106,13 @@ function leaveText() {
   rfb.focus(); // now: what is typed next is for the desktop
 }
 
+/** The desktop takes the window's size where it can, and is scaled where not, and on phones. */
 function fit() {
   const fits = find("fit").getAttribute("aria-pressed") === "true";
+  const isTouched = matchMedia("(pointer: coarse)").matches;
   rfb.scaleViewport = fits;
-  rfb.clipViewport = rfb.dragViewport = !fits && matchMedia("(pointer: coarse)").matches;
+  rfb.resizeSession = fits && own && !isTouched;
+  rfb.clipViewport = rfb.dragViewport = !fits && isTouched;
 }
 
 on("three-keys", "click", () => {
