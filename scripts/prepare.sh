@@ -9,6 +9,14 @@ missing_packages() {
       sed -n 's/^installed //p' | sort)
 }
 
+# Debian's PostgreSQL makes a database server of the machine at its installation, which nobody asked
+# for: tests start their own. What it is told here is taken back afterwards.
+no_main_cluster=/etc/postgresql-common/createcluster.d/openrdms-tests.conf
+without_main_cluster() {
+  mkdir -p "$(dirname "$no_main_cluster")"
+  echo "create_main_cluster = false" >"$no_main_cluster"
+}
+
 # The arguments are files that name one Debian package a line.
 prepare_packages() {
   local missing
@@ -17,8 +25,10 @@ prepare_packages() {
   if [ "$(id -u)" -eq 0 ]; then
     echo "Installing Debian packages: $missing" >&2
     apt-get update -qq >&2
+    case $missing in *postgresql-*) without_main_cluster ;; esac
     # shellcheck disable=SC2086
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+    rm -f "$no_main_cluster"
   else
     echo "Debian packages are missing. Run as root:" >&2
     echo "  apt-get update && apt-get install --no-install-recommends $missing" >&2

@@ -23,7 +23,7 @@ settings.register_profile("long", max_examples=10_000, deadline=None)
 settings.load_profile("usual")
 
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
-pytest_plugins = ["live.chromium"]
+pytest_plugins = ["live.chromium", "live.postgresql"]
 
 from live.service import Service, destroy_qemus  # noqa: E402 - after the line above, on purpose
 from openrdms.adapters.images.tools import DebianImageTools  # noqa: E402

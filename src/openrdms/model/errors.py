@@ -8,6 +8,7 @@ return it as ReturnValue or raise it as a CIM error by the rule in ARCHITECTURE.
     |  `- NoRoom              (an InvalidParameter) the hosts cannot take as many desktops
     |- OutOfSpace             the disk check before a write said no
     |- Fenced                 this service was taken for dead and may no longer act
+    |- RecordsUnavailable     the database of the records did not answer; try again later
     |- HostUnavailable        the hypervisor host did not answer; trying again later may help
     |- DirectoryUnavailable   who knows people's passwords did not answer
     |- OperationFailed        a host or guest refused or failed; trying again will not help
@@ -96,6 +97,12 @@ class OutOfSpace(RdmsError):
 
 class HostUnavailable(RdmsError):
     """The hypervisor host cannot be reached. Temporary."""
+
+    code = WbemCode.NOT_AVAILABLE
+
+
+class RecordsUnavailable(RdmsError):
+    """The database does not answer. Temporary: nothing was changed, or it is not known whether."""
 
     code = WbemCode.NOT_AVAILABLE
 

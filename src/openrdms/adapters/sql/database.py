@@ -12,18 +12,11 @@ import alembic.command
 import alembic.config
 import sqlalchemy as sa
 
-from openrdms.adapters.sql.quick_reads import QuickReads
+from openrdms.adapters.sql.availability import Availability
+from openrdms.adapters.sql.dialects import find_dialect
+from openrdms.adapters.sql.quick_reads import QuickReads, SharedReads
 from openrdms.model import errors
 from openrdms.model.change import Kind
-
-_CACHE_KIB = 512
-"""Of each SQLite connection, of which there are as many as threads that read at once; what it does
-not keep the system does.
-"""
-
-_BUSY_SECONDS = 30
-"""How long a transaction waits for one of another process (``rdms image`` beside a service)."""
-
 
 T = TypeVar("T")
 
@@ -48,41 +41,47 @@ class _Change(Generic[T]):
 
 
 class Database:
-    """Short transactions from any thread; those that write come one after the other.
+    """Short transactions from any thread; those that write come one after the other, whichever
+    service they are of.
 
-    SQLite: write-ahead log, so that readers never wait; every commit reaches the disk before
-    it returns (synchronous FULL), since callers tell the world what was committed.
+    While it is away all that is asked of it raises RecordsUnavailable: nothing was changed then,
+    unless the answer to a commit was lost.
     """
 
     def __init__(self, url: str) -> None:
         """Opens the database and brings it to the newest schema. OperationFailed."""
-        # A reader that waits for a pooled connection would be slower than one that opens its own.
-        self._engine = sa.create_engine(url, max_overflow=-1, hide_parameters=True)
-        self._writer = self._engine.execution_options(begin="IMMEDIATE")
+        self._dialect = find_dialect(url)
+        self._engine = self._dialect.open_engine()
+        self._reader = self._dialect.reader(self._engine)
+        self._writer = self._dialect.writer(self._engine)
+        self._availability = Availability(self._probe)
         self._writing = threading.Lock()
         self._queueing = threading.Lock()
         self._urgent: deque[_Change[Any]] = deque()
         self._waiting: deque[_Change[Any]] = deque()
         self._led = False
         self._listeners: list[Callable[[Kind, Sequence[str]], None]] = []
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
-            sa.event.listen(self._engine, "begin", _begin_sqlite)
-        self.quick = QuickReads(self._engine)
+        self.quick = self._open_quick_reads()
         """For single statements that are asked all the time."""
         self._migrate()
+
+    @property
+    def available(self) -> threading.Event:
+        """Set while the database answers."""
+        return self._availability.event
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that sees one state of all records."""
-        with _translated(), self._engine.begin() as connection:
+        with self._guarded(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that is alone in writing; committed when the block ends well."""
         with self._writing:
-            with _translated(), self._writer.begin() as connection:
+            with self._guarded(), self._writer.begin() as connection:
+                self._dialect.begin_writing(connection)
                 changes = _collect_changes(connection)
                 yield connection
             self._tell(changes)
@@ -137,7 +136,8 @@ class Database:
         """
         begun = made = False
         try:
-            with _translated(), self._writer.begin() as connection:
+            with self._guarded(), self._writer.begin() as connection:
+                self._dialect.begin_writing(connection)
                 begun = True
                 noted = _collect_changes(connection)
                 for change in changes:
@@ -159,7 +159,51 @@ class Database:
             for listener in self._listeners:
                 listener(kind, list(keys))
 
+    def _open_quick_reads(self) -> QuickReads:
+        connections = self._dialect.quick_connections
+        if connections is None:
+            return QuickReads(self._engine, self._translate)
+        return SharedReads(self._engine, self._translate, self._availability, connections)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Errors of the driver become ours."""
+        self._availability.check()
+        try:
+            yield
+        except (sa.exc.StatementError, sa.exc.TimeoutError) as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: Exception) -> errors.RdmsError:
+        """Of SQLAlchemy or, below it, of the driver itself."""
+        cause = (error.orig if isinstance(error, sa.exc.StatementError) else None) or error
+        words = f"records: {cause}"
+        if isinstance(error, sa.exc.IntegrityError):
+            # Whatever a caller may meet is checked before, in words; this is the last defence.
+            return errors.InvalidOperation(words)
+        if self._dialect.is_away(cause):
+            self._lose(cause)
+            return errors.RecordsUnavailable(words)
+        if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
+            return errors.RecordsUnavailable(words)
+        return errors.OperationFailed(words)
+
+    def _lose(self, error: BaseException) -> None:
+        """What was connected to it is of no use any more."""
+        self._availability.lose(str(error))
+        self.quick.close()
+        self._engine.dispose()
+
+    def _probe(self) -> None:
+        """RecordsUnavailable."""
+        try:
+            with self._engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except sa.exc.StatementError as error:
+            raise errors.RecordsUnavailable(str(error.orig)) from error
+
     def close(self) -> None:
+        self._availability.close()
         self.quick.close()
         self._engine.dispose()
 
@@ -167,6 +211,7 @@ class Database:
         config = alembic.config.Config()
         config.set_main_option("script_location", "openrdms.adapters.sql:migrations")
         with self.write() as connection:
+            self._dialect.check(connection)
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -181,32 +226,3 @@ def _collect_changes(connection: sa.Connection) -> dict[Kind, dict[str, None]]:
     changes: dict[Kind, dict[str, None]] = {}
     connection.info[_CHANGES] = changes
     return changes
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError as error:
-        # Whatever a caller may meet is checked before, in words; this is the last defence.
-        raise errors.InvalidOperation(f"records: {error.orig}") from error
-    except sa.exc.StatementError as error:
-        raise errors.OperationFailed(f"records: {error.orig}") from error
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself; see _begin_sqlite
-    for pragma in (
-        f"busy_timeout = {_BUSY_SECONDS * 1000}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"cache_size = -{_CACHE_KIB}",
-    ):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    """IMMEDIATE takes the write lock first: a lock taken later can fail without waiting."""
-    kind = connection.get_execution_options().get("begin", "DEFERRED")
-    connection.exec_driver_sql(f"BEGIN {kind}")

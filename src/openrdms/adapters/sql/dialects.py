@@ -1,0 +1,199 @@
+"""What each of the two databases is told, so that both give the same guarantees.
+
+A transaction that writes is alone in writing and sees all that was committed before it; one that
+reads sees one state, and waits for no writer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import psycopg
+import sqlalchemy as sa
+
+from openrdms.model import errors
+
+_CACHE_KIB = 512
+"""Of each SQLite connection, of which there are as many as threads that read at once; what it does
+not keep the system does.
+"""
+
+_BUSY_SECONDS = 30
+"""How long a transaction waits for one of another process (``rdms image`` beside a service)."""
+
+_WRITER = 0x52444D53
+"""The advisory lock of PostgreSQL that a transaction which writes records has to its end."""
+
+_POOL_SIZE, _POOL_OVERFLOW = 10, 10
+_QUICK_CONNECTIONS = 10
+"""Connections of one service, of some 100 that a server has: for transactions, for single reads."""
+
+_SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": f"{_BUSY_SECONDS}s",
+    "statement_timeout": "60s",
+    "idle_in_transaction_session_timeout": "60s",
+    # The lock of a service that was cut off must not outlive it for long.
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "5000",
+}
+
+CONNECT_OPTIONS = {
+    "connect_timeout": 3,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,
+    "application_name": "openrdms",
+    "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
+}
+"""libpq's, by which either side notices within some seconds that the other one is away."""
+
+_ORDERED = ("-c", "B", "_d", "a", "ab", "é", "ｚ", "𝕒")
+
+
+class Dialect(Protocol):
+    """What differs between databases, besides what SQLAlchemy knows."""
+
+    quick_connections: int | None
+    """How many single reads may run at once; None: as many as ask."""
+
+    def open_engine(self) -> sa.Engine: ...
+
+    def reader(self, engine: sa.Engine) -> sa.Engine:
+        """The same connections, whose transactions see one state of all records."""
+        ...
+
+    def writer(self, engine: sa.Engine) -> sa.Engine:
+        """The same connections, whose transactions are alone in writing."""
+        ...
+
+    def begin_writing(self, connection: sa.Connection) -> None:
+        """Wait until it is the only one that writes."""
+        ...
+
+    def check(self, connection: sa.Connection) -> None:
+        """OperationFailed when records must not be in this database as it is."""
+        ...
+
+    def is_away(self, error: BaseException) -> bool:
+        """Whether the driver's error says that the database does not answer now."""
+        ...
+
+
+class Sqlite:
+    """One file. Write-ahead log, so that readers never wait; every commit reaches the disk before
+    it returns (synchronous FULL), since callers tell the world what was committed.
+    """
+
+    quick_connections: int | None = None
+
+    def __init__(self, url: sa.URL) -> None:
+        self._url = url
+
+    def open_engine(self) -> sa.Engine:
+        # A reader that waits for a pooled connection would be slower than one that opens its own.
+        engine = sa.create_engine(self._url, max_overflow=-1, hide_parameters=True)
+        sa.event.listen(engine, "connect", _configure_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def reader(self, engine: sa.Engine) -> sa.Engine:
+        return engine
+
+    def writer(self, engine: sa.Engine) -> sa.Engine:
+        return engine.execution_options(begin="IMMEDIATE")
+
+    def begin_writing(self, connection: sa.Connection) -> None:
+        """BEGIN IMMEDIATE has waited already."""
+
+    def check(self, connection: sa.Connection) -> None:
+        """There is nothing that could be wrong with a file of ours."""
+
+    def is_away(self, error: BaseException) -> bool:
+        return False
+
+
+class Postgresql:
+    """A database of a server, for any number of services."""
+
+    quick_connections: int | None = _QUICK_CONNECTIONS
+
+    def __init__(self, url: sa.URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg")
+
+    def open_engine(self) -> sa.Engine:
+        return sa.create_engine(
+            self._url,
+            pool_size=_POOL_SIZE,
+            max_overflow=_POOL_OVERFLOW,
+            hide_parameters=True,
+            connect_args=CONNECT_OPTIONS,
+        )
+
+    def reader(self, engine: sa.Engine) -> sa.Engine:
+        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    def writer(self, engine: sa.Engine) -> sa.Engine:
+        return engine
+
+    def begin_writing(self, connection: sa.Connection) -> None:
+        """Each statement after it sees what is committed by then (READ COMMITTED): all there is."""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+
+    def check(self, connection: sa.Connection) -> None:
+        """Text must be ordered by code points: where a list of names goes on depends on it."""
+        rows = sa.func.unnest(sa.literal(sorted(_ORDERED), sa.ARRAY(sa.Text))).column_valued("t")
+        ordered = connection.scalars(sa.select(rows).order_by(rows)).all()
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8" or ordered != sorted(_ORDERED):
+            name = self._url.database
+            raise errors.OperationFailed(
+                f"records: database {name} does not order text as records need it; one that does "
+                f"is made by: CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' "
+                "LOCALE 'C.UTF-8'"
+            )
+
+    def is_away(self, error: BaseException) -> bool:
+        """No answer, or one of: connection lost (08), shut down or starting (57P), too many
+        connections (53300), ended by an administrator's or a timeout's hand (25P03).
+        """
+        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return False
+        state = error.sqlstate
+        return state is None or state.startswith(("08", "57P")) or state in ("53300", "25P03")
+
+
+def find_dialect(url: str) -> Dialect:
+    """Of an SQLAlchemy URL. OperationFailed for a kind of database that we do not know."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise errors.OperationFailed("records: this is not the URL of a database") from error
+    match parsed.get_backend_name():
+        case "sqlite":
+            return Sqlite(parsed)
+        case "postgresql":
+            return Postgresql(parsed)
+        case other:
+            raise errors.OperationFailed(f"records: no database of the kind {other!r}")
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself; see _begin_sqlite
+    for pragma in (
+        f"busy_timeout = {_BUSY_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"cache_size = -{_CACHE_KIB}",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """IMMEDIATE takes the write lock first: a lock taken later can fail without waiting."""
+    kind = connection.get_execution_options().get("begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {kind}")
