@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=0, help="5, or 2 on QEMU")
     given = parser.parse_args()
     users = given.users or (2 if given.real else 5)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    where = "QEMU" if given.real else "the simulator"
+    print(f"{where}: load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
         place = Path(directory)
         with _serve_real(place) if given.real else _serve_simulated(place) as (rdms, floor):
