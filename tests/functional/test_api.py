@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ JOB = {
 }
 
 
+ServiceFactory = Callable[..., Service]
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    path: Path = tmp_path_factory.mktemp("api")
-    running = Service(path / "state", f"simulator://{path}/hosts?hosts=2&clone_ms=0&start_ms=0")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.clear()
+def service(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    path = tmp_path_factory.mktemp("api")
+    return running_service(
+        path / "state", f"simulator://{path}/hosts?hosts=2&clone_ms=0&start_ms=0"
+    )
 
 
 @pytest.fixture(scope="module")

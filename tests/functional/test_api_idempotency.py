@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -26,15 +25,15 @@ def key(text: str) -> dict[str, str]:
     return {"idempotency-key": text}
 
 
+ServiceFactory = Callable[..., Service]
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    path: Path = tmp_path_factory.mktemp("idempotency")
-    running = Service(path / "state", f"simulator://{path}/hosts?hosts=2&clone_ms=0&start_ms=0")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.clear()
+def service(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    path = tmp_path_factory.mktemp("idempotency")
+    return running_service(
+        path / "state", f"simulator://{path}/hosts?hosts=2&clone_ms=0&start_ms=0"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,15 +15,13 @@ from openrdms.frontends.web.back_pressure import STREAMS
 EVENTS = "/api/v1/events"
 
 
+ServiceFactory = Callable[..., Service]
+
+
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    path: Path = tmp_path_factory.mktemp("events")
-    running = Service(path / "state", f"simulator://{path}/hosts?hosts=2")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.clear()
+def service(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    path = tmp_path_factory.mktemp("events")
+    return running_service(path / "state", f"simulator://{path}/hosts?hosts=2")
 
 
 @pytest.fixture

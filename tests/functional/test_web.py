@@ -11,16 +11,13 @@ import pytest
 from live.browser import WebClient, csrf_of
 from live.service import PASSWORD, USER, Service, rdms
 
+ServiceFactory = Callable[..., Service]
+
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    path: Path = tmp_path_factory.mktemp("web")
-    running = Service(path / "state", f"simulator://{path}/hosts?hosts=2")
-    try:
-        running.start()
-        yield running
-    finally:
-        running.clear()
+def service(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    path = tmp_path_factory.mktemp("web")
+    return running_service(path / "state", f"simulator://{path}/hosts?hosts=2")
 
 
 @pytest.fixture

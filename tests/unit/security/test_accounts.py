@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from spnego._ntlm import _get_credential
 
 from fakes.clock import StoppedClock
-from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.ports import Store
@@ -24,18 +22,6 @@ PASSWORD = "correct horse"
 HERE = "192.0.2.1"
 NT_HASH = "8846F7EAEE8FB117AD06BDD830B7586C"
 """Of "password", as published everywhere."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_records(tmp_path / "records.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    return StoppedClock()
 
 
 class CountingHasher:

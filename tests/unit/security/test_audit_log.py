@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +13,12 @@ import pytest
 import sqlalchemy as sa
 
 from fakes.clock import StoppedClock
-from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.audit import AuditHead, AuditQuery, AuditRecord, chain
 from openrdms.ports import Store
 from openrdms.security.audit_log import MOST_STRANGERS, AuditLog
 
 OpenLog = Callable[[], AuditLog]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_records(tmp_path / "records.sqlite")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from fakes.clock import StoppedClock
 from fakes.directory import FakeDirectory
-from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.directory import DirectoryGroup, DirectoryUser
@@ -29,23 +27,6 @@ HERE = "192.0.2.1"
 OPERATORS = DirectoryGroup("cn=ops,dc=x", "ops", "g-1", "S-1-5-21-7-7-7-1104")
 PEOPLE = DirectoryGroup("cn=people,dc=x", "people", "g-2")
 ANN = DirectoryUser("Ann", "u-1", groups=(PEOPLE,))
-
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    return StoppedClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_records(tmp_path / "records.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def accounts(store: Store, tmp_path: Path, clock: StoppedClock) -> Accounts:
-    return Accounts(store, tmp_path / "nt-hashes", clock)
 
 
 @pytest.fixture

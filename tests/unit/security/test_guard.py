@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from fakes.clock import StoppedClock
-from fakes.new_records import open_records
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.guard import Operation
 from openrdms.cim.provider import Caller, MethodResult
@@ -25,18 +23,6 @@ SESSION = "Win32_VirtualDesktopSession"
 SETTINGS = "Win32_RDMSDeploymentSettings"
 ALICE = Caller("alice", "192.0.2.1", "operator")
 ADMIN = Caller("admin", "192.0.2.1", "administrator")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_records(tmp_path / "records.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    return StoppedClock()
 
 
 @pytest.fixture

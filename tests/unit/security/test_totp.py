@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,29 +10,11 @@ import pyotp
 import pytest
 
 from fakes.clock import StoppedClock
-from fakes.new_records import open_records
 from openrdms.model import errors
 from openrdms.model.account import Account, Role
 from openrdms.ports import Store
 from openrdms.security.accounts import Accounts
 from openrdms.security.totp import PROPOSED, SecondFactors
-
-
-@pytest.fixture
-def clock() -> StoppedClock:
-    return StoppedClock()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_records(tmp_path / "records.sqlite")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def accounts(store: Store, tmp_path: Path, clock: StoppedClock) -> Accounts:
-    return Accounts(store, tmp_path / "nt-hashes", clock)
 
 
 @pytest.fixture

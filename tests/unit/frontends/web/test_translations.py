@@ -77,7 +77,7 @@ def in_tables() -> Iterator[str]:
     yield from (HTTPStatus(status).phrase for status in (500, 501, 503, 507))
     for file in (WEB / "console").glob("*.py"):
         module = importlib.import_module(f"{console.__name__}.{file.stem}")
-        for name in _assigned(file) - _NOT_WORDS:
+        for name in _assigned(file):
             table = vars(module)[name]
             if isinstance(table, Mapping):
                 yield from (getattr(one, "words", one) for one in table.values())
@@ -88,10 +88,6 @@ def _assigned(file: Path) -> set[str]:
     body = ast.parse(file.read_text(encoding="utf-8")).body
     names = [one.target for one in body if isinstance(one, ast.AnnAssign)]
     return {name.id for name in names if isinstance(name, ast.Name) and name.id.isupper()}
-
-
-_NOT_WORDS = frozenset({"CHANGES"})
-"""Tables of the console whose values are tones."""
 
 
 def all_words() -> set[str]:
