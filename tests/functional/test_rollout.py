@@ -25,6 +25,7 @@ from openrdms.model.rollout import ALL, Share
 from openrdms.services.session_watch import SessionWatch
 
 HOST = "host1.sim.local"
+HOST2 = "host2.sim.local"
 EMPTY = f"{FAST}&users=0&copy_ms=1"
 NAMES = ["pool-1", "pool-2", "pool-3", "pool-4"]
 DAY = 86_400.0
@@ -398,7 +399,7 @@ def test_host_that_is_away_holds_up_no_other_update(pool: Pool) -> None:
     """Its own is tried again, with one record in the audit log."""
     rig = pool.rig
     rig.add_collection("Other")
-    rig.run(create([("host2.sim.local", 1)], collection="Other", name_prefix="other-"))
+    rig.run(create([(HOST2, 1)], collection="Other", name_prefix="other-"))
     refused = rig.provisioning.execute_patch
     away: list[str] = []
 
@@ -422,40 +423,167 @@ def test_host_that_is_away_holds_up_no_other_update(pool: Pool) -> None:
     assert len(away) == 1
 
 
-def test_what_is_done_is_handed_out_while_a_host_is_away(tmp_path: Path) -> None:
+class Spread:
+    """A pool on several hosts, of which some are lost when something is done to their desktops."""
+
+    def __init__(self, directory: Path, *hosts: tuple[str, int]) -> None:
+        self.directory = directory
+        self.faults = Faults()
+        self.rig = Rig(directory, EMPTY, wrap_host=self.faults.wrap).resume()
+        self.rig.add_collection()
+        self.rig.run(create(hosts))
+        self.rig.store.add_image(replace(self.rig.images.resolve("image:tiny"), sha256="0" * 64))
+
+    def lose(self, *hosts: str) -> None:
+        """Have each go away when the first disk is exchanged there."""
+        where = {one.name: one.host for one in self.rig.store.list_desktops()}
+
+        def fail(call: str, vm: str) -> None:
+            if call == "define" and where[vm] in hosts:
+                self.fault(where[vm], "down")
+
+        self.faults.before = fail
+
+    def bring_back(self, *hosts: str) -> None:
+        self.faults.before = lambda call, vm: None
+        for host in hosts:
+            self.fault(host, "")
+
+    def fault(self, host: str, fault: str) -> None:
+        simulator.set_fault(self.rig.simulator, host, fault=fault)
+
+    def restart(self, *back: str) -> None:
+        """``back`` are hosts that come back meanwhile."""
+        self.rig.close()
+        self.bring_back(*back)
+        self.rig = Rig(self.directory, EMPTY, wrap_host=self.faults.wrap).resume()
+
+    def update(self, **fields: Any) -> str:
+        start = now()
+        document = render_job(later(JobAction.PATCH, **fields))
+        self.rig.patching.schedule(POOL, start, start + timedelta(days=1), document)
+        guid = self.rig.patch().guid
+        self.rig.wait_until(lambda: self.rig.store.find_job(guid) is not None)
+        return guid
+
+    def names(self, host: str) -> set[str]:
+        return {one.name for one in self.rig.store.list_desktops() if one.host == host}
+
+    def wait_ready(self, *names: str) -> None:
+        """Until they have the new image and are handed out."""
+
+        def is_ready(name: str) -> bool:
+            desktop, use = self.rig.store.find_desktop(name), self.rig.store.find_use(name)
+            return bool(desktop and use and desktop.image == "tiny@2" and use.use is Use.READY)
+
+        self.rig.wait_until(lambda: all(map(is_ready, names)))
+
+    def waiting(self, guid: str, code: ReasonCode = ReasonCode.HOST_AWAY) -> dict[str, str]:
+        """What is told of those that wait for this."""
+        told = self.rig.report(guid).desktops
+        return {desktop.name: desktop.reason for desktop in told if desktop.code == code}
+
+
+@pytest.fixture
+def spread(tmp_path: Path) -> Iterator[Callable[..., Spread]]:
+    made: list[Spread] = []
+
+    def make(*hosts: tuple[str, int]) -> Spread:
+        made.append(Spread(tmp_path, *hosts))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.rig.close()
+
+
+def test_what_is_done_is_handed_out_while_a_host_is_away(spread: Callable[..., Spread]) -> None:
     """One is under way there, another would be next: both wait, the others do not."""
-    away = "host2.sim.local"
-    faults = Faults()
-    rig = Rig(tmp_path, EMPTY, wrap_host=faults.wrap).resume()
-    rig.add_collection()
-    rig.run(create([(HOST, 3), (away, 2)]))
-    rig.store.add_image(replace(rig.images.resolve("image:tiny"), sha256="0" * 64))
-    there = {one.name for one in rig.store.list_desktops() if one.host == HOST}
-    others = {one.name for one in rig.store.list_desktops()} - there
+    pool = spread((HOST, 3), (HOST2, 2))
+    there, away = pool.names(HOST), pool.names(HOST2)
+    pool.lose(HOST2)
+    guid = pool.update(max_unavailable=Share(4))
+    pool.wait_ready(*there)
+    pool.rig.wait_until(lambda: pool.waiting(guid).keys() == away)
+    pool.bring_back(HOST2)
+    assert pool.rig.wait(guid).succeeded == 5
+    pool.wait_ready(*away)
 
-    def lose(call: str, vm: str) -> None:
-        if call == "define" and vm in others:
-            simulator.set_fault(rig.simulator, away, fault="down")
 
-    faults.before = lose
-    start = now()
-    document = later(JobAction.PATCH, max_unavailable=Share(4))
-    rig.patching.schedule(POOL, start, start + timedelta(days=1), render_job(document))
-    guid = rig.patch().guid
-    rig.wait_until(lambda: rig.store.find_job(guid) is not None)
+def test_desktops_of_a_host_that_is_away_are_unavailable_but_stop_no_update(
+    spread: Callable[..., Spread],
+) -> None:
+    """With them there are as many as may be: of the others one at a time is updated."""
+    pool, most, hold, told = spread((HOST2, 2), (HOST, 4)), 0, threading.Event(), {}
+    there, away = pool.names(HOST), pool.names(HOST2)
+    pool.lose(HOST2)
+    lose = pool.faults.before
 
-    def is_ready(name: str) -> bool:
-        desktop, use = rig.store.find_desktop(name), rig.store.find_use(name)
-        return bool(desktop and use and desktop.image == "tiny@2" and use.use is Use.READY)
+    def count(call: str, vm: str) -> None:
+        nonlocal most
+        lose(call, vm)
+        if call == "create_disk" and vm in there:
+            hold.wait(60)
+            uses = pool.rig.store.list_uses(names=there)
+            most = max(most, [use.use for use in uses].count(Use.WORK))
 
-    def waiting() -> set[str]:
-        told = rig.report(guid).desktops
-        return {desktop.name for desktop in told if desktop.code == ReasonCode.HOST_AWAY}
+    pool.faults.before = count
+    guid = pool.update(max_unavailable=Share(1))
+    pool.rig.wait_until(lambda: pool.waiting(guid).keys() == away)
+    pool.rig.wait_until(lambda: len(pool.waiting(guid, ReasonCode.TOO_MANY_UNAVAILABLE)) == 3)
+    told = pool.waiting(guid, ReasonCode.TOO_MANY_UNAVAILABLE)
+    assert set(told.values()) == {
+        f"as many desktops as may be are being updated; 2 on {HOST2} are away"
+    }
+    hold.set()
+    pool.wait_ready(*there)
+    assert most == 1
+    pool.bring_back(HOST2)
+    assert pool.rig.wait(guid).succeeded == 6
 
-    rig.wait_until(lambda: all(map(is_ready, there)))
-    rig.wait_until(lambda: waiting() == others)
-    faults.before = lambda call, vm: None
-    simulator.set_fault(rig.simulator, away, fault="")
-    assert rig.wait(guid).succeeded == 5
-    rig.wait_until(lambda: all(map(is_ready, others)))
-    rig.close()
+
+def test_the_next_wave_begins_while_what_is_left_of_one_waits_for_its_host(
+    spread: Callable[..., Spread],
+) -> None:
+    pool = spread((HOST2, 1), (HOST, 3))
+    pool.lose(HOST2)
+    guid = pool.update(waves=(Share(2), ALL), max_unavailable=Share(2))
+    pool.wait_ready("pool-2", "pool-3", "pool-4")
+    assert pool.waiting(guid).keys() == {"pool-1"}
+    pool.bring_back(HOST2)
+    assert pool.rig.wait(guid).succeeded == 4
+    assert pool.rig.orphans() == []
+
+
+def test_no_wave_begins_before_one_of_the_last_came_out_well(spread: Callable[..., Spread]) -> None:
+    pool = spread((HOST2, 1), (HOST, 2))
+    pool.lose(HOST2)
+    guid = pool.update(waves=(Share(1), ALL))
+    pool.rig.wait_until(lambda: pool.waiting(guid).keys() == {"pool-1"})
+    time.sleep(0.3)
+    later_wave = f"waits until wave 1 is done and good; 1 on {HOST2} are away"
+    assert pool.waiting(guid, ReasonCode.EARLIER_WAVE) == {
+        "pool-2": later_wave,
+        "pool-3": later_wave,
+    }
+    pool.bring_back(HOST2)
+    assert pool.rig.wait(guid).succeeded == 3
+
+
+def test_a_wave_in_hand_goes_on_after_a_restart_though_one_before_waits_again(
+    spread: Callable[..., Spread],
+) -> None:
+    """The host that held up the first wave is back by then, and a user there."""
+    pool = spread((HOST2, 1), (HOST, 1), ("host3.sim.local", 1))
+    pool.rig.health.start()
+    pool.fault(HOST2, "down")
+    pool.rig.wait_until(lambda: pool.rig.health.is_away(HOST2))
+    pool.lose("host3.sim.local")
+    guid = pool.update(waves=(Share(2), ALL))
+    pool.rig.wait_until(lambda: pool.waiting(guid).keys() == {"pool-1", "pool-3"})
+    pool.rig.uses.move(["pool-1"], Use.TAKEN, of={Use.READY}, holder="CORP\\ada")
+    pool.restart(HOST2, "host3.sim.local")
+    pool.wait_ready("pool-2", "pool-3")
+    pool.rig.wait_until(lambda: bool(pool.waiting(guid, ReasonCode.USER_LOGGED_ON)))
+    pool.rig.uses.move(["pool-1"], Use.UNREADY, of={Use.TAKEN})
+    assert pool.rig.wait(guid).succeeded == 3

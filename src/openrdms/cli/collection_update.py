@@ -56,7 +56,12 @@ def update(
         typer.Option(help="How far each wave goes, as 1%,10%,100%: one that fails is the last."),
     ] = "",
     max_unavailable: Annotated[
-        str, typer.Option(metavar="N|N%", help="Desktops in work at a time; 25% when left out.")
+        str,
+        typer.Option(
+            metavar="N|N%",
+            help="Desktops in work at a time, with those on hosts that are away; one is always."
+            " 25% when left out.",
+        ),
     ] = "",
     probe: Annotated[
         str, typer.Option(metavar="COMMAND", help="What in a good desktop ends with status 0.")

@@ -3,14 +3,18 @@
 What waits has nothing on record but its plan, and nothing was done to it: a desktop is claimed at
 the moment at which it is free, and from then on goes through its phases without waiting for
 anybody. What is done is handed out when nothing of the wave is under way and all of it is good,
-so that a wave that waits for its last user does not keep the others from theirs, nor one that waits
-for a host that is away.
+so that a wave that waits for its last user does not keep the others from theirs.
+
+Hosts that are away stop no update. Their desktops can be had by nobody and count as unavailable,
+but one other is always in work; and a wave of which the rest came out well lets the next one begin
+beside what waits for its host.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -70,10 +74,17 @@ class _Wave:
         self._work = work
         self._stages = stages
         self._wave = wave
+        """The last one that has begun: others before it have desktops left on hosts away."""
+        self._waves: dict[int, list[int]] = {}
+        """Ordinals by wave, of this and all later ones."""
+        for row in sorted(work.rows.values(), key=lambda row: row.ordinal):
+            if row.wave >= wave:
+                self._waves.setdefault(row.wave, []).append(row.ordinal)
         self._force = force_time(work.job)
         self._max_unavailable = parse_job(work.job.document).max_unavailable
-        self._rows = {row.ordinal for row in work.rows.values() if row.wave == wave}
-        self._ordinals = {work.rows[o].name.casefold(): o for o in self._rows}
+        later = [ordinal for wave in self._waves.values() for ordinal in wave]
+        self._ordinals = {work.rows[ordinal].name.casefold(): ordinal for ordinal in later}
+        self._hosted = Counter(row.host for row in work.rows.values())
         self._uses: dict[int, DesktopUse] = {}
         self._waiting: set[int] = set()
         self._occupied: set[int] = set()
@@ -114,6 +125,8 @@ class _Wave:
             self._take_some()
             if self._finished and not self._is_under_way():
                 await self._hand_out()
+            elif self._may_go_on_to_next():
+                self._begin_wave(self._wave + 1)
             else:
                 await self._work.wait(self._changed, self._seconds_to_force())
 
@@ -139,9 +152,26 @@ class _Wave:
         self._changed.set()
 
     def _absence(self, ordinal: int) -> Absence | None:
-        """Of a row's host. One that was given up is none to wait for."""
-        host = self._work.tools.hosts.find(self._work.rows[ordinal].host)
+        """Of a row's host."""
+        return self._absence_of(self._work.rows[ordinal].host)
+
+    def _absence_of(self, name: str) -> Absence | None:
+        """One that was given up is none to wait for."""
+        host = self._work.tools.hosts.find(name)
         return self._away.get(host.name) if host else None
+
+    def _list_away(self) -> list[str]:
+        """Hosts of the job's desktops."""
+        return [host for host in self._hosted if self._absence_of(host)]
+
+    def _may_go_on_to_next(self) -> bool:
+        """Whether nothing but hosts is waited for, and what else there was has come out well."""
+        is_open = itertools.chain(self._running, self._waiting)
+        is_last = self._wave + 1 not in self._waves
+        if is_last or self._finished or not all(map(self._absence, is_open)):
+            return False
+        rows = (self._work.rows[ordinal] for ordinal in self._waves[self._wave])
+        return any(row.status is VmStatus.COMPLETE for row in rows)
 
     def _is_under_way(self) -> bool:
         """Whether anything is that does not wait for its host; nor can what is done be tried."""
@@ -157,13 +187,23 @@ class _Wave:
         self._changed.set()
 
     async def _begin(self) -> None:
-        """Sort the rows by what records say; go on with what an earlier process had in hand."""
-        work = self._work
-        names = [work.rows[ordinal].name for ordinal in self._rows]
-        uses = await asyncio.to_thread(_list_uses, work, names)
+        """Read who has what; go on with the waves that an earlier process had in hand."""
+        uses = await asyncio.to_thread(_list_uses, self._work, list(self._ordinals))
         self._uses = {self._ordinals[use.name.casefold()]: use for use in uses}
-        for ordinal in sorted(self._rows):
-            row = work.rows[ordinal]
+        last = max(wave for wave in self._waves if wave == self._wave or self._has_begun(wave))
+        for wave in range(self._wave, last + 1):
+            self._begin_wave(wave)
+
+    def _has_begun(self, wave: int) -> bool:
+        rows = self._work.rows
+        return any(rows[o].intended or self._is_ours(o) for o in self._waves[wave])
+
+    def _begin_wave(self, wave: int) -> None:
+        """Sort its rows by what records say."""
+        self._wave = wave
+        self._tried = False
+        for ordinal in self._waves[wave]:
+            row = self._work.rows[ordinal]
             if row.status is VmStatus.COMPLETE and self._is_ours(ordinal):
                 self._finished.append(ordinal)
             elif row.status in _OPEN and (row.intended or self._is_ours(ordinal)):
@@ -197,16 +237,21 @@ class _Wave:
         return max(0.0, (self._force - self._work.tools.clock()).total_seconds())
 
     def _take_some(self) -> None:
-        """Begin with as many as may be in work at a time, over all and on each host."""
+        """Begin with as many as may be unavailable at a time, and as many as each host may work
+        on; with one in any case, for how long a host is away nobody knows.
+        """
         work = self._work
         most = allowed(self._max_unavailable, len(work.rows), forced=self._forced)
+        most = max(1, most - self._count_away())
+        in_hand = (*self._running, *self._finished)
+        in_work = sum(1 for ordinal in in_hand if self._absence(ordinal) is None)
         under_way = Counter(work.rows[ordinal].host for ordinal in self._running)
 
         def has_room(ordinal: int) -> bool:
             host = work.rows[ordinal].host
             return under_way[host] < work.tools.factor(host) and self._absence(ordinal) is None
 
-        while len(self._running) + len(self._finished) < most:
+        while in_work < most:
             ordinal = self._free.pop(has_room)
             if ordinal is None:
                 return
@@ -215,6 +260,10 @@ class _Wave:
                 self._waiting.remove(ordinal)
                 self._start(ordinal)
                 under_way[work.rows[ordinal].host] += 1
+                in_work += 1
+
+    def _count_away(self) -> int:
+        return sum(self._hosted[host] for host in self._list_away())
 
     def _start(self, ordinal: int) -> None:
         def end(task: asyncio.Task[None]) -> None:
@@ -263,7 +312,7 @@ class _Wave:
         await asyncio.to_thread(_release, work, [row.name for row in rows])
 
     def _is_tried(self) -> bool:
-        done = (self._work.rows[ordinal] for ordinal in self._rows)
+        done = (self._work.rows[ordinal] for ordinal in self._waves[self._wave])
         return self._tried or any(
             row.was_running for row in done if row.status is VmStatus.COMPLETE
         )
@@ -284,7 +333,7 @@ class _Wave:
             except errors.RdmsError as error:
                 failed = replace(work.rows[row.ordinal], status=VmStatus.FAILED, error=str(error))
                 await work.write([replace(failed, reason=stages.reason_of(error))])
-                self._fail(f"{row.name}: {error}")
+                self._fail(row.wave, f"{row.name}: {error}")
                 return False
             else:
                 self._tried = True
@@ -292,42 +341,45 @@ class _Wave:
 
     def _judge(self) -> None:
         """A wave fails with its first desktop; of a job that goes on at errors, with its last."""
-        ended = [self._work.rows[ordinal].status for ordinal in self._rows]
-        if VmStatus.FAILED in ended and VmStatus.COMPLETE not in ended:
-            self._fail("none of its desktops came out well")
+        for wave, ordinals in self._waves.items():
+            ended = [self._work.rows[ordinal].status for ordinal in ordinals]
+            if wave <= self._wave and VmStatus.FAILED in ended and VmStatus.COMPLETE not in ended:
+                self._fail(wave, "none of its desktops came out well")
 
-    def _fail(self, words: str) -> None:
-        words = f"wave {self._wave + 1}: {words}"
-        self._failure = render_reason(ReasonCode.WAVE_FAILED, words)
+    def _fail(self, wave: int, words: str) -> None:
+        self._failure = render_reason(ReasonCode.WAVE_FAILED, f"wave {wave + 1}: {words}")
         self._work.run.halt.set()
 
     def _tell(self) -> list[tuple[int, Wait]]:
         """What those that nothing is done to wait for; asked from other threads."""
         rows = self._work.rows
         waiting = sorted(self._waiting.copy())
+        words = ""
+        if away := self._list_away():
+            words = f"; {self._count_away()} on {', '.join(away)} are away"
+        too_many = f"as many desktops as may be are being updated{words}"
         told = [
-            (ordinal, self._explain(ordinal, position))
+            (ordinal, self._explain(ordinal, position, too_many))
             for position, ordinal in enumerate(waiting, 1)
         ]
-        words = f"waits until wave {self._wave + 1} is done and good"
+        words = f"waits until wave {self._wave + 1} is done and good{words}"
         later = Wait(ReasonCode.EARLIER_WAVE, words, self._since)
         told += [(row.ordinal, later) for row in list(rows.values()) if row.wave > self._wave]
         return told
 
-    def _explain(self, ordinal: int, position: int) -> Wait:
+    def _explain(self, ordinal: int, position: int, too_many: str) -> Wait:
+        if absence := self._absence(ordinal):
+            return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
         use = self._uses.get(ordinal)
         if use and use.use is Use.TAKEN:
             words = f"{use.holder} has it until he logs off"
             return self._waits_for_user(words, use.since)
-        if absence := self._absence(ordinal):
-            return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
         if ordinal in self._occupied:
             return self._waits_for_user("nobody can say whether a user is logged on", self._since)
         if use and use.use is Use.PREPARING:
             words = "its pool prepares it"
             return Wait(ReasonCode.DESKTOP_IN_WORK, words, use.since)
-        words = "as many desktops as may be are being updated"
-        return Wait(ReasonCode.TOO_MANY_UNAVAILABLE, words, self._since, position)
+        return Wait(ReasonCode.TOO_MANY_UNAVAILABLE, too_many, self._since, position)
 
     def _waits_for_user(self, words: str, since: datetime) -> Wait:
         seconds = None
