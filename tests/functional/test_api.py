@@ -10,6 +10,7 @@ import pytest
 
 from live.api import ApiClient, make_token
 from live.service import Service, until
+from live.wire import Wire
 
 ROLES = ("operator", "helpdesk", "auditor", "user")
 JOB = {
@@ -62,7 +63,7 @@ def client(service: Service, tokens: dict[str, str]) -> Iterator[ApiClient]:
 
 LISTS = [
     *("/applications", "/assignments", "/audit", "/collections", "/desktops", "/hosts"),
-    *("/images", "/jobs", "/sessions", "/tasks", "/users"),
+    *("/images", "/jobs", "/session-collections", "/sessions", "/tasks", "/users"),
 ]
 
 
@@ -113,6 +114,7 @@ def test_what_is_no_page(client: ApiClient, path: str, query: dict[str, Any], fi
         ("GET", "/collections/nothing/properties/x", None),
         ("PUT", "/collections/nothing/properties/x", {"value": 1}),
         ("GET", "/collections/pool/update", None),
+        ("GET", "/session-collections/pool", None),
         ("PUT", "/collections/pool/desktops/nothing", None),
         ("DELETE", "/collections/pool/desktops/nothing", None),
         ("GET", "/desktops/nothing", None),
@@ -222,6 +224,7 @@ READS = {
     "/images": {"operator", "auditor"},
     "/applications": {"operator", "auditor"},
     "/settings": set(),
+    "/session-collections": {"operator", "auditor"},
     "/sessions": {"operator", "auditor", "helpdesk"},
     "/users": {"auditor"},
     "/audit": {"auditor"},
@@ -444,3 +447,31 @@ def test_a_method_that_is_not_there(client: ApiClient) -> None:
     reply = client.put("collections", json={})
     assert reply.status_code == 405
     assert reply.headers["allow"] == "GET, POST"
+
+
+def test_session_collections(service: Service, client: ApiClient) -> None:
+    wire = Wire(service.client())
+    farm, keys = "Win32_RDSHCollection", {"Alias": "Farm"}
+    wire.create(farm, {**keys, "Name": "The farm", "Type": "0", "Description": "Sessions"})
+    server = {"Name": "rdsh1.example.org", "CollectionAlias": "Farm"}
+    wire.create("Win32_RDSHServer", server)
+    wire.create("Win32_RDSHServer", {"Name": "rdsh2.example.org"})
+    assert not wire.invoke(farm, "SetInt32Property", keys, Key="MaxMonitors", Value="4").reason
+    application = {"collection": "Farm", "alias": "calc", "name": "Calc", "path": "C:\\calc.exe"}
+    client.ask("POST", "/applications", 201, json=application)
+    mine = {
+        "alias": "Farm",
+        "name": "The farm",
+        "type": "pooled",
+        "description": "Sessions",
+        "servers": 1,
+    }
+    assert client.ask("GET", "/session-collections?search=FARM")["items"] == [mine]
+    assert client.ask("GET", "/session-collections?search=zork")["items"] == []
+    found = client.ask("GET", "/session-collections/farm")
+    assert {name: found[name] for name in mine} == mine
+    ((one, state),) = [(host["name"], host["state"]) for host in found["session_hosts"]]
+    assert (one, state) == ("rdsh1.example.org", "unknown")
+    assert found["settings"] == [{"key": "MaxMonitors", "value": 4}]
+    assert [one["alias"] for one in found["applications"]] == ["calc"]
+    client.ask("DELETE", "/session-collections/farm", 405)

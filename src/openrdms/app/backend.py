@@ -87,6 +87,7 @@ def _with_engine(backend: partial[Backend], engine: Engine) -> partial[Backend]:
         provisioning=engine.provisioning,
         patching=engine.patching,
         sessions=engine.sessions,
+        session_hosts=services.session_hosts,
         assignments=services.assignments,
         brokering=engine.brokering,
         connections=engine.connections,

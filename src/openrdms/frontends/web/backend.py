@@ -42,6 +42,7 @@ from openrdms.services.publishing import Publishing
 from openrdms.services.rdp_files import RdpFiles
 from openrdms.services.releasing import Releasing
 from openrdms.services.repeated_requests import RepeatedRequests
+from openrdms.services.session_hosts import SessionHosts
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.sessions import Sessions
 from openrdms.services.settings import Settings
@@ -71,6 +72,7 @@ class Backend:
     jobs: JobList
     patching: Patching
     sessions: Sessions
+    session_hosts: SessionHosts
     assignments: Assignments
     brokering: Brokering
     display_tickets: DisplayTickets

@@ -136,11 +136,14 @@ def read_page(backend: Backend, part: Part, collection: str = "") -> Page[Applic
     """Applications in order of collection and alias."""
     found = backend.publishing.list_applications(collection or None)
     return part.cut(
-        found, lambda one: f"{one.collection.casefold()}/{one.alias.casefold()}", _render
+        found,
+        lambda one: f"{one.collection.casefold()}/{one.alias.casefold()}",
+        render_application,
     )
 
 
-def _render(record: Record) -> Application:
+def render_application(record: Record) -> Application:
+    """An application as it is told."""
     same = {name: getattr(record, name) for name in Application.model_fields if name != "arguments"}
     return Application(**same, arguments=Arguments[record.command_line_setting.name])
 
@@ -178,7 +181,7 @@ def publish_application(visitor: Writer, new: NewApplication, response: Response
             Record(**({"virtual_path": given["path"]} | given))
         )
     response.headers["location"] = f"/api/v1/applications/{made.collection}/{made.alias}"
-    return _render(made)
+    return render_application(made)
 
 
 @router.get("/installed")
@@ -199,7 +202,7 @@ def list_installed(
 def get_application(visitor: Reader, collection: Name, alias: Name) -> Application:
     """One application."""
     with visitor.watch(_CLASS, GET, on={"PoolName": collection, "AppAlias": alias}):
-        return _render(visitor.backend.publishing.get_application(collection, alias))
+        return render_application(visitor.backend.publishing.get_application(collection, alias))
 
 
 @router.patch("/{collection}/{alias}")
@@ -210,7 +213,7 @@ def change_application(
     keys = {"PoolName": collection, "AppAlias": alias}
     with renamed(_FIELDS), visitor.watch(_CLASS, MODIFY, on=keys):
         visitor.backend.publishing.modify_application(collection, alias, **_read_changes(change))
-    return _render(visitor.backend.publishing.get_application(collection, alias))
+    return render_application(visitor.backend.publishing.get_application(collection, alias))
 
 
 @router.delete("/{collection}/{alias}", status_code=204)
