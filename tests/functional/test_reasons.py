@@ -76,13 +76,15 @@ def test_others_on_the_host_come_first(rig: Rig) -> None:
 
 def test_a_host_is_away_and_the_job_waits_for_it(rig: Rig, faults: Faults) -> None:
     def go_down(call: str, vm: str) -> None:
-        if (call, vm) == ("define", "pool-1") and (call, vm) not in faults.calls[:-1]:
+        if (call, vm) == ("define", "pool-2") and (call, vm) not in faults.calls[:-1]:
             simulator.set_fault(rig.simulator, HOST, fault="down")
 
+    rig.run(create([(HOST, 1)]))  # so that there is something measured
     faults.before = go_down
-    guid = rig.execute(create(THREE))
-    _, waiting = see(rig, guid, ReasonCode.HOST_AWAY)
+    guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
+    report, waiting = see(rig, guid, ReasonCode.HOST_AWAY)
     assert HOST in waiting[0].reason
+    assert report.end is None
     simulator.set_fault(rig.simulator, HOST)
     assert rig.wait(guid).succeeded == 3
 

@@ -10,9 +10,12 @@ from datetime import datetime, timedelta
 
 from openrdms.jobs.tokens import Kind
 from openrdms.model.job import Job, JobAction, JobDesktop, VmStatus
-from openrdms.model.reason import Wait
+from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.provisioning.step_times import BOOT
 from openrdms.services.provisioning.work import Tools
+
+_OPEN_ENDED = frozenset({ReasonCode.HOST_AWAY, ReasonCode.USER_LOGGED_ON})
+"""Without an estimate of their own these waits may take for ever."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,14 @@ def estimate(tools: Tools, action: JobAction, shares: Mapping[str, Share]) -> Es
 def estimate_end(
     tools: Tools, job: Job, rows: Iterable[JobDesktop], waits: Mapping[int, Wait]
 ) -> datetime | None:
-    """When a running job will be done: no sooner than the longest wait that is foreseen."""
+    """When a running job will be done: no sooner than the longest wait that is foreseen.
+
+    None when there is no telling, as while a host is away that something waits for.
+    """
     left = [row for row in rows if row.status in (VmStatus.PENDING, VmStatus.IN_PROGRESS)]
     if job.ended or job.cancel_requested or not left:
+        return None
+    if any(wait.code in _OPEN_ENDED and wait.seconds is None for wait in waits.values()):
         return None
     expected = estimate(tools, job.action, share_out(job, left))
     longest = max((wait.seconds or 0.0 for wait in waits.values()), default=0.0)
