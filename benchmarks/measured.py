@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fakes.provisioning_rig import create, later
+from live import beginnings
 from live.rollout import create_collection, execute
 from live.service import Service
 from openrdms.model.collection import CollectionState
@@ -91,23 +92,13 @@ class Measured:
 
     def record_beginnings(self) -> None:
         """From now on the simulator's state tells when anything began to be made."""
-        with closing(self._truth()) as truth, truth:
-            truth.execute("CREATE TABLE begun (kind TEXT, vm TEXT, at REAL)")
-            now = "(julianday('now') - 2440587.5) * 86400.0"
-            truth.execute(
-                f"""CREATE TRIGGER begun_operation AFTER INSERT ON operations BEGIN
-                    INSERT INTO begun VALUES (NEW.kind, NEW.vm, {now}); END"""
-            )
-            truth.execute(
-                f"""CREATE TRIGGER begun_vm AFTER INSERT ON vms BEGIN
-                    INSERT INTO begun VALUES ('define', NEW.name, {now}); END"""
-            )
+        beginnings.record_on_hosts(self.cluster)
 
     def last_beginning(self) -> float:
         """When the last clone, definition or start began."""
-        with closing(self._truth()) as truth:
-            (at,) = truth.execute("SELECT max(at) FROM begun WHERE kind <> 'stop'").fetchone()
-        return float(at)
+        return max(
+            at for kind, _, at, _ in beginnings.read_on_hosts(self.cluster) if kind != "stop"
+        )
 
     def copy_truth(self, directory: Path) -> float:
         """The cluster as it is now, as another one; returns when that was."""
