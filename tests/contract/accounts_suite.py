@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from contract.store_suite import OpenStore
 from openrdms.model import errors
 from openrdms.model.account import Account, Role
-from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord, chain
+from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord, chain, follow
 from openrdms.model.rdp_token import RdpToken
 from openrdms.model.second_factor import SecondFactor
 from openrdms.model.web_session import ApiToken, WebSession
@@ -194,6 +196,34 @@ class AccountStoreSuite:
         records = chain(b"key", AuditHead(), [make_record(), make_record("bob"), *others])
         store.append_audit(records)
         assert store.list_unanswered_audit() == [records[1]]
+
+    def test_calls_that_another_service_has_open_are_its_own(self, store: Store) -> None:
+        store.chain_audit(lambda head: chain(b"key", head, [make_record()]), "a1")
+        (first,) = store.list_audit()
+        (second,) = store.chain_audit(lambda head: chain(b"key", head, [make_record()]), "b2")
+        assert second.sequence == 2
+        assert store.list_unanswered_audit("a1") == [first]
+        assert store.list_unanswered_audit("b2") == [second]
+        assert store.list_unanswered_audit() == []
+
+    def test_several_services_write_one_chain(self, open_store: OpenStore) -> None:
+        def write(store: Store, service: str) -> None:
+            for number in range(20):
+                batch = [make_record(f"{service}-{number}")] * (1 + number % 3)
+                store.chain_audit(partial(chain, b"key", records=batch), service)
+
+        stores = [open_store() for _ in range(3)]
+        with ThreadPoolExecutor() as threads:
+            for done in [threads.submit(write, store, str(n)) for n, store in enumerate(stores)]:
+                done.result()
+        records = stores[0].list_audit()
+        assert follow(b"key", AuditHead(), records) == (
+            AuditHead(len(records), records[-1].hash),
+            "",
+        )
+        for service in "012":
+            names = [one.who for one in records if one.who.startswith(service)]
+            assert list(dict.fromkeys(names)) == [f"{service}-{n}" for n in range(20)]
 
     def test_a_sequence_is_used_once(self, store: Store) -> None:
         records = chain(b"key", AuditHead(), [make_record()])

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from openrdms.model.account import Account
 from openrdms.model.assignment import Assignment, AssignmentFilter
-from openrdms.model.audit import AuditedCall, AuditQuery, AuditRecord
+from openrdms.model.audit import AuditedCall, AuditHead, AuditQuery, AuditRecord
 from openrdms.model.job import Job
 from openrdms.model.node import Node
 from openrdms.model.patch import Patch
@@ -54,14 +54,24 @@ class AuditStore(Protocol):
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
         """Add records, whose sequences must be new."""
 
+    def chain_audit(
+        self, follow: Callable[[AuditHead], Sequence[AuditRecord]], service: str
+    ) -> Sequence[AuditRecord]:
+        """Add, and return, what ``follow`` makes of the last record there is: nobody else adds any
+        meanwhile. They are of that service.
+        """
+
     def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
         """The next records whose sequence is above ``after``, in order, at most ``limit``.
 
         None only when there are no more.
         """
 
-    def list_unanswered_audit(self) -> list[AuditRecord]:
-        """Records that something was asked for which no record is ``of``, in order."""
+    def list_unanswered_audit(self, service: str = "") -> list[AuditRecord]:
+        """Records of that service that something was asked for which no record is ``of``, in order.
+
+        "" is one that was alone.
+        """
 
     def last_audit(self) -> AuditRecord | None: ...
 

@@ -1,5 +1,8 @@
 """The audit log: append only, hash-chained, on disk before the caller goes on.
 
+Services that share their records write one chain, each behind the last record of whomever; every
+one of them notes its own last, and a note that is behind does no harm.
+
 Who has to wait for a commit shares it with all who came while the one before was under way.
 
 The chain's hashes are made with a key, and the number of records and the hash of the last one are
@@ -13,8 +16,9 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -66,19 +70,32 @@ class _Waiting:
         self.turn = threading.Event()
         self.leads = False
         self.written: AuditRecord | None = None
+        self.error: errors.RdmsError = errors.OperationFailed("the audit log cannot be written")
 
 
 class AuditLog:
-    """Writes and reads the log. Safe from any thread; one process at a time."""
+    """Writes and reads the log. Safe from any thread; one process at a time for a head file."""
 
-    def __init__(self, store: ports.AuditStore, head_file: Path, clock: ports.Clock) -> None:
+    def __init__(
+        self,
+        store: ports.AuditStore,
+        head_file: Path,
+        clock: ports.Clock,
+        *,
+        key: bytes | None = None,
+        member: str = "",
+    ) -> None:
         """The key stands beside ``head_file``; both are made at first.
 
         Records it when records are missing that ``head_file`` knows of, and that nobody knows
         how calls ended which a service before has left open.
+
+        A ``member`` of several brings the ``key`` of all. It has no note in its first life, and
+        which calls a dead one has left open is for ``close_calls``.
         """
         self._store = store
         self._clock = clock
+        self._member = member
         self._refusals = Refusals(clock, self._write_count, MOST_SUBJECTS)
         # Apart, so that nobody hides a caller's refusals among those of strangers.
         self._strangers = Refusals(clock, self._write_count, MOST_STRANGERS)
@@ -88,15 +105,17 @@ class AuditLog:
         last = store.last_audit()
         self._head = AuditHead(last.sequence, last.hash) if last else AuditHead()
         self._noted = _HeadFile(head_file)
-        problems = [self._compare(self._noted.read())]
+        noted = self._noted.read()
+        problems = [self._compare(noted)] if noted or not member else []
         self._noted.open()
         key_file = head_file.with_name("audit-key")
-        if last and not key_file.exists():
+        if key is None and last and not key_file.exists():
             problems.append(f"{key_file.name} is gone")
-        self._key = _read_key(key_file)
+        self._key = key or _read_key(key_file)
         for problem in filter(None, problems):
             self.record("", "", _CHAIN, result=BROKEN, reason=problem)
-        self._close_calls()
+        if not member:
+            self.close_calls("")
         self._noted.write(self._head)
 
     def record(
@@ -172,9 +191,9 @@ class AuditLog:
         problem = self._compare(noted)
         return Verification(head.count, head.hash, (*told, problem) if problem else tuple(told))
 
-    def _close_calls(self) -> None:
-        """Give every call an end that a service before did not live to tell."""
-        for asked in self._store.list_unanswered_audit():
+    def close_calls(self, service: str) -> None:
+        """Give every call an end that this dead service did not live to tell."""
+        for asked in self._store.list_unanswered_audit(service):
             self.record(
                 asked.who,
                 asked.address,
@@ -217,7 +236,7 @@ class AuditLog:
         if waiting.leads:
             self._lead()
         if waiting.written is None:
-            raise errors.OperationFailed("the audit log cannot be written")
+            raise waiting.error
         return waiting.written
 
     def _lead(self) -> None:
@@ -226,6 +245,9 @@ class AuditLog:
             batch, self._queue = self._queue, []
         try:
             self._write(batch)
+        except errors.RecordsUnavailable as error:
+            for waiting in batch:
+                waiting.error = errors.RecordsUnavailable(str(error))
         finally:
             with self._lock:
                 self._led = bool(self._queue)
@@ -237,8 +259,13 @@ class AuditLog:
 
     def _write(self, batch: list[_Waiting]) -> None:
         """One transaction."""
-        records = chain(self._key, self._head, [waiting.record for waiting in batch])
-        self._store.append_audit(records)
+        new = [waiting.record for waiting in batch]
+        records: Sequence[AuditRecord]
+        if self._member:
+            records = self._store.chain_audit(partial(chain, self._key, records=new), self._member)
+        else:
+            records = chain(self._key, self._head, new)
+            self._store.append_audit(records)
         for waiting, record in zip(batch, records, strict=True):
             waiting.written = record
         self._head = AuditHead(records[-1].sequence, records[-1].hash)

@@ -260,3 +260,55 @@ class TestTampering:
         fill(again, 1)
         found = again.verify()
         assert (found.count, found.problems) == (5, ())
+
+
+class TestSeveralServices:
+    @pytest.fixture
+    def join(self, store: Store, tmp_path: Path) -> Callable[[str, str], AuditLog]:
+        """A life, by its id, of the service with that directory."""
+
+        def join(place: str, member: str) -> AuditLog:
+            file = tmp_path / place / "audit-head"
+            return AuditLog(store, file, StoppedClock(), key=b"of all", member=member)
+
+        return join
+
+    def test_write_one_chain_together(self, join: Callable[[str, str], AuditLog]) -> None:
+        logs = [join(f"machine-{number}", f"life-{number}") for number in range(3)]
+        threads = [threading.Thread(target=fill, args=(log, 20)) for log in logs for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for log in logs:
+            found = log.verify()
+            assert (found.count, found.problems) == (120, ())
+
+    def test_one_that_is_new_misses_no_note(
+        self, join: Callable[[str, str], AuditLog], tmp_path: Path
+    ) -> None:
+        fill(join("one", "a"))
+        assert join("two", "b").verify().problems == ()
+        assert not [*tmp_path.rglob("audit-key")]
+
+    def test_each_finds_what_was_taken_behind_its_own_last(
+        self, join: Callable[[str, str], AuditLog], tamper: Callable[[str], None]
+    ) -> None:
+        one, two = join("one", "a"), join("two", "b")
+        fill(one)
+        fill(two, 2)
+        tamper("DELETE FROM audit_log WHERE sequence > 5")
+        assert one.verify().problems == ()
+        assert two.verify().problems == ("7 records were noted, 5 are left",)
+        assert join("two", "c").verify().problems == ("record 6: 7 records were noted, 5 are left",)
+
+    def test_only_calls_of_the_dead_are_closed(self, join: Callable[[str, str], AuditLog]) -> None:
+        one, two = join("one", "a"), join("two", "b")
+        for log, name in ((one, "ann"), (two, "bob")):
+            log.record(name, "192.0.2.1", "call", result="asked")
+        three = join("three", "c")
+        three.close_calls("a")
+        answers = {call.asked.who: call.answer for call in three.list_calls(AuditQuery())}
+        assert answers["bob"] is None
+        assert answers["ann"] is not None
+        assert answers["ann"].result == "unknown"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.database import Database
-from openrdms.model.audit import ASKED, AuditedCall, AuditQuery, AuditRecord
+from openrdms.model.audit import ASKED, AuditedCall, AuditHead, AuditQuery, AuditRecord
 
 _audit = sa.Table(
     "audit_log",
@@ -36,9 +36,18 @@ class AuditRecords:
     _database: Database
 
     def append_audit(self, records: Sequence[AuditRecord]) -> None:
-        new = [rows.render_row(record, who_key=record.who.casefold()) for record in records]
         with self._database.write() as connection:
-            connection.execute(sa.insert(_audit), new)
+            _insert(connection, records)
+
+    def chain_audit(
+        self, follow: Callable[[AuditHead], Sequence[AuditRecord]], service: str
+    ) -> Sequence[AuditRecord]:
+        newest = sa.select(_audit.c.sequence, _audit.c.hash).order_by(_audit.c.sequence.desc())
+        with self._database.write() as connection:  # the one writer of all services
+            last = connection.execute(newest.limit(1)).first()
+            records = follow(AuditHead(*last) if last else AuditHead())
+            _insert(connection, records, service)
+        return records
 
     def list_audit(self, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
         with self._database.read() as connection:
@@ -48,9 +57,10 @@ class AuditRecords:
             wanted = (later, _audit.c.sequence < first + limit)
             return rows.select_records(connection, AuditRecord, _audit, *wanted, order=order)
 
-    def list_unanswered_audit(self) -> list[AuditRecord]:
+    def list_unanswered_audit(self, service: str = "") -> list[AuditRecord]:
         answered = sa.select(_audit.c.of).where(_audit.c.of.is_not(None))
-        wanted = (_audit.c.result == ASKED, _audit.c.sequence.not_in(answered))
+        open_calls = (_audit.c.result == ASKED, _audit.c.sequence.not_in(answered))
+        wanted = (*open_calls, _audit.c.service == service)
         with self._database.read() as connection:
             order = [_audit.c.sequence]
             return rows.select_records(connection, AuditRecord, _audit, *wanted, order=order)
@@ -75,6 +85,14 @@ class AuditRecords:
             results = rows.select_records(connection, AuditRecord, _audit, answers)
         by_call = {record.of: record for record in results}
         return [AuditedCall(record, by_call.get(record.sequence)) for record in found]
+
+
+def _insert(connection: sa.Connection, records: Sequence[AuditRecord], service: str = "") -> None:
+    new = [
+        rows.render_row(record, who_key=record.who.casefold(), service=service)
+        for record in records
+    ]
+    connection.execute(sa.insert(_audit), new)
 
 
 def _conditions(query: AuditQuery) -> list[sa.ColumnElement[bool]]:
