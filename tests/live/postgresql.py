@@ -32,6 +32,25 @@ _SETTINGS = {
     "log_min_messages": "warning",
 }
 
+_EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  WHERE datname = current_database() AND pid <> pg_backend_pid();
+SET session_replication_role = replica;
+DO $$
+DECLARE one record;
+BEGIN
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
+      AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('DELETE FROM public.%I', one.tablename);
+  END LOOP;
+  FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER SEQUENCE public.%I RESTART', one.sequencename);
+  END LOOP;
+  DROP SCHEMA IF EXISTS dbos CASCADE;
+END $$
+"""
+"""Without a look at foreign keys."""
+
 
 class PostgreSql:
     """Started and stopped as a test likes; what it knows outlives that.
@@ -110,6 +129,17 @@ class PostgreSql:
             sql.open_store(self.url(self._template)).close()
         return self._create(self._template)
 
+    def drop(self, database: str) -> None:
+        """Whoever is connected to it is cut off."""
+        with self.connect() as server:
+            statement = text.SQL("DROP DATABASE {} WITH (FORCE)")
+            server.execute(statement.format(text.Identifier(database)))
+
+    def empty(self, database: str) -> None:
+        """Of records, whoever is connected: a new one costs ten times as much."""
+        with self.connect(database) as records:
+            records.execute(_EMPTY)
+
     def url(self, database: str, *, password: bool = True) -> str:
         """To open records with; without ``password`` as on a command line."""
         secret = ":" + PASSWORD.replace(" ", "%20") if password else ""
@@ -182,7 +212,13 @@ def postgresql() -> Iterator[PostgreSql]:
         server.clear()
 
 
+@pytest.fixture(scope="session")
+def _reused_records(postgresql: PostgreSql) -> str:
+    return postgresql.create_records()
+
+
 @pytest.fixture
-def postgresql_records(postgresql: PostgreSql) -> str:
+def postgresql_records(postgresql: PostgreSql, _reused_records: str) -> Iterator[str]:
     """The URL of a database with the tables of our records, and nothing in them."""
-    return postgresql.url(postgresql.create_records())
+    yield postgresql.url(_reused_records)
+    postgresql.empty(_reused_records)
