@@ -79,7 +79,7 @@ def test_cancel_of_200_desktops(service: Service, place: Path, moment: str) -> N
     print(f"undone {took:.2f} s after the cancel, on a machine {machine.worst:.1f} times as slow")
 
     assert find_late(service, cluster, asked + LATEST_STEP_S * machine.worst) == []
-    assert took <= UNDONE_WITHIN_S * machine.worst
+    assert took <= UNDONE_WITHIN_S * machine.mean
     assert_nothing_is_left(service, cluster)
     report = follow(wire, guid)
     assert (report.state, report.requested) == ("JOB_ABORTED", DESKTOPS)

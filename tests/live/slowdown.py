@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _WORK_SECONDS = 0.02
 _PAUSE_SECONDS = 0.06
@@ -14,14 +14,24 @@ _PAUSE_SECONDS = 0.06
 
 @dataclass
 class Slowdown:
-    """``worst``: how many times its processor time a piece of work has taken at most, 1 or more."""
+    """How many times its processor time a piece of work takes: 1 on an idle machine."""
 
-    worst: float = 1.0
+    pieces: list[float] = field(default_factory=lambda: [1.0])
+
+    @property
+    def worst(self) -> float:
+        """For what is over in a moment, which one such piece may hold up."""
+        return max(self.pieces)
+
+    @property
+    def mean(self) -> float:
+        """For what takes seconds."""
+        return sum(self.pieces) / len(self.pieces)
 
 
 @contextmanager
 def slowdown() -> Iterator[Slowdown]:
-    """Measure in the block: on an idle machine 1, else as many as share a processor or wait."""
+    """Measure in the block."""
     found = Slowdown()
     over = threading.Event()
 
@@ -30,7 +40,7 @@ def slowdown() -> Iterator[Slowdown]:
             begun, end = time.monotonic(), time.thread_time() + _WORK_SECONDS
             while time.thread_time() < end:
                 pass
-            found.worst = max(found.worst, (time.monotonic() - begun) / _WORK_SECONDS)
+            found.pieces.append((time.monotonic() - begun) / _WORK_SECONDS)
 
     thread = threading.Thread(target=measure, daemon=True)
     thread.start()
