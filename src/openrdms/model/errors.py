@@ -7,13 +7,14 @@ return it as ReturnValue or raise it as a CIM error by the rule in ARCHITECTURE.
     |- NotFound, AlreadyExists, InvalidParameter, InvalidOperation, NotSupported, AccessDenied
     |  `- NoRoom              (an InvalidParameter) the hosts cannot take as many desktops
     |- OutOfSpace             the disk check before a write said no
-    |- Fenced                 this service was taken for dead and may no longer act
     |- RecordsUnavailable     the database of the records did not answer; try again later
     |- HostUnavailable        the hypervisor host did not answer; trying again later may help
     |- DirectoryUnavailable   who knows people's passwords did not answer
     |- OperationFailed        a host or guest refused or failed; trying again will not help
     `- SessionError           carries a Win32 code: what session methods return
        |- SessionGone 1168, VmNotRunning 21, GuestUnreachable 1722, SessionDenied 5
+
+Beside it stands Fenced, which nobody may catch to go on.
 """
 
 from __future__ import annotations
@@ -107,10 +108,11 @@ class RecordsUnavailable(RdmsError):
     code = WbemCode.NOT_AVAILABLE
 
 
-class Fenced(RdmsError):
-    """The other services have taken this one for dead: what it had under way is theirs."""
-
-    code = WbemCode.NOT_AVAILABLE
+class Fenced(BaseException):
+    """The other services have taken this one for dead, or a job from it: what it had under way is
+    theirs. Nothing may go on, so no ``except Exception`` meets it, and a service ends its process
+    where it would be raised.
+    """
 
 
 class DirectoryUnavailable(RdmsError):

@@ -46,7 +46,6 @@ CONNECT_OPTIONS = {
     "keepalives_interval": 1,
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
-    "application_name": "openrdms",
     "options": " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items()),
 }
 """libpq's, by which either side notices within some seconds that the other one is away."""
@@ -59,6 +58,8 @@ class Dialect(Protocol):
 
     quick_connections: int | None
     """How many single reads may run at once; None: as many as ask."""
+    is_shared: bool
+    """Whether several services may have it."""
 
     def open_engine(self) -> sa.Engine: ...
 
@@ -70,8 +71,14 @@ class Dialect(Protocol):
         """The same connections, whose transactions are alone in writing."""
         ...
 
-    def begin_writing(self, connection: sa.Connection) -> None:
-        """Wait until it is the only one that writes."""
+    def begin_writing(self, connection: sa.Connection, service: str = "") -> bool:
+        """Wait until it is the only one that writes; False when ``service`` may write no more."""
+        ...
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A connection of its own, on which every statement is a transaction. NotSupported where
+        services cannot share the database; what the driver raises.
+        """
         ...
 
     def check(self, connection: sa.Connection) -> None:
@@ -89,6 +96,7 @@ class Sqlite:
     """
 
     quick_connections: int | None = None
+    is_shared = False
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url
@@ -106,8 +114,12 @@ class Sqlite:
     def writer(self, engine: sa.Engine) -> sa.Engine:
         return engine.execution_options(begin="IMMEDIATE")
 
-    def begin_writing(self, connection: sa.Connection) -> None:
-        """BEGIN IMMEDIATE has waited already."""
+    def begin_writing(self, connection: sa.Connection, service: str = "") -> bool:
+        """BEGIN IMMEDIATE has waited already, and a service is alone with its file."""
+        return True
+
+    def connect(self) -> psycopg.Connection[Any]:
+        raise errors.NotSupported("records: services cannot share an SQLite file")
 
     def check(self, connection: sa.Connection) -> None:
         """There is nothing that could be wrong with a file of ours."""
@@ -120,9 +132,12 @@ class Postgresql:
     """A database of a server, for any number of services."""
 
     quick_connections: int | None = _QUICK_CONNECTIONS
+    is_shared = True
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, service: str = "") -> None:
+        """``service`` is a member's id, by which the others find its connections."""
         self._url = url.set(drivername="postgresql+psycopg")
+        self._options = {**CONNECT_OPTIONS, "application_name": application_name(service)}
 
     def open_engine(self) -> sa.Engine:
         return sa.create_engine(
@@ -130,7 +145,7 @@ class Postgresql:
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,
             hide_parameters=True,
-            connect_args=CONNECT_OPTIONS,
+            connect_args=self._options,
         )
 
     def reader(self, engine: sa.Engine) -> sa.Engine:
@@ -139,9 +154,27 @@ class Postgresql:
     def writer(self, engine: sa.Engine) -> sa.Engine:
         return engine
 
-    def begin_writing(self, connection: sa.Connection) -> None:
-        """Each statement after it sees what is committed by then (READ COMMITTED): all there is."""
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+    def begin_writing(self, connection: sa.Connection, service: str = "") -> bool:
+        """Each statement after it sees what is committed by then (READ COMMITTED): all there is.
+        So whether the service is fenced is a statement of its own: one that waited for the lock
+        would see what was before; both go in one message.
+        """
+        lock = f"SELECT pg_advisory_xact_lock({_WRITER})"
+        if not service:
+            connection.exec_driver_sql(lock)
+            return True
+        both = f"{lock}; SELECT FROM members WHERE id = '{service}' AND fenced"
+        sent = connection.exec_driver_sql(both, execution_options={"no_parameters": True})
+        cursor: Any = sent.cursor
+        cursor.nextset()
+        fenced = cursor.fetchone() is not None
+        sent.close()
+        return not fenced
+
+    def connect(self) -> psycopg.Connection[Any]:
+        arguments = self._url.translate_connect_args(username="user", database="dbname")
+        options: dict[str, Any] = {**arguments, **self._url.query, **self._options}
+        return psycopg.connect(autocommit=True, **options)
 
     def check(self, connection: sa.Connection) -> None:
         """Text must be ordered by code points: where a list of names goes on depends on it."""
@@ -166,7 +199,12 @@ class Postgresql:
         return state is None or state.startswith(("08", "57P")) or state in ("53300", "25P03")
 
 
-def find_dialect(url: str) -> Dialect:
+def application_name(service: str) -> str:
+    """What all connections of a service are called, by which the others end them."""
+    return f"rdms:{service}" if service else "openrdms"
+
+
+def find_dialect(url: str, service: str = "") -> Dialect:
     """Of an SQLAlchemy URL. OperationFailed for a kind of database that we do not know."""
     try:
         parsed = sa.make_url(url)
@@ -176,7 +214,7 @@ def find_dialect(url: str) -> Dialect:
         case "sqlite":
             return Sqlite(parsed)
         case "postgresql":
-            return Postgresql(parsed)
+            return Postgresql(parsed, service)
         case other:
             raise errors.OperationFailed(f"records: no database of the kind {other!r}")
 

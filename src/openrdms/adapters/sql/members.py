@@ -1,0 +1,245 @@
+"""Services that share a database on PostgreSQL: their beats, their fence, their locks.
+
+Who lives holds a session lock named by its id, which the server frees within milliseconds when the
+process dies, and renews a time. So a death is known at once by a lock that goes while beats are
+fresh, and a pause or a cut by their growing old.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.database import Database, note_change
+from openrdms.adapters.sql.dialects import application_name
+from openrdms.model import errors
+from openrdms.model.change import Kind
+from openrdms.model.member import Member
+
+DEAD_SECONDS = 1.5
+"""Age of the last beat of one whose lock has gone while its beats were no older than that."""
+
+SILENT_SECONDS = 10.0
+"""Age of the last beat of any other who is taken for dead: paused, or cut off. Nobody judges unless
+he has beaten on one connection that long without a gap: after a pause or a restart of the server
+everybody's beats are old, and no lock is held.
+"""
+
+_members, _jobs, _duties = schema.members, schema.jobs, schema.duties
+
+_LOCKS = 0x4D454D42
+"""First key of the session locks of ``exclusive``; those of members have one key, their id."""
+
+_BEAT = "UPDATE members SET beat = clock_timestamp() WHERE id = %s AND NOT fenced"
+_LOOK = """
+    SELECT id, extract(epoch FROM clock_timestamp() - beat)::float, EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND lpad(to_hex(classid::bigint), 8, '0') || lpad(to_hex(objid::bigint), 8, '0') = id)
+    FROM members WHERE NOT fenced AND id <> %s"""
+_DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+
+_FENCED = sa.select(_members.c.fenced).where(_members.c.id == sa.bindparam("me"))
+_OWNER = sa.select(_members.c.fenced, _jobs.c.service).where(
+    _members.c.id == sa.bindparam("me"), _jobs.c.guid == sa.bindparam("job")
+)
+
+
+class SqlMembers:
+    """ports.MemberStore on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self.me = database.service
+        self._database = database
+        self._beating = _Session(database.connect)
+        self._locking = _Session(database.connect)
+        self._beaten = self._steady = 0.0
+        """When it beat last, and since when without a gap, by the monotonic clock."""
+        self._dying: set[str] = set()
+        """Whose lock went while their beats were fresh."""
+
+    def join(self, name: str, address: str, version: str) -> None:
+        """See ports.MemberStore."""
+        self._hold_lock()
+        now = sa.func.clock_timestamp()
+        values = {"id": self.me, "name": name, "address": address, "version": version}
+        with self._database.write() as connection:
+            row = {**values, "began": now, "beat": now, "fenced": False, "taken": False}
+            connection.execute(sa.insert(_members).values(row))
+            note_change(connection, Kind.MEMBER, self.me)
+
+    def beat(self) -> None:
+        """See ports.MemberStore. It waits for no writer."""
+        self._hold_lock()
+        with self._beating as connection:
+            alive = connection.execute(_BEAT, (self.me,)).rowcount
+        if not alive:
+            self._database.end_fenced("the other services have taken this one for dead")
+        now = time.monotonic()
+        if now - self._beaten > DEAD_SECONDS:
+            self._steady = now
+        self._beaten = now
+
+    @property
+    def _may_judge(self) -> bool:
+        now = time.monotonic()
+        return now - self._beaten <= DEAD_SECONDS and now - self._steady >= SILENT_SECONDS
+
+    def _hold_lock(self) -> None:
+        """Of this member, again when its connection was lost."""
+        if self._beating.marked:
+            return
+        self._steady = time.monotonic()
+        with self._beating as connection:
+            key = int.from_bytes(bytes.fromhex(self.me), "big", signed=True)
+            taken = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+            self._beating.marked = bool(taken and taken[0])
+
+    def list_live(self) -> list[Member]:
+        """See ports.MemberStore."""
+        with self._database.read() as connection:
+            order = [_members.c.number]
+            return rows.select_records(
+                connection, Member, _members, sa.not_(_members.c.fenced), order=order
+            )
+
+    def fence_silent(self) -> list[str]:
+        """See ports.MemberStore."""
+        with self._locking as connection:
+            seen = connection.execute(_LOOK, (self.me,)).fetchall()
+        held = {member for member, _, is_held in seen if is_held}
+        self._dying -= held
+        self._dying |= {m for m, age, is_held in seen if not is_held and age <= DEAD_SECONDS}
+        if not self._may_judge:
+            return []
+        dead = [m for m, age, _ in seen if age > SILENT_SECONDS or self._is_dead(m, age)]
+        return [member for member in dead if self._fence(member)]
+
+    def _is_dead(self, member: str, age: float) -> bool:
+        return member in self._dying and age > DEAD_SECONDS
+
+    def _fence(self, member: str) -> bool:
+        """Its connections first: a paused one may be in the middle of writing, and all others
+        would wait for it. False when it has beaten meanwhile.
+        """
+        with self._locking as connection:
+            connection.execute(_DISCONNECT, (application_name(member),))
+        old = sa.func.clock_timestamp() - _members.c.beat > sa.text(f"interval '{DEAD_SECONDS} s'")
+        fence = sa.update(_members).where(_members.c.id == member, ~_members.c.fenced, old)
+        with self._database.write() as connection:
+            fenced = connection.execute(fence.values(fenced=True)).rowcount == 1
+            if fenced:
+                note_change(connection, Kind.MEMBER, member)
+        self._dying.discard(member)
+        return fenced
+
+    def list_untaken(self) -> list[str]:
+        """See ports.MemberStore."""
+        untaken = sa.select(_members.c.id).where(_members.c.fenced, ~_members.c.taken)
+        with self._database.read() as connection:
+            return list(connection.scalars(untaken.order_by(_members.c.number)))
+
+    def finish_taking(self, member: str) -> None:
+        """See ports.MemberStore."""
+        with self._database.write() as connection:
+            done = sa.update(_members).where(_members.c.id == member, _members.c.fenced)
+            connection.execute(done.values(taken=True))
+
+    def check(self, job: str = "") -> None:
+        """See ports.MemberStore."""
+        parameters = {"me": self.me, "job": job} if job else {"me": self.me}
+        found = self._database.quick.rows(_OWNER if job else _FENCED, **parameters)
+        if not found or found[0][0]:
+            self._database.end_fenced("the other services have taken this one for dead")
+        if job and found[0][1] != self.me:
+            self._database.end_fenced(f"job {job} is another service's")
+
+    @contextmanager
+    def exclusive(self, what: str) -> Iterator[bool]:
+        """See ports.MemberStore. The lock goes with the connection: work in the block looks at it
+        no more, so it must be safe to do twice.
+        """
+        keys = (_LOCKS, zlib.crc32(what.encode()) - 2**31)
+        with self._locking as connection:
+            found = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", keys).fetchone()
+        taken = bool(found and found[0])
+        try:
+            yield taken
+        finally:
+            if taken:
+                with suppress(errors.RecordsUnavailable), self._locking as connection:
+                    connection.execute("SELECT pg_advisory_unlock(%s, %s)", keys)
+
+    def hold_duty(self, duty: str) -> bool:
+        """See ports.MemberStore."""
+        live = sa.select(_members.c.id).where(~_members.c.fenced)
+        with self._database.read() as connection:
+            holder = connection.scalar(
+                sa.select(_duties.c.service).where(
+                    _duties.c.name == duty, _duties.c.service.in_(live)
+                )
+            )
+        return holder == self.me if holder else self._take_duty(duty)
+
+    def _take_duty(self, duty: str) -> bool:
+        live = sa.select(_members.c.id).where(~_members.c.fenced)
+        which = _duties.c.name == duty
+        with self._database.write() as connection:
+            holder = connection.execute(sa.select(_duties.c.service).where(which)).scalar()
+            if holder is None:
+                connection.execute(sa.insert(_duties).values(name=duty, service=self.me))
+                return True
+            mine = sa.update(_duties).where(which, _duties.c.service.not_in(live))
+            return connection.execute(mine.values(service=self.me)).rowcount == 1
+
+    def close(self) -> None:
+        """See ports.MemberStore."""
+        self._beating.close()
+        self._locking.close()
+
+
+class _Session:
+    """A connection for one thread at a time, opened again when it was lost."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection[Any] | None = None
+        self.marked = False
+        """Something that is so as long as the connection lives."""
+
+    def __enter__(self) -> psycopg.Connection[Any]:
+        self._lock.acquire()
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+        except psycopg.Error as error:
+            self._lock.release()
+            raise errors.RecordsUnavailable(f"records: {error}") from error
+        return self._connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if isinstance(error, psycopg.Error):
+                self._close()
+                raise errors.RecordsUnavailable(f"records: {error}") from error
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection, self.marked = None, False

@@ -1,0 +1,49 @@
+"""Services that share one database: which live, and what only one of them may do at a time."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from openrdms.model.member import Member
+
+
+class MemberStore(Protocol):
+    """As one of them, ``me``, sees it. Every call raises Fenced once the others have taken it for
+    dead, and RecordsUnavailable while the database is away; time is the database's alone.
+    """
+
+    me: str
+    """Its id; "" where a service is alone, and nothing here does anything."""
+
+    def join(self, name: str, address: str, version: str) -> None:
+        """Be one of them from now on. Call it once, before all others."""
+
+    def beat(self) -> None:
+        """Live on: to be called twice a second, whatever else is under way."""
+
+    def list_live(self) -> list[Member]:
+        """Who is not fenced, the oldest first."""
+
+    def fence_silent(self) -> list[str]:
+        """Fence who is dead or paused; ids that this call has fenced. From then on none of them
+        writes anything. To be called twice a second, beside ``beat``.
+        """
+
+    def list_untaken(self) -> list[str]:
+        """Fenced ones whose work nobody has taken over yet."""
+
+    def finish_taking(self, member: str) -> None:
+        """All that the fenced member had under way has been handed on."""
+
+    def check(self, job: str = "") -> None:
+        """Return while ``me`` may act; with a ``job``, while it is the one that runs it."""
+
+    def exclusive(self, what: str) -> AbstractContextManager[bool]:
+        """A block that one service at a time is in; False at once when another one is."""
+
+    def hold_duty(self, duty: str) -> bool:
+        """Whether ``duty`` is this one's; it becomes so when nobody alive has it."""
+
+    def close(self) -> None:
+        """Let go of everything: the others take it for dead."""
