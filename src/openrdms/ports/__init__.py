@@ -26,6 +26,7 @@ from openrdms.ports.directory import Directory, IdentityProvider
 from openrdms.ports.hosts import Guest, Host, NodeProbe
 from openrdms.ports.images import ImageTools
 from openrdms.ports.job_list_store import JobListStore
+from openrdms.ports.member_store import MemberStore
 from openrdms.ports.pool_store import DesktopUseStore, HostSettingStore, StepTimeStore
 from openrdms.ports.provisioning_store import (
     CollectionStore,
@@ -38,6 +39,7 @@ from openrdms.ports.provisioning_store import (
 from openrdms.ports.reconcile_store import ReconcileStore
 from openrdms.ports.record_notices import RecordListener, RecordNotices
 from openrdms.ports.repeated_request_store import RepeatedRequestStore
+from openrdms.ports.secret_store import SecretStore
 from openrdms.ports.task_store import TaskStore
 from openrdms.ports.web_store import (
     ApiTokenStore,
@@ -67,6 +69,7 @@ __all__ = [
     "ImageTools",
     "JobListStore",
     "JobStore",
+    "MemberStore",
     "NodeProbe",
     "NodeStore",
     "PatchStore",
@@ -78,6 +81,7 @@ __all__ = [
     "RepeatedRequestStore",
     "ReservationStore",
     "SecondFactorStore",
+    "SecretStore",
     "SessionHostStore",
     "SessionStore",
     "SettingStore",
@@ -118,6 +122,7 @@ class Store(
     RecordNotices,
     TaskStore,
     RepeatedRequestStore,
+    SecretStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

@@ -1,5 +1,5 @@
 """Records in a database through SQLAlchemy Core: SQLite now, written for PostgreSQL too."""
 
-from openrdms.adapters.sql.store import open_store
+from openrdms.adapters.sql.store import open_shared_store, open_store
 
-__all__ = ["open_store"]
+__all__ = ["open_shared_store", "open_store"]

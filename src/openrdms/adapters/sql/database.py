@@ -6,14 +6,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import alembic.command
 import alembic.config
+import psycopg
 import sqlalchemy as sa
 
 from openrdms.adapters.sql.availability import Availability
 from openrdms.adapters.sql.dialects import find_dialect
+from openrdms.adapters.sql.listening import Alone, Listening, Notices, Speaking
 from openrdms.adapters.sql.quick_reads import QuickReads, SharedReads
 from openrdms.model import errors
 from openrdms.model.change import Kind
@@ -21,6 +23,8 @@ from openrdms.model.change import Kind
 T = TypeVar("T")
 
 _CHANGES = "changes"
+
+_BEAT = sa.select(sa.func.pg_notify(sa.bindparam("channel"), sa.bindparam("text")))
 
 _GROUP = 20
 """Changes that are committed together at most, so that nobody waits long for the others'."""
@@ -48,9 +52,18 @@ class Database:
     unless the answer to a commit was lost.
     """
 
-    def __init__(self, url: str) -> None:
-        """Opens the database and brings it to the newest schema. OperationFailed."""
-        self._dialect = find_dialect(url)
+    def __init__(
+        self, url: str, member: str = "", end: Callable[[str], None] = lambda why: None
+    ) -> None:
+        """Opens the database and brings it to the newest schema. OperationFailed.
+
+        ``member`` is the id of the service that it is for, among others; "" for one that is alone.
+        One that is fenced is to ``end``, which is told why; should it return Fenced is raised.
+        """
+        self.service = member
+        self._end = end
+        self._fenced_as = ""
+        self._dialect = find_dialect(url, member)
         self._engine = self._dialect.open_engine()
         self._reader = self._dialect.reader(self._engine)
         self._writer = self._dialect.writer(self._engine)
@@ -63,7 +76,9 @@ class Database:
         self._listeners: list[Callable[[Kind, Sequence[str]], None]] = []
         self.quick = self._open_quick_reads()
         """For single statements that are asked all the time."""
+        self._notices = self._open_notices()
         self._migrate()
+        self._fenced_as = member  # until here there may be no table of members
 
     @property
     def available(self) -> threading.Event:
@@ -81,14 +96,35 @@ class Database:
         """A transaction that is alone in writing; committed when the block ends well."""
         with self._writing:
             with self._guarded(), self._writer.begin() as connection:
-                self._dialect.begin_writing(connection)
+                self._begin_writing(connection)
                 changes = _collect_changes(connection)
                 yield connection
+                sent = self._notices.send(connection, changes)
             self._tell(changes)
+            self._notices.note_told(sent)
+
+    def _begin_writing(self, connection: sa.Connection) -> None:
+        if not self._dialect.begin_writing(connection, self._fenced_as):
+            self.end_fenced("the other services have taken this one for dead")
+
+    def end_fenced(self, why: str) -> NoReturn:
+        """Do nothing any more: this service may not act."""
+        self._end(why)
+        raise errors.Fenced(why)
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """See dialects.Dialect."""
+        return self._dialect.connect()
 
     def subscribe(self, listener: Callable[[Kind, Sequence[str]], None]) -> None:
         """See ports.RecordNotices."""
         self._listeners.append(listener)
+
+    def listen(
+        self, listener: Callable[[Kind, Sequence[str]], None], missed: Callable[[], None]
+    ) -> None:
+        """See ports.RecordNotices."""
+        self._notices.listen(listener, missed)
 
     def grouped(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> T:
         """What ``work`` returns, once it is committed, together with what other threads ask for.
@@ -137,13 +173,15 @@ class Database:
         begun = made = False
         try:
             with self._guarded(), self._writer.begin() as connection:
-                self._dialect.begin_writing(connection)
+                self._begin_writing(connection)
                 begun = True
                 noted = _collect_changes(connection)
                 for change in changes:
                     change.result = change.work(connection)
+                sent = self._notices.send(connection, noted)
                 made = True
             self._tell(noted)
+            self._notices.note_told(sent)
         except BaseException as error:  # noqa: BLE001  it is raised to who asked for the change
             if made or not begun or len(changes) == 1:
                 for change in changes:
@@ -156,8 +194,24 @@ class Database:
 
     def _tell(self, changes: dict[Kind, dict[str, None]]) -> None:
         for kind, keys in changes.items():
-            for listener in self._listeners:
-                listener(kind, list(keys))
+            self._tell_of(kind, list(keys))
+
+    def _tell_of(self, kind: Kind, keys: Sequence[str]) -> None:
+        for listener in self._listeners:
+            listener(kind, keys)
+
+    def _open_notices(self) -> Notices:
+        if not self._dialect.is_shared:
+            return Alone()
+        if not self.service:
+            return Speaking()
+        try:
+            return Listening(self.connect, self._beat, self._tell_of)
+        except psycopg.Error as error:
+            raise self._translate(error) from error
+
+    def _beat(self, channel: str, text: str) -> None:
+        self.quick.rows(_BEAT, channel=channel, text=text)
 
     def _open_quick_reads(self) -> QuickReads:
         connections = self._dialect.quick_connections
@@ -203,6 +257,7 @@ class Database:
             raise errors.RecordsUnavailable(str(error.orig)) from error
 
     def close(self) -> None:
+        self._notices.close()
         self._availability.close()
         self.quick.close()
         self._engine.dispose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from openrdms import ports
 from openrdms.adapters.sql.accounts import AccountRecords
 from openrdms.adapters.sql.audit_log import AuditRecords
@@ -15,6 +17,7 @@ from openrdms.adapters.sql.host_settings import HostSettingRecords
 from openrdms.adapters.sql.images import ImageRecords
 from openrdms.adapters.sql.job_lists import JobListRecords
 from openrdms.adapters.sql.jobs import JobRecords
+from openrdms.adapters.sql.members import SqlMembers
 from openrdms.adapters.sql.nodes import NodeRecords
 from openrdms.adapters.sql.patches import PatchRecords
 from openrdms.adapters.sql.publishing import PublishingRecords
@@ -23,6 +26,7 @@ from openrdms.adapters.sql.reconciling import ReconcileRecords
 from openrdms.adapters.sql.repeated_requests import RepeatedRequestRecords
 from openrdms.adapters.sql.reservations import ReservationRecords
 from openrdms.adapters.sql.second_factors import SecondFactorRecords
+from openrdms.adapters.sql.secrets import SecretRecords
 from openrdms.adapters.sql.session_hosts import SessionHostRecords
 from openrdms.adapters.sql.sessions import SessionRecords
 from openrdms.adapters.sql.settings import SettingRecords
@@ -59,6 +63,7 @@ class SqlStore(
     RepeatedRequestRecords,
     RdpTokenRecords,
     SecondFactorRecords,
+    SecretRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 
@@ -68,14 +73,29 @@ class SqlStore(
     def subscribe(self, listener: ports.RecordListener) -> None:
         self._database.subscribe(listener)
 
+    def listen(self, listener: ports.RecordListener, missed: Callable[[], None]) -> None:
+        self._database.listen(listener, missed)
+
     def close(self) -> None:
         self._database.close()
 
 
-def open_store(url: str) -> ports.Store:
+def open_shared_store(
+    url: str, service: str, end: Callable[[str], None]
+) -> tuple[ports.Store, ports.MemberStore]:
+    """As ``open_store``, for one of several services: a new id of 16 hexadecimal digits.
+
+    One that is taken for dead is to ``end``, which is told why.
+    """
+    database = Database(url, service, end)
+    return SqlStore(database), SqlMembers(database)
+
+
+def open_store(url: str, member: str = "") -> ports.Store:
     """Open the records at an SQLAlchemy URL (``sqlite:////DIR/records.sqlite``).
 
-    Makes the database when there is none and brings an older one to the newest schema.
-    OperationFailed when it cannot be opened.
+    ``member`` is the id of the service that does, where there may be several. Makes the database
+    when there is none and brings an older one to the newest schema. OperationFailed when it
+    cannot be opened.
     """
-    return SqlStore(Database(url))
+    return SqlStore(Database(url, member))

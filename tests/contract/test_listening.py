@@ -1,0 +1,130 @@
+"""What one service commits another one hears; both have their own store on one PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import psycopg
+import pytest
+from psycopg import sql as text
+
+from contract.store_suite import make_collection, make_desktop
+from live.postgresql import PostgreSql
+from openrdms.adapters import sql
+from openrdms.model import errors
+from openrdms.model.change import Kind
+from openrdms.ports import Store
+
+PATIENCE = 60.0
+
+
+class Ear:
+    """What a service hears of others, and how often it may have missed something."""
+
+    def __init__(self, store: Store) -> None:
+        self.heard: list[tuple[Kind, str]] = []
+        self.missed = 0
+        self._changed = threading.Condition()
+        store.listen(self._hear, self._miss)
+
+    def _hear(self, kind: Kind, keys: Sequence[str]) -> None:
+        with self._changed:
+            self.heard += [(kind, key) for key in keys]
+            self._changed.notify_all()
+
+    def _miss(self) -> None:
+        with self._changed:
+            self.missed += 1
+            self._changed.notify_all()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE), (self.heard, self.missed)
+
+    def wait_for(self, kind: Kind, key: str) -> None:
+        self.wait(lambda: (kind, key) in self.heard)
+
+
+@pytest.fixture
+def stores(postgresql_records: str) -> Iterator[list[Store]]:
+    opened = [sql.open_store(postgresql_records, name) for name in ("a" * 16, "b" * 16)]
+    yield opened
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def one(stores: list[Store]) -> Store:
+    return stores[0]
+
+
+@pytest.fixture
+def other(stores: list[Store]) -> Store:
+    return stores[1]
+
+
+def test_others_hear_and_oneself_is_told_once(one: Store, other: Store) -> None:
+    mine: list[tuple[Kind, Sequence[str]]] = []
+    one.subscribe(lambda kind, keys: mine.append((kind, keys)))
+    own, ear = Ear(one), Ear(other)
+    took = []
+    for number in range(20):
+        began = time.monotonic()
+        one.create_collection(make_collection(f"farm{number}"))
+        ear.wait_for(Kind.COLLECTION, f"farm{number}")
+        took.append(time.monotonic() - began)
+    other.create_collection(make_collection("last"))
+    own.wait_for(Kind.COLLECTION, "last")
+    told = [(Kind.COLLECTION, [f"farm{number}"]) for number in range(20)]
+    assert mine == [*told, (Kind.COLLECTION, ["last"])]
+    assert own.heard == [(Kind.COLLECTION, "last")]
+    assert sorted(took)[10] < 1
+
+
+def test_what_was_committed_before_one_listens_is_heard(one: Store, other: Store) -> None:
+    one.create_collection(make_collection("farm"))
+    Ear(other).wait_for(Kind.COLLECTION, "farm")
+
+
+def test_many_changes_of_one_transaction(one: Store, other: Store) -> None:
+    ear = Ear(other)
+    names = [f"desktop-with-a-rather-long-name-{number:04}-ü" for number in range(2000)]
+    one.put_desktops([make_desktop(name) for name in names])
+    ear.wait(lambda: len(ear.heard) >= len(names))
+    assert ear.heard == [(Kind.DESKTOP, name) for name in names]
+
+
+def test_who_was_cut_off_hears_again_and_knows_that_he_missed_something(
+    postgresql: PostgreSql, postgresql_records: str, one: Store, other: Store
+) -> None:
+    ear = Ear(other)
+    one.create_collection(make_collection("before"))
+    ear.wait_for(Kind.COLLECTION, "before")
+    _cut(postgresql, postgresql_records.rpartition("/")[2])
+    ear.wait(lambda: ear.missed == 1)
+    one.create_collection(make_collection("after"))
+    ear.wait_for(Kind.COLLECTION, "after")
+
+
+def test_who_rolls_back_tells_nothing(one: Store, other: Store) -> None:
+    ear = Ear(other)
+    one.create_collection(make_collection("farm"))
+    with pytest.raises(errors.AlreadyExists):
+        one.create_collection(make_collection("FARM"))
+    one.create_collection(make_collection("last"))
+    ear.wait_for(Kind.COLLECTION, "last")
+    assert ear.heard == [(Kind.COLLECTION, "farm"), (Kind.COLLECTION, "last")]
+
+
+def _cut(postgresql: PostgreSql, database: str) -> None:
+    """End all connections that listen."""
+    listening = text.SQL(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = {} AND query LIKE 'LISTEN %'"
+    )
+    server: psycopg.Connection
+    with postgresql.connect() as server:
+        ended = server.execute(listening.format(text.Literal(database))).fetchall()
+    assert len(ended) == 2
