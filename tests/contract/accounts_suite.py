@@ -258,3 +258,28 @@ class AccountStoreSuite:
         assert find(since=NOW + timedelta(seconds=1)) == [AuditedCall(last, None)]
         assert find(class_name="win32_ab") == [AuditedCall(second, None)]
         assert find(class_name="%") == []
+
+    def test_calls_are_found_by_what_they_name(self, store: Store) -> None:
+        records = chain(
+            b"key",
+            AuditHead(),
+            [
+                make_record(on={"Name": "VD-1"}, parameters={}),
+                make_record(on={}, parameters={"names": ["vd-2", "vd-1"], "text": "…", "n": 1}),
+                make_record(on={"Name": "vd-10"}, parameters={"Alias": "", "Odd": "x" * 300}),
+                make_record(on={"Name": "vd-1"}, of=1, result="0"),
+                make_record("bob", on={"Name": "vd-1"}, parameters={"VMName": "vd-1"}),
+            ],
+        )
+        store.append_audit(records)
+
+        def find(**query: object) -> list[int]:
+            calls = store.list_audited_calls(AuditQuery(**query))  # type: ignore[arg-type]
+            return [call.asked.sequence for call in calls]
+
+        assert find(about="Vd-1") == [1, 2, 5]
+        assert find(about="vd-1", limit=2) == [2, 5]
+        assert find(about="vd-1", before=5, limit=1) == [2]
+        assert find(about="vd-1", who="BOB") == [5]
+        assert find(about="vd-") == find(about="…") == find(about="") == []
+        assert store.list_audited_calls(AuditQuery(about="vd-1"))[0].answer == records[3]

@@ -15,6 +15,9 @@ BROKEN = "broken"
 UNKNOWN = "unknown"
 """Results besides ReturnValues, names of CIM statuses and of errors."""
 
+HIDDEN = "…"
+"""Stands for a value that was given and is not told."""
+
 JsonScalar = bool | int | float | str | None
 JsonValue = JsonScalar | list[JsonScalar]
 
@@ -70,6 +73,27 @@ class AuditQuery:
     class_name: str | None = None
     limit: int = 100
     before: int | None = None
+    about: str | None = None
+    """What is named in the call, see ``names_in``."""
+
+
+_LONGEST_NAME = 256
+"""Characters; longer texts are no names."""
+
+
+def names_in(record: AuditRecord) -> frozenset[str]:
+    """What a call is about, case-folded: all that is told of its keys and parameters."""
+    given = (*record.on.values(), *record.parameters.values())
+    texts = [text for value in given for text in (value if isinstance(value, list) else [value])]
+    return frozenset(
+        text.casefold()
+        for text in texts
+        if isinstance(text, str) and text != HIDDEN and _is_name(text)
+    )
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
 
 
 def chain(key: bytes, head: AuditHead, records: Iterable[AuditRecord]) -> list[AuditRecord]:

@@ -9,10 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from openrdms.cim.types import CimValue
-from openrdms.model.audit import JsonScalar, JsonValue
-
-HIDDEN = "…"
-"""Stands for a value that was given and is not told."""
+from openrdms.model.audit import HIDDEN, JsonScalar, JsonValue
 
 _HARMLESS = frozenset(
     {

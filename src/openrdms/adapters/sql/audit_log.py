@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
+from openrdms.adapters.sql.audit_names import audit_names, note_names
 from openrdms.adapters.sql.database import Database
 from openrdms.model.audit import ASKED, AuditedCall, AuditHead, AuditQuery, AuditRecord
 
@@ -71,12 +72,7 @@ class AuditRecords:
             return rows.find_record(connection, AuditRecord, _audit, _audit.c.sequence == newest)
 
     def list_audited_calls(self, query: AuditQuery) -> list[AuditedCall]:
-        newest = (
-            sa.select(_audit.c.sequence)
-            .where(*_conditions(query))
-            .order_by(_audit.c.sequence.desc())
-            .limit(query.limit)
-        )
+        newest = _select(query).where(*_conditions(query)).limit(query.limit)
         asked = _audit.c.sequence.in_(newest)
         answers = _audit.c.of.in_(newest)
         with self._database.read() as connection:
@@ -93,6 +89,19 @@ def _insert(connection: sa.Connection, records: Sequence[AuditRecord], service: 
         for record in records
     ]
     connection.execute(sa.insert(_audit), new)
+    note_names(connection, records)
+
+
+def _select(query: AuditQuery) -> sa.Select[int]:
+    """Sequences, the newest first; by the index of what is asked for, however rare that is."""
+    if query.about is None:
+        return sa.select(_audit.c.sequence).order_by(_audit.c.sequence.desc())
+    return (
+        sa.select(audit_names.c.sequence)
+        .join(_audit, _audit.c.sequence == audit_names.c.sequence)
+        .where(audit_names.c.name_key == query.about.casefold())
+        .order_by(audit_names.c.sequence.desc())
+    )
 
 
 def _conditions(query: AuditQuery) -> list[sa.ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -70,9 +71,7 @@ class Orphans(BaseModel):
 def read_page(backend: Backend, part: Part, query: AuditQuery) -> Page[AuditEntry]:
     """The newest first. InvalidParameter for a cursor of another list."""
     found = backend.audit_log.list_calls(
-        AuditQuery(
-            query.since, query.who, query.class_name, part.limit + 1, _parse_sequence(part.after)
-        )
+        replace(query, limit=part.limit + 1, before=_parse_sequence(part.after))
     )
     return part.page(found[::-1], lambda call: str(call.asked.sequence), _render)
 
@@ -113,10 +112,13 @@ def list_audit(
     class_name: Annotated[
         str, Query(max_length=256, examples=["Win32_RDMSVirtualDesktopCollection"])
     ] = "",
+    about: Annotated[
+        str, Query(max_length=256, description="What is named in it: a desktop, an alias, a GUID.")
+    ] = "",
 ) -> Page[AuditEntry]:
     """Calls that changed something, and those that were refused, the newest first."""
     with visitor.watch(_CLASS, ENUMERATE):
-        query = AuditQuery(since, who or None, class_name or None)
+        query = AuditQuery(since, who or None, class_name or None, about=about or None)
         return read_page(visitor.backend, part, query)
 
 

@@ -17,8 +17,7 @@ from openrdms.model.audit import AuditedCall, AuditQuery
 
 CLASS = "Win32_RDMSVirtualDesktop"
 _HISTORY = 30
-_SEARCHED = 2000
-"""Calls of the audit log among which the history of a desktop is looked for."""
+"""Calls of the audit log that are shown."""
 
 router = APIRouter(prefix=f"{PREFIX}/desktops")
 
@@ -75,12 +74,5 @@ def _find_history(visitor: Visitor, name: str) -> list[AuditedCall]:
     """What the audit log has on it, the newest first; nothing for who may not read that."""
     if not may(visitor, "OpenRDMS_AuditLog", guard.ENUMERATE):
         return []
-    calls = visitor.backend.audit_log.list_calls(AuditQuery(limit=_SEARCHED))
-    wanted = name.casefold()
-    named = [call for call in calls if _names(call, wanted)]
-    return named[: -_HISTORY - 1 : -1]
-
-
-def _names(call: AuditedCall, wanted: str) -> bool:
-    values = (*call.asked.on.values(), *call.asked.parameters.values())
-    return any(isinstance(value, str) and value.casefold() == wanted for value in values)
+    query = AuditQuery(about=name, limit=_HISTORY)
+    return visitor.backend.audit_log.list_calls(query)[::-1]
