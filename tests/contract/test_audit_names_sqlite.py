@@ -25,8 +25,8 @@ def _open_before(file: Path) -> None:
         alembic.command.upgrade(config, "0010")
         connection.exec_driver_sql(
             "INSERT INTO audit_log (sequence, time, who, who_key, address, what, [on], parameters,"
-            " result, reason, of, hash) VALUES (?, '2026-03-01 12:00:00', '', '', '', 'x/y/z', ?, ?,"
-            " 'denied', '', ?, '')",
+            " result, reason, of, hash)"
+            " VALUES (?, '2026-03-01 12:00:00', '', '', '', 'x/y/z', ?, ?, 'denied', '', ?, '')",
             [
                 (number, json.dumps({"Name": f"VD-{number}"}), json.dumps({"names": ["a"]}), None)
                 for number in range(1, _CALLS)

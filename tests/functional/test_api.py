@@ -475,3 +475,15 @@ def test_session_collections(service: Service, client: ApiClient) -> None:
     assert found["settings"] == [{"key": "MaxMonitors", "value": 4}]
     assert [one["alias"] for one in found["applications"]] == ["calc"]
     client.ask("DELETE", "/session-collections/farm", 405)
+
+
+def test_calls_are_found_by_what_they_name(client: ApiClient) -> None:
+    client.ask("DELETE", "/collections/pool/desktops/vd-lost", 404)
+    (call,) = client.ask("GET", "/audit", params={"about": "VD-Lost"})["items"]
+    assert (call["what"].rpartition("/")[2], call["on"]) == (
+        "RemoveVirtualDesktop",
+        {"Alias": "pool"},
+    )
+    page = client.ask("GET", "/audit", params={"about": "pool", "limit": 1})
+    assert page["items"][0]["sequence"] == call["sequence"]
+    assert client.ask("GET", "/audit", params={"about": "pool", "cursor": page["next"]})["items"]

@@ -1,6 +1,6 @@
 """Which calls of the audit log name what, of those that are there too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,7 +38,7 @@ def upgrade() -> None:
             op.get_bind().execute(sa.insert(names), new)
 
 
-def _pages() -> Iterator[list[Any]]:
+def _pages() -> Iterator[Sequence[Any]]:
     columns = _log.c
     wanted = sa.select(_log).where(columns.of.is_(None)).order_by(columns.sequence).limit(_PAGE)
     page = op.get_bind().execute(wanted).all()
