@@ -43,6 +43,7 @@ CHANGING = frozenset(
         *("accept_job", "add_job_desktops", "put_job_desktops", "request_cancel", "end_job"),
         *("change_uses", "release_uses", "copy_image"),
         *("add_image", "drop_image", "schedule_patch", "start_patch", "cancel_patch"),
+        "remove_image",
     }
 )
 HOSTS = (("host1.sim.local", 2), ("host2.sim.local", 1))
