@@ -32,8 +32,8 @@ class Pace:
     shortened by up to half at random, lest all of them are asked at once.
     """
 
-    period: float = 5.0
-    patience: float = 4.0
+    period: float = 4.0
+    patience: float = 3.0
     first: float = 0.1
     longest: float = 5.0
 

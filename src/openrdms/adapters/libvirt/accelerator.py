@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+import libvirt
 
 from openrdms.adapters import processes
 from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
@@ -36,6 +39,14 @@ def find_accelerator(cache: Path) -> str:
         known = {"boot": boot, "accelerator": "kvm" if _kvm_works() else "qemu"}
         cache.write_text(json.dumps(known))
     return str(known["accelerator"])
+
+
+def ask_libvirt(connection: libvirt.virConnect) -> str:
+    """The same of another machine, as its libvirt has it: name accel= where that is wrong."""
+    with suppress(libvirt.libvirtError):
+        connection.getDomainCapabilities(virttype="kvm")
+        return "kvm"
+    return "qemu"
 
 
 def _kvm_works() -> bool:

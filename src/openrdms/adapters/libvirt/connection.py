@@ -5,30 +5,38 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 
 import libvirt
 
-from openrdms.adapters.libvirt import errors
-from openrdms.model.errors import HostUnavailable
+from openrdms.adapters.libvirt import errors, far
+from openrdms.model.errors import HostUnavailable, InvalidParameter
 from openrdms.model.host import VmEvent, VmEventKind
 
 _log = logging.getLogger(__name__)
 
 _WITHOUT_WIRE = ("qemu:///embed", "test:///")
-_KEEPALIVE_SECONDS = 5
-_KEEPALIVE_TRIES = 3
 _PATIENCE_SECONDS = 1
-"""How long a call waits for another that opens the connection again: a daemon that was restarted
-is there by then.
+"""How long a call waits for the connection to be opened again: a daemon that was restarted is
+there by then.
 """
+_GIVEN_UP_SECONDS = 15
+"""After which one more attempt begins beside one that hangs."""
 
 _LIFECYCLE = {
     libvirt.VIR_DOMAIN_EVENT_STARTED: VmEventKind.STARTED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED: VmEventKind.STOPPED,
 }
 _NEW = {libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_STARTED}
+_MOVED = {
+    (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED),
+    (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED),
+}
+"""It runs on at another host: nothing that happened to the VM."""
+
 _AGENT = {
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED: VmEventKind.AGENT_CONNECTED,
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED: (
@@ -38,12 +46,19 @@ _AGENT = {
 
 
 def open_connection(uri: str) -> libvirt.virConnect:
-    """Connect to that libvirt URI, of which our parameters were taken out. HostUnavailable."""
+    """Connect to that libvirt URI, of which our parameters were taken out. HostUnavailable.
+
+    Without libvirt's keep-alive, by which libvirt 9.0 kills this process when it finds a daemon
+    silent while two calls wait for it.
+    """
     _run_event_loop()
+    place = far.find_place(uri)
+    if place:
+        far.knock(place)
     with errors.translated_open(uri):
         connection = libvirt.open(uri)
-        if _has_wire(connection):
-            connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_TRIES)
+        if place:
+            far.bound_silence(place)
         return connection
 
 
@@ -53,25 +68,49 @@ def _has_wire(connection: libvirt.virConnect) -> bool:
 
 
 class Link:
-    """The connection to one host, opened again when it has broken (its daemon was restarted)."""
+    """The connection to one host, opened again when it has broken (its daemon was restarted).
 
-    def __init__(self, uri: str) -> None:
+    ``accept`` looks at each before it is used, and refuses it with InvalidParameter. ``later``: a
+    host that is away now may come; else HostUnavailable.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        accept: Callable[[libvirt.virConnect], None] = lambda _: None,
+        *,
+        later: bool = False,
+    ) -> None:
         self._uri = uri
+        self._accept = accept
         self._lost: libvirt.virConnect | None = None
-        self._connection = self._open()
+        self._connection: libvirt.virConnect | None = None
         self._events: Events | None = None
         self._opening = threading.Lock()
+        self._attempt: _Attempt | None = None
         self._closed = False
+        if later:
+            with suppress(HostUnavailable):
+                self._wait_until_open()
+        else:
+            self._connection = self._open()
 
     def get(self) -> libvirt.virConnect:
         """A connection that is alive as far as is known. HostUnavailable."""
         if not self._is_alive():
-            self._reopen()
+            try:
+                self._wait_until_open()
+            except InvalidParameter as error:  # it was another machine's that we began with
+                raise HostUnavailable(str(error)) from error
+        if self._connection is None:
+            raise HostUnavailable(f"{self._uri} is not connected")
         return self._connection
 
     def watch(self, host: str) -> Events:
         """The events of this host, whichever connection they come by."""
-        self._events = Events(self._connection, host)
+        self._events = Events(host)
+        if self._connection:
+            self._events.attach(self._connection)
         return self._events
 
     def find_domain(self, name: str) -> libvirt.virDomain | None:
@@ -84,6 +123,8 @@ class Link:
     def close(self) -> None:
         """Close it for good."""
         self._closed = True
+        if self._connection is None:
+            return
         if _has_wire(self._connection):
             with suppress(libvirt.libvirtError):  # it has told that it is lost
                 self._connection.unregisterCloseCallback()
@@ -91,6 +132,11 @@ class Link:
 
     def _open(self) -> libvirt.virConnect:
         connection = open_connection(self._uri)
+        try:
+            self._accept(connection)
+        except BaseException:
+            connection.close()
+            raise
         if _has_wire(connection):
             connection.registerCloseCallback(self._on_close, None)
         return connection
@@ -101,25 +147,75 @@ class Link:
         _log.warning("lost %s (libvirt's reason %d)", self._uri, reason)
 
     def _is_alive(self) -> bool:
-        if self._connection is self._lost:
+        if self._connection is None or self._connection is self._lost:
             return False
         with suppress(libvirt.libvirtError):
             return bool(self._connection.isAlive())
         return False
 
-    def _reopen(self) -> None:
-        """One caller tries, which may take long; the others soon hear that the host is away."""
+    def _wait_until_open(self) -> None:
+        """A moment: opening may take long, and whoever calls soon hears that the host is away."""
         if self._closed or not self._opening.acquire(timeout=_PATIENCE_SECONDS):
             raise HostUnavailable(f"{self._uri} is not connected")
         try:
-            if not self._is_alive():
-                connection = self._open()
-                if self._events:
-                    self._events.attach(connection)
-                self._connection = connection
-                _log.warning("connected again to %s", self._uri)
+            if self._is_alive():
+                return
+            if self._attempt is None or not self._attempt.is_under_way():
+                self._attempt = _Attempt(self._open, self._take)
+            attempt = self._attempt
         finally:
             self._opening.release()
+        attempt.wait(_PATIENCE_SECONDS)
+
+    def _take(self, connection: libvirt.virConnect) -> None:
+        """A connection that was opened, unless another was before."""
+        with self._opening:
+            if self._closed or self._is_alive():
+                connection.close()
+                return
+            if self._events:
+                self._events.attach(connection)
+            self._connection = connection
+        _log.warning("connected to %s", self._uri)
+
+
+class _Attempt:
+    """Opens a connection in a thread of its own: libvirt may wait for an answer for minutes."""
+
+    def __init__(
+        self,
+        open_it: Callable[[], libvirt.virConnect],
+        take: Callable[[libvirt.virConnect], None],
+    ) -> None:
+        self._begun = time.monotonic()
+        self._outcome: Future[None] = Future()
+        threading.Thread(
+            target=self._run, args=(open_it, take), name="open-host", daemon=True
+        ).start()
+
+    def is_under_way(self) -> bool:
+        """Whether it may still come to something."""
+        hangs = time.monotonic() - self._begun > _GIVEN_UP_SECONDS
+        return not self._outcome.done() and not hangs
+
+    def wait(self, seconds: float) -> None:
+        """Until it is open. HostUnavailable says why it is not, or not yet."""
+        try:
+            self._outcome.result(seconds)
+        except TimeoutError:
+            raise HostUnavailable("the host is not connected yet") from None
+
+    def _run(
+        self,
+        open_it: Callable[[], libvirt.virConnect],
+        take: Callable[[libvirt.virConnect], None],
+    ) -> None:
+        try:
+            take(open_it())
+        except Exception as error:  # noqa: BLE001  who waits for it gets it
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(None)
 
 
 def _look_up(connection: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
@@ -139,11 +235,12 @@ class Events:
     there would make a thousand new desktops a million steps.
     """
 
-    def __init__(self, connection: libvirt.virConnect, host: str) -> None:
+    def __init__(self, host: str) -> None:
         self._host = host
         self._subscribers: dict[object, Callable[[VmEvent], None]] = {}
         self._names: dict[str, str] = {}
-        self.attach(connection)
+        self._connection: libvirt.virConnect | None = None
+        self._registrations: list[int] = []
 
     def attach(self, connection: libvirt.virConnect) -> None:
         """Take the events of that connection from now on; subscribers stay."""
@@ -170,7 +267,7 @@ class Events:
     def close(self) -> None:
         """Take no more events; a connection that has registrations stays open."""
         with errors.translated(self._host):
-            while self._registrations:
+            while self._connection and self._registrations:
                 self._connection.domainEventDeregisterAny(self._registrations.pop())
 
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
@@ -183,12 +280,15 @@ class Events:
 
         return end
 
-    def _on_lifecycle(self, _: object, vm: libvirt.virDomain, event: int, *_detail: object) -> None:
+    def _on_lifecycle(
+        self, _: object, vm: libvirt.virDomain, event: int, detail: int, _opaque: object
+    ) -> None:
         if event in _NEW:
             self.note_defined(vm.name())
         elif event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
             self._names.pop(vm.name().casefold(), None)
-        self._pass_on(_LIFECYCLE.get(event), vm.name())
+        if (event, detail) not in _MOVED:
+            self._pass_on(_LIFECYCLE.get(event), vm.name())
 
     def _on_agent(self, _: object, vm: libvirt.virDomain, state: int, *_detail: object) -> None:
         self._pass_on(_AGENT.get(state), vm.name())

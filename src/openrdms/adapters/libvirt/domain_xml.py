@@ -28,15 +28,17 @@ _DISK_NAME = {DiskBus.VIRTIO: "vda", DiskBus.SATA: "sda", DiskBus.IDE: "hda"}
 class Wiring:
     """What a definition needs beside its VmSpec: files and sockets of the VM, and host choices.
 
-    ``accelerator`` is libvirt's domain type, kvm or qemu.
+    ``accelerator`` is libvirt's domain type, kvm or qemu. Sockets that are None libvirt makes where
+    it likes, each host its own. ``movable``: it may have to go on at another host.
     """
 
     accelerator: str
     network: Network
     disk: Path
     nvram: Path
-    vnc_socket: Path
-    agent_socket: Path
+    vnc_socket: Path | None
+    agent_socket: Path | None
+    movable: bool = False
 
 
 def render_domain(spec: VmSpec, wiring: Wiring) -> str:
@@ -50,7 +52,7 @@ def render_domain(spec: VmSpec, wiring: Wiring) -> str:
         _tag("vcpu", str(spec.image.vcpus)),
         _os(spec, wiring),
         _features(spec, wiring),
-        _tag("cpu", mode="host-passthrough" if wiring.accelerator == "kvm" else "maximum"),
+        _tag("cpu", mode=_cpu_mode(wiring)),
         _tag("clock", offset="localtime" if spec.image.os is GuestOs.WINDOWS else "utc"),
         _tag("on_reboot", "restart"),
         _tag("on_crash", "destroy"),
@@ -58,6 +60,13 @@ def render_domain(spec: VmSpec, wiring: Wiring) -> str:
         type=wiring.accelerator,
     )
     return _text(domain)
+
+
+def _cpu_mode(wiring: Wiring) -> str:
+    """host-model names a model that other processors of its kind have as well."""
+    if wiring.accelerator != "kvm":
+        return "maximum"
+    return "host-model" if wiring.movable else "host-passthrough"
 
 
 def render_ownership(ownership: Ownership) -> str:
@@ -178,7 +187,7 @@ def _devices(spec: VmSpec, wiring: Wiring) -> etree._Element:
         "devices",
         _tag(
             "disk",
-            _tag("driver", name="qemu", type="qcow2", discard="unmap"),
+            _driver(wiring),
             _tag("source", file=str(wiring.disk)),
             _tag("target", dev=_DISK_NAME[spec.image.disk_bus], bus=spec.image.disk_bus.value),
             type="file",
@@ -187,17 +196,17 @@ def _devices(spec: VmSpec, wiring: Wiring) -> etree._Element:
         _tag("serial", type="pty"),  # not a file: the guest could fill the disk with it
         _tag(
             "channel",
-            _tag("source", mode="bind", path=str(wiring.agent_socket)),
+            _tag("source", mode="bind", **_path("path", wiring.agent_socket)),
             _tag("target", type="virtio", name=AGENT_CHANNEL),
             type="unix",
         ),
         _tag(
             "graphics",
-            _tag("listen", type="socket", socket=str(wiring.vnc_socket)),
+            _tag("listen", type="socket", **_path("socket", wiring.vnc_socket)),
             type="vnc",
             sharePolicy="force-shared",  # no viewer shuts the others out
         ),
-        _tag("video", _tag("model", type="vga", vram="16384")),
+        _tag("video", _video(virtio=virtio)),
         _tag("input", type="tablet", bus="virtio" if virtio else "usb"),
         _tag("memballoon", model="none"),
         _tag("rng", _tag("backend", "/dev/urandom", model="random"), model="virtio"),
@@ -207,6 +216,21 @@ def _devices(spec: VmSpec, wiring: Wiring) -> etree._Element:
     if spec.network:
         devices.append(_interface(spec.mac, wiring.network, "virtio" if virtio else "e1000e"))
     return devices
+
+
+def _driver(wiring: Wiring) -> etree._Element:
+    """Past this machine's cache where another is to go on with the file."""
+    cache = {"cache": "none"} if wiring.movable else {}
+    return _tag("driver", name="qemu", type="qcow2", discard="unmap", **cache)
+
+
+def _path(attribute: str, path: Path | None) -> dict[str, str]:
+    return {attribute: str(path)} if path else {}
+
+
+def _video(*, virtio: bool) -> etree._Element:
+    """virtio's is told by the viewer which size to have, and is a VGA to who has no driver."""
+    return _tag("model", type="virtio") if virtio else _tag("model", type="vga", vram="16384")
 
 
 def _interface(mac: str, network: Network, model: str) -> etree._Element:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -23,13 +24,14 @@ from openrdms.adapters.libvirt import (
     guest,
     leftovers,
     rdp,
+    sharing,
     storage,
 )
 from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
 from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.gold import Gold
 from openrdms.adapters.libvirt.places import Places
-from openrdms.adapters.libvirt.reaper import Reaper, reaper_of
+from openrdms.adapters.libvirt.reaper import reaper_of
 from openrdms.adapters.libvirt.uri import HostUri, parse_uri
 from openrdms.model.errors import (
     AlreadyExists,
@@ -79,24 +81,23 @@ _UNDEFINE = (
 def connect(uri: str, state_dir: Path, runtime_dir: Path) -> LibvirtHost:
     """Open the host of that URI (see ``uri``), whose disks are made in ``state_dir``.
 
-    ``runtime_dir`` is a short link to ``state_dir`` (runtime_dir.make_runtime_dir). A daemon must
-    see both under the same paths. Raises InvalidParameter for the URI, HostUnavailable when
-    libvirt does not open it, OperationFailed when QEMU's account is missing or has no way to the
-    directories.
+    ``runtime_dir`` is a short link to ``state_dir`` (runtime_dir.make_runtime_dir). A daemon on
+    this machine must see both under the same paths. One elsewhere may be away; its disks are in
+    the directory that it shares with this machine. Raises InvalidParameter for the URI,
+    HostUnavailable when libvirt does not open it, OperationFailed when QEMU's account is missing
+    or has no way to the directories.
     """
     parsed = parse_uri(uri, runtime_dir / "libvirt")
     account = qemu_account()
-    places = Places(state_dir.resolve(), runtime_dir, parsed.root)
-    places.make(account)
-    reaper = None
     if parsed.root:
         embedded.prepare(parsed.root, account)
-        reaper = reaper_of(_EMULATOR)
-    link = connection.Link(parsed.libvirt)
-    domain_type = parsed.acceleration
-    if domain_type == "auto":
-        domain_type = accelerator.find_accelerator(places.accelerator_cache)
-    return LibvirtHost(parsed, link, places, domain_type, account, reaper)
+    accept = partial(sharing.accept, parsed)
+    link = connection.Link(parsed.libvirt, accept, later=bool(parsed.far))
+    with errors.translated(parsed.libvirt):
+        parsed = replace(parsed, name=parsed.name or link.get().getHostname())
+    places = Places(state_dir.resolve(), runtime_dir, parsed.root, sharing.own_part(parsed))
+    places.make(account)
+    return LibvirtHost(parsed, link, places, account)
 
 
 class LibvirtHost:
@@ -113,23 +114,20 @@ class LibvirtHost:
         uri: HostUri,
         link: connection.Link,
         places: Places,
-        domain_type: str,
         account: Account | None,
-        reaper: Reaper | None,
     ) -> None:
         self._uri = uri
         self._link = link
         self._places = places
-        self._domain_type = domain_type
+        self._domain_type = uri.acceleration
         self._account = account
-        self._reaper = reaper
+        self._reaper = reaper_of(_EMULATOR) if uri.root else None
         self._gold = Gold(uri.gold, uri.copy_rate) if uri.gold else None
         self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
         self._changing: dict[str, threading.Lock] = {}
         self._calling_agent: dict[str, threading.Lock] = {}
-        with errors.translated(uri.libvirt):
-            self._name = uri.name or link.get().getHostname()
+        self._name = uri.name
         self._events = link.watch(self._name)
         if uri.root:
             self._drop_interrupted_saves()
@@ -142,19 +140,21 @@ class LibvirtHost:
     def describe(self) -> HostInfo:
         """See ports.Host. The memory is the machine's; used of it is what running VMs have."""
         memory_kib = used_kib = count = 0
+        domain_type = system = ""
         with suppress(HostUnavailable), errors.translated(self._name):
             connection = self._link.get()
             memory_kib = connection.getMemoryStats(-1)["total"]
             running = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
             used_kib = sum(_memory_kib(domain) for domain in running)
             count = len(running) + connection.numOfDefinedDomains()
+            domain_type, system = self._find_domain_type(), self._system(connection)
         return HostInfo(
             name=self._name,
             reachable=memory_kib > 0,
-            accelerator=self._domain_type,
+            accelerator=domain_type,
             capacity=_CAPACITY,
             free_bytes=self._storage.free_bytes(),
-            os_version=platform.freedesktop_os_release()["PRETTY_NAME"],
+            os_version=system,
             memory_mib=memory_kib // 1024,
             used_mib=used_kib // 1024,
             vms=count,
@@ -241,8 +241,9 @@ class LibvirtHost:
                 elif present.state is not VmState.STOPPED:
                     _check_same_disk(present, disk)
                     return
-            wiring = self._places.wire(spec.name, disk, self._domain_type, self._uri.network)
             with errors.translated(spec.name), self._attended():
+                domain_type = self._find_domain_type()
+                wiring = self._places.wire(spec.name, disk, domain_type, self._uri.network)
                 self._link.get().defineXML(domain_xml.render_domain(self._localise(spec), wiring))
             self._events.note_defined(spec.name)
 
@@ -482,6 +483,21 @@ class LibvirtHost:
                 return domain_xml.parse_vm(domain.XMLDesc(), self._name, _state(domain))
         except NotFound:
             return None
+
+    def _find_domain_type(self) -> str:
+        """libvirt's: as it was named, else what this machine, or a host elsewhere, can do."""
+        if self._domain_type == "auto" and self._uri.far:
+            self._domain_type = accelerator.ask_libvirt(self._link.get())
+        elif self._domain_type == "auto":
+            self._domain_type = accelerator.find_accelerator(self._places.accelerator_cache)
+        return self._domain_type
+
+    def _system(self, opened: libvirt.virConnect) -> str:
+        """What a host elsewhere runs below libvirt, it does not tell."""
+        if not self._uri.far:
+            return platform.freedesktop_os_release()["PRETTY_NAME"]
+        major, rest = divmod(opened.getLibVersion(), 1_000_000)
+        return f"libvirt {major}.{rest // 1000}.{rest % 1000}"
 
     def _localise(self, spec: VmSpec) -> VmSpec:
         """With the image's files as this host has them; a PrepJob's copy is no image yet."""

@@ -15,17 +15,20 @@ from openrdms.adapters.libvirt.uri import Network
 @dataclass(frozen=True)
 class Places:
     """Directories of one host. Files go by the state directory's own path, which never changes;
-    sockets by the runtime directory's, which is short. ``root`` is the embedded driver's, or None.
+    sockets by the runtime directory's, which is short. ``root`` is the embedded driver's, or None:
+    a daemon makes sockets itself. ``shared`` is the host's own part of a directory that others
+    see too, None where the files are below the state directory.
     """
 
     state_dir: Path
     runtime_dir: Path
     root: Path | None
+    shared: Path | None = None
 
     @property
     def desktops(self) -> Path:
         """Disks of desktops."""
-        return self.state_dir / "desktops"
+        return (self.shared or self.state_dir) / "desktops"
 
     @property
     def markers(self) -> tuple[Path, ...]:
@@ -37,9 +40,13 @@ class Places:
         """What is known of KVM on this machine."""
         return self.state_dir / "libvirt/accelerator.json"
 
+    def nvram_path(self, vm: str) -> Path:
+        """Where the firmware's variables of that VM are or would be."""
+        return self._nvram / f"{vm}.fd"
+
     @property
     def _nvram(self) -> Path:
-        return self.state_dir / "libvirt/nvram"
+        return self.shared / "nvram" if self.shared else self.state_dir / "libvirt/nvram"
 
     @property
     def _saved(self) -> Path | None:
@@ -60,6 +67,7 @@ class Places:
         OperationFailed names a directory on the way there that it cannot pass through.
         """
         self.desktops.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.accelerator_cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (self._nvram, self._vnc, self._agent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if account:
@@ -74,9 +82,10 @@ class Places:
             accelerator=accelerator,
             network=network,
             disk=disk,
-            nvram=self._nvram / f"{vm}.fd",
-            vnc_socket=self._vnc / vm,
-            agent_socket=self._agent / vm,
+            nvram=self.nvram_path(vm),
+            vnc_socket=self._vnc / vm if self.root else None,
+            agent_socket=self._agent / vm if self.root else None,
+            movable=self.shared is not None,
         )
 
     def list_files(self) -> Iterator[tuple[str, str, str]]:
@@ -91,7 +100,7 @@ class Places:
 
     def remove_files(self, vm: str) -> None:
         """Remove what a VM that is no longer defined may have left beside its disk."""
-        files = [self._nvram / f"{vm}.fd", self._vnc / vm, self._agent / vm]
+        files = [self.nvram_path(vm), self._vnc / vm, self._agent / vm]
         if self.root and self._saved:
             files += [self.root / "log/qemu" / f"{vm}.log", self._saved / f"{vm}.save"]
         for file in files:

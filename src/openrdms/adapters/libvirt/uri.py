@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from openrdms.model.errors import InvalidParameter
 
 _FIELD = "hypervisor"
-_OURS = {"name", "network", "accel", "gold", "copy_mib_s"}
+_OURS = {"name", "network", "accel", "gold", "copy_mib_s", "shared"}
+_UNVERIFIED = {"no_verify", "no_sanity"}
 _ACCELERATIONS = ("auto", "kvm", "qemu")
 
 
@@ -29,7 +30,10 @@ class HostUri:
 
     ``acceleration`` is auto, or libvirt's domain type: kvm or qemu. ``gold`` is the directory on
     the host to which images are copied, None where the host sees the library itself;
-    ``copy_rate`` bounds that, in bytes a second.
+    ``copy_rate`` bounds that, in bytes a second. ``far`` is the machine's name or address when
+    libvirt is reached over the network, "" when it is on this machine. ``shared`` is a directory
+    that this machine, the host and others with the same value see under that path: desktops move
+    between them while they run.
     """
 
     libvirt: str
@@ -39,6 +43,8 @@ class HostUri:
     acceleration: str = "auto"
     gold: Path | None = None
     copy_rate: float | None = None
+    far: str = ""
+    shared: Path | None = None
 
 
 def parse_uri(text: str, default_root: Path) -> HostUri:
@@ -47,6 +53,7 @@ def parse_uri(text: str, default_root: Path) -> HostUri:
     InvalidParameter names the parameter that is wrong.
     """
     parts = urlsplit(text)
+    _check_secrets(parts)
     pairs = parse_qsl(parts.query, keep_blank_values=True)
     ours = {key: value for key, value in pairs if key in _OURS}
     theirs = [(key, value) for key, value in pairs if key not in ours]
@@ -54,18 +61,52 @@ def parse_uri(text: str, default_root: Path) -> HostUri:
     if parts.path == "/embed":
         root = Path(dict(theirs).get("root") or default_root).absolute()
         theirs = [("root", str(root)), *((k, v) for k, v in theirs if k != "root")]
+    far = parts.hostname or ""
+    if far and parts.scheme.endswith("+ssh") and "no_tty" not in dict(theirs):
+        theirs.append(("no_tty", "1"))  # nobody is there to be asked for a password
     acceleration = ours.get("accel", "auto")
     if acceleration not in _ACCELERATIONS:
         raise InvalidParameter(_FIELD, f"accel={acceleration} is none of auto, kvm, qemu")
     return HostUri(
         libvirt=_join(parts.scheme, parts.netloc, parts.path, theirs),
         root=root,
-        name=ours.get("name", ""),
+        name=_parse_name(ours.get("name", far)),
         network=_parse_network(ours.get("network", "user")),
         acceleration=acceleration,
         gold=_parse_gold(ours.get("gold")),
         copy_rate=_parse_rate(ours.get("copy_mib_s")),
+        far=far,
+        shared=_parse_shared(ours.get("shared"), root, far),
     )
+
+
+def _check_secrets(parts: SplitResult) -> None:
+    """What is in a URI is seen by everybody here, and logged; and who answers must be known."""
+    if parts.password is not None:
+        raise InvalidParameter(_FIELD, "a password has no place in a URI: use a key")
+    unverified = _UNVERIFIED & dict(parse_qsl(parts.query)).keys()
+    if unverified:
+        reason = f"{unverified.pop()} would let anybody pass for {parts.hostname}"
+        raise InvalidParameter(_FIELD, reason)
+
+
+def _parse_name(text: str) -> str:
+    """It names a directory where disks are shared."""
+    if "/" in text or text.startswith("."):
+        raise InvalidParameter(_FIELD, f"name={text} cannot be part of a file name")
+    return text
+
+
+def _parse_shared(text: str | None, root: Path | None, far: str) -> Path | None:
+    if text is None and far:
+        raise InvalidParameter(_FIELD, f"{far} needs shared=DIRECTORY: disks are made from here")
+    if text is None:
+        return None
+    if not text.startswith("/"):
+        raise InvalidParameter(_FIELD, f"shared={text} is no absolute path of a directory")
+    if root:
+        raise InvalidParameter(_FIELD, "shared= needs a libvirtd: qemu+unix, qemu+tls, qemu+ssh")
+    return Path(text)
 
 
 def _join(scheme: str, netloc: str, path: str, pairs: Sequence[tuple[str, str]]) -> str:

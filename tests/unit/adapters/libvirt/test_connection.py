@@ -19,7 +19,7 @@ URI = "test:///default"
 
 
 class Wire:
-    """A connection of the test driver, which never breaks by itself and has no keep-alive."""
+    """A connection of the test driver, which never breaks by itself."""
 
     def __init__(self, real: libvirt.virConnect) -> None:
         self._real = real
@@ -27,9 +27,6 @@ class Wire:
 
     def isAlive(self) -> bool:  # noqa: N802 - libvirt's name
         return self.alive
-
-    def setKeepAlive(self, interval: int, count: int) -> None:  # noqa: N802 - libvirt's name
-        pass
 
     def getURI(self) -> str:  # noqa: N802 - libvirt's name
         return "qemu:///system"

@@ -102,18 +102,21 @@ def test_kernel_is_handed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bus", "machine", "card"),
+    ("bus", "machine", "card", "video"),
     [
-        (DiskBus.VIRTIO, "q35", "virtio"),
-        (DiskBus.SATA, "q35", "e1000e"),
-        (DiskBus.IDE, "pc", "e1000e"),
+        (DiskBus.VIRTIO, "q35", "virtio", "virtio"),
+        (DiskBus.SATA, "q35", "e1000e", "vga"),
+        (DiskBus.IDE, "pc", "e1000e", "vga"),
     ],
 )
-def test_devices_fit_the_drivers_of_the_guest(bus: DiskBus, machine: str, card: str) -> None:
+def test_devices_fit_the_drivers_of_the_guest(
+    bus: DiskBus, machine: str, card: str, video: str
+) -> None:
     domain = render(disk_bus=bus)
     assert domain.find("os/type").get("machine") == machine
     assert domain.find("devices/disk/target").get("bus") == bus
     assert domain.find("devices/interface/model").get("type") == card
+    assert domain.find("devices/video/model").get("type") == video
 
 
 @pytest.mark.parametrize(

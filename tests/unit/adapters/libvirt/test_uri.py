@@ -19,12 +19,24 @@ ROOT = Path("/run/openrdms/0123abcd/libvirt")
         ("qemu:///embed?root=/srv/lv", HostUri("qemu:///embed?root=/srv/lv", Path("/srv/lv"))),
         ("qemu:///system", HostUri("qemu:///system", None)),
         (
-            "qemu+ssh://root@h1.example.org/system?name=H1&keyfile=/k&accel=kvm",
+            "qemu+ssh://root@h1.example.org/system?name=H1&keyfile=/k&accel=kvm&shared=/srv",
             HostUri(
-                "qemu+ssh://root@h1.example.org/system?keyfile=/k",
+                "qemu+ssh://root@h1.example.org/system?keyfile=/k&no_tty=1",
                 None,
                 name="H1",
                 acceleration="kvm",
+                far="h1.example.org",
+                shared=Path("/srv"),
+            ),
+        ),
+        (
+            "qemu+tls://h1.example.org:1/system?shared=/srv&pkipath=/p",
+            HostUri(
+                "qemu+tls://h1.example.org:1/system?pkipath=/p",
+                None,
+                name="h1.example.org",
+                far="h1.example.org",
+                shared=Path("/srv"),
             ),
         ),
         (
@@ -62,6 +74,23 @@ def test_our_parameters_are_taken_out(text: str, expected: HostUri) -> None:
 def test_wrong_parameter_is_named(query: str, named: str) -> None:
     with pytest.raises(InvalidParameter, match=named):
         parse_uri(f"qemu:///embed?{query}", ROOT)
+
+
+@pytest.mark.parametrize(
+    ("uri", "named"),
+    [
+        ("qemu+tls://h1/system", "needs shared="),
+        ("qemu+tls://h1/system?shared=srv", "shared=srv"),
+        ("qemu+tls://h1/system?shared=/srv&no_verify=1", "no_verify"),
+        ("qemu+ssh://root:secret@h1/system?shared=/srv", "password"),
+        ("qemu+tls://h1/system?shared=/srv&name=a/b", "name=a/b"),
+        ("qemu:///embed?shared=/srv", "needs a libvirtd"),
+    ],
+)
+def test_wrong_remote_host_is_refused(uri: str, named: str) -> None:
+    with pytest.raises(InvalidParameter, match=named) as refused:
+        parse_uri(uri, ROOT)
+    assert "secret" not in str(refused.value)
 
 
 @given(root=st.text(min_size=1).map(lambda text: f"/{text}"))

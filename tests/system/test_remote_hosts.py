@@ -1,0 +1,102 @@
+"""Hosts elsewhere, each a libvirtd in namespaces of its own: found, lost, and found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from live.namespaces import Machine, machines, why_not
+from live.service import until
+from openrdms.adapters.libvirt.host import LibvirtHost, connect
+from openrdms.model.errors import HostUnavailable, InvalidParameter
+from openrdms.runtime_dir import make_runtime_dir
+from openrdms.services.host_health import HostHealth
+from openrdms.services.hosts import Hosts
+
+pytestmark = [pytest.mark.libvirt, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+
+Opener = Callable[[str], LibvirtHost]
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
+    with machines(2, tmp_path_factory.mktemp("pki")) as made:
+        yield made
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opener]:
+    """Opens hosts that share a directory; gets their URI without parameters of ours."""
+    state, made = tmp_path / "state", list[LibvirtHost]()
+    state.mkdir()
+
+    def open_host(uri: str) -> LibvirtHost:
+        separator = "&" if "?" in uri else "?"
+        uri = f"{uri}{separator}accel=qemu&shared={tmp_path}/shared"
+        made.append(connect(uri, state, make_runtime_dir(state)))
+        return made[-1]
+
+    yield open_host
+    for host in made:
+        host.close()
+
+
+def test_hosts_are_reached_by_tls_and_by_a_socket(two: list[Machine], opened: Opener) -> None:
+    far, near = opened(f"{two[0].tls}&name=far"), opened(two[1].unix)
+    assert (far.name, near.name) == ("far", two[1].name)
+    for host in (far, near):
+        assert host.describe().reachable
+        assert host.list_vms() == []
+        assert host.list_leftovers() == []
+
+
+def test_host_without_the_directory_is_refused(
+    two: list[Machine], opened: Opener, tmp_path: Path
+) -> None:
+    two[0].hide(tmp_path)
+    with pytest.raises(InvalidParameter, match="does not see"):
+        opened(two[0].tls)
+    two[0].show(tmp_path)
+    assert opened(two[0].tls).describe().reachable
+
+
+def test_host_that_is_cut_off_is_away_and_comes_back(two: list[Machine], opened: Opener) -> None:
+    hosts = Hosts([opened(f"{machine.tls}&name={machine.name}") for machine in two])
+    cut, other = two
+    with closing(HostHealth(hosts, lambda: datetime.now(UTC))) as health:
+        health.start()
+        cut.cut_off()
+        until("it is known to be away", lambda: health.is_away(cut.name))
+        assert not hosts.get(cut.name).describe().reachable
+        assert not health.is_away(other.name)
+        cut.connect_again()
+        until("it is back", lambda: not health.is_away(cut.name))
+        assert hosts.get(cut.name).list_vms() == []
+
+
+def test_all_calls_that_wait_for_a_host_fail_when_it_is_cut_off(
+    two: list[Machine], opened: Opener
+) -> None:
+    """By its own keep-alive libvirt lets one fail, and the next ends this process."""
+    host = opened(f"{two[0].tls}&name=cut")
+    two[0].cut_off()
+    with ThreadPoolExecutor(8) as callers:
+        calls = [callers.submit(host.list_vms) for _ in range(8)]
+        for call in calls:
+            with pytest.raises(HostUnavailable):
+                call.result(60)
+    two[0].connect_again()
+    until("it is there", lambda: host.describe().reachable)
+
+
+def test_host_may_be_away_when_the_service_begins(two: list[Machine], opened: Opener) -> None:
+    two[0].cut_off()
+    host = opened(f"{two[0].tls}&name=later")
+    assert not host.describe().reachable
+    two[0].connect_again()
+    until("it is there", lambda: host.describe().reachable)
