@@ -18,6 +18,7 @@ from contract.publishing_suite import PublishingSuite
 from contract.rdp_suite import RdpTokenStoreSuite
 from contract.reconcile_suite import ReconcileSuite
 from contract.repeated_request_suite import RepeatedRequestSuite
+from contract.secret_suite import SecretSuite
 from contract.session_host_suite import SessionHostSuite
 from contract.store_suite import OpenStore, StoreSuite, make_collection
 from contract.task_suite import TaskSuite
@@ -102,6 +103,10 @@ class TestReconciling(OnPostgresql, ReconcileSuite):
 
 
 class TestRepeatedRequests(OneStore, RepeatedRequestSuite):
+    pass
+
+
+class TestSecrets(OnPostgresql, SecretSuite):
     pass
 
 

@@ -27,6 +27,7 @@ from openrdms.model.account import (
 from openrdms.model.directory import DirectoryGroup, DirectoryUser
 from openrdms.security.nt_hashes import NtHashes
 from openrdms.security.passwords import Passwords, hash_password, is_outdated
+from openrdms.security.shared_key import SharedKey
 
 _LOCAL = ""
 """Stands for the address of who starts the service."""
@@ -53,12 +54,18 @@ class Change:
 class Accounts:
     """All accounts of the deployment. Names ignore case. Safe from any thread."""
 
-    def __init__(self, store: ports.AccountStore, nt_hash_file: Path, clock: ports.Clock) -> None:
+    def __init__(
+        self,
+        store: ports.AccountStore,
+        nt_hash_file: Path,
+        clock: ports.Clock,
+        shared: SharedKey | None = None,
+    ) -> None:
         """``nt_hash_file`` is read, and rid of hashes that no account may have any more."""
         self._store = store
         self._clock = clock
         self._passwords = Passwords(clock)
-        self._nt_hashes = NtHashes(nt_hash_file)
+        self._nt_hashes = NtHashes(nt_hash_file, shared)
         self._changing = threading.RLock()
         self._listeners: list[Callable[[str], None]] = []
         self._trust: dict[str, timedelta] = {}

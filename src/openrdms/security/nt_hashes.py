@@ -1,7 +1,8 @@
 """NT hashes of the accounts that may use NTLM, in the file that pyspnego reads.
 
 A line is that of Samba's smbpasswd(5), whose LM hash is all zeros. An NT hash is as good as the
-password to whoever reads it, so the file is the service's alone and holds nothing else.
+password to whoever reads it, so the file is the service's alone and holds nothing else. Where
+several services share their records the hashes are there too, sealed, and files are copies.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from pathlib import Path
 from spnego._ntlm_raw.md4 import md4  # OpenSSL 3 has none, and who checks the hash has this one
 
 from openrdms import config
+from openrdms.security.shared_key import SharedKey
+
+NT_HASH = "nt-hash/"
+"""Before an account's name, the name of the secret."""
 
 _NO_LM_HASH = "0" * 32
 
@@ -21,8 +26,9 @@ _NO_LM_HASH = "0" * 32
 class NtHashes:
     """Hashes by account, in memory and in ``file``, which is there while there are any."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, shared: SharedKey | None = None) -> None:
         self.file = file
+        self._shared = shared
         self._lock = threading.Lock()
         self._hashes = _read(file)
 
@@ -36,21 +42,40 @@ class NtHashes:
         """Keep the hash of an account's password."""
         digest = md4(password.encode("utf-16-le", "surrogatepass")).hex().upper()  # MS-NLMP 3.3.1
         with self._lock:
+            if self._shared:
+                self._shared.put(NT_HASH + name, digest.encode(), account=name)
             self._write({**self._hashes, name: digest})
 
     def drop(self, name: str) -> None:
         """Remove an account's hash, from the file too, before this returns."""
         with self._lock:
-            if name in self._hashes:
-                self._write({other: item for other, item in self._hashes.items() if other != name})
+            if self._shared:
+                self._shared.delete(NT_HASH + name, account=name)
+            self._forget(name)
 
     def keep(self, names: Iterable[str]) -> None:
         """Remove the hashes of all other accounts."""
         wanted = frozenset(names)
         with self._lock:
-            kept = {name: item for name, item in self._hashes.items() if name in wanted}
+            known = _list(self._shared) if self._shared else self._hashes
+            kept = {name: item for name, item in known.items() if name in wanted}
             if kept != self._hashes:
                 self._write(kept)
+
+    def reread(self, name: str) -> None:
+        """Another service may have changed an account's hash."""
+        if self._shared is None:
+            return
+        with self._lock:
+            found = self._shared.find(NT_HASH + name)
+            if found is None:
+                self._forget(name)
+            elif self._hashes.get(name) != found.decode():
+                self._write({**self._hashes, name: found.decode()})
+
+    def _forget(self, name: str) -> None:
+        if name in self._hashes:
+            self._write({other: item for other, item in self._hashes.items() if other != name})
 
     def _write(self, hashes: dict[str, str]) -> None:
         lines = [f"{name}:0:{_NO_LM_HASH}:{item}:[U]:LCT-0\n" for name, item in hashes.items()]
@@ -70,6 +95,11 @@ def _sync(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _list(shared: SharedKey) -> dict[str, str]:
+    found = shared.list(NT_HASH)
+    return {name.removeprefix(NT_HASH): digest.decode() for name, digest in found.items()}
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,9 +19,11 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from openrdms import config, ports
 from openrdms.model.account import Account, Role
+from openrdms.model.change import Kind
 from openrdms.model.errors import AlreadyExists, InvalidParameter, OperationFailed
 from openrdms.model.second_factor import DIGITS, RECOVERY_CODES, STEP_SECONDS, SecondFactor
 from openrdms.security.accounts import Accounts
+from openrdms.security.shared_key import SharedKey
 from openrdms.security.web_sessions import hash_secret
 
 ISSUER = "OpenRDMS"
@@ -54,13 +57,17 @@ class SecondFactors:
         accounts: Accounts,
         key_file: Path,
         clock: ports.Clock,
+        shared: SharedKey | None = None,
     ) -> None:
-        """``key_file`` is made at first. InvalidParameter when there is no key in it."""
+        """``key_file`` is made at first, and not asked for with a ``shared`` key.
+
+        InvalidParameter when there is no key in it.
+        """
         self._store = store
         self._accounts = accounts
         self._clock = clock
         self._required: frozenset[Role] = frozenset()
-        self._cipher = _read_key(key_file)
+        self._cipher = Fernet(shared.totp_key) if shared else _read_key(key_file)
         self._lock = threading.Lock()
         self._proposed: dict[str, tuple[str, datetime]] = {}
         self._owners = {name.casefold() for name in store.list_second_factors()}
@@ -135,6 +142,15 @@ class SecondFactors:
         with self._lock:
             self._owners.discard(account.name.casefold())
 
+    def reread(self, kind: Kind, names: Sequence[str]) -> None:
+        """Another service may have changed whether they have one (ports.RecordListener)."""
+        if kind is not Kind.ACCOUNT:
+            return
+        for name in names:
+            has = self._store.find_second_factor(name) is not None
+            with self._lock:
+                (self._owners.add if has else self._owners.discard)(name)
+
     def _find_step(self, secret: str, code: str) -> int | None:
         """The step whose code it is, among those about now."""
         device = pyotp.TOTP(secret, digits=DIGITS, interval=STEP_SECONDS)
@@ -149,7 +165,7 @@ class SecondFactors:
             return self._cipher.decrypt(factor.secret.encode()).decode()
         except InvalidToken as error:
             raise OperationFailed(
-                "the second factor cannot be read: another key is in security/totp-key"
+                "the second factor cannot be read: it was encrypted under another key"
             ) from error
 
     def _forget_removed(self, name: str) -> None:

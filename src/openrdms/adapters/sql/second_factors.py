@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.web_tables import second_factors
+from openrdms.model.change import Kind
 from openrdms.model.second_factor import SecondFactor
 
 _columns = second_factors.c
@@ -23,6 +24,7 @@ class SecondFactorRecords:
             if rows.find_record(connection, SecondFactor, second_factors, _of(factor.account)):
                 return False
             connection.execute(sa.insert(second_factors).values(**row))
+            note_change(connection, Kind.ACCOUNT, factor.account.casefold())
             return True
 
     def find_second_factor(self, account: str) -> SecondFactor | None:
@@ -52,6 +54,7 @@ class SecondFactorRecords:
     def delete_second_factor(self, account: str) -> None:
         with self._database.write() as connection:
             connection.execute(sa.delete(second_factors).where(_of(account)))
+            note_change(connection, Kind.ACCOUNT, account.casefold())
 
 
 def _of(account: str) -> sa.ColumnElement[bool]:
