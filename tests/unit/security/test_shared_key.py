@@ -124,7 +124,7 @@ class TestNtHashes:
     ) -> None:
         clock = StoppedClock()
         one = Accounts(store, tmp_path / "one", clock, shared)
-        one.add("ann", Role.USER, password="correct horse battery")
+        one.add("ann", Role.ADMINISTRATOR, password="correct horse battery")
         one.change("ann", Change(ntlm=True, password="battery horse correct"))
         two = Accounts(store, tmp_path / "two", clock, shared)
         assert two.has_nt_hash("ann")
