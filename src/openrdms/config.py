@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 EMBEDDED_LIBVIRT = "qemu:///embed"
 """Hypervisor used when none is named: libvirt's driver inside this process, no daemon."""
@@ -68,6 +69,9 @@ class ServeConfig:
     """RDP files are signed with them; None: they are not signed."""
     sign_in: Path | None = None
     """What ``model.sign_in_options`` describes, in TOML; None: with accounts of ours alone."""
+    database: str | None = None
+    """URL of records and jobs in PostgreSQL, without a password; None: files of ``state_dir``."""
+    database_password_file: Path | None = None
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:
@@ -85,25 +89,50 @@ def write_atomically(file: Path, text: str, mode: int) -> None:
         raise
 
 
-def remember_hypervisors(state_dir: Path, uris: tuple[str, ...]) -> None:
-    """Record which hypervisors the service uses, for commands that run without it."""
-    text = json.dumps({"hypervisors": list(uris)}, indent=1)
-    write_atomically(state_dir / _REMEMBERED, text + "\n", 0o600)
+@dataclass(frozen=True)
+class Remembered:
+    """What a service on a state directory used, for commands that run without it."""
+
+    hypervisors: tuple[str, ...] = (EMBEDDED_LIBVIRT,)
+    database: str | None = None
+    database_password_file: Path | None = None
 
 
-def recall_hypervisors(state_dir: Path) -> tuple[str, ...]:
-    """The hypervisors last used there; the embedded libvirt when there was no service yet.
+def remember(state_dir: Path, used: Remembered) -> None:
+    """Record it there."""
+    record: dict[str, object] = {"hypervisors": used.hypervisors}
+    if used.database is not None:
+        record["database"] = used.database
+    if used.database_password_file is not None:
+        record["database_password_file"] = str(used.database_password_file)
+    write_atomically(state_dir / _REMEMBERED, json.dumps(record, indent=1) + "\n", 0o600)
+
+
+def recall(state_dir: Path) -> Remembered:
+    """What was used there last; the embedded libvirt when there was no service yet.
 
     ValueError when the record is not one that we write.
     """
-    file = state_dir / _REMEMBERED
+    record = state_dir / _REMEMBERED
     try:
-        remembered = json.loads(file.read_text(encoding="utf-8"))
+        remembered: Any = json.loads(record.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return (EMBEDDED_LIBVIRT,)
+        return Remembered()
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise ValueError(f"{record}: {error}") from error
     match remembered:
         case {"hypervisors": [*uris]} if uris and all(isinstance(uri, str) for uri in uris):
-            return tuple(uris)
-    raise ValueError(f"{file}: not a record of hypervisors")
+            database, password_file = (
+                _find_text(record, remembered, name)
+                for name in ("database", "database_password_file")
+            )
+            file = Path(password_file) if password_file else None
+            return Remembered(tuple(uris), database, file)
+    raise ValueError(f"{record}: not a record of hypervisors")
+
+
+def _find_text(record: Path, remembered: dict[str, Any], name: str) -> str | None:
+    value = remembered.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(f"{record}: {name} is no text")

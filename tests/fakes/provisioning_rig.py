@@ -76,7 +76,7 @@ class Rig:
         self.uses = DesktopUses(self.store, now)
         factors = ConcurrencyFactors(self.store)
         self.tokens = Tokens(lambda host: self.hosts.get(host).slots, factors)
-        self.engine = JobEngine(state / "jobs.sqlite")
+        self.engine = JobEngine(f"sqlite:///{state / 'jobs.sqlite'}")
         self.provisioning = Provisioning(
             self.store,
             self.hosts,

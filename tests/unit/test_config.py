@@ -5,29 +5,44 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from openrdms import config
 
 
-def test_hypervisors_are_remembered_for_the_account_alone(tmp_path: Path) -> None:
-    uris = ("qemu:///system", "simulator:///tmp/x?hosts=2")
-    config.remember_hypervisors(tmp_path, uris)
-    assert config.recall_hypervisors(tmp_path) == uris
+@pytest.mark.parametrize(
+    "others", [(), ("postgresql://rdms@db.example/rdms", Path("/etc/rdms/password"))]
+)
+def test_what_was_used_is_remembered_for_the_account_alone(
+    tmp_path: Path, others: tuple[Any, ...]
+) -> None:
+    used = config.Remembered(("qemu:///system", "simulator:///tmp/x?hosts=2"), *others)
+    config.remember(tmp_path, used)
+    assert config.recall(tmp_path) == used
     [file] = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_before_the_first_service_it_is_the_embedded_libvirt(tmp_path: Path) -> None:
-    assert config.recall_hypervisors(tmp_path) == (config.EMBEDDED_LIBVIRT,)
+    assert config.recall(tmp_path).hypervisors == (config.EMBEDDED_LIBVIRT,)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"hypervisors": []}', '{"hypervisors": [3]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"hypervisors": []}',
+        '{"hypervisors": [3]}',
+        '{"hypervisors": ["x"], "database": 3}',
+    ],
+)
 def test_a_record_that_is_none_of_ours_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "service.json").write_text(text)
     with pytest.raises(ValueError, match=r"service\.json"):
-        config.recall_hypervisors(tmp_path)
+        config.recall(tmp_path)
 
 
 def test_a_write_that_fails_leaves_the_old_text_and_nothing_else(

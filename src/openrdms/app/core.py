@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from openrdms import ports, runtime_dir
 from openrdms.adapters import sql
 from openrdms.adapters.images.tools import DebianImageTools
-from openrdms.app.state_directory import own_file
+from openrdms.app.databases import Databases
 from openrdms.jobs.tokens import Tokens
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
@@ -42,6 +42,7 @@ class Core:
     """What a service needs and commands without one too. A state directory has one at a time."""
 
     state_dir: Path
+    databases: Databases
     store: ports.Store
     hosts: Hosts
     health: HostHealth
@@ -62,12 +63,14 @@ class Core:
 
 
 @contextmanager
-def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
+def open_core(
+    state_dir: Path, hypervisors: tuple[str, ...], databases: Databases
+) -> Iterator[Core]:
     """Open what a state directory holds, which must be held, and its hypervisors.
 
     InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
     """
-    store = sql.open_store(f"sqlite:///{own_file(state_dir / 'records.sqlite')}")
+    store = sql.open_store(databases.records)
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
@@ -81,6 +84,7 @@ def open_core(state_dir: Path, hypervisors: tuple[str, ...]) -> Iterator[Core]:
     try:
         yield Core(
             state_dir=state_dir,
+            databases=databases,
             store=store,
             hosts=hosts,
             health=health,

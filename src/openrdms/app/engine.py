@@ -6,7 +6,6 @@ from pathlib import Path
 
 from openrdms.adapters.node_probe import NodeProbe
 from openrdms.app.core import Core, now
-from openrdms.app.state_directory import own_file
 from openrdms.jobs.engine import JobEngine
 from openrdms.model.change import Kind
 from openrdms.providers.rdms import Services
@@ -97,7 +96,7 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
         core.images,
         core.uses,
         core.tokens,
-        JobEngine(own_file(core.state_dir / "jobs.sqlite")),
+        JobEngine(core.databases.workflows),
         now,
         core.state_dir / "staging",
         boot_deadline=boot_timeout,

@@ -22,6 +22,7 @@ import structlog
 
 from openrdms import config
 from openrdms.app.core import open_core
+from openrdms.app.databases import find_databases
 from openrdms.app.logs import log_to_stderr
 from openrdms.app.service import Service
 from openrdms.app.state_directory import hold
@@ -45,12 +46,14 @@ _log = structlog.get_logger(__name__)
 def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
     """Administration of a state directory that no service runs on, with its last hypervisors."""
     try:
-        hypervisors = config.recall_hypervisors(state_dir)
+        last = config.recall(state_dir)
     except ValueError as error:
         raise errors.OperationFailed(str(error)) from error
     log_to_stderr(logging.WARNING)
-    with hold(state_dir), open_core(state_dir, hypervisors) as core:
-        yield LocalAdmin(core, local_name(os.getuid()))
+    with hold(state_dir):
+        databases = find_databases(state_dir, last.database, last.database_password_file)
+        with open_core(state_dir, last.hypervisors, databases) as core:
+            yield LocalAdmin(core, local_name(os.getuid()))
 
 
 def serve(settings: config.ServeConfig) -> NoReturn:
@@ -64,10 +67,19 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     with hold(settings.state_dir):
         if settings.ready_file:
             _make_way(settings.ready_file)
-        with open_core(settings.state_dir, settings.hypervisors) as core:
-            config.remember_hypervisors(settings.state_dir, settings.hypervisors)
+        databases = find_databases(
+            settings.state_dir, settings.database, settings.database_password_file
+        )
+        with open_core(settings.state_dir, settings.hypervisors, databases) as core:
+            config.remember(settings.state_dir, _used(settings))
             _run_until_asked_to_end(Service(core, settings))
             os._exit(0)
+
+
+def _used(settings: config.ServeConfig) -> config.Remembered:
+    return config.Remembered(
+        settings.hypervisors, settings.database, settings.database_password_file
+    )
 
 
 def _raise_file_limit() -> None:

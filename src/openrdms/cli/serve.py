@@ -40,6 +40,8 @@ def serve(
     channel_binding: options.Binding = ChannelBinding.RELAXED,
     boot_timeout: options.BootTimeout = config.BOOT_TIMEOUT,
     ready_file: options.ReadyFile = None,
+    database: options.Database = None,
+    database_password_file: options.DatabasePasswordFile = None,
 ) -> None:
     """Run the service until SIGTERM; jobs and VMs go on at the next start."""
     given = locals()  # named as the fields of ServeConfig

@@ -32,6 +32,18 @@ ReadyFile = Annotated[
     Path | None, typer.Option(help="Appears when all listeners accept: JSON with addresses.")
 ]
 
+Database = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="postgresql://USER@SERVER/DATABASE for records and jobs; else files of --state-dir.",
+    ),
+]
+DatabasePasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File with that user's password in its first line; else libpq's ways."),
+]
+
 Listen = Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_LISTENERS)]
 Port = Annotated[
     int, typer.Option(help="0: any free one.", min=0, max=65535, rich_help_panel=_LISTENERS)

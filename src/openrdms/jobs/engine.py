@@ -13,7 +13,6 @@ import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -28,6 +27,9 @@ WORKFLOW_VERSION = "3"
 """Raise it when the order or the names of steps change: what an earlier version has begun is then
 taken up anew, from the records.
 """
+
+_POOL_SIZE = 10
+"""Connections of PostgreSQL, of some 100 that a server has for several services."""
 
 _EXECUTOR = "openrdms"
 _ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
@@ -85,15 +87,19 @@ Workflow = Callable[[Run], Awaitable[None]]
 class JobEngine:
     """Starts, resumes and wakes workflows. One per process: DBOS allows no more."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: str) -> None:
+        """``database``: URL of an SQLite or PostgreSQL one, which others may have a share in."""
         _log_through_structlog()
         config: DBOSConfig = {
             "name": "openrdms",
-            "system_database_url": f"sqlite:///{database}",
+            "system_database_url": database,
+            "dbos_system_schema": "dbos",
             "application_version": WORKFLOW_VERSION,
             "executor_id": _EXECUTOR,
             "log_level": "WARNING",
         }
+        if not database.startswith("sqlite"):
+            config["sys_db_pool_size"] = _POOL_SIZE
         DBOS(config=config)
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()

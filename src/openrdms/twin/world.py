@@ -84,7 +84,7 @@ class World:
         self.uses = uses = DesktopUses(store, now)
         tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
         self.images = Images(store, DebianImageTools(), state / "images", now)
-        engine = JobEngine(state / "jobs.sqlite")
+        engine = JobEngine(f"sqlite:///{state / 'jobs.sqlite'}")
         self._ends.callback(engine.close)
         deadline = _BOOT_DEADLINE / self.speed
         self.provisioning = Provisioning(

@@ -24,7 +24,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     def open_one(workflow: Workflow) -> JobEngine:
         if engines:
             engines.pop().close()
-        engine = JobEngine(tmp_path / "jobs.sqlite")
+        engine = JobEngine(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
         engines.append(engine)
         engine.launch(workflow)
         return engine
@@ -76,7 +76,7 @@ async def workflow(run):
 async def die():
     os.kill(os.getpid(), 9)
 
-engine = JobEngine(Path(sys.argv[1]))
+engine = JobEngine(f"sqlite:///{sys.argv[1]}")
 engine.launch(workflow)
 engine.start(sys.argv[2])
 threading.Event().wait(20)
@@ -174,7 +174,7 @@ def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
 
 
 def test_starting_before_launch_is_a_defect(tmp_path: Path) -> None:
-    engine = JobEngine(tmp_path / "jobs.sqlite")
+    engine = JobEngine(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
     with pytest.raises(RuntimeError):
         engine.start(GUID)
     engine.close()
