@@ -106,7 +106,7 @@ class TestRepeatedRequests(OneStore, RepeatedRequestSuite):
     pass
 
 
-class TestSecrets(OnPostgresql, SecretSuite):
+class TestSecrets(OneStore, SecretSuite):
     pass
 
 
