@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,6 +258,8 @@ def fork(life: Callable[[], None]) -> int:
         try:
             life()
             code = 0
+        except BaseException:  # noqa: BLE001  nobody else says what it was
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -21,7 +21,6 @@ import sqlite3
 import sys
 import threading
 import time
-import traceback
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -259,7 +258,7 @@ def run(directory: Path, seed: int) -> dict[str, Any]:
     plan = draw(seed)
     kills: list[str] = []
     for kill in (*plan.kills, NEVER):
-        code = fork(lambda kill=kill: _live(directory, plan, kill))
+        code = fork(lambda kill=kill: Life(directory, plan, kill).live())
         if code != (0 if kill == NEVER else -signal.SIGKILL):
             return _tell(plan, kills, {}, [f"a life ended with {code}"])
         kills.append(_describe_kill(directory, kill))
@@ -274,14 +273,6 @@ def _describe_kill(directory: Path, kill: Kill) -> str:
         late.unlink()
         return "at its end"
     return f"at boundary {kill.boundary}" if kill.boundary else f"after {kill.seconds:.3f} s"
-
-
-def _live(directory: Path, plan: Plan, kill: Kill) -> None:
-    try:
-        Life(directory, plan, kill).live()
-    except BaseException:
-        traceback.print_exc()  # fork ends the process without a word
-        raise
 
 
 def _tell(plan: Plan, kills: list[str], found: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
