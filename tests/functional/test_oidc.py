@@ -12,7 +12,7 @@ import pytest
 
 from live.browser import WebClient
 from live.oidc import CLIENT, SECRET, OidcServer
-from live.service import PASSWORD, USER, Service
+from live.service import PASSWORD, USER, Service, rdms
 from openrdms.adapters.oidc.provider import OidcProvider
 from openrdms.model.errors import AccessDenied
 from openrdms.model.sign_in_options import OidcOptions, parse_options
@@ -97,6 +97,19 @@ def test_groups_decide_roles_and_are_kept_when_asked_for(
         ann, olga = (administrator.get(f"/api/v1/users/{name}").json() for name in ("ann", "olga"))
     assert (ann["source"], ann["directory_groups"]) == ("hub", ["hub\\vdi"])
     assert (olga["role"], olga["directory_groups"]) == ("operator", ["hub\\operators"])
+
+
+def test_who_is_disabled_here_is_out_whatever_the_provider_says(
+    service: Service, client: WebClient, provider: OidcServer
+) -> None:
+    client.get(come_back(client, provider, "ann"))
+    place = ("--state-dir", service.state_dir)
+    rdms("user", "set", "ann", "--disable", *place)
+    assert client.get("/api/v1/me").status_code == 401
+    assert client.get(come_back(client, provider, "ann")).status_code == 401
+    assert client.get("/api/v1/me").status_code == 401
+    rdms("user", "set", "ann", "--enable", *place)
+    assert client.get(come_back(client, provider, "ann")).status_code == 303
 
 
 def test_an_answer_is_good_once_and_for_one_browser(

@@ -14,7 +14,6 @@ from openrdms.model.sign_in_options import LdapOptions, OidcOptions, SignInOptio
 from openrdms.security.api_tokens import ApiTokens
 from openrdms.security.credentials import Credentials
 from openrdms.security.directory_accounts import (
-    PROVIDER_TRUST,
     TRUST,
     Adopting,
     DirectoryAccounts,
@@ -80,7 +79,5 @@ def _make_directory(core: Core, options: LdapOptions) -> DirectoryAccounts:
 def _make_provider(core: Core, options: OidcOptions) -> Provider:
     from openrdms.adapters.oidc.provider import OidcProvider
 
-    adopting = Adopting(
-        core.accounts, core.audit_log, options.source, options.roles, PROVIDER_TRUST
-    )
+    adopting = Adopting(core.accounts, core.audit_log, options.source, options.roles, options.trust)
     return Provider(OidcProvider(options), adopting)

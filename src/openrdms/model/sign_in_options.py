@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from openrdms.model.account import Role
 from openrdms.model.errors import InvalidParameter
+from openrdms.model.web_session import LONGEST
 
 Roles = Mapping[Role, frozenset[str]]
 """Groups, case-folded, whose members have a role."""
+
+_LONGEST_HOURS = LONGEST // timedelta(hours=1)
+"""A provider is asked at sign-in alone: its accounts hold no longer than a session may."""
 
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9.-]{0,30}")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -39,7 +44,9 @@ class LdapOptions:
 
 @dataclass(frozen=True)
 class OidcOptions:
-    """An OpenID provider. Of a claim's groups those are kept that ``groups`` or a role names."""
+    """An OpenID provider. Of a claim's groups those are kept that ``groups`` or a role names. Its
+    accounts hold for ``trust`` after a sign-in.
+    """
 
     source: str
     title: str
@@ -52,6 +59,7 @@ class OidcOptions:
     groups_claim: str
     groups: frozenset[str]
     roles: Roles
+    trust: timedelta
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,13 @@ class _Table:
         value = self._left.pop(key, False)
         if not isinstance(value, bool):
             raise InvalidParameter(self.field(key), "must be true or false")
+        return value
+
+    def take_number(self, key: str, allowed: range) -> int:
+        """The last that is allowed where none is given."""
+        value = self._left.pop(key, allowed[-1])
+        if type(value) is not int or value not in allowed:
+            raise InvalidParameter(self.field(key), f"must be {allowed[0]} to {allowed[-1]}")
         return value
 
     def take_texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -194,6 +209,7 @@ def _parse_oidc(table: _Table) -> OidcOptions:
         groups_claim=table.take_text("groups_claim", "groups"),
         groups=frozenset(group.casefold() for group in table.take_texts("groups")),
         roles=table.take_roles(),
+        trust=timedelta(hours=table.take_number("hold_hours", range(1, _LONGEST_HOURS + 1))),
     )
     table.refuse_rest()
     parts = urlsplit(options.issuer)

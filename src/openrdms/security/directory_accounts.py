@@ -24,9 +24,6 @@ PERIOD = timedelta(minutes=5)
 TRUST = timedelta(minutes=30)
 """For so long its accounts hold although the directory does not answer."""
 
-PROVIDER_TRUST = timedelta(hours=12)
-"""A provider is asked at sign-in alone: its accounts hold as long as a session may."""
-
 _RETRY = timedelta(seconds=30)
 
 _log = structlog.get_logger(__name__)

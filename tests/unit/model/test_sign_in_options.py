@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -38,6 +39,11 @@ def test_both() -> None:
     assert (options.ldap.source, options.oidc.source) == ("ldap", "oidc")
 
 
+def test_accounts_of_a_provider_hold_as_long_as_is_said() -> None:
+    assert parse(OIDC).oidc.trust == timedelta(hours=12)
+    assert parse(OIDC + "hold_hours = 2").oidc.trust == timedelta(hours=2)
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [
@@ -56,6 +62,10 @@ def test_both() -> None:
         (OIDC.replace("https:", "http:"), "oidc.issuer"),
         (OIDC.replace("client_id", "client"), "oidc.client_id"),
         (OIDC + 'scopes = ["profile"]', "oidc.scopes"),
+        (OIDC + "hold_hours = 0", "oidc.hold_hours"),
+        (OIDC + "hold_hours = 13", "oidc.hold_hours"),
+        (OIDC + "hold_hours = true", "oidc.hold_hours"),
+        (OIDC + 'hold_hours = "1"', "oidc.hold_hours"),
         (OIDC + 'source = "ldap"' + LDAP, "oidc.source"),
     ],
 )
