@@ -225,10 +225,6 @@ class Brokering:
         """
         self._listeners.append((holder, line))
 
-    def count_waiting(self, collection: str) -> int:
-        """How many wait for a pooled desktop."""
-        return self._lines.count(collection)
-
     def release(self, user: User, collection: str) -> None:
         """He is done: he waits no more, is logged off, and what he has is made ready for others.
 

@@ -99,7 +99,7 @@ def test_what_one_would_come_to(rig: BrokeringRig) -> None:
     look = rig.brokering.look
     first = look(ann, "pool")
     assert first.wait and (first.wait.position, first.is_waiting) == (1, False)
-    assert rig.brokering.count_waiting("pool") == 0
+    assert not rig.brokering.is_waiting(ann, "pool")
     rig.brokering.connect(ann, "pool")
     waiting, behind = look(ann, "pool"), look(bob, "pool")
     assert waiting.wait and (waiting.wait.position, waiting.is_waiting) == (1, True)
