@@ -102,4 +102,5 @@ def exit_codes() -> Iterator[None]:
 def _exit_code(error: errors.RdmsError) -> int:
     if isinstance(error, LoginRefused):
         return EXIT_LOGIN
-    return EXIT_UNREACHABLE if isinstance(error, Unreachable) else EXIT_REFUSED
+    is_away = isinstance(error, Unreachable | errors.RecordsUnavailable)
+    return EXIT_UNREACHABLE if is_away else EXIT_REFUSED

@@ -31,8 +31,11 @@ from openrdms.frontends.web.hardening import Hardening
 from openrdms.frontends.web.pages import HERE, MODULES, STATIC, Kept, Revalidated, page
 from openrdms.frontends.web.problems import Problem
 from openrdms.frontends.web.visitors import NOBODY, Unauthenticated, find_visitor
-from openrdms.model.errors import RdmsError
+from openrdms.model.errors import RdmsError, RecordsUnavailable
 from openrdms.security.sign_in import Locked
+
+_RECORDS_BACK = 5
+"""Seconds after which it is worth to ask again while records are away."""
 
 
 def make_app(backend: Backend) -> ASGIApp:
@@ -71,7 +74,8 @@ def make_app(backend: Backend) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """A problem; who is nobody and wants a page signs in first."""
-    is_known = await _is_known(request, error)
+    # While records are away nobody can be known, and that they are is no secret.
+    is_known = isinstance(error, RecordsUnavailable) or await _is_known(request, error)
     await refusals.record(request, error)
     if _is_api(request) and not is_known:
         error = Unauthenticated(NOBODY)  # who learns nothing of what was wrong
@@ -84,6 +88,8 @@ async def _refuse(request: Request, error: Exception) -> Response:
     headers = {"www-authenticate": 'Bearer realm="OpenRDMS"'} if problem.status == 401 else {}
     if isinstance(error, Locked | Overloaded):
         headers["retry-after"] = str(error.seconds)
+    if isinstance(error, RecordsUnavailable):
+        headers["retry-after"] = str(_RECORDS_BACK)
     if isinstance(error, HTTPException):
         headers.update(error.headers or {})
     return problems.render(problem, headers)

@@ -34,6 +34,7 @@ _STATUSES: Sequence[tuple[type[errors.RdmsError], HTTPStatus]] = (
     (errors.InvalidOperation, HTTPStatus.CONFLICT),
     (errors.NotSupported, HTTPStatus.NOT_IMPLEMENTED),
     (errors.OutOfSpace, HTTPStatus.INSUFFICIENT_STORAGE),
+    (errors.RecordsUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.HostUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.DirectoryUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.SessionDenied, HTTPStatus.FORBIDDEN),

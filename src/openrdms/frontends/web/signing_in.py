@@ -26,7 +26,7 @@ from openrdms.frontends.web.visitors import (
     is_same_origin,
 )
 from openrdms.model.account import Account
-from openrdms.model.errors import DirectoryUnavailable, RdmsError
+from openrdms.model.errors import DirectoryUnavailable, RdmsError, RecordsUnavailable
 from openrdms.security.sign_in import Locked, TooLate, WrongCode, WrongPassword
 
 PATH = "/sign-in"
@@ -72,7 +72,7 @@ def explain(request: Request, error: RdmsError) -> str:
             return t("That code is wrong, or was used already.")
         case TooLate():
             return t("That has taken too long. Sign in again.")
-        case DirectoryUnavailable():
+        case DirectoryUnavailable() | RecordsUnavailable():
             return t("Who knows your account does not answer. Try again in a while.")
     return t("You may not sign in here. Ask an administrator.")
 
@@ -80,7 +80,7 @@ def explain(request: Request, error: RdmsError) -> str:
 def _status_of(error: RdmsError) -> int:
     if isinstance(error, Locked):
         return 429
-    return 503 if isinstance(error, DirectoryUnavailable) else 401
+    return 503 if isinstance(error, DirectoryUnavailable | RecordsUnavailable) else 401
 
 
 async def begin_session(request: Request, account: Account, reply: Response) -> Response:
