@@ -12,6 +12,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "contract.host_suite",
+    "contract.move_suite",
     "contract.guest_suite",
     "contract.image_suite",
     "contract.store_suite",

@@ -144,7 +144,8 @@ class Host(Protocol):
     def undefine(self, vm: str, uuid: UUID | None = None) -> None:
         """Remove the definition and what hangs on it (NVRAM, sockets). The VM must be off.
 
-        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not ours or was adopted.
+        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not
+        ours or was adopted.
         """
 
     def start(self, vm: str) -> None:
@@ -171,7 +172,25 @@ class Host(Protocol):
     def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """Stop it at once and drop its saved state; off or absent is fine.
 
-        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not ours.
+        With ``uuid`` another VM of that name is left alone. InvalidOperation for a VM that is not
+        ours.
+        """
+
+    def is_shared_with(self, other: Host) -> bool:
+        """Whether VMs can move between the two: they see the same disks. Not with itself."""
+
+    def migrate(self, vm: str, uuid: UUID, target: Host) -> None:
+        """Let it go on at ``target`` as it is, running, paused or off; there already is fine.
+
+        What it leaves here goes. NotSupported where disks are not shared; InvalidOperation when
+        it is saved, or not ours; NotFound when it is at neither; whatever else fails leaves it
+        where ``settle_move`` finds it.
+        """
+
+    def settle_move(self, vm: str, uuid: UUID, target: Host) -> bool:
+        """Leave a VM whose move was interrupted at one of the two, as it was before.
+
+        Repeatable. True when it is at ``target``, False when it is here, or at neither.
         """
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:

@@ -19,10 +19,12 @@ from openrdms.adapters.libvirt import (
     connection,
     display,
     domain_xml,
+    domains,
     embedded,
     errors,
     guest,
     leftovers,
+    moves,
     rdp,
     sharing,
     storage,
@@ -53,7 +55,7 @@ from openrdms.model.host import (
     VmSummary,
 )
 from openrdms.model.image import ImageVersion
-from openrdms.ports import Guest
+from openrdms.ports import Guest, Host
 
 _CAPACITY = 10_000
 """Definitions that libvirt lists and looks up without a noticeable wait."""
@@ -61,15 +63,6 @@ _CAPACITY = 10_000
 _EMULATOR = "qemu-system-x86_64"
 _STREAM_CHUNK = 256 << 10
 
-_STATES = {
-    libvirt.VIR_DOMAIN_RUNNING: VmState.RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED: VmState.RUNNING,
-    libvirt.VIR_DOMAIN_SHUTDOWN: VmState.RUNNING,
-    libvirt.VIR_DOMAIN_PAUSED: VmState.PAUSED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: VmState.PAUSED,
-    libvirt.VIR_DOMAIN_SHUTOFF: VmState.STOPPED,
-    libvirt.VIR_DOMAIN_CRASHED: VmState.STOPPED,
-}
 _UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -128,6 +121,7 @@ class LibvirtHost:
         self._changing: dict[str, threading.Lock] = {}
         self._calling_agent: dict[str, threading.Lock] = {}
         self._name = uri.name
+        self._site = moves.Site(uri.name, link, places, uri.far, uri.shared)
         self._events = link.watch(self._name)
         if uri.root:
             self._drop_interrupted_saves()
@@ -145,7 +139,7 @@ class LibvirtHost:
             connection = self._link.get()
             memory_kib = connection.getMemoryStats(-1)["total"]
             running = connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-            used_kib = sum(_memory_kib(domain) for domain in running)
+            used_kib = sum(domains.memory_kib(domain) for domain in running)
             count = len(running) + connection.numOfDefinedDomains()
             domain_type, system = self._find_domain_type(), self._system(connection)
         return HostInfo(
@@ -251,7 +245,7 @@ class LibvirtHost:
         """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
         with self._changed(vm):
             domain = self._find_domain(vm)
-            if domain and not _is_it(domain, uuid):
+            if domain and not domains.is_it(domain, uuid):
                 return
             info = self._find_info(domain) if domain else None
             if domain and info:
@@ -272,8 +266,8 @@ class LibvirtHost:
                 with self._attended():
                     domain.create()
                 return
-            if _state(domain) is VmState.PAUSED:
-                _resume(domain)
+            if domains.state_of(domain) is VmState.PAUSED:
+                domains.resume(domain)
             if domain.hasManagedSaveImage():
                 domain.managedSaveRemove()  # half of one: who saved it was killed
 
@@ -309,9 +303,9 @@ class LibvirtHost:
         try:
             with errors.translated(vm):
                 if state is VmState.PAUSED:
-                    _stop(domain, lambda: _resume(domain))
-                _stop(domain, domain.shutdown)
-                running = _is_active(domain)
+                    domains.stop(domain, lambda: domains.resume(domain))
+                domains.stop(domain, domain.shutdown)
+                running = domains.is_active(domain)
             if running and not off.wait(timeout):
                 raise OperationFailed(f"{vm} did not shut down within {timeout:g} s")
         finally:
@@ -320,15 +314,44 @@ class LibvirtHost:
     def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours."""
         domain = self._find_domain(vm)
-        if domain and not _is_it(domain, uuid):
+        if domain and not domains.is_it(domain, uuid):
             return
         info = self._find_info(domain) if domain else None
         if domain and info:
             _check_ours(info)
             with errors.translated(vm):
-                _stop(domain, domain.destroy)
+                domains.stop(domain, domain.destroy)
             with self._changed(vm):
                 self._forget_saved(vm)
+
+    def is_shared_with(self, other: Host) -> bool:
+        """See ports.Host: those with the same ``shared`` in their URIs."""
+        return isinstance(other, LibvirtHost) and self._site.is_shared_with(other._site)
+
+    def migrate(self, vm: str, uuid: UUID, target: Host) -> None:
+        """See ports.Host."""
+        if not isinstance(target, LibvirtHost) or not self.is_shared_with(target):
+            raise NotSupported(f"{self._name} and {target.name} share no disks")
+        with self._both_changed(target, vm), errors.translated(vm):
+            info = self.find_vm(vm)
+            if info and info.uuid == uuid:
+                _check_ours(info)
+            moves.migrate(self._site, target._site, vm, uuid)
+            target._events.note_defined(vm)
+
+    def settle_move(self, vm: str, uuid: UUID, target: Host) -> bool:
+        """See ports.Host."""
+        if not isinstance(target, LibvirtHost):
+            raise NotSupported(f"{target.name} is no libvirt host")
+        with self._both_changed(target, vm), errors.translated(vm):
+            return moves.settle(self._site, target._site, vm, uuid)
+
+    @contextmanager
+    def _both_changed(self, other: LibvirtHost, vm: str) -> Iterator[None]:
+        """In the order of names: two may want to move it in both directions."""
+        first, second = sorted((self, other), key=lambda host: host.name)
+        with first._changed(vm), second._changed(vm):
+            yield
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ports.Host."""
@@ -418,7 +441,7 @@ class LibvirtHost:
         with errors.translated(self._name):
             for domain in self._link.get().listAllDomains(flags):
                 info = self._find_info(domain)
-                if info and info.ownership and _is_active(domain):
+                if info and info.ownership and domains.is_active(domain):
                     with suppress(libvirt.libvirtError):  # it has just gone; no reason to stay away
                         domain.managedSaveRemove()
 
@@ -459,13 +482,13 @@ class LibvirtHost:
         """Drop the saved state of a VM that is off, if it has one."""
         with errors.translated(vm):
             domain = self._find_domain(vm)
-            if domain and _state(domain) is VmState.SAVED:
+            if domain and domains.state_of(domain) is VmState.SAVED:
                 domain.managedSaveRemove()
 
     def _state_of(self, vm: str) -> VmState:
         domain = self._find_domain(vm)
         with errors.translated(vm):
-            return _state(domain) if domain else VmState.STOPPED
+            return domains.state_of(domain) if domain else VmState.STOPPED
 
     def _find_domain(self, name: str) -> libvirt.virDomain | None:
         return self._link.find_domain(name)
@@ -480,7 +503,7 @@ class LibvirtHost:
         """None when the VM has gone since it was found."""
         try:
             with errors.translated(domain.name()):
-                return domain_xml.parse_vm(domain.XMLDesc(), self._name, _state(domain))
+                return domain_xml.parse_vm(domain.XMLDesc(), self._name, domains.state_of(domain))
         except NotFound:
             return None
 
@@ -520,57 +543,6 @@ class LibvirtHost:
     def _changed(self, vm: str) -> Iterator[None]:
         with self._changing.setdefault(vm.casefold(), threading.Lock()):
             yield
-
-
-def _stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
-    """Stop a VM in that way; one that is off, ends by itself meanwhile or is gone is fine."""
-    try:
-        if _is_active(domain):
-            how()
-    except libvirt.libvirtError:
-        if _is_active(domain):
-            raise
-
-
-def _resume(domain: libvirt.virDomain) -> None:
-    """Let a paused VM run on, whether it was paused or put itself to sleep."""
-    try:
-        if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
-            domain.pMWakeup()
-        else:
-            domain.resume()
-    except libvirt.libvirtError:  # libvirt itself resumes what it finds half saved
-        if _state(domain) is not VmState.RUNNING:
-            raise
-
-
-def _is_it(domain: libvirt.virDomain, uuid: UUID | None) -> bool:
-    """Whether the VM of that name is the one that is meant; the handle knows without a call."""
-    return uuid is None or domain.UUID() == uuid.bytes
-
-
-def _memory_kib(domain: libvirt.virDomain) -> int:
-    """What it may use; nothing when it has gone since it was found."""
-    try:
-        return int(domain.maxMemory())
-    except libvirt.libvirtError:
-        return 0
-
-
-def _is_active(domain: libvirt.virDomain) -> bool:
-    """False also when the VM is no longer defined."""
-    try:
-        return bool(domain.isActive())
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return False
-        raise
-
-
-def _state(domain: libvirt.virDomain) -> VmState:
-    state = _STATES.get(domain.state()[0], VmState.UNKNOWN)
-    saved = state is VmState.STOPPED and domain.hasManagedSaveImage()
-    return VmState.SAVED if saved else state
 
 
 def _check_ours(vm: VmInfo) -> None:

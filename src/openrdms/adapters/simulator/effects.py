@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from openrdms.adapters.simulator import vms
+from openrdms.adapters.simulator import moves, vms
 from openrdms.model.host import VmEvent, VmEventKind
 
 Operation = sqlite3.Row | dict[str, Any]
@@ -116,6 +116,14 @@ def _restore(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> 
     return news + to_come(db, operation["host"], operation["ends"], operation["vm"])
 
 
+def _migrate(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
+    """Nobody is told: nothing happened to the VM. Half done it goes on where it was."""
+    if outcome is Outcome.DONE:
+        target = json.loads(operation["args"])["target"]
+        moves.move(db, operation["host"], operation["vm"], target)
+    return []
+
+
 # An export changes nothing in the cluster: its caller writes the file.
 _EFFECTS: dict[str, Callable[[sqlite3.Connection, Operation, Outcome], News]] = {
     "clone": _clone,
@@ -123,6 +131,7 @@ _EFFECTS: dict[str, Callable[[sqlite3.Connection, Operation, Outcome], News]] = 
     "stop": _stop,
     "save": _save,
     "restore": _restore,
+    "migrate": _migrate,
 }
 
 

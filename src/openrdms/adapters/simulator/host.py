@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from openrdms.adapters.simulator import screen, vms
+from openrdms.adapters.simulator import moves, screen, vms
 from openrdms.adapters.simulator.disk_image import empty_qcow2
 from openrdms.adapters.simulator.display import Displays
 from openrdms.adapters.simulator.guest import SimulatorGuest, screen_lines, type_in
@@ -19,6 +19,7 @@ from openrdms.adapters.simulator.rdp import RdpServers
 from openrdms.model.errors import (
     HostUnavailable,
     InvalidOperation,
+    NotSupported,
     OperationFailed,
     OutOfSpace,
     VmNotRunning,
@@ -35,6 +36,7 @@ from openrdms.model.host import (
     VmSummary,
 )
 from openrdms.model.image import ImageVersion
+from openrdms.ports import Host
 
 if TYPE_CHECKING:
     from openrdms.adapters.simulator.cluster import Cluster
@@ -255,6 +257,33 @@ class SimulatorHost:
     def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """See ``ports.Host``. InvalidOperation for a VM that is not ours."""
         self._stop(vm, uuid, ours=True)
+
+    def is_shared_with(self, other: Host) -> bool:
+        """See ``ports.Host``: hosts of one cluster share what they have."""
+        same = isinstance(other, SimulatorHost) and other._cluster is self._cluster
+        return same and other is not self
+
+    def migrate(self, vm: str, uuid: UUID, target: Host) -> None:
+        """See ``ports.Host``. It takes ``save_ms``."""
+        if not self.is_shared_with(target):
+            raise NotSupported(f"{self._name} and {target.name} share no disks")
+
+        def plan(db: sqlite3.Connection) -> Task | None:
+            row = vms.find(db, self._name, vm, uuid)
+            if row is None:
+                moves.get_one(db, self._name, target.name, vm)
+                return None
+            moves.check(db, row, target.name, self._settings.capacity)
+            return Task("migrate", self._settings.save_ms, {"target": target.name})
+
+        with self._operations.transaction(target.name):
+            pass  # it is there
+        self._operations.run(self._name, vm, plan)
+
+    def settle_move(self, vm: str, uuid: UUID, target: Host) -> bool:
+        """See ``ports.Host``: a move is one transaction, so it was made or not."""
+        with self._operations.at_rest(self._name, vm) as db:
+            return vms.find(db, target.name, vm, uuid) is not None
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ``ports.Host``."""

@@ -21,7 +21,7 @@ from openrdms.adapters.simulator.state import State
 from openrdms.adapters.simulator.uri import Settings
 from openrdms.model.errors import HostUnavailable, OperationFailed
 
-FALLIBLE = frozenset({"clone", "start", "export", "save", "restore"})
+FALLIBLE = frozenset({"clone", "start", "export", "save", "restore", "migrate"})
 """What draws failures. Taking away always works, so that whatever failed can be undone."""
 
 _SLOW = 10
