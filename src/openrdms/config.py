@@ -30,6 +30,8 @@ BOOT_TIMEOUT = 600.0
 """Seconds until a guest that boots is given up; emulated guests on a busy host need minutes."""
 
 _REMEMBERED = "service.json"
+_FILES = ("database_password_file", "shared_key")
+"""Fields of what is remembered, in their order."""
 
 
 class ChannelBinding(StrEnum):
@@ -72,6 +74,8 @@ class ServeConfig:
     database: str | None = None
     """URL of records and jobs in PostgreSQL, without a password; None: files of ``state_dir``."""
     database_password_file: Path | None = None
+    shared_key: Path | None = None
+    """The file with the key that all services on ``database`` have."""
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:
@@ -96,6 +100,7 @@ class Remembered:
     hypervisors: tuple[str, ...] = (EMBEDDED_LIBVIRT,)
     database: str | None = None
     database_password_file: Path | None = None
+    shared_key: Path | None = None
 
 
 def remember(state_dir: Path, used: Remembered) -> None:
@@ -103,8 +108,9 @@ def remember(state_dir: Path, used: Remembered) -> None:
     record: dict[str, object] = {"hypervisors": used.hypervisors}
     if used.database is not None:
         record["database"] = used.database
-    if used.database_password_file is not None:
-        record["database_password_file"] = str(used.database_password_file)
+    for name in _FILES:
+        if file := getattr(used, name):
+            record[name] = str(file)
     write_atomically(state_dir / _REMEMBERED, json.dumps(record, indent=1) + "\n", 0o600)
 
 
@@ -122,12 +128,9 @@ def recall(state_dir: Path) -> Remembered:
         raise ValueError(f"{record}: {error}") from error
     match remembered:
         case {"hypervisors": [*uris]} if uris and all(isinstance(uri, str) for uri in uris):
-            database, password_file = (
-                _find_text(record, remembered, name)
-                for name in ("database", "database_password_file")
-            )
-            file = Path(password_file) if password_file else None
-            return Remembered(tuple(uris), database, file)
+            database = _find_text(record, remembered, "database")
+            files = (_find_text(record, remembered, name) for name in _FILES)
+            return Remembered(tuple(uris), database, *(Path(one) if one else None for one in files))
     raise ValueError(f"{record}: not a record of hypervisors")
 
 

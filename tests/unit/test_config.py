@@ -13,7 +13,12 @@ from openrdms import config
 
 
 @pytest.mark.parametrize(
-    "others", [(), ("postgresql://rdms@db.example/rdms", Path("/etc/rdms/password"))]
+    "others",
+    [
+        (),
+        ("postgresql://rdms@db.example/rdms", Path("/etc/rdms/password"), Path("/etc/rdms/key")),
+        ("postgresql:///rdms", None, Path("/etc/rdms/key")),
+    ],
 )
 def test_what_was_used_is_remembered_for_the_account_alone(
     tmp_path: Path, others: tuple[Any, ...]

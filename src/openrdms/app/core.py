@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from openrdms.app.databases import Databases
 from openrdms.jobs.tokens import Tokens
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
+from openrdms.security.shared_key import SharedKey
 from openrdms.security.totp import SecondFactors
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
@@ -70,7 +72,9 @@ def open_core(
 
     InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
     """
-    store = sql.open_store(databases.records)
+    me = secrets.token_hex(8) if databases.is_shared else ""
+    store = sql.open_store(databases.records, me)
+    shared = SharedKey(databases.shared_key, store) if databases.shared_key else None
     hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
@@ -79,8 +83,12 @@ def open_core(
     images.register(image for host in hosts.all() for image in host.images())
     security_dir = state_dir / "security"
     security_dir.mkdir(mode=0o700, exist_ok=True)
-    accounts = Accounts(store, security_dir / "nt-hashes", now)
-    audit_log = AuditLog(store, security_dir / "audit-head", now)
+    accounts = Accounts(store, security_dir / "nt-hashes", now, shared)
+    key = shared.audit_key if shared else None
+    audit_log = AuditLog(store, security_dir / "audit-head", now, key=key, member=me)
+    second_factors = SecondFactors(store, accounts, security_dir / "totp-key", now, shared)
+    if shared:
+        store.subscribe(second_factors.reread)
     try:
         yield Core(
             state_dir=state_dir,
@@ -97,7 +105,7 @@ def open_core(
             image_removal=ImageRemoval(store, hosts, images),
             audit=Audit(store, hosts),
             accounts=accounts,
-            second_factors=SecondFactors(store, accounts, security_dir / "totp-key", now),
+            second_factors=second_factors,
             audit_log=audit_log,
             access=Access(store, accounts),
             publishing=Publishing(store),

@@ -20,10 +20,14 @@ class Databases:
     workflows: str
     is_shared: bool
     """Other services may have them too."""
+    shared_key: Path | None = None
+    """Of all services that have them."""
 
 
-def find_databases(state_dir: Path, database: str | None, password_file: Path | None) -> Databases:
-    """``database`` for both; None: files of the state directory.
+def find_databases(
+    state_dir: Path, database: str | None, password_file: Path | None, shared_key: Path | None
+) -> Databases:
+    """``database`` for both, with a ``shared_key``; None: files of the state directory.
 
     InvalidParameter; InvalidOperation when the records of this directory were elsewhere last time.
     """
@@ -33,15 +37,21 @@ def find_databases(state_dir: Path, database: str | None, password_file: Path | 
         records, workflows = (f"sqlite:///{file}" for file in files)
         return Databases(records, workflows, is_shared=False)
     check_address("--database", database)
+    if shared_key is None:
+        reason = "services that share a database share a key: `rdms database key FILE` makes one"
+        raise errors.InvalidParameter("--shared-key", reason)
     password = None
     if password_file:
         password = read_password_file("--database-password-file", password_file)
     address = add_password(database, password)
-    return Databases(address, add_keepalives(address), is_shared=True)
+    return Databases(address, add_keepalives(address), is_shared=True, shared_key=shared_key)
 
 
 def _check_not_moved(state_dir: Path) -> None:
     """Files that were left behind say what was true long ago."""
-    last = config.recall(state_dir).database
+    try:
+        last = config.recall(state_dir).database
+    except ValueError as error:
+        raise errors.OperationFailed(str(error)) from error
     if last is not None:
         raise errors.InvalidOperation(f"the records of {state_dir} are in {last}: name --database")

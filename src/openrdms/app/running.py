@@ -51,7 +51,9 @@ def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
         raise errors.OperationFailed(str(error)) from error
     log_to_stderr(logging.WARNING)
     with hold(state_dir):
-        databases = find_databases(state_dir, last.database, last.database_password_file)
+        databases = find_databases(
+            state_dir, last.database, last.database_password_file, last.shared_key
+        )
         with open_core(state_dir, last.hypervisors, databases) as core:
             yield LocalAdmin(core, local_name(os.getuid()))
 
@@ -68,7 +70,10 @@ def serve(settings: config.ServeConfig) -> NoReturn:
         if settings.ready_file:
             _make_way(settings.ready_file)
         databases = find_databases(
-            settings.state_dir, settings.database, settings.database_password_file
+            settings.state_dir,
+            settings.database,
+            settings.database_password_file,
+            settings.shared_key,
         )
         with open_core(settings.state_dir, settings.hypervisors, databases) as core:
             config.remember(settings.state_dir, _used(settings))
@@ -78,7 +83,10 @@ def serve(settings: config.ServeConfig) -> NoReturn:
 
 def _used(settings: config.ServeConfig) -> config.Remembered:
     return config.Remembered(
-        settings.hypervisors, settings.database, settings.database_password_file
+        settings.hypervisors,
+        settings.database,
+        settings.database_password_file,
+        settings.shared_key,
     )
 
 

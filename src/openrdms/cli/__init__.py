@@ -29,6 +29,7 @@ GROUPS = (
     "rdp",
     "user",
     "audit",
+    "database",
     "backup",
     "restore",
     "simulator",

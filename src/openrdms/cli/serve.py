@@ -42,6 +42,7 @@ def serve(
     ready_file: options.ReadyFile = None,
     database: options.Database = None,
     database_password_file: options.DatabasePasswordFile = None,
+    shared_key: options.SharedKey = None,
 ) -> None:
     """Run the service until SIGTERM; jobs and VMs go on at the next start."""
     given = locals()  # named as the fields of ServeConfig

@@ -43,6 +43,10 @@ DatabasePasswordFile = Annotated[
     Path | None,
     typer.Option(help="File with that user's password in its first line; else libpq's ways."),
 ]
+SharedKey = Annotated[
+    Path | None,
+    typer.Option(help="File that all services on --database have: see rdms database key."),
+]
 
 Listen = Annotated[str, typer.Option(help="Address to listen on.", rich_help_panel=_LISTENERS)]
 Port = Annotated[
