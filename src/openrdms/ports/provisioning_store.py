@@ -144,6 +144,11 @@ class JobStore(Protocol):
         when it ended without a cancel or is a Delete.
         """
 
+    def adopt_job(self, guid: str) -> None:
+        """Where several services share the records: this one runs the job from now on. What
+        another one plans, writes or ends of it later is Fenced there.
+        """
+
     def put_job_option(self, guid: str, name: str, value: int) -> None:
         """Note something for what carries the job out. NotFound."""
 

@@ -80,12 +80,28 @@ class JobRecords:
             values = {"cancel_requested": now, "state": CollectionState.CANCEL_INPROGRESS}
             if _move(connection, guid, new, now, values):
                 _show_state(connection, guid, CollectionState.CANCEL_INPROGRESS)
+                note_change(connection, Kind.CANCEL, guid)
             job = _get(connection, guid)
             if job.cancel_requested is None:
                 raise errors.InvalidOperation(
                     f"job {guid} has ended" if job.ended else f"job {guid} is a running Delete"
                 )
             return job
+
+    def adopt_job(self, guid: str) -> None:
+        if service := self._database.service:
+            with self._database.write() as connection:
+                running = sa.update(_jobs).where(_jobs.c.guid == guid, _jobs.c.ended.is_(None))
+                connection.execute(running.values(service=service))
+
+    def _require_mine(self, connection: sa.Connection, *guids: str) -> None:
+        """Fenced when another service has adopted one of them meanwhile."""
+        if service := self._database.service:
+            others = sa.select(_jobs.c.guid).where(
+                _jobs.c.guid.in_(guids), _jobs.c.service != service
+            )
+            if other := connection.scalars(others).first():
+                self._database.end_fenced(f"job {other} is another service's")
 
     def put_job_option(self, guid: str, name: str, value: int) -> None:
         with self._database.write() as connection:
@@ -106,6 +122,7 @@ class JobRecords:
         unseen = sa.true() if cancel_seen else _jobs.c.cancel_requested.is_(None)
         values = {"state": state, "error": error, "ended": now}
         with self._database.write() as connection:
+            self._require_mine(connection, guid)
             moved = _move(connection, guid, unseen, now, values)
             job = _get(connection, guid)
             if moved:
@@ -134,6 +151,7 @@ class JobRecords:
 
     def _add_part(self, part: Sequence[JobDesktop], next_index: int | None) -> None:
         with self._database.write() as connection:
+            self._require_mine(connection, part[0].job)
             check_hosts(connection, {desktop.host for desktop in part})
             _check_names(connection, part)
             _put_desktops(connection, part)
@@ -145,6 +163,7 @@ class JobRecords:
         """True when there is a whole plan; of one that was not finished nothing is left."""
         here = _job_desktops.c.job == guid
         with self._database.write() as connection:
+            self._require_mine(connection, guid)
             first = sa.select(_job_desktops.c.ordinal).where(here, _job_desktops.c.ordinal == 0)
             if connection.execute(first).first():
                 return True
@@ -168,6 +187,7 @@ class JobRecords:
         kept, gone = list(records), list(dropped)
 
         def put(connection: sa.Connection) -> None:
+            self._require_mine(connection, *guids)
             connection.execute(_WRITE, [_render_progress(one) for one in desktops])
             connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
             note_change(connection, Kind.JOB, *guids)

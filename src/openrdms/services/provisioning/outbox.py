@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from openrdms import ports
 from openrdms.model.desktop import Desktop
 from openrdms.model.job import JobDesktop
+from openrdms.services.provisioning.records import with_records
 
 _PACE = 0.01
 """Seconds from one transaction to the next: a few milliseconds more for one desktop, a fraction of
@@ -64,7 +65,7 @@ class Outbox:
             parcels = self._take()
             error: BaseException | None = None
             try:
-                await asyncio.to_thread(self._write, [c for p in parcels for c in p.changes])
+                await with_records(self._write, [c for p in parcels for c in p.changes])
             except BaseException as failure:  # noqa: BLE001  raised to who put them
                 error = failure
             for parcel in parcels:

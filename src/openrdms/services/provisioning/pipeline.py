@@ -23,6 +23,7 @@ from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import stages as acts
 from openrdms.services.provisioning.lines import in_lines
 from openrdms.services.provisioning.outbox import Change
+from openrdms.services.provisioning.records import pause
 from openrdms.services.provisioning.stages import Stage, Undo
 from openrdms.services.provisioning.work import CANCELLED, Work, give_up, with_error
 
@@ -127,6 +128,9 @@ async def _try(work: Work, stage: Stage, row: JobDesktop, pauses: Iterator[float
     """Once; False when it may be tried again, now that a host is back or a pause is over."""
     try:
         await stage.do(work, row)
+    except errors.RecordsUnavailable:
+        await pause()
+        return False
     except (errors.HostUnavailable, errors.GuestUnreachable) as trouble:
         try:
             await _recover(work, row, trouble, pauses)
@@ -270,6 +274,8 @@ async def _persist(undoing: _Undoing) -> bool:
         try:
             await work.on_host(row, Kind.STOP, undoing.go_on)
             return True
+        except errors.RecordsUnavailable:
+            await pause()
         except errors.HostUnavailable as error:
             await _tell(work, row, error)
             await _await_host(work, row, error)

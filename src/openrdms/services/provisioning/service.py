@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from openrdms.config import BOOT_TIMEOUT
 from openrdms.jobs.engine import JobEngine, Run
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, JobDesktop, parse_guid
 from openrdms.model.patch import FORCE_LOG_OFF, Patch, as_job
@@ -22,6 +23,7 @@ from openrdms.model.plan import Plan, render_plan
 from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import Wait
 from openrdms.model.report import Report, build_report, render_report
+from openrdms.services.alone import ALONE
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
@@ -57,6 +59,7 @@ class Provisioning:
         clock: ports.Clock,
         staging: Path,
         *,
+        members: ports.MemberStore = ALONE,
         boot_deadline: float = BOOT_TIMEOUT,
     ) -> None:
         """``staging`` is a directory for the copies of Prep jobs, best beside the images."""
@@ -79,6 +82,7 @@ class Provisioning:
             factor=tokens.factor,
             times=self._times,
             clock=clock,
+            members=members,
             staging=staging,
             boot_deadline=boot_deadline,
         )
@@ -88,9 +92,31 @@ class Provisioning:
         """Begin to work, with the jobs that an earlier process left. Call it once."""
         self._agents.listen()
         self._times.load()
+        self._store.subscribe(self._hear)
         self._engine.launch(self._run)
+        self.resume_jobs()
+
+    def resume_jobs(self) -> None:
+        """Begin those jobs that have not ended and that nobody runs."""
         for job in self._store.list_jobs(running=True):
             self._engine.start(job.guid)
+
+    def take_over(self, service: str, may_go_on: Callable[[], bool]) -> None:
+        """Have the jobs of another service that is fenced gone on with; see JobEngine."""
+        self._engine.take_over(service, may_go_on)
+
+    def recheck_cancels(self) -> None:
+        """Hear of cancels of which the notice was lost."""
+        for guid in self._engine.running:
+            job = self._store.find_job(guid)
+            if job and job.cancel_requested:
+                self._engine.wake(guid)
+
+    def _hear(self, kind: Kind, keys: Sequence[str]) -> None:
+        """A job that runs here was cancelled, perhaps through another service."""
+        if kind is Kind.CANCEL:
+            for guid in keys:
+                self._engine.wake(guid)
 
     async def _run(self, run: Run) -> None:
         await workflow.run_job(self._tools, run)

@@ -20,6 +20,7 @@ from openrdms.model.host import LIVE, GuestSession, VmInfo
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import claims
+from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.work import Work
 
 FREE = frozenset({Use.UNREADY, Use.READY, Use.QUARANTINED})
@@ -67,7 +68,7 @@ async def _take(
         vm = await _find_vm(work, row)
         if _runs(vm) and not await _is_empty(work, row, use):
             return None
-        if use and not await asyncio.to_thread(_claim_unchanged, work, [use]):
+        if use and not await with_records(_claim_unchanged, work, [use]):
             return None
         return replace(row, was_running=_runs(vm))
     await claims.seize(work, row)
@@ -91,7 +92,7 @@ async def _is_empty(work: Work, row: JobDesktop, use: DesktopUse | None) -> bool
     except errors.GuestUnreachable:
         return False
     if sessions and use:
-        await asyncio.to_thread(_note_session, work, use, sessions[0])
+        await with_records(_note_session, work, use, sessions[0])
     return not sessions
 
 
@@ -170,10 +171,10 @@ async def take_back(work: Work) -> None:
     done = {
         row.name.casefold(): row for row in work.rows.values() if row.status is VmStatus.COMPLETE
     }
-    uses = await asyncio.to_thread(_list_finished, work, done)
+    uses = await with_records(_list_finished, work, done)
     looks = await asyncio.gather(*(_is_left(work, done[key], use) for key, use in uses.items()))
     left = [use for use, is_left in zip(uses.values(), looks, strict=True) if is_left]
-    claimed = await asyncio.to_thread(_claim_unchanged, work, left)
+    claimed = await with_records(_claim_unchanged, work, left)
     ours = {use.name.casefold() for use in (*uses.values(), *claimed) if is_ours(work, use)}
     kept = [row for key, row in done.items() if key not in ours]
     await work.write(replace(row, notes=_also(row.notes, _STAYS)) for row in kept)

@@ -22,11 +22,13 @@ from openrdms.model.job import Job, JobDesktop, Phase, VmStatus
 from openrdms.model.provisioning import OnError
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.fencing import acting_for
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
 from openrdms.services.provisioning.agents import AgentEvents
 from openrdms.services.provisioning.outbox import Change, Outbox
+from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.waits import Waits
 
@@ -54,6 +56,7 @@ class Tools:
     factor: Callable[[str], int]
     times: StepTimes
     clock: ports.Clock
+    members: ports.MemberStore
     staging: Path
     boot_deadline: float
     waits: Waits = field(default_factory=Waits)
@@ -153,8 +156,8 @@ class Work:
             await self.write([after])
 
     async def with_store(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
-        """One transaction, in a thread."""
-        return await asyncio.to_thread(function, *args)
+        """One transaction, in a thread; see ``with_records``."""
+        return await with_records(function, *args)
 
     async def on_host(
         self, row: JobDesktop, kind: Kind, function: Callable[[*Ts], R], *args: *Ts
@@ -165,7 +168,8 @@ class Work:
         def call() -> R:
             tools.waits.clear(self.job.guid, row.ordinal)
             begun = time.monotonic()
-            result = function(*args)
+            with acting_for(self.job.guid):
+                result = function(*args)
             tools.times.measure(row.host, kind, time.monotonic() - begun)
             tools.health.note_success(row.host)
             return result
@@ -178,9 +182,12 @@ class Work:
         """Call the guest's agent, without a token. Raises Halted without waiting for the answer
         when the job halts: what a guest is at is not waited for.
         """
-        call = asyncio.ensure_future(
-            self.tools.tokens.call(row.host, Kind.AGENT, self.gate, function, *args)
-        )
+
+        def ask() -> R:
+            with acting_for(self.job.guid):
+                return function(*args)
+
+        call = asyncio.ensure_future(self.tools.tokens.call(row.host, Kind.AGENT, self.gate, ask))
         if self.gate is None:
             return await call
         with self.gate.telling(call.cancel):

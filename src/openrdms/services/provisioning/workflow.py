@@ -18,12 +18,16 @@ from openrdms.model.job import END_STATE, Job, JobAction, JobDesktop, Outcome, V
 from openrdms.model.reason import ReasonCode, explain_refusal, render_reason
 from openrdms.services.provisioning import claims, pipeline, planning, recipes, rollout, taking
 from openrdms.services.provisioning.pipeline import PAUSES, Stages
+from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.work import CANCELLED, Tools, Work, give_up
 
 Verdict = dict[str, Any]
 """What ``settle`` decides, as plain data: outcome, error, cancel_seen, undoes."""
 
 _STOPPED = ("not finished: the job stopped at an error", ReasonCode.STOPPED_AT_ERROR)
+
+_PLANNING_PAUSE = 0.05
+"""Seconds until it is asked again whether another service still plans."""
 
 T = TypeVar("T")
 
@@ -32,9 +36,11 @@ _log = structlog.get_logger(__name__)
 
 async def run_job(tools: Tools, run: Run) -> None:
     """Carry out the job called ``run.guid``, from wherever an earlier process left it."""
-    job = await _patiently(lambda: asyncio.to_thread(tools.store.find_job, run.guid))
+    job = await _patiently(lambda: with_records(tools.store.find_job, run.guid))
     if job is None or job.ended:
         return
+    if tools.members.me:
+        await _patiently(lambda: with_records(tools.store.adopt_job, run.guid))
     stages = recipes.stages_of(job)
     work = Work(tools, run, job, tuple(stage.phase for stage in stages))
     tools.works[job.guid] = work
@@ -92,7 +98,8 @@ async def _plan(work: Work) -> str:
     for pause in (*PAUSES, None):
         try:
             async with work.tools.planning:
-                await work.with_store(planning.plan_job, work.tools, work.job)
+                while not await work.with_store(_plan_alone, work):  # noqa: ASYNC110  of others
+                    await asyncio.sleep(_PLANNING_PAUSE)
             break
         except errors.RdmsError as error:
             if pause is None or not isinstance(error, errors.HostUnavailable):
@@ -102,6 +109,14 @@ async def _plan(work: Work) -> str:
             _log.exception("plan failed for a defect", job=work.job.guid)
             return render_reason(ReasonCode.DEFECT, f"internal error: {error!r}")
     return ""
+
+
+def _plan_alone(work: Work) -> bool:
+    """False when another service plans now: no two jobs may be given the same room."""
+    with work.tools.members.exclusive("planning") as alone:
+        if alone:
+            planning.plan_job(work.tools, work.job)
+        return alone
 
 
 async def _go_forward(work: Work, stages: Stages) -> None:
@@ -169,7 +184,7 @@ def _is_lost(job: Job, row: JobDesktop, outcome: Outcome) -> bool:
 
 async def _end(work: Work, verdict: Verdict) -> bool:
     """Write the end. False when a cancel came that the verdict does not know of."""
-    return await asyncio.to_thread(_write_end, work, verdict)
+    return await with_records(_write_end, work, verdict)
 
 
 def _write_end(work: Work, verdict: Verdict) -> bool:
