@@ -87,8 +87,6 @@ def open_core(
     key = shared.audit_key if shared else None
     audit_log = AuditLog(store, security_dir / "audit-head", now, key=key, member=me)
     second_factors = SecondFactors(store, accounts, security_dir / "totp-key", now, shared)
-    if shared:
-        store.subscribe(second_factors.reread)
     try:
         yield Core(
             state_dir=state_dir,

@@ -19,7 +19,6 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from openrdms import config, ports
 from openrdms.model.account import Account, Role
-from openrdms.model.change import Kind
 from openrdms.model.errors import AlreadyExists, InvalidParameter, OperationFailed
 from openrdms.model.second_factor import DIGITS, RECOVERY_CODES, STEP_SECONDS, SecondFactor
 from openrdms.security.accounts import Accounts
@@ -142,14 +141,16 @@ class SecondFactors:
         with self._lock:
             self._owners.discard(account.name.casefold())
 
-    def reread(self, kind: Kind, names: Sequence[str]) -> None:
-        """Another service may have changed whether they have one (ports.RecordListener)."""
-        if kind is not Kind.ACCOUNT:
-            return
+    def reread(self, names: Sequence[str]) -> None:
+        """Another service may have changed whether they have one. RecordsUnavailable."""
         for name in names:
             has = self._store.find_second_factor(name) is not None
             with self._lock:
-                (self._owners.add if has else self._owners.discard)(name)
+                (self._owners.add if has else self._owners.discard)(name.casefold())
+
+    def reread_all(self) -> None:
+        """The same of everybody. RecordsUnavailable."""
+        self._owners = {name.casefold() for name in self._store.list_second_factors()}
 
     def _find_step(self, secret: str, code: str) -> int | None:
         """The step whose code it is, among those about now."""
