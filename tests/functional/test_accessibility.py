@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from live.axe import check_access
+from live.axe import check_access, check_access_in_both_schemes
 from live.chromium import Browse
 from live.service import Service
 
@@ -23,14 +23,15 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         running.clear()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_sign_in_page(service: Service, browse: Browse, scheme: str) -> None:
-    page = browse(service, user=None, color_scheme=scheme)
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_sign_in_page(service: Service, browse: Browse, width: int) -> None:
+    page = browse(service, user=None, viewport={"width": width, "height": 740})
     page.locator("input[name=name]").fill("nobody")
     page.locator("input[name=password]").fill("wrong-password")
     page.locator("input[name=password]").press("Enter")
     page.get_by_role("alert").wait_for()
-    check_access(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    check_access_in_both_schemes(page)
 
 
 def test_what_is_found_fails(service: Service, browse: Browse) -> None:

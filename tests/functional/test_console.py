@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
-from live.axe import check_access
+from live.axe import check_access, check_access_in_both_schemes
 from live.browser import WebClient, csrf_of
 from live.chromium import Browse
 from live.service import PASSWORD, USER, Service, until
@@ -196,6 +197,48 @@ def test_a_search_is_in_the_address(service: Service, browse: Browse) -> None:
     expect(page.locator("#desktops tbody tr")).to_have_count(1)
 
 
+def test_images_are_imported_and_compared(service: Service, browse: Browse, tmp_path: Path) -> None:
+    page = browse(service, "/console/images")
+    for number, packaged in enumerate(("8.14", "8.15"), start=1):
+        page.get_by_role("button", name="Import").click()
+        dialog = page.locator("#import")
+        dialog.get_by_label("Name").fill("office")
+        dialog.get_by_label("File on the service's machine").fill(
+            str(_make_disk(tmp_path, packaged))
+        )
+        dialog.get_by_label("System").select_option("linux")
+        check_access(page)
+        dialog.get_by_role("button", name="Import").click()
+        expect(page.locator(f'#images tr[data-key="office@{number}"]')).to_be_visible()
+    page.get_by_role("button", name="Compare").click()
+    dialog = page.locator("#compare")
+    dialog.get_by_label("Before").select_option("office@1")
+    dialog.get_by_label("After").select_option("office@2")
+    check_access(page)
+    dialog.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**/console/tasks/*")
+    expect(page.locator("#task tr").filter(has_text="curl")).to_contain_text("8.15")
+    expect(page.locator("#task tr").filter(has_text="/etc/motd")).to_be_visible()
+    check_access(page)
+    page.set_viewport_size(_PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    check_access(page)
+
+
+def _make_disk(place: Path, version: str) -> Path:
+    """A disk with an ext4 file system, on which dpkg has one package of that version."""
+    tree, disk = place / version, place / f"{version}.raw"
+    status, motd = tree / "var/lib/dpkg/status", tree / "etc/motd"
+    for file in (status, motd):
+        file.parent.mkdir(parents=True)
+    status.write_text(
+        f"Package: curl\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
+    )
+    motd.write_text(f"{'.' * int(version[-1])}\n")  # another size
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", tree, disk, "8M"], check=True)
+    return disk
+
+
 def test_the_help_desk_sees_its_own_pages(
     service: Service, browse: Browse, administrator: Administrator
 ) -> None:
@@ -254,14 +297,14 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("look", [{"color_scheme": "dark"}, {"viewport": _PHONE}], ids=str)
+@pytest.mark.parametrize("window", [{"width": 1280, "height": 720}, _PHONE], ids=str)
 def test_every_page_is_for_everybody(
-    service: Service, browse: Browse, administrator: Administrator, look: dict[str, Any]
+    service: Service, browse: Browse, administrator: Administrator, window: ViewportSize
 ) -> None:
-    page = browse(service, "/console", **look)
+    page = browse(service, "/console", viewport=window)
     job = administrator.ask("GET", "/jobs")["items"][0]["guid"]
     for path in (*PAGES, f"/console/jobs/{job}"):
         page.goto(path)
-        check_access(page)
+        check_access_in_both_schemes(page)
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wide <= 0, f"{path} is {wide} px wider than the window"

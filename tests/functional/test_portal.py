@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from functional.portal_world import SECRET, PortalWorld, open_portal_world
-from live.axe import check_access
+from live.axe import check_access, check_access_in_both_schemes
 from live.chromium import Browse
 from live.service import until
 
-PHONE = {"width": 360, "height": 740}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+WIDE: ViewportSize = {"width": 1280, "height": 720}
 
 expect.set_options(timeout=30_000)
 
@@ -137,14 +138,14 @@ def test_the_keyboard_is_enough(user: Browse) -> None:
     expect(focus).to_have_attribute("aria-label", "More for Office")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone(user: Browse, scheme: str) -> None:
-    page = user("ann", viewport=PHONE, has_touch=True, color_scheme=scheme)
+@pytest.mark.parametrize("window", [WIDE, PHONE], ids=str)
+def test_every_page_is_for_everybody(user: Browse, window: ViewportSize) -> None:
+    page = user("ann", viewport=window, has_touch=window is PHONE)
     for path in ("/", "/account"):
         page.goto(path)
         width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= PHONE["width"], f"{path} is {width} wide"
-        check_access(page)
+        assert width <= window["width"], f"{path} is {width} wide"
+        check_access_in_both_schemes(page)
 
 
 def test_languages(user: Browse) -> None:

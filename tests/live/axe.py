@@ -18,6 +18,7 @@ def check_access(page: Page) -> None:
     has too little contrast for a moment.
     """
     page.emulate_media(reduced_motion="reduce")
+    page.evaluate(_SETTLE)
     page.evaluate(_load())  # not by a script element, which the page's policy forbids
     found = page.evaluate(_RUN)
     told = {item["id"]: _tell(item) for item in found}
@@ -25,6 +26,17 @@ def check_access(page: Page) -> None:
     barred = [told[item["id"]] for item in found if item["impact"] in _BARRED]
     assert not barred, f"{page.url}:\n" + "\n".join(barred)
 
+
+def check_access_in_both_schemes(page: Page) -> None:
+    """As ``check_access``, light and dark."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        check_access(page)
+
+
+_SETTLE = """() => {
+  for (const one of document.getAnimations()) if (one instanceof CSSTransition) one.finish();
+}"""
 
 _RUN = """async () => {
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
