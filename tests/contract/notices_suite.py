@@ -10,11 +10,13 @@ import pytest
 
 from contract.store_suite import make_collection, make_desktop, make_image, make_job, make_plan
 from openrdms.model import errors
+from openrdms.model.account import Account, Role
 from openrdms.model.change import Kind
 from openrdms.model.collection import CollectionState
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import HostSettings
 from openrdms.model.job import VmStatus
+from openrdms.model.web_session import ApiToken, Scope, WebSession
 from openrdms.ports import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -78,7 +80,7 @@ class NoticesSuite:
         store.put_job_desktops([done], NOW, records=[record], marks={"vd-1": "mark"})
         assert heard.take() == {(Kind.JOB, job.guid), (Kind.DESKTOP, "vd-1")}
         store.request_cancel(job.guid, NOW)
-        assert heard.take() == both
+        assert heard.take() == both | {(Kind.CANCEL, job.guid)}
         store.end_job(job.guid, CollectionState.JOB_ABORTED, "", NOW, cancel_seen=True)
         assert heard.take() == both | {(Kind.DESKTOP, "vd-1")}
 
@@ -91,6 +93,31 @@ class NoticesSuite:
     def test_hosts(self, store: Store, heard: Heard) -> None:
         store.put_host_settings("host1", HostSettings(concurrency=3))
         assert heard.take() == {(Kind.HOST, "host1")}
+
+    def test_accounts_and_what_was_handed_out_to_them(self, store: Store, heard: Heard) -> None:
+        flags = {"ntlm": False, "enabled": True, "from_options": False}
+        account = Account(
+            "Ann", store.account_sid("Ann"), "", Role.USER, (), **flags, created=NOW, changed=NOW
+        )
+        ann = {(Kind.ACCOUNT, "ann")}
+        store.put_account(account)
+        assert heard.take() == ann
+        session = WebSession("hash", "Ann", "proof", "csrf", "address", NOW, NOW, NOW)
+        store.put_web_session(session)
+        store.touch_web_session("hash", NOW)
+        assert heard.take() == set()
+        store.delete_web_sessions(used_before=NOW)
+        assert heard.take() == set()
+        store.delete_web_session("hash")
+        assert heard.take() == ann
+        store.put_api_token(ApiToken("id", "other", "Ann", "name", (Scope.READ,), NOW, None))
+        assert heard.take() == set()
+        assert store.delete_api_token("id")
+        assert heard.take() == ann
+        store.confirm_accounts(["ANN"], NOW)
+        assert heard.take() == ann
+        store.delete_account("ann")
+        assert heard.take() == ann
 
     def test_what_was_refused_has_changed_nothing(self, store: Store, heard: Heard) -> None:
         store.create_collection(make_collection("farm"))

@@ -27,7 +27,7 @@ def make_backend(
     """All of it; TypeError when a field of Backend has been forgotten."""
     web_sessions = WebSessions(core.store, core.accounts, now)
     web_sessions.subscribe(engine.connections.recheck)
-    messages = UserMessages(core.store, core.accounts, now, engine.changes.publish)
+    messages = UserMessages(core.store, core.accounts, now)
     engine.sessions.subscribe_to_messages(messages.note)
     desktop_list = DesktopList(core.store, core.hosts, core.health)
     return _with_engine(_with_core(core), engine)(

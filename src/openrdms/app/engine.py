@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from openrdms.adapters.node_probe import NodeProbe
@@ -18,6 +19,7 @@ from openrdms.services.desktops import Desktops
 from openrdms.services.first_start import FirstStart
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.nodes import Nodes
+from openrdms.services.others import Others
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
@@ -51,10 +53,12 @@ class Engine:
         self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
         self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
         self.services = self._make_services()
+        self._others = self._make_others()
 
     def start(self) -> None:
         """Take up what was interrupted, and act from now on."""
         core = self._core
+        self._others.start()
         core.publishing.synchronize()  # records older than the feed have none
         core.health.start()
         core.reconciling.settle_uses()
@@ -66,6 +70,35 @@ class Engine:
         self.connections.start()
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
+
+    def _make_others(self) -> Others:
+        core = self._core
+        return Others(
+            core.store,
+            {
+                Kind.ACCOUNT: self._hear_of_accounts,
+                Kind.DESKTOP: core.uses.hear,
+                Kind.COLLECTION: self._hear_of_collections,
+                Kind.HOST: core.host_states.hear,
+            },
+            anew=(
+                core.accounts.refresh,
+                core.second_factors.reread_all,
+                core.uses.hear_all,
+                lambda: core.host_states.hear(host.name for host in core.hosts.all()),
+                self.patching.wake,
+                self.changes.reset,
+            ),
+        )
+
+    def _hear_of_accounts(self, names: Sequence[str]) -> None:
+        self._core.accounts.refresh(names)
+        self._core.second_factors.reread(names)
+
+    def _hear_of_collections(self, aliases: Sequence[str]) -> None:
+        self.patching.wake()
+        for alias in aliases:
+            self.pools.wake(alias)
 
     def _make_services(self) -> Services:
         core = self._core

@@ -20,8 +20,8 @@ from openrdms.model.setting import SettingValue
 class AccountStore(Protocol):
     """Accounts and groups (security.accounts). Names ignore case."""
 
-    def list_accounts(self) -> list[Account]:
-        """In order of name."""
+    def list_accounts(self, names: Iterable[str] | None = None) -> list[Account]:
+        """All, or those of these names; all in order of name."""
 
     def put_account(self, account: Account, *, revoke: bool = False) -> None:
         """Insert or replace, by name; with ``revoke`` everything that was handed out to it, by
@@ -31,7 +31,7 @@ class AccountStore(Protocol):
     def delete_account(self, name: str) -> None:
         """Remove the account; its SID stays with the name. Absent is fine."""
 
-    def list_confirmations(self) -> dict[str, datetime]:
+    def list_confirmations(self, names: Iterable[str] | None = None) -> dict[str, datetime]:
         """When the directory of an account has said last that it is so, by name."""
 
     def confirm_accounts(self, names: Iterable[str], confirmed: datetime | None) -> None:

@@ -174,6 +174,39 @@ class Accounts:
             wanted = Change(add_groups=tuple(groups), password=password)
             return self._put(_apply(account, wanted, self._clock()), password)
 
+    def refresh(self, names: Sequence[str] | None = None) -> None:
+        """Another service may have changed these, or any, or what was handed out to them."""
+        with self._changing:
+            found = {item.name.casefold(): item for item in self._store.list_accounts(names)}
+            moments = self._store.list_confirmations(names)
+            confirmed = {name.casefold(): moment for name, moment in moments.items()}
+            named = [*self._accounts, *found] if names is None else names
+            keys = sorted({name.casefold() for name in named})
+            for key in keys:
+                self._take_over(key, found.get(key), confirmed.get(key))
+                if names is not None and key in found:
+                    self._nt_hashes.reread(found[key].name)
+            if names is None or len(found) < len(keys):
+                known = self._accounts.values()
+                self._nt_hashes.keep(one.name for one in known if _has_nt_hash(one))
+        for key in keys:
+            self._tell(key)
+
+    def _take_over(self, key: str, account: Account | None, confirmed: datetime | None) -> None:
+        """What is on record now of an account."""
+        if account is None:
+            self._accounts.pop(key, None)
+            self._sids.pop(key, None)
+        elif account != self._accounts.get(
+            key
+        ):  # what was verified of it is remembered as long as it is the same
+            self._sids[key] = self._collect_sids(account)
+            self._accounts[key] = account
+        if confirmed is None:
+            self._confirmed.pop(key, None)
+        else:
+            self._confirmed[key] = confirmed
+
     def trust(self, source: str, longest: timedelta) -> None:
         """Accounts of that directory hold for so long after it has confirmed them."""
         self._trust[source] = longest

@@ -163,7 +163,7 @@ class Brokering:
         self._listening: dict[_Key, set[threading.Event]] = {}
         self._listeners: list[tuple[Callable[[str], None], Callable[[str], None]]] = []
         self._servers = ThreadPoolExecutor(_LINES_SERVED_AT_ONCE, thread_name_prefix="broker")
-        parts.uses.subscribe(self._hear)
+        parts.uses.subscribe(self._hear, lambda _name: bool(self._listening))
         parts.health.subscribe(self._note_host)
 
     def find_user(self, name: str, domain: str) -> User:

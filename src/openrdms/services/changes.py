@@ -24,6 +24,9 @@ KEPT = 10_000
 
 Wake = Callable[[], object]
 
+_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER})
+"""What services tell each other, and no view shows."""
+
 _OF_SESSIONS = frozenset(
     {
         VmEventKind.LOGGED_ON,
@@ -47,7 +50,7 @@ class Changes:
 
     def follow(self, store: ports.Store, hosts: Hosts, health: HostHealth) -> None:
         """Publish what records, hosts and their health tell from now on."""
-        store.subscribe(self.publish)
+        store.subscribe(self._publish_shown)
         hosts.subscribe(self._hear)
         health.subscribe(lambda host, _: self.publish(Kind.HOST, [host]))
 
@@ -60,6 +63,14 @@ class Changes:
                 self._latest.move_to_end((kind, key))
             while len(self._latest) > KEPT:
                 self._forgotten = self._latest.popitem(last=False)[1]
+            waiting, self._waiting = self._waiting, set()
+        for wake in waiting:
+            wake()
+
+    def reset(self) -> None:
+        """Some of what others changed may not have been heard: everybody must begin anew."""
+        with self._lock:
+            self._epoch = secrets.token_hex(4)
             waiting, self._waiting = self._waiting, set()
         for wake in waiting:
             wake()
@@ -104,6 +115,10 @@ class Changes:
         """Do not call it any more."""
         with self._lock, suppress(KeyError):
             self._waiting.remove(wake)
+
+    def _publish_shown(self, kind: Kind, keys: Sequence[str]) -> None:
+        if kind not in _HIDDEN:
+            self.publish(kind, keys)
 
     def _hear(self, event: VmEvent) -> None:
         self.publish(Kind.DESKTOP, [event.vm])

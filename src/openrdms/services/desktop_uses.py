@@ -16,6 +16,12 @@ from openrdms.model.desktop_use import DesktopUse, Use
 
 Listener = Callable[[DesktopUse], None]
 
+Wants = Callable[[str], bool]
+"""Whether a desktop, by its case-folded name, is to be told of when another service changes it."""
+
+_PART = 500
+"""Desktops that are read at a time."""
+
 _SAME = ("uuid", "use", "since", "turn")
 """By what a use is known to be the one that somebody looked at."""
 
@@ -28,12 +34,18 @@ class DesktopUses:
     def __init__(self, store: ports.Store, clock: ports.Clock) -> None:
         self._store = store
         self._clock = clock
-        self._listeners: list[Listener] = []
+        self._listeners: list[tuple[Listener, Wants]] = []
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Tell it of every use that has changed, as it is then; returns how to end it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    def subscribe(
+        self, listener: Listener, wants: Wants = lambda _name: True
+    ) -> Callable[[], None]:
+        """Tell it of every use that has changed, as it is then; returns how to end it.
+
+        Of what other services change it is told what anybody ``wants``, some time after it.
+        """
+        entry = (listener, wants)
+        self._listeners.append(entry)
+        return lambda: self._listeners.remove(entry)
 
     def count(self, collection: str) -> Mapping[Use, int]:
         """See ports.DesktopUseStore."""
@@ -84,8 +96,8 @@ class DesktopUses:
     def change(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
     ) -> list[DesktopUse]:
-        """See ports.DesktopUseStore.change_uses."""
-        changed = self._store.change_uses(names, change)
+        """See ports.DesktopUseStore.change_uses. What moves to another host nobody takes in hand."""
+        changed = self._store.change_uses(names, lambda use: _unless_moving(use, change(use)))
         self._tell(changed)
         return changed
 
@@ -93,10 +105,27 @@ class DesktopUses:
         """Tell what is on record now of desktops whose uses a job has changed with its rows."""
         self._tell(self._store.list_uses(names=names))
 
+    def hear(self, names: Iterable[str]) -> None:
+        """Other services have changed these: tell what is on record now of those that matter."""
+        wants = [wants for _, wants in self._listeners]
+        wanted = [name for name in names if any(want(name.casefold()) for want in wants)]
+        for at in range(0, len(wanted), _PART):
+            self.announce(wanted[at : at + _PART])
+
+    def hear_all(self) -> None:
+        """Nobody knows what others have changed."""
+        self.hear([use.name for use in self._store.list_uses()])
+
     def _tell(self, changed: Iterable[DesktopUse]) -> None:
         for use in changed:
-            for listener in tuple(self._listeners):
+            for listener, _ in tuple(self._listeners):
                 try:
                     listener(use)
                 except Exception:  # noqa: BLE001  whatever one does, the others are told
                     _log.exception("a listener failed", desktop=use.name)
+
+
+def _unless_moving(before: DesktopUse, after: DesktopUse | None) -> DesktopUse | None:
+    begun = after is not None and after.use is not before.use
+    taken = begun and after is not None and after.use in (Use.PREPARING, Use.WORK)
+    return None if before.moving and taken else after

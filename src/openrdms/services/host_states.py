@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from openrdms import ports
@@ -67,6 +67,13 @@ class HostStates:
     def subscribe(self, listener: Listener) -> None:
         """Tell it, from now on, of every change of a host's settings."""
         self._listeners.append(listener)
+
+    def hear(self, hosts: Iterable[str]) -> None:
+        """Another service may have changed settings of these."""
+        for host in hosts:
+            settings = self._store.find_host_settings(host)
+            for listener in self._listeners:
+                listener(host, settings)
 
     def set_concurrency(self, name: str, factor: int | None) -> None:
         """How many desktops are made there at a time; None leaves it to the service."""

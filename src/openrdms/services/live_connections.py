@@ -67,7 +67,7 @@ class LiveConnections:
         self._open: dict[str, set[_Connection]] = {}
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="connections", daemon=True)
-        uses.subscribe(self._hear)
+        uses.subscribe(self._hear, lambda name: name in self._open)
         accounts.subscribe(self.recheck)
 
     def start(self) -> None:

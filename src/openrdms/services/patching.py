@@ -79,6 +79,10 @@ class Patching:
             self._thread.join()
         self._notices.close()
 
+    def wake(self) -> None:
+        """Another service may have scheduled something, or taken it back."""
+        self._changed.set()
+
     def schedule(
         self,
         collection: str,

@@ -97,7 +97,7 @@ class Preparation:
         self._boot_deadline = boot_deadline
         self._lock = threading.Lock()
         self._attempts: dict[str, Attempt] = {}
-        uses.subscribe(self._note_use)
+        uses.subscribe(self._note_use, lambda name: name in self._attempts)
 
     def enter(self, use: DesktopUse, *, urgent: bool = False) -> Attempt:
         """Know of a desktop that has just become PREPARING."""
@@ -106,7 +106,7 @@ class Preparation:
             self._attempts[use.name.casefold()] = attempt
         try:
             now = self._store.find_use(use.name)  # a claim may have come before we listened
-        except errors.OperationFailed:
+        except (errors.OperationFailed, errors.RecordsUnavailable):
             attempt.given_up = True
         else:
             self._note_use(now or use)

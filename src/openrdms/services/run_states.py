@@ -69,7 +69,10 @@ class RunStates:
     def _await_rest(self, name: str) -> DesktopUse | None:
         """The use of a desktop that nobody has in work. InvalidOperation when that lasts."""
         changed = threading.Event()
-        end = self._uses.subscribe(lambda use: changed.set() if use.name == name else None)
+        end = self._uses.subscribe(
+            lambda use: changed.set() if use.name == name else None,
+            lambda key: key == name.casefold(),
+        )
         deadline = time.monotonic() + _PATIENCE
         try:
             while True:

@@ -90,7 +90,7 @@ class SessionWatch:
 
     def start(self) -> None:
         """Begin; what changed while nobody watched is looked for first, in the background."""
-        self._ends.callback(self._uses.subscribe(self._note_use))
+        self._ends.callback(self._uses.subscribe(self._note_use, self._is_noted))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
         self._check(use for use in self._store.list_uses() if use.use in _WATCHED)
@@ -165,6 +165,9 @@ class SessionWatch:
         if use.use in _WATCHED and (stopped or key in self._later):
             self._later.discard(key)
             self._look_soon(use.name)
+
+    def _is_noted(self, name: str) -> bool:
+        return name in self._stopped or name in self._later
 
     def _note_host(self, host: str, absence: Absence | None) -> None:
         """Those that come back together are looked at together: what there is on one of them is

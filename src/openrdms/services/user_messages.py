@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
 from openrdms import ports
 from openrdms.model import errors
-from openrdms.model.change import Kind
 from openrdms.model.user_message import KEPT, UserMessage
 from openrdms.security.accounts import Accounts
 
 _log = structlog.get_logger(__name__)
-
-Publish = Callable[[Kind, Sequence[str]], None]
 
 
 class UserMessages:
@@ -26,12 +23,10 @@ class UserMessages:
         store: ports.UserMessageStore,
         accounts: Accounts,
         clock: ports.Clock,
-        publish: Publish,
     ) -> None:
         self._store = store
         self._accounts = accounts
         self._clock = clock
-        self._publish = publish
 
     def note(self, user: str, title: str, text: str) -> None:
         """A message was shown in a session of somebody; nothing for who is no account of ours."""
@@ -44,7 +39,6 @@ class UserMessages:
             self._store.put_user_message(message, now - KEPT)
         except errors.RdmsError as error:  # it was shown all the same
             _log.warning("a message is not kept", account=account.name, error=str(error))
-        self._publish(Kind.MESSAGE, [account.name.casefold()])
 
     def list(self, account: str) -> Sequence[UserMessage]:
         """Those of the last days, newest first."""
@@ -54,4 +48,3 @@ class UserMessages:
         """He has read it; once more is fine. NotFound."""
         if not self._store.mark_user_message(account, message_id, self._clock()):
             raise errors.NotFound(f"there is no message {message_id!r}")
-        self._publish(Kind.MESSAGE, [account.casefold()])

@@ -57,6 +57,10 @@ class UserNews:
         self._spares: set[str] = set()
         self._due: dict[str, float] = {}
         self._told: dict[str, float] = {}
+        self._is_wanted = False
+        """Somebody has had a page open."""
+        self._is_outdated = False
+        """Other services changed something while nobody had."""
         self._woken = threading.Event()
         self._closed = False
         self._ends = ExitStack()
@@ -64,7 +68,7 @@ class UserNews:
     def start(self, publish: Publish) -> None:
         """Publish what is news from now on."""
         self._publish = publish
-        self._ends.callback(self._uses.subscribe(self._note_use))
+        self._ends.callback(self._uses.subscribe(self._note_use, self._wants))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._brokering.subscribe(lambda holder: self._tell({holder}), self._gather)
         for use in self._store.list_uses(use=Use.TAKEN):
@@ -83,6 +87,9 @@ class UserNews:
         key = user.holder
         with self._lock:
             self._present[key] += 1
+            self._is_wanted = True
+            if self._is_outdated:
+                self._woken.set()
         try:
             yield
         finally:
@@ -90,6 +97,10 @@ class UserNews:
                 self._present[key] -= 1
                 if not self._present[key]:
                     del self._present[key]
+
+    def _wants(self, _name: str) -> bool:
+        self._is_outdated |= not self._is_wanted
+        return self._is_wanted
 
     def _note_use(self, use: DesktopUse) -> None:
         key, holder = use.name.casefold(), use.holder.casefold()
@@ -127,12 +138,24 @@ class UserNews:
             self._woken.wait(max(0.0, next_at - time.monotonic()))
             self._woken.clear()
             try:
+                if self._is_wanted and self._is_outdated:
+                    self._read_holders()
                 self._publish_due()
                 if time.monotonic() >= keep_at:
                     keep_at = time.monotonic() + self._period
                     self._keep_places()
             except Exception:  # noqa: BLE001  whatever it was, the next news is told
                 _log.exception("defect")
+
+    def _read_holders(self) -> None:
+        with self._lock:
+            self._holders.clear()
+            self._spares.clear()
+        taken = self._store.list_uses(use=Use.TAKEN)
+        with self._lock:
+            self._is_outdated = False
+            for use in taken:  # whatever was told since is newer
+                self._holders.setdefault(use.name.casefold(), use.holder.casefold())
 
     def _publish_due(self) -> None:
         now = time.monotonic()

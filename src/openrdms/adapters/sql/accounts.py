@@ -9,10 +9,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows, schema
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.web_tables import HANDED_OUT
 from openrdms.model import errors
 from openrdms.model.account import ADMINISTRATOR_RID, FIRST_RID, Account, Role
+from openrdms.model.change import Kind
 
 _accounts = sa.Table(
     "accounts",
@@ -49,15 +50,25 @@ _security_ids = sa.Table(
 """Never deleted, so a SID is never given twice. ``authority`` is the same in all of them."""
 
 
+_PART = 1000
+"""Names asked for in one statement."""
+
+
 class AccountRecords:
     """The part of ports.Store about accounts and groups."""
 
     _database: Database
 
-    def list_accounts(self) -> list[Account]:
+    def list_accounts(self, names: Iterable[str] | None = None) -> list[Account]:
+        order = [_accounts.c.name_key]
         with self._database.read() as connection:
-            order = [_accounts.c.name_key]
-            return rows.select_records(connection, Account, _accounts, order=order)
+            return [
+                account
+                for wanted in _select(names)
+                for account in rows.select_records(
+                    connection, Account, _accounts, *wanted, order=order
+                )
+            ]
 
     def put_account(self, account: Account, *, revoke: bool = False) -> None:
         key = account.name.casefold()
@@ -65,17 +76,23 @@ class AccountRecords:
             rows.put_rows(connection, _accounts, [rows.render_row(account, name_key=key)])
             for table in HANDED_OUT if revoke else ():
                 connection.execute(sa.delete(table).where(table.c.account_key == key))
+            note_change(connection, Kind.ACCOUNT, key)
 
     def delete_account(self, name: str) -> None:
         with self._database.write() as connection:
             connection.execute(sa.delete(_accounts).where(_accounts.c.name_key == name.casefold()))
+            note_change(connection, Kind.ACCOUNT, name.casefold())
 
-    def list_confirmations(self) -> dict[str, datetime]:
-        columns = (_accounts.c.name, _accounts.c.confirmed)
+    def list_confirmations(self, names: Iterable[str] | None = None) -> dict[str, datetime]:
+        known = sa.select(_accounts.c.name, _accounts.c.confirmed).where(
+            _accounts.c.confirmed.is_not(None)
+        )
         with self._database.read() as connection:
-            known = _accounts.c.confirmed.is_not(None)
-            rows = connection.execute(sa.select(*columns).where(known))
-            return {row.name: row.confirmed for row in rows}
+            return {
+                row.name: row.confirmed
+                for wanted in _select(names)
+                for row in connection.execute(known.where(*wanted))
+            }
 
     def confirm_accounts(self, names: Iterable[str], confirmed: datetime | None) -> None:
         keys = [{"key": name.casefold(), "moment": confirmed} for name in names]
@@ -84,6 +101,7 @@ class AccountRecords:
         if keys:
             with self._database.write() as connection:
                 connection.execute(statement, keys)
+                note_change(connection, Kind.ACCOUNT, *(str(key["key"]) for key in keys))
 
     def account_sid(self, name: str, *, built_in: bool = False) -> str:
         with self._database.write() as connection:
@@ -92,6 +110,15 @@ class AccountRecords:
     def group_sid(self, name: str) -> str:
         with self._database.write() as connection:
             return _give_sid(connection, name, is_group=True)
+
+
+def _select(names: Iterable[str] | None) -> list[list[sa.ColumnElement[bool]]]:
+    """What selects accounts of these names, or all, some at a time."""
+    if names is None:
+        return [[]]
+    keys = [name.casefold() for name in names]
+    parts = [keys[at : at + _PART] for at in range(0, len(keys), _PART)]
+    return [[_accounts.c.name_key.in_(part)] for part in parts]
 
 
 def _give_sid(

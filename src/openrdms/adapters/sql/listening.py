@@ -146,7 +146,7 @@ class Listening(Speaking):
     def listen(self, listener: ports.RecordListener, missed: Callable[[], None]) -> None:
         """See ports.RecordNotices. Called once."""
         self._listener, self._missed = listener, missed
-        self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="record-notices", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -7,8 +7,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.web_tables import user_messages
+from openrdms.model.change import Kind
 from openrdms.model.user_message import UserMessage
 
 _messages = user_messages.c
@@ -25,6 +26,7 @@ class UserMessageRecords:
         def put(connection: sa.Connection) -> None:
             connection.execute(sa.delete(user_messages).where(_messages.sent < kept_since))
             rows.put_rows(connection, user_messages, [row])
+            note_change(connection, Kind.MESSAGE, message.account.casefold())
 
         self._database.grouped(put)  # one message may be for a thousand users
 
@@ -39,4 +41,5 @@ class UserMessageRecords:
         first = sa.func.coalesce(_messages.read, sa.literal(read, _messages.read.type))
         with self._database.write() as connection:
             done = connection.execute(sa.update(user_messages).where(*mine).values(read=first))
+            note_change(connection, Kind.MESSAGE, account.casefold())
             return done.rowcount == 1

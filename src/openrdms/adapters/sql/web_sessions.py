@@ -7,8 +7,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.web_tables import api_tokens, web_sessions
+from openrdms.model.change import Kind
 from openrdms.model.web_session import ApiToken, WebSession
 
 
@@ -39,9 +40,7 @@ class WebSessionRecords:
             connection.execute(sa.update(web_sessions).where(wanted).values(**times))
 
     def delete_web_session(self, secret_hash: str) -> None:
-        wanted = web_sessions.c.secret_hash == secret_hash
-        with self._database.write() as connection:
-            connection.execute(sa.delete(web_sessions).where(wanted))
+        self._end_sessions(web_sessions.c.secret_hash == secret_hash)
 
     def delete_web_sessions(
         self, *, account: str | None = None, used_before: datetime | None = None
@@ -51,8 +50,13 @@ class WebSessionRecords:
             where.append(web_sessions.c.account_key == account.casefold())
         if used_before is not None:
             where.append(web_sessions.c.used < used_before)
+        self._end_sessions(*where)
+
+    def _end_sessions(self, *where: sa.ColumnElement[bool]) -> None:
+        """What is open by them, at whichever service, ends when that hears of it."""
+        ended = sa.delete(web_sessions).where(*where).returning(web_sessions.c.account_key)
         with self._database.write() as connection:
-            connection.execute(sa.delete(web_sessions).where(*where))
+            note_change(connection, Kind.ACCOUNT, *connection.scalars(ended))
 
     def put_api_token(self, token: ApiToken) -> None:
         row = rows.render_row(token, account_key=token.account.casefold())
@@ -72,5 +76,8 @@ class WebSessionRecords:
 
     def delete_api_token(self, token_id: str) -> bool:
         with self._database.write() as connection:
-            done = connection.execute(sa.delete(api_tokens).where(api_tokens.c.id == token_id))
-            return done.rowcount == 1
+            ended = sa.delete(api_tokens).where(api_tokens.c.id == token_id)
+            owner = connection.scalar(ended.returning(api_tokens.c.account_key))
+            if owner is not None:
+                note_change(connection, Kind.ACCOUNT, owner)
+            return owner is not None

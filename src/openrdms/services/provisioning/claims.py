@@ -10,6 +10,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.job import JobDesktop
 from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import stages
+from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.work import Work
 
 _PART = 200
@@ -20,7 +21,7 @@ async def claim_all(work: Work, rows: Sequence[JobDesktop]) -> None:
     """Have the desktops in WORK. What a pool prepares just now gets the claim alone."""
     names = [row.name for row in rows]
     for at in range(0, len(names), _PART):
-        claimed = await asyncio.to_thread(_claim, work, names[at : at + _PART])
+        claimed = await with_records(_claim, work, names[at : at + _PART])
         work.preparing |= {use.name for use in claimed if use.use is Use.PREPARING}
 
 
@@ -54,7 +55,7 @@ async def reserve(work: Work, name: str) -> None:
     def change(before: DesktopUse) -> DesktopUse | None:
         return None if before.claim == work.job.guid else replace(before, claim=work.job.guid)
 
-    await asyncio.to_thread(work.tools.uses.change, [name], change)
+    await with_records(work.tools.uses.change, [name], change)
     await _until_yielded(work, work.rows[0], name)
 
 
@@ -78,7 +79,7 @@ async def stop_for_good(work: Work, row: JobDesktop) -> None:
 
 async def _await_pool(work: Work, row: JobDesktop) -> None:
     await _until_yielded(work, row, row.name)
-    await asyncio.to_thread(_claim, work, [row.name])
+    await with_records(_claim, work, [row.name])
 
 
 async def _until_yielded(work: Work, row: JobDesktop, name: str) -> None:
@@ -90,9 +91,9 @@ async def _until_yielded(work: Work, row: JobDesktop, name: str) -> None:
         if use.name.casefold() == name.casefold() and use.use is not Use.PREPARING:
             loop.call_soon_threadsafe(yielded.set)
 
-    end = work.tools.uses.subscribe(hear)
+    end = work.tools.uses.subscribe(hear, lambda key: key == name.casefold())
     try:
-        while await asyncio.to_thread(_is_prepared, work, name):
+        while await with_records(_is_prepared, work, name):
             with work.waiting(row, ReasonCode.DESKTOP_IN_WORK, "waits until its pool lets go"):
                 await work.wait(yielded, None)
             yielded.clear()

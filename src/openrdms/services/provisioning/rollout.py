@@ -33,6 +33,7 @@ from openrdms.services.host_health import Absence
 from openrdms.services.provisioning import gate, pipeline, stages, taking
 from openrdms.services.provisioning.lines import error_of
 from openrdms.services.provisioning.pipeline import Stages
+from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.work import Work
 
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
@@ -143,7 +144,7 @@ class _Wave:
 
         tools = self._work.tools
         with ExitStack() as ends:
-            ends.callback(tools.uses.subscribe(tell))
+            ends.callback(tools.uses.subscribe(tell, self._ordinals.__contains__))
             ends.callback(tools.health.subscribe(tell_of_host))
             yield
 
@@ -188,7 +189,7 @@ class _Wave:
 
     async def _begin(self) -> None:
         """Read who has what; go on with the waves that an earlier process had in hand."""
-        uses = await asyncio.to_thread(_list_uses, self._work, list(self._ordinals))
+        uses = await with_records(_list_uses, self._work, list(self._ordinals))
         self._uses = {self._ordinals[use.name.casefold()]: use for use in uses}
         last = max(wave for wave in self._waves if wave == self._wave or self._has_begun(wave))
         for wave in range(self._wave, last + 1):
@@ -309,7 +310,7 @@ class _Wave:
         if to_try and not await self._try(to_try):
             raise Halted
         self._finished.clear()
-        await asyncio.to_thread(_release, work, [row.name for row in rows])
+        await with_records(_release, work, [row.name for row in rows])
 
     def _is_tried(self) -> bool:
         done = (self._work.rows[ordinal] for ordinal in self._waves[self._wave])
