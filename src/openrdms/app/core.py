@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +20,10 @@ from openrdms.security.audit_log import AuditLog
 from openrdms.security.shared_key import SharedKey
 from openrdms.security.totp import SecondFactors
 from openrdms.services.access import Access
+from openrdms.services.alone import ALONE
 from openrdms.services.audit import Audit
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.fencing import Fence
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
@@ -29,6 +31,7 @@ from openrdms.services.image_diff import ImageDiff
 from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
+from openrdms.services.membership import Membership
 from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
@@ -46,6 +49,9 @@ class Core:
     state_dir: Path
     databases: Databases
     store: ports.Store
+    members: ports.MemberStore
+    membership: Membership
+    end: Callable[[str], None]
     hosts: Hosts
     health: HostHealth
     host_states: HostStates
@@ -66,16 +72,20 @@ class Core:
 
 @contextmanager
 def open_core(
-    state_dir: Path, hypervisors: tuple[str, ...], databases: Databases
+    state_dir: Path,
+    hypervisors: tuple[str, ...],
+    databases: Databases,
+    end: Callable[[str], None] = print,
 ) -> Iterator[Core]:
     """Open what a state directory holds, which must be held, and its hypervisors.
 
+    ``end`` ends the process, told why: other services have taken it for dead.
     InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
     """
-    me = secrets.token_hex(8) if databases.is_shared else ""
-    store = sql.open_store(databases.records, me)
+    store, members = _open_records(databases, end)
     shared = SharedKey(databases.shared_key, store) if databases.shared_key else None
-    hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir))
+    check = Fence(members).check if members.me else _always
+    hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir, check))
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
     tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
@@ -85,13 +95,16 @@ def open_core(
     security_dir.mkdir(mode=0o700, exist_ok=True)
     accounts = Accounts(store, security_dir / "nt-hashes", now, shared)
     key = shared.audit_key if shared else None
-    audit_log = AuditLog(store, security_dir / "audit-head", now, key=key, member=me)
+    audit_log = AuditLog(store, security_dir / "audit-head", now, key=key, member=members.me)
     second_factors = SecondFactors(store, accounts, security_dir / "totp-key", now, shared)
     try:
         yield Core(
             state_dir=state_dir,
             databases=databases,
             store=store,
+            members=members,
+            membership=Membership(members),
+            end=end,
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
@@ -112,15 +125,28 @@ def open_core(
     finally:
         health.close()
         hosts.close()
+        members.close()
         store.close()
 
 
-def _connect(uri: str, state_dir: Path) -> list[ports.Host]:
+def _open_records(
+    databases: Databases, end: Callable[[str], None]
+) -> tuple[ports.Store, ports.MemberStore]:
+    if not databases.is_shared:
+        return sql.open_store(databases.records), ALONE
+    return sql.open_shared_store(databases.records, secrets.token_hex(8), end)
+
+
+def _always() -> None:
+    """A service that is alone may always act."""
+
+
+def _connect(uri: str, state_dir: Path, check: Callable[[], None]) -> list[ports.Host]:
     """The hosts behind one URI. Only the adapter that is needed is loaded."""
     if urlsplit(uri).scheme == "simulator":
         from openrdms.adapters import simulator
 
-        return [*simulator.connect(uri)]
+        return [*simulator.connect(uri, check=check)]
     from openrdms.adapters.libvirt import host as libvirt
 
     return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir))]

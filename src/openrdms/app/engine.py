@@ -70,6 +70,12 @@ class Engine:
         self.connections.start()
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
+        core.membership.watch(self._take_over, self.provisioning.resume_jobs)
+
+    def _take_over(self, service: str) -> None:
+        """Go on with what another one, that is dead, had in hand."""
+        self.provisioning.take_over(service)
+        self._core.reconciling.settle_uses()
 
     def _make_others(self) -> Others:
         core = self._core
@@ -129,9 +135,10 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
         core.images,
         core.uses,
         core.tokens,
-        JobEngine(core.databases.workflows),
+        JobEngine(core.databases.workflows, core.members.me, core.end),
         now,
         core.state_dir / "staging",
+        members=core.members,
         boot_deadline=boot_timeout,
     )
 

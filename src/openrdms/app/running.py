@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +33,9 @@ from openrdms.model import errors
 
 _STOP_SECONDS = 2.0
 """What requests under way may take to end before the process does: well below the 5 s promised."""
+
+FENCED = 75
+"""Exit code of a service that the others have taken for dead (EX_TEMPFAIL of sysexits.h)."""
 
 SWITCH_SECONDS = 0.002
 """After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
@@ -75,10 +79,17 @@ def serve(settings: config.ServeConfig) -> NoReturn:
             settings.database_password_file,
             settings.shared_key,
         )
-        with open_core(settings.state_dir, settings.hypervisors, databases) as core:
+        with open_core(settings.state_dir, settings.hypervisors, databases, _end_fenced) as core:
+            core.membership.join(socket.getfqdn(), settings.listen, metadata.version("openrdms"))
             config.remember(settings.state_dir, _used(settings))
             _run_until_asked_to_end(Service(core, settings))
             os._exit(0)
+
+
+def _end_fenced(why: str) -> NoReturn:
+    """At once: whatever is under way here is somebody else's by now."""
+    _log.error("may not go on, ends; it is to be started again", reason=why)
+    os._exit(FENCED)
 
 
 def _used(settings: config.ServeConfig) -> config.Remembered:

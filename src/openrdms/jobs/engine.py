@@ -3,7 +3,9 @@
 Everything of DBOS that the product relies on is in this file, and only its public interface.
 The engine is crash-only: there is no orderly stop, a service that ends leaves its workflows as
 they are, and the next one to open the same database goes on with them (executor_id and
-application_version are fixed for that; the state directory has one owner at a time).
+application_version are fixed for that; the state directory has one owner at a time). Services that
+share a database each have an id of their own, new in each life, and hand on nothing by themselves:
+what one of them has begun another one takes over (``take_over``).
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ WORKFLOW_VERSION = "3"
 taken up anew, from the records.
 """
 
-_POOL_SIZE = 10
+_POOL_SIZE = 5
 """Connections of PostgreSQL, of some 100 that a server has for several services."""
 
 _EXECUTOR = "openrdms"
@@ -87,20 +89,28 @@ Workflow = Callable[[Run], Awaitable[None]]
 class JobEngine:
     """Starts, resumes and wakes workflows. One per process: DBOS allows no more."""
 
-    def __init__(self, database: str) -> None:
-        """``database``: URL of an SQLite or PostgreSQL one, which others may have a share in."""
+    def __init__(
+        self, database: str, service: str = "", end: Callable[[str], object] = lambda why: None
+    ) -> None:
+        """``database``: URL of an SQLite or PostgreSQL one. ``service`` is this one's id where
+        others share it; ``end`` is told why this process must end, which runs a job twice.
+        """
         _log_through_structlog()
         config: DBOSConfig = {
             "name": "openrdms",
             "system_database_url": database,
             "dbos_system_schema": "dbos",
             "application_version": WORKFLOW_VERSION,
-            "executor_id": _EXECUTOR,
+            "executor_id": service or _EXECUTOR,
             "log_level": "WARNING",
         }
         if not database.startswith("sqlite"):
             config["sys_db_pool_size"] = _POOL_SIZE
+        if service:  # the others end all connections of that name when they have fenced it
+            arguments = {"application_name": f"rdms:{service}"}
+            config["db_engine_kwargs"] = {"connect_args": arguments}
         DBOS(config=config)
+        self._end = end
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
         self._enter: Callable[[str], Awaitable[None]] | None = None
@@ -119,6 +129,8 @@ class JobEngine:
     async def _follow(self, guid: str, workflow: Workflow) -> None:
         run = Run(guid)
         with self._lock:
+            if guid in self._runs:  # it was taken over from this very service, which lives
+                self._end(f"job {guid} is run a second time")
             self._runs[guid] = run
         try:
             await workflow(run)
@@ -149,6 +161,26 @@ class JobEngine:
                 if status.app_version == WORKFLOW_VERSION:
                     return
                 DBOS.cancel_workflow(workflow_id)
+
+    def take_over(self, service: str) -> None:
+        """Have all workflows of a service that is fenced gone on with, by any that lives.
+
+        Nobody else may be at that: what is resumed twice runs twice. So each is looked at again
+        right before, for who began this believing to be alone.
+        """
+        found = DBOS.list_workflows(
+            status=["PENDING"], executor_id=service, load_input=False, load_output=False
+        )
+        for workflow in found:
+            now = DBOS.get_workflow_status(workflow.workflow_id)
+            if now and (now.status, now.executor_id) == ("PENDING", service):
+                DBOS.resume_workflow(workflow.workflow_id)
+
+    @property
+    def running(self) -> list[str]:
+        """GUIDs of the jobs that run in this process."""
+        with self._lock:
+            return list(self._runs)
 
     def wake(self, guid: str) -> None:
         """Tell a running workflow to look at its records. It looks at them at its beginning too,

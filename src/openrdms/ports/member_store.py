@@ -13,8 +13,9 @@ class MemberStore(Protocol):
     dead, and RecordsUnavailable while the database is away; time is the database's alone.
     """
 
-    me: str
-    """Its id; "" where a service is alone, and nothing here does anything."""
+    @property
+    def me(self) -> str:
+        """Its id; "" where a service is alone, and nothing here does anything."""
 
     def join(self, name: str, address: str, version: str) -> None:
         """Be one of them from now on. Call it once, before all others."""

@@ -25,40 +25,32 @@ _log = structlog.get_logger(__name__)
 
 
 class Membership:
-    """``take_over`` hands on what a fenced member, by its id, had under way; ``resume`` begins
-    jobs that nobody runs. Both are safe to repeat, and each is called by one service at a time.
-    """
+    """Of this service, in a process that ends with it: the threads are never stopped."""
 
-    def __init__(
-        self,
-        members: ports.MemberStore,
-        take_over: Callable[[str], None],
-        resume: Callable[[], None],
-    ) -> None:
+    def __init__(self, members: ports.MemberStore) -> None:
         self._members = members
-        self._take_over = take_over
-        self._resume = resume
         self._resumed = time.monotonic()
-        self._closed = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
-            for name, work in (("beats", members.beat), ("others", self._look))
-        ]
 
-    def start(self) -> None:
-        """Begin, after ``join`` and when this service can take over."""
-        for thread in self._threads:
-            thread.start()
+    def join(self, name: str, address: str, version: str) -> None:
+        """Be one of the services from now on; see ports.MemberStore."""
+        if self._members.me:
+            self._members.join(name, address, version)
+            self._repeat("beats", self._members.beat)
 
-    def close(self) -> None:
-        """Beat no more; returns when nothing is being taken over."""
-        self._closed.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+    def watch(self, take_over: Callable[[str], None], resume: Callable[[], None]) -> None:
+        """From now on look after the others.
+
+        ``take_over`` hands on what a fenced one, by its id, had under way; ``resume`` begins jobs
+        that nobody runs. Each is called by one service at a time, and again when it has failed.
+        """
+        if self._members.me:
+            self._repeat("others", lambda: self._look(take_over, resume))
+
+    def _repeat(self, name: str, work: Callable[[], None]) -> None:
+        threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
 
     def _run(self, work: Callable[[], None]) -> None:
-        while not self._closed.is_set():
+        while True:
             begun = time.monotonic()
             try:
                 work()
@@ -66,19 +58,19 @@ class Membership:
                 pass  # the others' beats are as old as ours then, and nobody judges
             except Exception:  # noqa: BLE001  a defect may not end the beats
                 _log.exception("one of several services: a round failed")
-            self._closed.wait(max(0.0, begun + BEAT_SECONDS - time.monotonic()))
+            time.sleep(max(0.0, begun + BEAT_SECONDS - time.monotonic()))
 
-    def _look(self) -> None:
+    def _look(self, take_over: Callable[[str], None], resume: Callable[[], None]) -> None:
         for member in self._members.fence_silent():
             _log.warning("a service is taken for dead", member=member)
         for member in self._members.list_untaken():
             with self._members.exclusive("take over") as alone:
                 if alone and member in self._members.list_untaken():
-                    self._take_over(member)
+                    take_over(member)
                     self._members.finish_taking(member)
-                    _log.info("its work is taken over", member=member)
+                    _log.info("what it had begun is taken over", member=member)
         if time.monotonic() > self._resumed + RESUME_SECONDS:
             self._resumed = time.monotonic()
             with self._members.exclusive("resume") as alone:
                 if alone:
-                    self._resume()
+                    resume()

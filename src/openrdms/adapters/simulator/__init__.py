@@ -6,6 +6,8 @@ with or without one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from openrdms.adapters.simulator.clock import Clock, hurried, processes
 from openrdms.adapters.simulator.cluster import Cluster
 from openrdms.adapters.simulator.controls import (
@@ -33,11 +35,14 @@ __all__ = [
 ]
 
 
-def connect(uri: str, clock: Clock | None = None) -> list[SimulatorHost]:
+def connect(
+    uri: str, clock: Clock | None = None, *, check: Callable[[], None] = lambda: None
+) -> list[SimulatorHost]:
     """The hosts of ``simulator:///PATH?NAME=NUMBER&...``; PATH is made at first.
 
     InvalidParameter names the parameter that is unknown or wrong, or PATH when it is unusable.
-    ``clock`` is the machine's unless given.
+    ``clock`` is the machine's unless given. ``check`` is asked in each transaction that changes
+    something, and raises when this process may not.
     """
-    cluster = Cluster(parse(uri), clock or Clock(), processes())
+    cluster = Cluster(parse(uri), clock or Clock(), processes(), check)
     return [SimulatorHost(cluster, name) for name in cluster.host_names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,13 +25,19 @@ TINY_BYTES = 1 << 30
 class Cluster:
     """Opens the state in ``settings.path``, makes it at first, and closes it after its hosts."""
 
-    def __init__(self, settings: Settings, clock: Clock, callers: Callers) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        callers: Callers,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self._state = State(settings.path, create=True)
         self.announcer = Announcer(clock, self._holds, self._read_tidings)
         self.operations = Operations(
-            self._state, settings, clock, callers, self.announcer.announce_all
+            self._state, settings, clock, callers, self.announcer.announce_all, check
         )
         self.host_names = [host_name(ordinal) for ordinal in range(1, settings.hosts + 1)]
         self._open_hosts = set(self.host_names)

@@ -109,6 +109,7 @@ class SimulatorGuest:
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """See ``ports.Guest``. It is kept on the VM's disk, as in a real guest."""
         with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             _write_identity(db, vm, identity)
 
     def run_command(self, command: str, timeout: float) -> CommandResult:

@@ -24,6 +24,9 @@ from openrdms.model.errors import HostUnavailable, OperationFailed
 FALLIBLE = frozenset({"clone", "start", "export", "save", "restore", "migrate"})
 """What draws failures. Taking away always works, so that whatever failed can be undone."""
 
+_PATIENCE = 2.0
+"""Seconds after which a host ends an operation without its caller, who was paused."""
+
 _SLOW = 10
 """How many times as long as others a slow host takes."""
 
@@ -51,12 +54,15 @@ class Operations:
         clock: Clock,
         callers: Callers,
         tell: Callable[[News], None],
+        check: Callable[[], None],
     ) -> None:
         self._state = state
         self._settings = settings
         self._clock = clock
         self._callers = callers
         self._tell = tell
+        self.check = check
+        """Whether this process may change something; asked in the transaction that does."""
         self._seen = -1
         self._faults: dict[str, str] = {}
         self._others_at_work = True
@@ -90,14 +96,19 @@ class Operations:
         """As ``transaction``, once no operation on that VM is under way."""
         while True:
             with self.transaction(host) as db:
-                ends = db.execute(
-                    "SELECT ends FROM operations WHERE host = ? AND vm = ?", (host, vm)
+                operation = db.execute(
+                    "SELECT * FROM operations WHERE host = ? AND vm = ?", (host, vm)
                 ).fetchone()
-                if ends is None:
+                if operation is None:
+                    self.check()
                     yield db
                     return
+                late = self._clock.now() - operation["ends"]
+                overdue = late > _PATIENCE
+                news = _finish(db, operation, self._draw_outcome(operation)) if overdue else []
+            self._tell(news)
             # The other caller writes its effect a moment after the end of the wait.
-            self._clock.sleep(max(0.001, ends[0] - self._clock.now()))
+            self._clock.sleep(max(0.001, -late))
 
     def run(self, host: str, vm: str, plan: Plan) -> bool:
         """Carry out what ``plan`` asks for and tell of it; False when it was not needed.
@@ -112,7 +123,7 @@ class Operations:
         self._clock.sleep(max(0.0, operation["ends"] - self._clock.now()))
         with self._state.transaction() as db:
             outcome = self._draw_outcome(operation)
-            news = _finish(db, operation, outcome)
+            news = _finish(db, operation, outcome) if _is_under_way(db, operation) else []
         self._tell(news)
         if outcome is not Outcome.DONE:
             raise OperationFailed(f"{task.kind} of {vm} on {host} failed (simulated)")
@@ -120,7 +131,7 @@ class Operations:
 
     def _begin(self, db: sqlite3.Connection, host: str, vm: str, task: Task) -> Operation:
         (attempt,) = db.execute(
-            """INSERT INTO attempts VALUES (?, ?, ?, 1)
+            """INSERT INTO attempts (host, vm, kind, count) VALUES (?, ?, ?, 1)
                ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count""",
             (host, vm, task.kind),
         ).fetchone()
@@ -155,7 +166,7 @@ class Operations:
         free = taken[-1][0] if len(taken) == self._settings.slots else 0.0
         return max(self._clock.now(), free)
 
-    def _draw_outcome(self, operation: Operation) -> Outcome:
+    def _draw_outcome(self, operation: Operation | sqlite3.Row) -> Outcome:
         kind = operation["kind"]
         if kind not in FALLIBLE or draw(operation, "fail") >= self._settings.fail:
             return Outcome.DONE
@@ -190,7 +201,19 @@ def draw(operation: Operation, purpose: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
+def _is_under_way(db: sqlite3.Connection, operation: Operation) -> bool:
+    """Unless somebody else has found it overdue meanwhile."""
+    where = tuple(operation[name] for name in ("host", "vm", "kind", "attempt"))
+    found = "SELECT 1 FROM operations WHERE host = ? AND vm = ? AND kind = ? AND attempt = ?"
+    return db.execute(found, where).fetchone() is not None
+
+
 def _finish(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
     where = (operation["host"], operation["vm"])
     db.execute("DELETE FROM operations WHERE host = ? AND vm = ?", where)
+    if outcome is Outcome.DONE:
+        db.execute(
+            "UPDATE attempts SET done = done + 1 WHERE host = ? AND vm = ? AND kind = ?",
+            (*where, operation["kind"]),
+        )
     return apply(db, operation, outcome)

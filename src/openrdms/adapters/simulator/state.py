@@ -58,7 +58,7 @@ _SCHEMA = (
         caller TEXT NOT NULL, ends REAL NOT NULL, PRIMARY KEY (host, vm)) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS attempts (
         host TEXT COLLATE NOCASE, vm TEXT COLLATE NOCASE, kind TEXT, count INTEGER NOT NULL,
-        PRIMARY KEY (host, vm, kind)) WITHOUT ROWID""",
+        done INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (host, vm, kind)) WITHOUT ROWID""",
     # How much hosts were brought of images other than their own.
     """CREATE TABLE IF NOT EXISTS host_images (
         host TEXT COLLATE NOCASE, image TEXT, pieces INTEGER NOT NULL,
@@ -76,6 +76,7 @@ _ADDED = (
     ("vms", "logons", "INTEGER NOT NULL DEFAULT 0"),
     ("hosts", "desktops", "INTEGER NOT NULL DEFAULT 0"),
     ("sessions", "clipboard", "TEXT NOT NULL DEFAULT ''"),
+    ("attempts", "done", "INTEGER NOT NULL DEFAULT 0"),
 )
 """Columns that a state made by an earlier version lacks."""
 

@@ -158,9 +158,9 @@ class SqlMembers:
         """See ports.MemberStore."""
         parameters = {"me": self.me, "job": job} if job else {"me": self.me}
         found = self._database.quick.rows(_OWNER if job else _FENCED, **parameters)
-        if not found or found[0][0]:
+        if found and found[0][0]:
             self._database.end_fenced("the other services have taken this one for dead")
-        if job and found[0][1] != self.me:
+        if job and (not found or found[0][1] != self.me):
             self._database.end_fenced(f"job {job} is another service's")
 
     @contextmanager

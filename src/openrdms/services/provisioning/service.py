@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -101,9 +101,10 @@ class Provisioning:
         for job in self._store.list_jobs(running=True):
             self._engine.start(job.guid)
 
-    def take_over(self, service: str, may_go_on: Callable[[], bool]) -> None:
+    def take_over(self, service: str) -> None:
         """Have the jobs of another service that is fenced gone on with; see JobEngine."""
-        self._engine.take_over(service, may_go_on)
+        self._engine.take_over(service)
+        self.resume_jobs()
 
     def recheck_cancels(self) -> None:
         """Hear of cancels of which the notice was lost."""
