@@ -27,6 +27,9 @@ class DesktopUseStore(Protocol):
     ) -> list[DesktopUse]:
         """In order of name; only those that meet every condition given."""
 
+    def list_left_uses(self) -> list[DesktopUse]:
+        """Those that no service which lives has PREPARING, and that no running job has in WORK."""
+
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         """Only those that occur."""
 

@@ -14,6 +14,11 @@ class RepeatedRequestStore(Protocol):
     def add_request(self, request: RepeatedRequest, kept_since: datetime) -> RepeatedRequest | None:
         """Keep it, or return the one of that key that is there. Older ones, anybody's, go."""
 
+    def take_request(self, account: str, key: str) -> bool:
+        """Whether no service that lives, but perhaps this one, carries out one that was not answered;
+        from now on it is this one's.
+        """
+
     def put_request(self, request: RepeatedRequest) -> None:
         """Replace what is kept of it."""
 

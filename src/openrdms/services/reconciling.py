@@ -65,10 +65,14 @@ class Reconciling:
         self._ends: list[Callable[[], None]] = []
 
     def settle_uses(self) -> None:
-        """What no process has in hand any more is UNREADY; call it before jobs and pools begin."""
+        """What no process has in hand any more is UNREADY. Call it before jobs and pools begin, and
+        when another service has died: what those that live have in hand is left alone.
+        """
+        left = {use.name: use for use in self._store.list_left_uses()}
         running = {job.guid for job in self._store.list_jobs(running=True)}
-        left = [use for use in self._store.list_uses() if _settle(use, running)]
-        self._uses.change((use.name for use in left), lambda use: _settle(use, running))
+        self._uses.change(
+            left, lambda use: _settle(use, running) if use == left[use.name] else None
+        )
 
     def start(self) -> None:
         """Look at every host in the background, and from now on at those that ask for it."""
@@ -203,7 +207,7 @@ class Reconciling:
 
 
 def _settle(use: DesktopUse, running: set[str]) -> DesktopUse | None:
-    """As it is when this process begins; None when it may stay so."""
+    """As what is left behind is to be; None when it may stay so."""
     claim = use.claim if use.claim in running else ""
     state = use.use
     if use.use is Use.PREPARING:

@@ -54,11 +54,14 @@ class RepeatedRequests:
         begun = False
         try:
             known = self._enter(account, key, digest)
-            if known and known.status is None and not repeatable:
+            unanswered = known is not None and known.status is None
+            if unanswered and not self._store.take_request(account, key):
+                raise StillUnderWay("another service carries out the request of that key")
+            if unanswered and not repeatable:
                 raise OutcomeUnknown(
                     "nobody can say what came of the request of that key: look, and use another key"
                 )
-            begun = known is None or known.status is None
+            begun = known is None or unanswered
             return None if begun else known
         finally:
             if not begun:

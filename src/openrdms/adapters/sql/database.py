@@ -13,6 +13,7 @@ import alembic.config
 import psycopg
 import sqlalchemy as sa
 
+from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.availability import Availability
 from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.adapters.sql.listening import Alone, Listening, Notices, Speaking
@@ -79,6 +80,18 @@ class Database:
         self._notices = self._open_notices()
         self._migrate()
         self._fenced_as = member  # until here there may be no table of members
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several services may have it."""
+        return self._dialect.is_shared
+
+    def is_left(self, service: sa.Column[str]) -> sa.ColumnElement[bool]:
+        """What no service that lives has under way, by that column; all where one is alone."""
+        if not self.is_shared:
+            return sa.true()
+        live = sa.select(schema.members.c.id).where(~schema.members.c.fenced)
+        return service.not_in(live)
 
     @property
     def available(self) -> threading.Event:
@@ -201,7 +214,7 @@ class Database:
             listener(kind, keys)
 
     def _open_notices(self) -> Notices:
-        if not self._dialect.is_shared:
+        if not self.is_shared:
             return Alone()
         if not self.service:
             return Speaking()

@@ -36,6 +36,7 @@ _QUERY = sa.select(
     sa.case((_desktops.home_key == _desktops.collection_key, _desktops.image), else_="").label(
         "image"
     ),
+    (_desktops.moving_to != "").label("moving"),
 ).join_from(desktop_uses, schema.desktops)
 
 
@@ -60,6 +61,19 @@ class DesktopUseRecords:
             if names is not None:
                 return select_uses(connection, [name.casefold() for name in names], *where)
             return _select(connection, *where)
+
+    def list_left_uses(self) -> list[DesktopUse]:
+        running = sa.select(schema.jobs.c.guid).where(schema.jobs.c.ended.is_(None))
+        prepared = _uses.use == Use.PREPARING
+        claimed = sa.or_(_uses.use == Use.WORK, _uses.claim != "")
+        with self._database.read() as connection:
+            return _select(
+                connection,
+                sa.or_(
+                    sa.and_(prepared, self._database.is_left(_uses.service)),
+                    sa.and_(~prepared, claimed, _uses.claim.not_in(running)),
+                ),
+            )
 
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         found = self._database.quick.rows(_QUICK_COUNT, collection=collection.casefold())
@@ -95,7 +109,7 @@ class DesktopUseRecords:
                 turn=ready.turn + 1,
                 stay=ready.stay + 1,
             )
-            _replace(connection, taken)
+            _replace(connection, taken, self._database.service)
             return taken
 
         return self._database.grouped(take, urgent=True)
@@ -110,7 +124,7 @@ class DesktopUseRecords:
             changed = [(old, change(old)) for old in before]
             after = [_count_stay(old, new) for old, new in changed if new is not None]
             for use in after:
-                _replace(connection, use)
+                _replace(connection, use, self._database.service)
             return after
 
         return self._database.grouped(replace)
@@ -136,6 +150,7 @@ _NEXT_READY = (
         _uses.collection_key == sa.bindparam("collection"),
         _uses.use == Use.READY,
         _uses.claim == "",
+        _desktops.moving_to == "",
     )
     .order_by(_uses.saved, _uses.fresh)
     .limit(1)
@@ -144,7 +159,7 @@ _NEXT_READY = (
 _REPLACE = (
     sa.update(desktop_uses)
     .where(_uses.name_key == sa.bindparam("key"))
-    .values({name: sa.bindparam(f"new_{name}") for name in (*_STATE, "holder_key")})
+    .values({name: sa.bindparam(f"new_{name}") for name in (*_STATE, "holder_key", "service")})
 )
 
 
@@ -229,8 +244,9 @@ def _count_stay(before: DesktopUse, after: DesktopUse) -> DesktopUse:
     return after if after.stay == stay else dataclasses.replace(after, stay=stay)
 
 
-def _replace(connection: sa.Connection, use: DesktopUse) -> None:
-    execute(connection, _REPLACE, **_render(use))
+def _replace(connection: sa.Connection, use: DesktopUse, service: str) -> None:
+    prepares = service if use.use is Use.PREPARING else ""
+    execute(connection, _REPLACE, **_render(use), new_service=prepares)
     note_change(connection, Kind.DESKTOP, use.name)
 
 

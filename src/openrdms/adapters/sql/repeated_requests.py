@@ -41,12 +41,23 @@ class RepeatedRequestRecords:
                 connection, RepeatedRequest, repeated_requests, _is(request.account, request.key)
             )
             if found is None:
-                _put(connection, request)
+                _put(connection, request, self._database.service)
             return found
+
+    def take_request(self, account: str, key: str) -> bool:
+        if not self._database.is_shared:
+            return True
+        mine = sa.or_(
+            _table.service == self._database.service, self._database.is_left(_table.service)
+        )
+        unanswered = sa.update(repeated_requests).where(_is(account, key), _table.status.is_(None))
+        with self._database.write() as connection:
+            taken = unanswered.where(mine).values(service=self._database.service)
+            return connection.execute(taken).rowcount == 1
 
     def put_request(self, request: RepeatedRequest) -> None:
         with self._database.write() as connection:
-            _put(connection, request)
+            _put(connection, request, self._database.service)
 
     def drop_request(self, account: str, key: str) -> None:
         with self._database.write() as connection:
@@ -57,6 +68,6 @@ def _is(account: str, key: str) -> sa.ColumnElement[bool]:
     return sa.and_(_table.account_key == account.casefold(), _table.key == key)
 
 
-def _put(connection: sa.Connection, request: RepeatedRequest) -> None:
-    row = rows.render_row(request, account_key=request.account.casefold())
+def _put(connection: sa.Connection, request: RepeatedRequest, service: str) -> None:
+    row = rows.render_row(request, account_key=request.account.casefold(), service=service)
     rows.put_rows(connection, repeated_requests, [row])

@@ -37,12 +37,12 @@ class TaskRecords:
         with self._database.write() as connection:
             found = _find(connection, task.id)
             if found is None:
-                _put(connection, task)
+                _put(connection, task, self._database.service)
             return found or task
 
     def put_task(self, task: Task) -> None:
         with self._database.write() as connection:
-            _put(connection, task)
+            _put(connection, task, self._database.service)
 
     def find_task(self, task_id: str) -> Task | None:
         with self._database.read() as connection:
@@ -58,14 +58,16 @@ class TaskRecords:
 
     def end_tasks(self, error: str, now: datetime) -> None:
         failed = {"state": TaskState.FAILED, "error": error, "ended": now}
+        left = (tasks.c.ended.is_(None), self._database.is_left(tasks.c.service))
         with self._database.write() as connection:
-            connection.execute(sa.update(tasks).where(tasks.c.ended.is_(None)).values(failed))
+            ended = sa.update(tasks).where(*left).values(failed).returning(tasks.c.id)
+            note_change(connection, Kind.TASK, *connection.scalars(ended))
 
 
 def _find(connection: sa.Connection, task_id: str) -> Task | None:
     return rows.find_record(connection, Task, tasks, tasks.c.id == task_id)
 
 
-def _put(connection: sa.Connection, task: Task) -> None:
-    rows.put_rows(connection, tasks, [rows.render_row(task)])
+def _put(connection: sa.Connection, task: Task, service: str) -> None:
+    rows.put_rows(connection, tasks, [rows.render_row(task, service=service)])
     note_change(connection, Kind.TASK, task.id)
