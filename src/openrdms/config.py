@@ -76,6 +76,8 @@ class ServeConfig:
     database_password_file: Path | None = None
     shared_key: Path | None = None
     """The file with the key that all services on ``database`` have."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of balancers, whose PROXY headers say whose a connection is."""
 
 
 def write_atomically(file: Path, text: str, mode: int) -> None:

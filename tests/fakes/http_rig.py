@@ -18,6 +18,7 @@ from openrdms.cim.object_manager import Namespaces, ObjectManager
 from openrdms.cim.provider import Caller
 from openrdms.config import ChannelBinding
 from openrdms.frontends import http
+from openrdms.frontends.proxy_protocol import DIRECT, Balancers
 from openrdms.frontends.wsman.server import WsmanServer
 from openrdms.frontends.wsman.service import Service
 from openrdms.model.account import Role
@@ -57,6 +58,7 @@ class HttpRig:
         allow_unencrypted: bool = True,
         keytab: Path | None = None,
         channel_binding: ChannelBinding = ChannelBinding.RELAXED,
+        balancers: Balancers = DIRECT,
     ) -> None:
         place.mkdir(parents=True, exist_ok=True)
         self.widgets = widgets
@@ -78,7 +80,9 @@ class HttpRig:
             allow_unencrypted=allow_unencrypted,
         )
         endpoint = http.Endpoint(self.server, "127.0.0.1", 0, 0)
-        self.listeners = http.Listeners([endpoint], self.authentication, self.certificate)
+        self.listeners = http.Listeners(
+            [endpoint], self.authentication, self.certificate, balancers
+        )
         ((self.http_url, self.https_url),) = self.listeners.urls
         self.listeners.start()
 

@@ -14,6 +14,7 @@ from openrdms.app.web import WebFrontend
 from openrdms.frontends import http
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import AdminServer, local_name
+from openrdms.frontends.proxy_protocol import Balancers
 from openrdms.model import errors
 from openrdms.security import certificate
 from openrdms.security.audited_change import AuditedChange
@@ -29,11 +30,12 @@ class Service:
         self._engine = Engine(core, settings.boot_timeout)
         self._admission = admission = make_admission(core, settings)
         _ensure_administrator(core, settings)
+        balancers = Balancers.parse(settings.trusted_proxies)
         try:
             tls = certificate.ensure(core.state_dir / "tls", listen=settings.listen)
             endpoints = make_endpoints(core, self._engine, admission.guard, settings)
-            self._listeners = http.Listeners(endpoints, admission.authentication, tls)
-            self._web = WebFrontend(core, self._engine, admission, settings, tls)
+            self._listeners = http.Listeners(endpoints, admission.authentication, tls, balancers)
+            self._web = WebFrontend(core, self._engine, admission, settings, tls, balancers)
         except OSError as error:
             raise errors.OperationFailed(f"cannot listen on {settings.listen}: {error}") from error
         self._admin = AdminServer(core.state_dir, lambda who: LocalAdmin(core, who))

@@ -9,6 +9,7 @@ from openrdms.app.admission import Admission
 from openrdms.app.backend import make_backend
 from openrdms.app.core import Core, now
 from openrdms.app.engine import Engine
+from openrdms.frontends.proxy_protocol import Balancers
 from openrdms.frontends.rdp.relay import RdpRelay
 from openrdms.frontends.web.app import make_app
 from openrdms.frontends.web.feed.access import FeedAccess
@@ -34,6 +35,7 @@ class WebFrontend:
         admission: Admission,
         settings: config.ServeConfig,
         tls: Certificate,
+        balancers: Balancers,
     ) -> None:
         """Bind both. OSError when an address cannot be bound."""
         tls = _own_certificate(settings) or tls
@@ -42,6 +44,7 @@ class WebFrontend:
             RdpAccess(tokens, engine.brokering, engine.connections, core.hosts, core.audit_log),
             settings.listen,
             settings.rdp_port,
+            balancers,
         )
         rdp_files = RdpFiles(
             core.access,
@@ -56,7 +59,8 @@ class WebFrontend:
             tls_server_end_point(tls.certificate),
         )
         backend = make_backend(core, engine, admission, rdp_files, feed)
-        self.server = WebServer(make_app(backend), settings.listen, settings.web_port, tls)
+        app = make_app(backend)
+        self.server = WebServer(app, settings.listen, settings.web_port, tls, balancers)
 
     def start(self) -> None:
         """Accept connections."""

@@ -23,6 +23,7 @@ def serve(
     admin_user: options.AdminUser,
     admin_password_file: options.AdminPasswordFile,
     hypervisors: options.Hypervisors,
+    trusted_proxies: options.TrustedProxies,
     listen: options.Listen = "127.0.0.1",
     wsman_http_port: options.Port = config.WSMAN_HTTP_PORT,
     wsman_https_port: options.Port = config.WSMAN_HTTPS_PORT,

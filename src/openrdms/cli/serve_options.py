@@ -52,6 +52,17 @@ Listen = Annotated[str, typer.Option(help="Address to listen on.", rich_help_pan
 Port = Annotated[
     int, typer.Option(help="0: any free one.", min=0, max=65535, rich_help_panel=_LISTENERS)
 ]
+TrustedProxies = Annotated[
+    list[str],
+    typer.Option(
+        "--trusted-proxy",
+        default_factory=list,
+        show_default=False,
+        metavar="ADDRESS",
+        help="Balancer, or network of some, that says by PROXY v2 who its clients are; repeatable.",
+        rich_help_panel=_LISTENERS,
+    ),
+]
 
 TlsCert = Annotated[
     Path | None,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from openrdms.cim.provider import Caller
 from openrdms.frontends.exchange import HttpReply, HttpRequest, ProtocolServer
 from openrdms.frontends.http import message_encryption
+from openrdms.frontends.proxy_protocol import Peer
 from openrdms.model.account import Account
 from openrdms.model.errors import RdmsError
 from openrdms.security.accounts import Accounts
@@ -83,15 +84,15 @@ class Session:
     """Authentication of one connection. One thread at a time."""
 
     def __init__(
-        self, shared: Authentication, server: ProtocolServer, address: str, end_point: bytes | None
+        self, shared: Authentication, server: ProtocolServer, peer: Peer, end_point: bytes | None
     ) -> None:
         """``end_point`` is what clients bind to over TLS; None without TLS."""
         self._shared = shared
         self._server = server
-        self._address = address
+        self._address = peer.address
         self._end_point = end_point
         self._is_private = end_point is not None or (
-            shared.allow_unencrypted and _is_loopback(address)
+            shared.allow_unencrypted and not peer.is_proxied and _is_loopback(peer.address)
         )
         self._handshake: Handshake | None = None
         self._rounds = 0

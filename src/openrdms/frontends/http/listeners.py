@@ -12,6 +12,7 @@ from openrdms.frontends.exchange import ProtocolServer
 from openrdms.frontends.http.authentication import Authentication, Session
 from openrdms.frontends.http.connection import Connection
 from openrdms.frontends.http.poller import Accept, Poller
+from openrdms.frontends.proxy_protocol import DIRECT, Balancers, Peer
 from openrdms.security.certificate import Certificate
 from openrdms.security.negotiate import tls_server_end_point
 
@@ -39,12 +40,13 @@ class Listeners:
         endpoints: Sequence[Endpoint],
         authentication: Authentication,
         certificate: Certificate,
+        balancers: Balancers = DIRECT,
     ) -> None:
         """OSError when an address cannot be bound."""
         self._authentication = authentication
         self._context = _tls_context(certificate)
         self._end_point = tls_server_end_point(certificate.certificate)
-        self._poller = Poller()
+        self._poller = Poller(balancers)
         self.urls: list[tuple[str, str]] = []
         """Of every endpoint: HTTP, HTTPS."""
         with ExitStack() as bound:  # all or none
@@ -66,19 +68,19 @@ class Listeners:
         self._poller.stop(STOP_SECONDS)
 
     def _make_plain(self, server: ProtocolServer) -> Accept:
-        def accept(client: socket.socket, address: str) -> Connection:
-            session = Session(self._authentication, server, address, None)
-            return Connection(client, address, session, server.paths)
+        def accept(client: socket.socket, peer: Peer) -> Connection:
+            session = Session(self._authentication, server, peer, None)
+            return Connection(client, peer.address, session, server.paths)
 
         return accept
 
     def _make_secure(self, server: ProtocolServer) -> Accept:
-        def accept(client: socket.socket, address: str) -> Connection:
+        def accept(client: socket.socket, peer: Peer) -> Connection:
             secure = self._context.wrap_socket(
                 client, server_side=True, do_handshake_on_connect=False
             )
-            session = Session(self._authentication, server, address, self._end_point)
-            return Connection(secure, address, session, server.paths)
+            session = Session(self._authentication, server, peer, self._end_point)
+            return Connection(secure, peer.address, session, server.paths)
 
         return accept
 

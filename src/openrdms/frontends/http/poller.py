@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 
 from openrdms.frontends.http.connection import Connection
+from openrdms.frontends.proxy_protocol import Balancers, Peer
 from openrdms.security.lockout import place_of
 
 CONNECTIONS = 1000
@@ -41,14 +42,15 @@ _FINISH_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 Work = Callable[[Connection], None]
-Accept = Callable[[socket.socket, str], Connection]
-"""Makes a connection of a socket and its peer's address."""
+Accept = Callable[[socket.socket, Peer], Connection]
+"""Makes a connection of a socket and who is at its other end."""
 
 
 class Poller:
     """Connections of some listening sockets, looked after by one leader at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, balancers: Balancers) -> None:
+        self._balancers = balancers
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._wake, select.EPOLLIN)
@@ -73,6 +75,7 @@ class Poller:
     def listen(self, sock: socket.socket, accept: Accept) -> None:
         """Add a listening socket, before ``start``."""
         sock.settimeout(0)
+        self._balancers.prepare(sock)
         self._listening[sock.fileno()] = (sock, accept)
         self._epoll.register(sock.fileno(), select.EPOLLIN)
 
@@ -171,21 +174,22 @@ class Poller:
             return
         sock, accept = listening
         try:
-            client, peer = sock.accept()
+            client, place = sock.accept()
         except BlockingIOError:  # it has gone again
             return
         except OSError:
             _log.exception("a connection cannot be accepted")
             time.sleep(PATIENCE_SECONDS)  # there are no more descriptors, and it goes on waiting
             return
-        if self._is_full(peer[0]):
-            client.close()
-            return
         try:
+            peer = self._balancers.find_peer(client, place[0])
+            if self._is_full(peer.address):
+                client.close()
+                return
             client.settimeout(0)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = accept(client, peer[0])
-        except OSError:  # it has gone again
+            connection = accept(client, peer)
+        except OSError:  # it has gone again, or a balancer does not say whose it is
             client.close()
             return
         self._connections[connection.fileno] = connection

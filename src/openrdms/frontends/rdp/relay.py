@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from openrdms.frontends.proxy_protocol import DIRECT, Balancers, Listener
 from openrdms.frontends.rdp import x224
 from openrdms.model.errors import RdmsError
 from openrdms.security.lockout import place_of
@@ -82,11 +83,14 @@ class _Line:
 class RdpRelay:
     """Bound when made, so its address is known before it accepts."""
 
-    def __init__(self, access: Access, listen: str, port: int) -> None:
+    def __init__(
+        self, access: Access, listen: str, port: int, balancers: Balancers = DIRECT
+    ) -> None:
         """OSError when the address cannot be bound."""
         self._access = access
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
-        self._socket = socket.create_server((listen, port), family=family, backlog=512)
+        bound_socket = socket.create_server((listen, port), family=family, backlog=512)
+        self._socket = Listener(bound_socket, balancers)
         host, bound = self._socket.getsockname()[:2]
         self.port: int = bound
         self.address = f"{f'[{host}]' if ':' in host else host}:{bound}"

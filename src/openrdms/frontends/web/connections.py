@@ -16,6 +16,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from openrdms.frontends import proxy_protocol
+from openrdms.frontends.proxy_protocol import Balancers
 from openrdms.security.lockout import place_of
 
 MAX_CONNECTIONS = 2_000
@@ -29,11 +31,11 @@ BODY_SECONDS = 60.0
 """What a client gets to send the one, and then the other."""
 
 
-class Listener(socket.socket):
+class Listener(proxy_protocol.Listener):
     """Hangs up on whoever has too many connections, TLS handshakes under way included."""
 
-    def __init__(self, family: int, fileno: int) -> None:
-        super().__init__(family, socket.SOCK_STREAM, fileno=fileno)
+    def __init__(self, bound: socket.socket, balancers: Balancers) -> None:
+        super().__init__(bound, balancers)
         self._open: Counter[str] = Counter()
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -44,7 +46,7 @@ class Listener(socket.socket):
             accepted.close()
             raise ConnectionAbortedError
         self._open[place] += 1
-        return _Accepted(accepted, lambda: self._forget(place)), peer
+        return _Accepted(accepted, peer, lambda: self._forget(place)), peer
 
     def _forget(self, place: str) -> None:
         self._open[place] -= 1
@@ -53,9 +55,14 @@ class Listener(socket.socket):
 
 
 class _Accepted(socket.socket):
-    def __init__(self, accepted: socket.socket, closed: Callable[[], None]) -> None:
+    def __init__(self, accepted: socket.socket, peer: Any, closed: Callable[[], None]) -> None:
         super().__init__(accepted.family, accepted.type, fileno=accepted.detach())
+        self._peer = peer
         self._told: Callable[[], None] | None = closed
+
+    def getpeername(self) -> Any:
+        """The client, whom uvicorn asks for here."""
+        return self._peer
 
     def close(self) -> None:
         told, self._told = self._told, None

@@ -9,6 +9,7 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp
 
+from openrdms.frontends.proxy_protocol import DIRECT, Balancers
 from openrdms.frontends.web.connections import Listener, Protocol
 from openrdms.security.certificate import Certificate
 
@@ -20,11 +21,18 @@ _STOP_SECONDS = 1
 class WebServer:
     """Bound when made, so its URL is known before it accepts."""
 
-    def __init__(self, app: ASGIApp, listen: str, port: int, certificate: Certificate) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen: str,
+        port: int,
+        certificate: Certificate,
+        balancers: Balancers = DIRECT,
+    ) -> None:
         """OSError when the address cannot be bound."""
         family = socket.AF_INET6 if ":" in listen else socket.AF_INET
         bound_socket = socket.create_server((listen, port), family=family, backlog=512)
-        self._socket = Listener(family, bound_socket.detach())
+        self._socket = Listener(bound_socket, balancers)
         # asyncio would, if the socket named its protocol: else replies wait 40 ms for an ACK
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, bound = self._socket.getsockname()[:2]

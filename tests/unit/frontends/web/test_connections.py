@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
+from openrdms.frontends.proxy_protocol import DIRECT
 from openrdms.frontends.web import connections
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n"
@@ -23,7 +24,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     for name, value in {"HEAD_SECONDS": 2.0, "BODY_SECONDS": 2.0, "MAX_OF_ADDRESS": 8}.items():
         monkeypatch.setattr(connections, name, value)
     bound = socket.create_server(("127.0.0.1", 0))
-    listener = connections.Listener(socket.AF_INET, bound.detach())
+    listener = connections.Listener(bound, DIRECT)
     app = PlainTextResponse("here")
     config = uvicorn.Config(app, http=connections.Protocol, lifespan="off", log_config=None)
     server = uvicorn.Server(config)

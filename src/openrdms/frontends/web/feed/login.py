@@ -21,6 +21,7 @@ from openrdms.frontends.http.authentication import (
     FAILURE_SECONDS,
     Session,
 )
+from openrdms.frontends.proxy_protocol import Peer
 from openrdms.frontends.web.visitors import address_of, backend_of
 from openrdms.model.account import Account
 from openrdms.model.errors import AccessDenied, DirectoryUnavailable
@@ -110,7 +111,8 @@ def _shake_hands(request: Request, *, with_header: bool = True) -> Answer:
     kept = connection_of(request)
     if "feed" not in kept:
         nothing = _Nothing()
-        session = Session(access.authentication, nothing, address_of(request), access.end_point)
+        peer = Peer(address_of(request), is_proxied=False)  # over TLS that makes no difference
+        session = Session(access.authentication, nothing, peer, access.end_point)
         kept["feed"] = (session, nothing)
     session, nothing = kept["feed"]
     nothing.caller = None
