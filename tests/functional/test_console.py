@@ -217,6 +217,7 @@ def test_images_are_imported_and_compared(service: Service, browse: Browse, tmp_
     check_access(page)
     dialog.get_by_role("button", name="Compare").click()
     page.wait_for_url("**/console/tasks/*")
+    expect(page.locator(".rail [aria-current]")).to_have_text("Images")
     expect(page.locator("#task tr").filter(has_text="curl")).to_contain_text("8.15")
     expect(page.locator("#task tr").filter(has_text="/etc/motd")).to_be_visible()
     check_access(page)

@@ -48,6 +48,7 @@ def show_task(request: Request, visitor: Reader, task_id: str) -> Response:
         visitor,
         "task.html",
         position=position,
+        below=f"{PREFIX}/images",
         task=_read_task(visitor, task_id),
         most=_MOST_LINES,
     )

@@ -70,13 +70,20 @@ def wants(request: Request, region: str) -> bool:
 
 
 def show(
-    request: Request, visitor: Visitor, template: str, *, position: str = "", **values: Any
+    request: Request,
+    visitor: Visitor,
+    template: str,
+    *,
+    position: str = "",
+    below: str = "",
+    **values: Any,
 ) -> Response:
     """A page of the console, or the part of it that was asked for.
 
-    ``position`` is that of live changes, which a live page took before it read its data.
+    ``position`` is that of live changes, which a live page took before it read its data; ``below``
+    the path of the entry that it belongs to, where its own does not tell.
     """
-    here = request.url.path
+    here = below or request.url.path
     shown = find_entries(visitor)
     return page(
         request,
