@@ -89,7 +89,7 @@ def open_core(
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
     tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
-    images = Images(store, DebianImageTools(), state_dir / "images", now)
+    images = Images(store, DebianImageTools(), state_dir / "images", now, members)
     images.register(image for host in hosts.all() for image in host.images())
     security_dir = state_dir / "security"
     security_dir.mkdir(mode=0o700, exist_ok=True)

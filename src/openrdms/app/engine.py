@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from openrdms.adapters.node_probe import NodeProbe
 from openrdms.app.core import Core, now
 from openrdms.jobs.engine import JobEngine
 from openrdms.model.change import Kind
+from openrdms.model.task import INTERRUPTED
 from openrdms.providers.rdms import Services
 from openrdms.services.assignments import Assignments
 from openrdms.services.brokering import Brokering, Parts
@@ -44,7 +46,7 @@ class Engine:
         self.provisioning = _make_provisioning(core, boot_timeout)
         self.sessions = Sessions(core.store, core.hosts)
         self.sessions.subscribe(lambda vm: self.changes.publish(Kind.SESSION, [vm]))
-        self.patching = Patching(core.store, self.provisioning, core.audit_log, self.sessions, now)
+        self.patching = _make_patching(core, self.provisioning, self.sessions)
         self.watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses)
@@ -75,7 +77,16 @@ class Engine:
     def _take_over(self, service: str) -> None:
         """Go on with what another one, that is dead, had in hand."""
         self.provisioning.take_over(service)
-        self._core.reconciling.settle_uses()
+        core = self._core
+        core.reconciling.settle_uses()
+        core.store.end_tasks(INTERRUPTED, now())
+        core.images.clear()
+        core.audit_log.close_calls(service)
+        self._take_duties()
+
+    def _take_duties(self) -> None:
+        self.pools.take_duty()
+        self.patching.wake()
 
     def _make_others(self) -> Others:
         core = self._core
@@ -86,13 +97,14 @@ class Engine:
                 Kind.DESKTOP: core.uses.hear,
                 Kind.COLLECTION: self._hear_of_collections,
                 Kind.HOST: core.host_states.hear,
+                Kind.MEMBER: lambda _services: self._take_duties(),
             },
             anew=(
                 core.accounts.refresh,
                 core.second_factors.reread_all,
                 core.uses.hear_all,
                 lambda: core.host_states.hear(host.name for host in core.hosts.all()),
-                self.patching.wake,
+                self._take_duties,
                 self.changes.reset,
             ),
         )
@@ -143,11 +155,17 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
     )
 
 
+def _make_patching(core: Core, provisioning: Provisioning, sessions: Sessions) -> Patching:
+    holds_duty = partial(core.members.hold_duty, "schedules")
+    return Patching(core.store, provisioning, core.audit_log, sessions, now, holds_duty)
+
+
 def _make_pools(core: Core, boot_timeout: float) -> Pools:
     preparation = Preparation(
         core.store, core.hosts, core.images, core.uses, core.tokens, boot_timeout
     )
-    pools = Pools(core.store, core.hosts, core.health, core.uses, preparation, now)
+    holds_duty = partial(core.members.hold_duty, "pools")
+    pools = Pools(core.store, core.hosts, core.health, core.uses, preparation, now, holds_duty)
     core.host_states.subscribe(pools.note_settings)
     return pools
 

@@ -2,7 +2,8 @@
 
 A version's files are under ``NAME/VERSION`` in one directory. They are made in a directory of
 their own beside it and get their place by rename before the version is recorded, so a version on
-record is whole; what an interruption leaves has no record and goes at the next start.
+record is whole; what an interruption leaves has no record and goes at the next start. Several
+services may have the directory: one at a time gives versions their places.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import re
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +21,8 @@ from pathlib import Path
 
 from openrdms.model.errors import InvalidParameter, NotFound
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
-from openrdms.ports import Clock, ImageTools, Store
+from openrdms.ports import Clock, ImageTools, MemberStore, Store
+from openrdms.services.alone import ALONE
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done, 0 to 1, and words for what is being done."""
@@ -27,6 +30,9 @@ Progress = Callable[[float, str], None]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _REFERENCE = re.compile(r"image:(?P<name>[^@]+)(?:@(?P<version>\d+))?")
 _STAGING = ".new-"
+
+_PAUSE = 0.1
+"""Seconds until a place is asked for again when another service is giving one."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +66,35 @@ class ImageOptions:
 class Images:
     """Use cases of images; blocking, safe from several threads at once."""
 
-    def __init__(self, store: Store, tools: ImageTools, directory: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        tools: ImageTools,
+        directory: Path,
+        clock: Clock,
+        members: MemberStore = ALONE,
+    ) -> None:
         """Keep versions under ``directory``. What interrupted builds left there is removed."""
         self._store = store
+        self._members = members
         self._tools = tools
         self._directory = directory
         self._clock = clock
         self._sealing = threading.Lock()
         self._importing = threading.Lock()
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for leftover in directory.glob(f"{_STAGING}*"):
-            shutil.rmtree(leftover)
-        self._drop_unrecorded()
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what dead services have left. Homes that have no record stay while other services
+        live: one may be about to record what is in them.
+        """
+        live = {member.id for member in self._members.list_live()}
+        for leftover in self._directory.glob(f"{_STAGING}*"):
+            if leftover.name.removeprefix(_STAGING).partition(".")[0] not in live:
+                shutil.rmtree(leftover)
+        if not live - {self._members.me}:
+            self._drop_unrecorded()
 
     def list(self) -> list[ImageVersion]:
         """All versions of all images."""
@@ -253,7 +276,7 @@ class Images:
         )
         for path in place.iterdir():
             path.chmod(0o444)
-        with self._sealing:
+        with self._sealing, self._alone_in_sealing():
             newest = self._store.find_image(image.name)
             name = newest.name if newest else image.name
             version = self._store.next_image_version(name)
@@ -263,6 +286,15 @@ class Images:
         if recorded.disk.parent != home:  # the job had recorded it before it was interrupted
             shutil.rmtree(home)
         return recorded
+
+    @contextmanager
+    def _alone_in_sealing(self) -> Iterator[None]:
+        while True:
+            with self._members.exclusive("images") as mine:
+                if mine:
+                    yield
+                    return
+            time.sleep(_PAUSE)
 
     def _move(self, place: Path, name: str, version: int) -> Path:
         home = self._directory / name / str(version)
@@ -287,7 +319,7 @@ class Images:
     @contextmanager
     def _staging(self) -> Iterator[Path]:
         """A directory that is gone afterwards, unless it was given a home meanwhile."""
-        place = self._directory / f"{_STAGING}{uuid.uuid4().hex}"
+        place = self._directory / f"{_STAGING}{self._members.me}.{uuid.uuid4().hex}"
         place.mkdir(mode=0o755)
         try:
             yield place

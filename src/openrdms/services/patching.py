@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -54,12 +55,15 @@ class Patching:
         audit_log: AuditLog,
         sessions: Sessions,
         clock: ports.Clock,
+        holds_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``holds_duty``: whether this service is the one that begins updates."""
         self._store = store
         self._provisioning = provisioning
         self._audit_log = audit_log
         self._clock = clock
-        self._notices = UpdateNotices(store, sessions, clock)
+        self._holds_duty = holds_duty
+        self._notices = UpdateNotices(store, sessions, clock, holds_duty)
         self._attempts: dict[str, _Attempt] = {}
         self._changed = threading.Event()
         self._closed = False
@@ -80,8 +84,9 @@ class Patching:
         self._notices.close()
 
     def wake(self) -> None:
-        """Another service may have scheduled something, or taken it back."""
+        """Another service may have scheduled something, or have died."""
         self._changed.set()
+        self._notices.look()
 
     def schedule(
         self,
@@ -152,6 +157,8 @@ class Patching:
     def _begin_due(self) -> float | None:
         """Begin what is due; returns the seconds until the next, None when none waits."""
         waits = []
+        if not self._holds_duty():
+            return None
         for patch in self._store.list_waiting_patches():
             if self._closed:
                 break

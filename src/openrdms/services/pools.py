@@ -78,8 +78,12 @@ class Pools:
         uses: DesktopUses,
         preparation: Preparation,
         clock: ports.Clock,
+        holds_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``holds_duty``: whether this service is the one that decides; others do as users ask."""
         self._store = store
+        self._holds_duty = holds_duty
+        self._decides = False
         self._hosts = hosts
         self._health = health
         self._uses = uses
@@ -104,15 +108,25 @@ class Pools:
 
     def start(self) -> None:
         """Begin to keep desktops ready. Call it after jobs have been resumed."""
-        self._ends.callback(self._uses.subscribe(self._note_use))
+        self._ends.callback(self._uses.subscribe(self._note_use, lambda _name: self._decides))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
-        for use in self._store.list_uses():
+        self._decides = self._holds_duty()
+        for use in self._store.list_uses() if self._decides else ():
             self._enter(use)
         for host in self._hosts.all():
             self._settings[host.name] = self._store.find_host_settings(host.name)
         self.wake()
         self._thread.start()
+
+    def take_duty(self) -> None:
+        """Another service has died: perhaps it was the one that kept desktops ready."""
+        if self._decides or not self._holds_duty():
+            return
+        self._decides = True
+        with self._lock:
+            self._changed.update(use.name.casefold() for use in self._store.list_uses())
+        self._wake.set()
 
     def close(self) -> None:
         """Begin nothing more; returns when nothing of it is under way."""
@@ -284,7 +298,7 @@ class Pools:
             pools = [
                 pool
                 for key, pool in self._pools.items()
-                if key in stirred or (pool.due is not None and pool.due <= now)
+                if self._decides and (key in stirred or (pool.due is not None and pool.due <= now))
             ]
         for pool in pools:
             self._carry_out(pool, self._decide(pool, now))

@@ -7,6 +7,7 @@ more than the latest that is due, with the minutes that are really left.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -34,7 +35,15 @@ _log = structlog.get_logger(__name__)
 class UpdateNotices:
     """One thread that sleeps until the next notice of any update is due. Safe from any thread."""
 
-    def __init__(self, store: ports.Store, sessions: Sessions, clock: ports.Clock) -> None:
+    def __init__(
+        self,
+        store: ports.Store,
+        sessions: Sessions,
+        clock: ports.Clock,
+        holds_duty: Callable[[], bool],
+    ) -> None:
+        """``holds_duty``: whether this service is the one that sends them."""
+        self._holds_duty = holds_duty
         self._store = store
         self._sessions = sessions
         self._clock = clock
@@ -71,6 +80,8 @@ class UpdateNotices:
     def _send_due(self) -> float | None:
         """Send what is due; returns the seconds until the next, None when there is none."""
         nexts: list[datetime] = []
+        if not self._holds_duty():
+            return None
         for job in self._store.list_jobs(running=True):
             force = force_time(job)
             if job.action is not JobAction.PATCH or force is None or job.cancel_requested:
