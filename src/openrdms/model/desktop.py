@@ -25,8 +25,9 @@ class Desktop:
     ``collection`` is the alias it is a member of now, "" for none. ``home`` is the alias whose
     job made it: it stays when membership is taken, so that a later Delete job finds it, and is
     "" for an adopted VM, which is never deleted, rolled back or counted as an orphan.
-    ``generation`` is that of the disk in use (see ``VmSpec``). ``identity_set`` is False for a
-    desktop that was defined and left off: it gets its hostname at its first start.
+    ``generation`` is that of the disk in use (see ``VmSpec``). ``moving_to`` is the host to which
+    the service ``mover`` ("" for one that is alone) is moving it, "" for none. ``identity_set`` is
+    False for a desktop that was defined and left off: it gets its hostname at its first start.
     """
 
     name: str
@@ -42,6 +43,8 @@ class Desktop:
     identity_set: bool = True
     user: str | None = None
     user_domain: str | None = None
+    moving_to: str = ""
+    mover: str = ""
 
     @property
     def adopted(self) -> bool:

@@ -44,7 +44,8 @@ class DesktopUse:
 
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
     made and left off, or stopped by an administrator: it is started when somebody needs it;
-    ``image`` is what its disk was made from, "" where its collection's does not count.
+    ``image`` is what its disk was made from, "" where its collection's does not count; ``moving``
+    while it goes to another host: pools and jobs do not take it in hand.
     """
 
     name: str
@@ -67,6 +68,7 @@ class DesktopUse:
     adopted: bool = False
     left_off: bool = False
     image: str = ""
+    moving: bool = False
 
     def becoming(self, use: Use, now: datetime, **values: object) -> DesktopUse:
         """It as ``use`` with other fields set. Leaving TAKEN ends the holder's claim to it; what

@@ -125,10 +125,12 @@ class HostSettings:
 
     ``concurrency`` is how many desktops are made on it at a time, 1 to 100; ``idle_count`` how
     many that nobody uses are kept running (Set-RDVirtualDesktopConcurrency, -IdleCount).
+    ``drain``: it is being emptied, and gets no desktops.
     """
 
     concurrency: int | None = None
     idle_count: int | None = None
+    drain: bool = False
 
 
 @dataclass(frozen=True)

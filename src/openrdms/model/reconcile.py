@@ -61,7 +61,8 @@ class Known:
     """What records say about one host at one moment; names are case folded.
 
     ``busy`` are names in the rows of running jobs, ``unmade`` desktops that an ended job was to
-    make and did not finish, ``temporary`` the VMs of ended Prep jobs, ``jobs`` all ended jobs.
+    make and did not finish, ``temporary`` the VMs of ended Prep jobs, ``jobs`` all ended jobs;
+    ``moving`` are desktops that are on their way from or to the host.
     """
 
     desktops: Mapping[str, Desktop] = field(default_factory=dict)
@@ -70,10 +71,13 @@ class Known:
     unmade: frozenset[UUID] = frozenset()
     temporary: frozenset[UUID] = frozenset()
     jobs: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
 
     def in_hand(self, key: str) -> bool:
-        """Whether a job or a pool is at work on it."""
+        """Whether a job or a pool is at work on it, or it is being moved."""
         use = self.uses.get(key)
+        if key in self.moving:
+            return True
         return key in self.busy or (use is not None and use.use in (Use.WORK, Use.PREPARING))
 
     def renews_disk(self, key: str) -> bool:

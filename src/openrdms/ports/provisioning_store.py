@@ -77,6 +77,9 @@ class DesktopStore(Protocol):
         """
 
     def find_desktop(self, name: str) -> Desktop | None: ...
+    def list_moving(self) -> list[Desktop]:
+        """Those on their way to another host, in order of name."""
+
     def find_assigned(self, collection: str, user: str, domain: str) -> Desktop | None:
         """The desktop that a user has in a collection."""
 

@@ -96,7 +96,7 @@ class DesktopUses:
     def change(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
     ) -> list[DesktopUse]:
-        """See ports.DesktopUseStore.change_uses. What moves to another host nobody takes in hand."""
+        """See ports.DesktopUseStore.change_uses. What moves to another host stays out of hands."""
         changed = self._store.change_uses(names, lambda use: _unless_moving(use, change(use)))
         self._tell(changed)
         return changed

@@ -105,6 +105,16 @@ class DesktopRecords:
         found = self._database.quick.rows(_QUICK_FIND, name=name.casefold())
         return Desktop(*found[0]) if found else None
 
+    def list_moving(self) -> list[Desktop]:
+        with self._database.read() as connection:
+            return rows.select_records(
+                connection,
+                Desktop,
+                _desktops,
+                _desktops.c.moving_to != "",
+                order=[_desktops.c.name_key],
+            )
+
     def find_assigned(self, collection: str, user: str, domain: str) -> Desktop | None:
         with self._database.read() as connection:
             return _find_assigned(connection, collection, user, domain)

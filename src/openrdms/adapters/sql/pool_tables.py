@@ -54,6 +54,7 @@ host_settings = sa.Table(
     schema.text_column("host_key", key=True),
     schema.number_column("concurrency", null=True),
     schema.number_column("idle_count", null=True),
+    sa.Column("drain", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.CheckConstraint("concurrency BETWEEN 1 AND 100", name="concurrency"),
     sa.CheckConstraint("idle_count >= 0", name="idle_count"),
 )

@@ -40,6 +40,7 @@ _TEMPORARY = (
     .join(schema.jobs)
     .where(_jobs.ended.is_not(None), _jobs.action == JobAction.PREP)
 )
+_MOVING = sa.select(_desktops.name_key).where(_desktops.moving_to != "")
 _ENDED = sa.select(_jobs.guid).where(_jobs.ended.is_not(None))
 
 
@@ -51,6 +52,7 @@ class ReconcileRecords:
     def read_known(self, host: str) -> Known:
         with self._database.read() as connection:
             here = _is(_desktops.host, host)
+            moving = _MOVING.where(sa.or_(here, _is(_desktops.moving_to, host)))
             planned_here = _is(_planned.host, host)
             desktops = rows.select_records(connection, Desktop, schema.desktops, here)
             by_name = {one.name.casefold(): one for one in desktops}
@@ -62,6 +64,7 @@ class ReconcileRecords:
                 unmade=frozenset(connection.execute(_UNMADE.where(here)).scalars()),
                 temporary=frozenset(connection.execute(_TEMPORARY.where(planned_here)).scalars()),
                 jobs=frozenset(connection.execute(_ENDED).scalars()),
+                moving=frozenset(connection.execute(moving).scalars()),
             )
 
     def list_desktop_hosts(self) -> list[str]:

@@ -221,10 +221,18 @@ desktops = sa.Table(
     text_column("user", null=True),
     text_column("user_domain", null=True),
     text_column("user_key", null=True),
+    sa.Column("moving_to", sa.Text, nullable=False, server_default=""),
+    sa.Column("mover", sa.Text, nullable=False, server_default=""),
     sa.CheckConstraint("(user_key IS NULL) = (user_domain IS NULL)", name="assigned"),
     sa.Index("desktops_collection", "collection_key"),
     sa.Index("desktops_home", "home_key"),
     sa.Index("desktops_user", "collection_key", "user_key", unique=True),
+    sa.Index(
+        "desktops_moving",
+        "moving_to",
+        sqlite_where=sa.text("moving_to <> ''"),
+        postgresql_where=sa.text("moving_to <> ''"),
+    ),
 )
 
 memberships = sa.Table(

@@ -1,0 +1,150 @@
+"""Desktops that go from one host to another while they run (Move-RDVirtualDesktop).
+
+Where a desktop is going is on record before it goes, and its host changes in one transaction when
+it has arrived. What a service that was killed left on the way is settled: the hosts say where it
+is, and that becomes its host.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop
+from openrdms.model.desktop_use import Use
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import Absence, HostHealth
+from openrdms.services.hosts import Hosts
+
+_log = structlog.get_logger(__name__)
+
+
+class MovingDesktops:
+    """Safe from any thread. ``service`` is the id of this one, "" when it is alone."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        uses: DesktopUses,
+        service: str = "",
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._health = health
+        self._uses = uses
+        self._service = service
+        self._lock = threading.Lock()
+        self._under_way: set[str] = set()
+
+    def start(self) -> None:
+        """Settle what was left on the way, now and whenever a host comes back."""
+        self._health.subscribe(self._hear_of_host)
+        self._settle_soon(lambda service: service == self._service)
+
+    def settle(self, is_gone: Callable[[str], bool]) -> None:
+        """Settle what services left on the way that are gone; what is away is left for later."""
+        for record in self._store.list_moving():
+            if is_gone(record.mover) and record.name not in self._under_way:
+                self._settle_one(record)
+
+    def move(self, name: str, destination: str) -> None:
+        """Return when it runs, or is off, at that host; there already is fine.
+
+        NotFound: no such desktop or host. InvalidOperation while somebody has it in work.
+        NotSupported where the hosts share no disks. HostUnavailable; what the hosts refuse.
+        """
+        record = self._find(name)
+        source, target = self._hosts.get(record.host), self._hosts.get(destination)
+        if target is source:
+            return
+        if not source.is_shared_with(target):
+            raise errors.NotSupported(f"{source.name} and {target.name} share no disks")
+        for host in (source, target):
+            self._health.require(host.name)
+        with self._lock:
+            if record.name in self._under_way:
+                raise errors.InvalidOperation(f"desktop {record.name} is being moved")
+            self._under_way.add(record.name)
+        try:
+            self._carry_out(self._intend(record, target.name), source, target)
+        finally:
+            self._under_way.discard(record.name)
+
+    def _find(self, name: str) -> Desktop:
+        record = self._store.find_desktop(name)
+        if record is None:
+            raise errors.NotFound(f"there is no desktop {name!r}")
+        return record
+
+    def _intend(self, record: Desktop, target: str) -> Desktop:
+        """From now on no pool and no job takes it in hand; one that was quicker keeps it."""
+
+        def intend(present: Desktop | None) -> Desktop | None:
+            if present is None or (present.uuid, present.host) != (record.uuid, record.host):
+                raise errors.InvalidOperation(f"desktop {record.name} has just changed")
+            if present.moving_to:
+                raise errors.InvalidOperation(f"{record.name} is moving to {present.moving_to}")
+            return replace(present, moving_to=target, mover=self._service)
+
+        intended = self._store.change_desktop(record.name, intend, idle=True) or record
+        use = self._store.find_use(record.name)
+        if use and use.use in (Use.PREPARING, Use.WORK):
+            self._conclude(intended, intended.host)
+            raise errors.InvalidOperation(f"desktop {record.name} is in work")
+        return intended
+
+    def _carry_out(self, record: Desktop, source: ports.Host, target: ports.Host) -> None:
+        _log.info("a desktop moves", desktop=record.name, host=source.name, target=target.name)
+        try:
+            source.migrate(record.name, record.uuid, target)
+        except errors.RdmsError:
+            self._settle_one(record)
+            raise
+        try:
+            self._conclude(record, target.name)
+        except errors.InvalidOperation:  # a job has just begun to delete it, where it was
+            target.migrate(record.name, record.uuid, source)
+            self._conclude(record, source.name)
+            raise
+
+    def _settle_one(self, record: Desktop) -> None:
+        try:
+            source, target = self._hosts.get(record.host), self._hosts.get(record.moving_to)
+            moved = source.settle_move(record.name, record.uuid, target)
+            self._conclude(record, target.name if moved else source.name)
+        except errors.RdmsError as error:  # it is settled when its host is back
+            _log.warning("a desktop is on its way", desktop=record.name, error=str(error))
+
+    def _conclude(self, record: Desktop, host: str) -> None:
+        """It is there, and on record so. InvalidOperation when a job wants it where it was."""
+
+        def conclude(present: Desktop | None) -> Desktop | None:
+            same = present and (present.uuid, present.moving_to) == (record.uuid, record.moving_to)
+            return (
+                replace(present, host=host, moving_to="", mover="") if present and same else present
+            )
+
+        self._store.change_desktop(record.name, conclude, idle=host != record.host)
+        self._uses.announce([record.name])
+
+    def _hear_of_host(self, host: str, absence: Absence | None) -> None:
+        if absence is None:
+            self._settle_soon(lambda service: service == self._service)
+
+    def _settle_soon(self, is_gone: Callable[[str], bool]) -> None:
+        """In the background: hosts may take their time."""
+
+        def settle() -> None:
+            try:
+                self.settle(is_gone)
+            except errors.RdmsError as error:
+                _log.warning("cannot look for desktops on their way", error=str(error))
+
+        threading.Thread(target=settle, name="settle-moves", daemon=True).start()

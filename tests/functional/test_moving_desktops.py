@@ -1,0 +1,178 @@
+"""Desktops that go from one simulated host to the other, with pools, users and jobs beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes import provisioning_rig as rigs
+from fakes.pool_rig import HOST, PoolRig
+from live.service import until
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import VmState
+from openrdms.services.audit import Audit
+from openrdms.services.moving_desktops import MovingDesktops
+
+OTHER = "host2.sim.local"
+
+
+class Killed(BaseException):
+    """The service ends here."""
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[PoolRig]:
+    rig = PoolRig(tmp_path).resume()
+    yield rig.fill(2)
+    rig.close()
+
+
+@pytest.fixture
+def moving(rig: PoolRig) -> MovingDesktops:
+    return MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses)
+
+
+def host_of(rig: PoolRig, name: str) -> str:
+    record = rig.store.find_desktop(name)
+    assert record
+    assert (record.moving_to, record.mover) == ("", "")
+    return record.host
+
+
+def test_user_stays_on_his_desktop(rig: PoolRig, moving: MovingDesktops) -> None:
+    name = rig.take().name
+    rig.log_on(name)
+    rig.wait_until(lambda: rig.use(name).seen)
+    moving.move(name, "host2")
+    use = rig.use(name)
+    assert (use.host, use.use, use.holder) == (OTHER, Use.TAKEN, "corp\\alice")
+    guest = rig.hosts.get(OTHER).guest(name)
+    assert [session.user for session in guest.list_sessions(2)] == ["alice"]
+    assert rig.hosts.get(HOST).find_vm(name) is None
+    assert Audit(rig.store, rig.hosts).find_orphans().orphans == []
+    rig.log_off(name)
+    rig.wait_for(name, Use.READY)
+    assert host_of(rig, name) == OTHER
+
+
+def test_where_it_is_already_nothing_happens(rig: PoolRig, moving: MovingDesktops) -> None:
+    name = rig.take().name
+    moving.move(name, "host1")
+    assert host_of(rig, name) == HOST
+
+
+def test_unknown_desktop_and_unknown_host(rig: PoolRig, moving: MovingDesktops) -> None:
+    with pytest.raises(errors.NotFound, match="nobody"):
+        moving.move("nobody", OTHER)
+    with pytest.raises(errors.NotFound, match="host9"):
+        moving.move(rig.take().name, "host9")
+
+
+def test_desktop_in_work_stays(rig: PoolRig, moving: MovingDesktops) -> None:
+    name = rig.take().name
+    rig.uses.move([name], Use.WORK, of=[Use.TAKEN], claim="{1}")
+    with pytest.raises(errors.InvalidOperation, match="in work"):
+        moving.move(name, OTHER)
+    assert host_of(rig, name) == HOST
+
+
+def test_host_that_refuses_leaves_it_where_it_was(
+    rig: PoolRig, moving: MovingDesktops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = rig.take().name
+
+    def refuse(*_: object) -> None:
+        raise errors.OperationFailed("no")
+
+    monkeypatch.setattr(rig.hosts.get(HOST), "migrate", refuse)
+    with pytest.raises(errors.OperationFailed):
+        moving.move(name, OTHER)
+    assert host_of(rig, name) == HOST
+    assert rig.use(name).use is Use.TAKEN
+
+
+def test_nobody_takes_it_in_hand_on_its_way(
+    rig: PoolRig, moving: MovingDesktops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spare that moves is given to nobody; an UNREADY one is prepared where it arrives."""
+    host = rig.hosts.get(HOST)
+    migrate, begun, go_on = host.migrate, threading.Event(), threading.Event()
+
+    def wait(*arguments: object) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        migrate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(host, "migrate", wait)
+    names = [use.name for use in rig.store.list_uses(rigs.POOL)]
+    mover = threading.Thread(target=moving.move, args=(names[0], OTHER))
+    mover.start()
+    assert begun.wait(60)
+    assert rig.take("corp\\bob").name == names[1]
+    assert rig.uses.take_ready(rigs.POOL, "corp\\carol") is None
+    assert rig.uses.move([names[0]], Use.PREPARING, of=[Use.READY]) == []
+    with pytest.raises(errors.InvalidOperation, match="being moved"):
+        moving.move(names[0], OTHER)
+    rig.uses.move([names[0]], Use.UNREADY, of=[Use.READY])
+    go_on.set()
+    mover.join(60)
+    rig.wait_for(names[0], Use.READY)
+    assert host_of(rig, names[0]) == OTHER
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+def test_killed_in_the_middle_one_vm_is_left_and_the_truth(
+    rig: PoolRig, moving: MovingDesktops, monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    name = rig.take().name
+    host = rig.hosts.get(HOST)
+    with monkeypatch.context() as dying:
+        dying.setattr(host, "migrate", killed(host.migrate if arrived else None))
+        with pytest.raises(Killed):
+            moving.move(name, OTHER)
+    record = rig.store.find_desktop(name)
+    assert record
+    assert (record.host, record.moving_to) == (HOST, OTHER)
+    rig.reconciling.reconcile(host)
+    assert rig.use(name).use is Use.TAKEN
+    MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses).start()
+    where = OTHER if arrived else HOST
+    until("it is settled", lambda: rig.use(name).moving is False)
+    assert host_of(rig, name) == where
+    found = [one.name for one in rig.hosts.all() if one.find_vm(name)]
+    assert found == [where]
+    vm = rig.hosts.get(where).find_vm(name)
+    assert vm
+    assert vm.state is VmState.RUNNING
+    assert Audit(rig.store, rig.hosts).find_orphans().orphans == []
+
+
+def killed(really: Callable[..., None] | None) -> Callable[..., None]:
+    def migrate(*arguments: object) -> None:
+        if really:
+            really(*arguments)
+        raise Killed
+
+    return migrate
+
+
+def test_another_service_settles_what_a_dead_one_left(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = rig.take().name
+    host: ports.Host = rig.hosts.get(HOST)
+    dead = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "dead")
+    with monkeypatch.context() as dying:
+        dying.setattr(host, "migrate", killed(host.migrate))
+        with pytest.raises(Killed):
+            dead.move(name, OTHER)
+    alive = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "alive")
+    alive.settle(lambda service: service == "alive")
+    assert rig.use(name).moving
+    alive.settle(lambda service: service == "dead")
+    assert host_of(rig, name) == OTHER
