@@ -168,5 +168,11 @@ def test_an_account_and_its_tokens(user: Browse) -> None:
     page.get_by_role("button", name="Remove backup script").click()
     page.get_by_role("button", name="Remove", exact=True).last.click()
     expect(page.locator(".tokens li")).to_have_count(0)
-    page.get_by_label("New password").fill("short but 8+")
+    page.get_by_label("New password").fill(SECRET)
     check_access(page)
+    with page.expect_navigation():
+        page.get_by_role("button", name="Change the password").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("My account")
+    page.get_by_label("What it is for").fill("another script")  # by the session that is new
+    page.get_by_role("button", name="Make a token").click()
+    expect(secret).to_contain_text("rdms_")
