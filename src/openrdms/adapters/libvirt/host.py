@@ -31,6 +31,7 @@ from openrdms.adapters.libvirt import (
 )
 from openrdms.adapters.libvirt.account import Account, let_pass, qemu_account
 from openrdms.adapters.libvirt.agent import LibvirtAgent
+from openrdms.adapters.libvirt.domains import Domains, check_ours
 from openrdms.adapters.libvirt.gold import Gold
 from openrdms.adapters.libvirt.places import Places
 from openrdms.adapters.libvirt.reaper import reaper_of
@@ -97,7 +98,6 @@ class LibvirtHost:
     """ports.Host over one libvirt connection.
 
     ``slots`` is how many starts and stops at once are worth while: QEMU's start is mostly CPU.
-    Changes of one VM take that VM's lock, so that looking and changing are one.
     """
 
     slots = 8
@@ -118,13 +118,13 @@ class LibvirtHost:
         self._gold = Gold(uri.gold, uri.copy_rate) if uri.gold else None
         self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
-        self._changing: dict[str, threading.Lock] = {}
+        self._vms = Domains(uri.name, link)
         self._calling_agent: dict[str, threading.Lock] = {}
         self._name = uri.name
         self._site = moves.Site(uri.name, link, places, uri.far, uri.shared)
         self._events = link.watch(self._name)
         if uri.root:
-            self._drop_interrupted_saves()
+            self._vms.drop_interrupted_saves()
 
     @property
     def name(self) -> str:
@@ -156,25 +156,23 @@ class LibvirtHost:
 
     def list_vms(self) -> list[VmInfo]:
         """See ports.Host."""
-        with errors.translated(self._name):
-            domains = self._link.get().listAllDomains()
-        return [vm for domain in domains if (vm := self._find_info(domain))]
+        return [vm for domain in self._vms.list_all() if (vm := self._vms.find_info(domain))]
 
     def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
         """See ports.Host."""
         with errors.translated(self._name):
-            domains = {one.name().casefold(): one for one in self._link.get().listAllDomains()}
+            found = {one.name().casefold(): one for one in self._vms.list_all()}
         page: list[VmSummary] = []
-        for key in sorted(domains):
+        for key in sorted(found):
             inside = key > after and (until is None or key <= until)
-            if inside and len(page) < limit and (vm := self._find_info(domains[key])):
+            if inside and len(page) < limit and (vm := self._vms.find_info(found[key])):
                 page.append(VmSummary(vm.name, vm.state, vm.maker))
         return page
 
     def find_vm(self, name: str) -> VmInfo | None:
         """See ports.Host."""
-        domain = self._find_domain(name)
-        return self._find_info(domain) if domain else None
+        domain = self._vms.find(name)
+        return self._vms.find_info(domain) if domain else None
 
     def images(self) -> list[ImageVersion]:
         """None: images are files of ours, not the host's."""
@@ -223,7 +221,7 @@ class LibvirtHost:
     def define(self, spec: VmSpec) -> None:
         """See ports.Host."""
         disk = self._storage.disk_path(spec.name, spec.generation)
-        with self._changed(spec.name):
+        with self._vms.changed(spec.name):
             if not disk.exists():
                 raise NotFound(f"{spec.name}: there is no disk {disk}")
             present = self.find_vm(spec.name)
@@ -231,7 +229,7 @@ class LibvirtHost:
                 _check_redefinable(present, spec)
                 same = present.disks == (str(disk),)
                 if present.state is VmState.SAVED and not same:
-                    self._forget_saved(spec.name)  # memory of one disk must not meet another
+                    self._vms.forget_saved(spec.name)  # memory of one disk must not meet another
                 elif present.state is not VmState.STOPPED:
                     _check_same_disk(present, disk)
                     return
@@ -243,13 +241,13 @@ class LibvirtHost:
 
     def undefine(self, vm: str, uuid: UUID | None = None) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours or was adopted."""
-        with self._changed(vm):
-            domain = self._find_domain(vm)
+        with self._vms.changed(vm):
+            domain = self._vms.find(vm)
             if domain and not domains.is_it(domain, uuid):
                 return
-            info = self._find_info(domain) if domain else None
+            info = self._vms.find_info(domain) if domain else None
             if domain and info:
-                _check_ours(info)
+                check_ours(info)
                 if info.ownership and info.ownership.adopted:
                     raise InvalidOperation(f"{vm} was adopted and is never deleted")
                 with errors.translated(vm):
@@ -260,8 +258,8 @@ class LibvirtHost:
 
     def start(self, vm: str) -> None:
         """See ports.Host."""
-        with self._changed(vm), errors.translated(vm):
-            domain = self._get_domain(vm)
+        with self._vms.changed(vm), errors.translated(vm):
+            domain = self._vms.get(vm)
             if not domain.isActive():
                 with self._attended():
                     domain.create()
@@ -273,7 +271,7 @@ class LibvirtHost:
 
     def pause(self, vm: str) -> None:
         """See ports.Host."""
-        with self._held(vm) as (domain, state):
+        with self._vms.held(vm) as (domain, state):
             if state in (VmState.STOPPED, VmState.SAVED):
                 raise InvalidOperation(f"{vm} is {state.name.lower()} and cannot be paused")
             if state is not VmState.PAUSED:
@@ -281,7 +279,7 @@ class LibvirtHost:
 
     def save(self, vm: str) -> None:
         """See ports.Host."""
-        with self._held(vm) as (domain, state):
+        with self._vms.held(vm) as (domain, state):
             if state is VmState.STOPPED:
                 raise InvalidOperation(f"{vm} is stopped and cannot be saved")
             if state is not VmState.SAVED:
@@ -289,8 +287,8 @@ class LibvirtHost:
 
     def shut_down(self, vm: str, timeout: float) -> None:
         """See ports.Host."""
-        domain = self._get_domain(vm)
-        state = self._state_of(vm)
+        domain = self._vms.get(vm)
+        state = self._vms.find_state(vm)
         if state is VmState.SAVED:
             raise InvalidOperation(f"{vm} is saved: it must be started first")
         off = threading.Event()
@@ -313,16 +311,16 @@ class LibvirtHost:
 
     def destroy(self, vm: str, uuid: UUID | None = None) -> None:
         """See ports.Host. InvalidOperation for a VM that is not ours."""
-        domain = self._find_domain(vm)
+        domain = self._vms.find(vm)
         if domain and not domains.is_it(domain, uuid):
             return
-        info = self._find_info(domain) if domain else None
+        info = self._vms.find_info(domain) if domain else None
         if domain and info:
-            _check_ours(info)
+            check_ours(info)
             with errors.translated(vm):
                 domains.stop(domain, domain.destroy)
-            with self._changed(vm):
-                self._forget_saved(vm)
+            with self._vms.changed(vm):
+                self._vms.forget_saved(vm)
 
     def is_shared_with(self, other: Host) -> bool:
         """See ports.Host: those with the same ``shared`` in their URIs."""
@@ -335,7 +333,7 @@ class LibvirtHost:
         with self._both_changed(target, vm), errors.translated(vm):
             info = self.find_vm(vm)
             if info and info.uuid == uuid:
-                _check_ours(info)
+                check_ours(info)
             moves.migrate(self._site, target._site, vm, uuid)
             target._events.note_defined(vm)
 
@@ -350,13 +348,13 @@ class LibvirtHost:
     def _both_changed(self, other: LibvirtHost, vm: str) -> Iterator[None]:
         """In the order of names: two may want to move it in both directions."""
         first, second = sorted((self, other), key=lambda host: host.name)
-        with first._changed(vm), second._changed(vm):
+        with first._vms.changed(vm), second._vms.changed(vm):
             yield
 
     def set_ownership(self, vm: str, ownership: Ownership | None) -> None:
         """See ports.Host."""
-        with self._changed(vm), errors.translated(vm):
-            domain = self._get_domain(vm)
+        with self._vms.changed(vm), errors.translated(vm):
+            domain = self._vms.get(vm)
             flags = libvirt.VIR_DOMAIN_AFFECT_CURRENT
             if domain.isActive():
                 flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
@@ -372,7 +370,7 @@ class LibvirtHost:
 
     def export_disk(self, vm: str, target: Path) -> int:
         """See ports.Host."""
-        domain = self._get_domain(vm)
+        domain = self._vms.get(vm)
         with errors.translated(vm):
             if domain.isActive() or domain.hasManagedSaveImage():
                 raise InvalidOperation(f"{vm} is not off: its disk may lack what is in its memory")
@@ -385,7 +383,7 @@ class LibvirtHost:
         """See ports.Host."""
         with errors.translated(vm):
             stream = self._link.get().newStream()
-            kind = self._get_domain(vm).screenshot(stream, 0)
+            kind = self._vms.get(vm).screenshot(stream, 0)
             picture = b"".join(iter(lambda: stream.recv(_STREAM_CHUNK), b""))
             stream.finish()
         if kind != "image/png":
@@ -395,18 +393,18 @@ class LibvirtHost:
     def open_display(self, vm: str) -> socket.socket:
         """See ports.Host."""
         with errors.translated(vm):
-            return display.open_display(self._get_domain(vm))
+            return display.open_display(self._vms.get(vm))
 
     def rdp_address(self, vm: str) -> tuple[str, int]:
         """See ports.Host."""
-        with self._changed(vm), errors.translated(vm):
-            return rdp.find_address(self._get_domain(vm), here=self._uri.root is not None)
+        with self._vms.changed(vm), errors.translated(vm):
+            return rdp.find_address(self._vms.get(vm), here=self._uri.root is not None)
 
     def guest(self, vm: str) -> Guest:
         """See ports.Host."""
         lock = self._calling_agent.setdefault(vm.casefold(), threading.Lock())
-        channel = LibvirtAgent(vm, self._get_domain, lock)
-        return guest.open_guest(channel, lambda: self._state_of(vm))
+        channel = LibvirtAgent(vm, self._vms.get, lock)
+        return guest.open_guest(channel, lambda: self._vms.find_state(vm))
 
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """See ports.Host."""
@@ -430,21 +428,6 @@ class LibvirtHost:
         with errors.translated(self._name):
             self._link.close()
 
-    def _drop_interrupted_saves(self) -> None:
-        """Of VMs that run on although somebody was saving them, who was killed with this libvirt.
-
-        Their disks change from now on: such an image, even a whole one, must never be restored.
-        """
-        flags = (
-            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE | libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE
-        )
-        with errors.translated(self._name):
-            for domain in self._link.get().listAllDomains(flags):
-                info = self._find_info(domain)
-                if info and info.ownership and domains.is_active(domain):
-                    with suppress(libvirt.libvirtError):  # it has just gone; no reason to stay away
-                        domain.managedSaveRemove()
-
     def _our_domains(self) -> Iterator[tuple[str, str, str]]:
         for vm in self.list_vms():
             if vm.ownership and not vm.ownership.adopted:
@@ -455,7 +438,7 @@ class LibvirtHost:
     def _snapshots(self, vm: str) -> list[str]:
         try:
             with errors.translated(vm):
-                return [snapshot.getName() for snapshot in self._get_domain(vm).listAllSnapshots()]
+                return [snapshot.getName() for snapshot in self._vms.get(vm).listAllSnapshots()]
         except NotFound:
             return []
 
@@ -466,46 +449,6 @@ class LibvirtHost:
     def _our_processes(self) -> Iterator[tuple[str, str, str]]:
         for pid, vm in leftovers.find_processes(self._places.markers):
             yield "process", str(pid), vm
-
-    @contextmanager
-    def _held(self, vm: str) -> Iterator[tuple[libvirt.virDomain, VmState]]:
-        """A VM of ours that nobody else changes, and its state."""
-        with self._changed(vm), errors.translated(vm):
-            domain = self._get_domain(vm)
-            info = self._find_info(domain)
-            if info is None:
-                raise NotFound(f"{self._name} has no VM called {vm}")
-            _check_ours(info)
-            yield domain, info.state
-
-    def _forget_saved(self, vm: str) -> None:
-        """Drop the saved state of a VM that is off, if it has one."""
-        with errors.translated(vm):
-            domain = self._find_domain(vm)
-            if domain and domains.state_of(domain) is VmState.SAVED:
-                domain.managedSaveRemove()
-
-    def _state_of(self, vm: str) -> VmState:
-        domain = self._find_domain(vm)
-        with errors.translated(vm):
-            return domains.state_of(domain) if domain else VmState.STOPPED
-
-    def _find_domain(self, name: str) -> libvirt.virDomain | None:
-        return self._link.find_domain(name)
-
-    def _get_domain(self, name: str) -> libvirt.virDomain:
-        domain = self._find_domain(name)
-        if domain is None:
-            raise NotFound(f"{self._name} has no VM called {name}")
-        return domain
-
-    def _find_info(self, domain: libvirt.virDomain) -> VmInfo | None:
-        """None when the VM has gone since it was found."""
-        try:
-            with errors.translated(domain.name()):
-                return domain_xml.parse_vm(domain.XMLDesc(), self._name, domains.state_of(domain))
-        except NotFound:
-            return None
 
     def _find_domain_type(self) -> str:
         """libvirt's: as it was named, else what this machine, or a host elsewhere, can do."""
@@ -538,16 +481,6 @@ class LibvirtHost:
     def _attended(self) -> AbstractContextManager[None]:
         """Around calls in which libvirt may start a QEMU."""
         return self._reaper.attended() if self._reaper else nullcontext()
-
-    @contextmanager
-    def _changed(self, vm: str) -> Iterator[None]:
-        with self._changing.setdefault(vm.casefold(), threading.Lock()):
-            yield
-
-
-def _check_ours(vm: VmInfo) -> None:
-    if vm.ownership is None:
-        raise InvalidOperation(f"{vm.name} is not a VM of this service")
 
 
 def _check_redefinable(vm: VmInfo, spec: VmSpec) -> None:
