@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
+from openrdms import config
 from openrdms.adapters import sql
 from openrdms.adapters.sql import backups
 from openrdms.app import archive
@@ -41,7 +42,12 @@ _OLD = frozenset({Use.READY, Use.TAKEN, Use.PREPARING})
 
 
 def back_up(state_dir: Path, file: Path, *, images: bool) -> archive.Manifest:
-    """Write ``file``; with the files of images when ``images``. OperationFailed, OSError."""
+    """Write ``file``; with the files of images when ``images``.
+
+    NotSupported where the records are in a database of their own; OperationFailed, OSError.
+    """
+    if shared := config.recall(state_dir).database:
+        raise errors.NotSupported(f"the records are in {shared}: back them up with pg_dump")
     if not (state_dir / "records.sqlite").exists():
         raise errors.NotFound(f"{state_dir} is no state directory of a service")
     with _place(file.parent) as place:

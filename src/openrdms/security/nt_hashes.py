@@ -88,6 +88,12 @@ class NtHashes:
         _sync(self.file.parent)
 
 
+def carry_nt_hashes(file: Path, shared: SharedKey) -> None:
+    """Those of a service that was alone are now of all that share the records."""
+    for name, digest in _read(file).items():
+        shared.put(NT_HASH + name, digest.encode(), account=name)
+
+
 def _sync(directory: Path) -> None:
     """Have what was renamed or removed there on disk: no hash comes back after a power failure."""
     handle = os.open(directory, os.O_RDONLY)
