@@ -123,7 +123,7 @@ class Engine:
         collections = Collections(core.store, core.hosts, core.uses)
         collections.subscribe(self.pools.note_collection)
         collections.subscribe(self.watch.note_collection)
-        deployment = Deployment(core.store)
+        deployment = Deployment(core.store, core.members.list_live)
         return Services(
             collections=collections,
             desktops=Desktops(core.store, core.hosts, core.health, self.run_states),
@@ -131,7 +131,7 @@ class Engine:
             patching=self.patching,
             sessions=self.sessions,
             deployment=deployment,
-            nodes=Nodes(core.store, core.hosts, deployment.active_server(), NodeProbe()),
+            nodes=Nodes(core.store, core.hosts, deployment.list_brokers, NodeProbe()),
             session_hosts=SessionHosts(core.store, deployment),
             assignments=Assignments(core.store),
             settings=Settings(core.store, _directories(core.state_dir)),

@@ -33,7 +33,8 @@ def make_endpoints(
 ) -> list[http.Endpoint]:
     """In the order of ``PROTOCOLS``."""
     namespaces = _make_namespaces(core, engine, guard)
-    service = wsman.Service(namespaces, metadata.version("openrdms"))
+    mark = core.members.me[:8].upper()
+    service = wsman.Service(namespaces, metadata.version("openrdms"), mark)
     return [
         http.Endpoint(
             WsmanServer(service),
@@ -42,7 +43,7 @@ def make_endpoints(
             settings.wsman_https_port,
         ),
         http.Endpoint(
-            CimXmlServer(namespaces),
+            CimXmlServer(namespaces, mark),
             settings.listen,
             settings.cimxml_http_port,
             settings.cimxml_https_port,
@@ -69,5 +70,5 @@ def _make_namespaces(core: Core, engine: Engine, guard: Guard) -> Namespaces:
             PoolProvider(pools),
         ],
         guard,
-        Server(services.deployment.active_server(), metadata.version("openrdms")),
+        Server(services.deployment.own_name, metadata.version("openrdms")),
     )

@@ -45,20 +45,25 @@ class Contexts(Generic[T]):
         limit_of_one: int = MAX_CONTEXTS_OF_ONE,
         idle_seconds: float = IDLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        mark: str = "",
     ) -> None:
+        """``mark``: up to 8 digits, in hexadecimal, that ids of this service begin with, where
+        there are others; so a client that comes to the wrong one is told.
+        """
         self._limit = limit
         self._limit_of_one = limit_of_one
         self._idle_seconds = idle_seconds
         self._clock = clock
+        self._mark = mark
         self._entries: dict[str, _Entry[T]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def open(self, caller: Caller, namespace: str, content: T) -> str:
-        """Keep ``content`` and return its id, made of 122 bits from the system's random source."""
+        """Keep ``content`` and return its id, a UUID whose bits are random but for the mark."""
         self._make_room(caller.name)
-        identifier = str(uuid.uuid4()).upper()
+        identifier = self._mark + str(uuid.uuid4()).upper()[len(self._mark) :]
         self.restore(caller, namespace, identifier, content)
         return identifier
 
@@ -72,9 +77,9 @@ class Contexts(Generic[T]):
         """Remove and return it; INVALID_ENUMERATION_CONTEXT when unknown, expired or another's."""
         entry = self._entries.get(identifier)
         if entry is None or (entry.owner, entry.namespace) != (caller.name, namespace.lower()):
-            raise _unknown()
+            raise self._unknown(identifier)
         if self._entries.pop(identifier, None) is None or entry.expires < self._clock():
-            raise _unknown()
+            raise self._unknown(identifier)
         return entry.content
 
     def _make_room(self, owner: str) -> None:
@@ -88,8 +93,11 @@ class Contexts(Generic[T]):
         if len(own) >= self._limit_of_one or len(live) >= self._limit:
             self._entries.pop((own or list(live))[0], None)
 
-
-def _unknown() -> CimError:
-    return CimError(
-        CimStatus.INVALID_ENUMERATION_CONTEXT, "the enumeration context is unknown or has ended"
-    )
+    def _unknown(self, identifier: str) -> CimError:
+        words = "the enumeration context is unknown or has ended"
+        if not identifier.startswith(self._mark):
+            words = (
+                "the enumeration context was opened at another service, or has ended: "
+                "the balancer must keep a client with one service (stickiness)"
+            )
+        return CimError(CimStatus.INVALID_ENUMERATION_CONTEXT, words)

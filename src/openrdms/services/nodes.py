@@ -1,6 +1,6 @@
-"""The servers of the deployment: this machine, the hypervisor hosts, and what else has joined.
+"""The servers of the deployment: those of its services, the hypervisor hosts, what else has joined.
 
-IsRdcb follows from facts: this service is its deployment's one broker. IsRdvh can be set only
+IsRdcb follows from facts: brokers are the machines whose services live. IsRdvh can be set only
 where the service has a hypervisor connection, since a VM host is one that gets desktops; where
 it is taken, as on a host that was unjoined, new desktops are placed elsewhere. All other flags
 are kept as they are set: those roles are carried out by other software.
@@ -9,6 +9,7 @@ are kept as they are set: those roles are carried out by other software.
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,15 +24,20 @@ class Nodes:
     """Rules of Win32_RDMSJoinedNode. Names are compared ignoring case."""
 
     def __init__(
-        self, store: ports.Store, hosts: Hosts, own_name: str, probe: ports.NodeProbe
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        list_brokers: Callable[[], Sequence[str]],
+        probe: ports.NodeProbe,
     ) -> None:
+        """``list_brokers``: the machines whose services live, this one first."""
         self._store = store
         self._hosts = hosts
-        self._own_name = own_name
+        self._list_brokers = list_brokers
         self._probe = probe
 
     def list_nodes(self) -> list[Node]:
-        """The broker first, then hosts, then others. A machine that is both is one node."""
+        """Brokers first, this one before all, then hosts, then others. A machine is one node."""
         return [self._describe(node) for node in self._list_known()]
 
     def get_node(self, fqdn: str) -> Node:
@@ -67,7 +73,7 @@ class Nodes:
         """Take a node out. InvalidOperation for the broker, and while it carries desktops."""
         node = self._get_known(fqdn)
         if node.is_broker:
-            raise errors.InvalidOperation(f"{node.fqdn} is the active broker and cannot leave")
+            raise errors.InvalidOperation(f"{node.fqdn} is an active broker and cannot leave")
         stays_configured = self._is_host(node.fqdn)
 
         def leave(present: Node) -> Node | None:
@@ -87,7 +93,7 @@ class Nodes:
         }
         if "is_broker" in new:
             name, _ = changes["is_broker"]
-            reason = f"{self._own_name} is the only broker of this deployment"
+            reason = f"the only brokers are where services run: {', '.join(self._list_brokers())}"
             raise errors.InvalidParameter(name, reason)
         if new.get("is_vm_host") and not self._is_host(now.fqdn):
             name, _ = changes["is_vm_host"]
@@ -101,12 +107,14 @@ class Nodes:
     def _list_known(self) -> list[Node]:
         """Without asking anybody."""
         records = {node.fqdn.casefold(): node for node in self._store.list_nodes()}
-        known: dict[str, Node] = {}
-        for name in (self._own_name, *(host.name for host in self._hosts.all())):
-            key = name.casefold()
-            known[key] = records.get(key, self._make_default(name))
-        known |= records
-        return [self._complete(node) for node in known.values() if node.joined]
+        brokers = {name.casefold(): name for name in self._list_brokers()}
+        names = brokers | {host.name.casefold(): host.name for host in self._hosts.all()}
+        known = {key: records.get(key, self._make_default(name)) for key, name in names.items()}
+        return [
+            self._complete(node, is_broker=key in brokers)
+            for key, node in (known | records).items()
+            if node.joined
+        ]
 
     def _get_known(self, fqdn: str) -> Node:
         for node in self._list_known():
@@ -115,16 +123,16 @@ class Nodes:
         raise _no_node(fqdn)
 
     def _make_default(self, name: str) -> Node:
-        """What a server is that has no record: a node when it is the broker or a host."""
+        """What a server is that has no record: a node while its service lives, or when a host."""
         is_host = self._is_host(name)
-        joined = is_host or name.casefold() == self._own_name.casefold()
-        return Node(name, joined=joined, is_vm_host=is_host)
+        is_broker = name.casefold() in map(str.casefold, self._list_brokers())
+        return Node(name, joined=is_host or is_broker, is_vm_host=is_host)
 
-    def _complete(self, node: Node) -> Node:
+    def _complete(self, node: Node, *, is_broker: bool) -> Node:
         """What no record decides."""
         return replace(
             node,
-            is_broker=_is(node, self._own_name),
+            is_broker=is_broker,
             is_vm_host=node.is_vm_host and self._is_host(node.fqdn),
         )
 
@@ -132,7 +140,7 @@ class Nodes:
         """With the name of its system, if that is not on record and can be learned."""
         if node.os_version is not None:
             return node
-        if node.is_broker:
+        if _is(node, self._list_brokers()[0]):
             return replace(node, os_version=platform.freedesktop_os_release()["PRETTY_NAME"])
         host = self._hosts.find(node.fqdn)
         return replace(node, os_version=host.describe().os_version) if host else node

@@ -1,3 +1,4 @@
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -84,3 +85,16 @@ def test_what_is_put_back_has_its_id_again() -> None:
     identifier = contexts.open(ALICE, "root/x", "content")
     contexts.restore(ALICE, "root/x", identifier, contexts.take(ALICE, "root/x", identifier))
     assert contexts.take(ALICE, "root/x", identifier) == "content"
+
+
+def test_who_comes_to_another_service_is_told_of_stickiness() -> None:
+    here, there = Contexts[int](mark="0123ABCD"), Contexts[int](mark="89ABCDEF")
+    identifier = here.open(ALICE, "root", 1)
+    assert str(uuid.UUID(identifier)).upper() == identifier
+    assert identifier.startswith("0123ABCD-")
+    with pytest.raises(CimError, match="stickiness") as elsewhere:
+        there.take(ALICE, "root", identifier)
+    assert elsewhere.value.status is CimStatus.INVALID_ENUMERATION_CONTEXT
+    assert here.take(ALICE, "root", identifier) == 1
+    with pytest.raises(CimError, match="unknown or has ended"):
+        here.take(ALICE, "root", identifier)

@@ -163,7 +163,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]
             deployment=deployment,
-            nodes=Nodes(place.store, place.hosts, deployment.active_server(), NodeProbe()),
+            nodes=Nodes(place.store, place.hosts, deployment.list_brokers, NodeProbe()),
             patching=Patching(place.store, provisioning, audit_log, sessions, now),  # type: ignore[arg-type]
             session_hosts=SessionHosts(place.store, deployment),
             assignments=Assignments(place.store),

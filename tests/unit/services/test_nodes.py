@@ -22,7 +22,7 @@ BROKER = "broker.example.org"
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     with open_small_deployment(tmp_path) as place:
-        yield Nodes(place.store, place.hosts, BROKER, NodeProbe())
+        yield Nodes(place.store, place.hosts, lambda: [BROKER], NodeProbe())
 
 
 def test_the_broker_and_every_host_are_nodes(nodes: Nodes) -> None:
@@ -40,7 +40,7 @@ def test_the_broker_and_every_host_are_nodes(nodes: Nodes) -> None:
 
 def test_a_host_that_is_the_broker_too_is_one_node(tmp_path: Path) -> None:
     with open_small_deployment(tmp_path) as place:
-        nodes = Nodes(place.store, place.hosts, HOST1.upper(), NodeProbe())
+        nodes = Nodes(place.store, place.hosts, lambda: [HOST1.upper()], NodeProbe())
         assert nodes.get_node(HOST1).roles == Role.CONNECTION_BROKER | Role.VIRTUALIZATION_HOST
         assert nodes.count_nodes(0) == 2
 
@@ -55,6 +55,26 @@ def test_nodes_are_counted_by_a_bit_field(nodes: Nodes, role_type: int, count: i
 def test_an_unknown_role_is_refused(nodes: Nodes) -> None:
     with pytest.raises(errors.InvalidParameter, match="roleType"):
         nodes.count_nodes(8)
+
+
+def test_every_machine_whose_service_lives_is_a_broker(tmp_path: Path) -> None:
+    with open_small_deployment(tmp_path) as place:
+        live = [BROKER, "second.example.org", HOST1]
+        nodes = Nodes(place.store, place.hosts, lambda: live, NodeProbe())
+        found = {node.fqdn: node for node in nodes.list_nodes()}
+        assert [*found] == [*live, HOST2]
+        assert found[HOST1].roles == Role.CONNECTION_BROKER | Role.VIRTUALIZATION_HOST
+        assert found["second.example.org"].os_version is None
+        with pytest.raises(errors.InvalidOperation, match="active broker"):
+            nodes.unjoin("SECOND.example.org")
+        with pytest.raises(errors.InvalidParameter, match="second"):
+            put(nodes, HOST2, is_broker=True)
+        put(nodes, "second.example.org", is_gateway=True)
+        live.remove("second.example.org")
+        dead = nodes.get_node("second.example.org")
+        assert (dead.is_broker, dead.is_gateway) == (False, True)
+        nodes.unjoin("second.example.org")
+        assert nodes.count_nodes(0) == 3
 
 
 # join and unjoin
@@ -81,7 +101,7 @@ def place(tmp_path: Path) -> Iterator[SmallDeployment]:
 
 def open_nodes(place: SmallDeployment, *silent: str) -> tuple[Nodes, Answering]:
     probe = Answering(*silent)
-    return Nodes(place.store, place.hosts, BROKER, probe), probe
+    return Nodes(place.store, place.hosts, lambda: [BROKER], probe), probe
 
 
 def put(nodes: Nodes, fqdn: str, **fields: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from fakes.new_records import open_records
 from openrdms import ports
 from openrdms.model import errors
+from openrdms.model.member import Member
 from openrdms.services.deployment import Deployment
 from openrdms.services.settings import Directory, Settings
 
@@ -190,6 +192,28 @@ def test_what_is_no_connection_string(settings: Settings, key: str, value: str |
 
 
 # environment
+
+
+def test_one_of_several_services_is_the_active_one(
+    store: ports.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda: BROKER)
+    began = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def member(number: int, name: str) -> Member:
+        return Member(f"{number:016x}", name, "", "1", began, began)
+
+    live = [member(1, "first.example.org"), member(2, BROKER), member(3, "Third.example.org")]
+    deployment = Deployment(store, lambda: live)
+    assert deployment.list_brokers() == [BROKER, "first.example.org", "Third.example.org"]
+    assert deployment.active_server() == "first.example.org"
+    deployment.activate()
+    assert deployment.active_server() == BROKER
+    live.remove(live[1])
+    assert deployment.active_server() == "first.example.org"
+    live.append(member(4, BROKER.upper()))
+    assert deployment.active_server() == BROKER.upper()
+    assert deployment.list_brokers() == [BROKER, "first.example.org", "Third.example.org"]
 
 
 def test_this_machine_is_the_active_server(deployment: Deployment, settings: Settings) -> None:

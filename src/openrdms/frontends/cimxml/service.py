@@ -43,14 +43,15 @@ class CimXmlServer:
     paths: tuple[str, ...] = ("/cimom", "/")
     realm = "cimom"
 
-    def __init__(self, namespaces: Namespaces) -> None:
+    def __init__(self, namespaces: Namespaces, mark: str = "") -> None:
+        """``mark``: see Contexts."""
         self._namespaces = namespaces
         operations = {
             **instances.OPERATIONS,
             **declarations.OPERATIONS,
             **queries.OPERATIONS,
             **associations.OPERATIONS,
-            **Pulling(Contexts()).operations,
+            **Pulling(Contexts(mark=mark)).operations,
         }
         self._operations = {name.lower(): item for name, item in operations.items()}
 

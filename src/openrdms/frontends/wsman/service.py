@@ -29,13 +29,13 @@ class Service:
     ``handle`` and ``identify`` return the HTTP status and the reply's envelope, and never raise.
     """
 
-    def __init__(self, namespaces: Namespaces, version: str) -> None:
-        """``version`` of the product is told to callers with a name."""
+    def __init__(self, namespaces: Namespaces, version: str, mark: str = "") -> None:
+        """``version`` of the product is told to callers with a name; ``mark``: see Contexts."""
         self._namespaces = namespaces
         self._version = version
         self._repeated = RepeatedRequests()
         transfer = Transfer(namespaces)
-        enumerating = Enumeration(namespaces, Contexts())
+        enumerating = Enumeration(namespaces, Contexts(mark=mark))
         self._operations: dict[str, _Operation] = {
             f"{names.TRANSFER}/Get": transfer.get,
             f"{names.TRANSFER}/Put": transfer.put,
