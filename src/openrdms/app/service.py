@@ -27,6 +27,7 @@ class Service:
     def __init__(self, core: Core, settings: config.ServeConfig) -> None:
         """OperationFailed when an address cannot be bound."""
         self._settings = settings
+        self._member = core.members.me
         self._engine = Engine(core, settings.boot_timeout)
         self._admission = admission = make_admission(core, settings)
         _ensure_administrator(core, settings)
@@ -61,7 +62,7 @@ class Service:
 
     def _addresses(self) -> dict[str, int | str]:
         """What the ready file says."""
-        ready: dict[str, int | str] = {"pid": os.getpid()}
+        ready: dict[str, int | str] = {"pid": os.getpid(), "service": self._member}
         for name, urls in zip(PROTOCOLS, self._listeners.urls, strict=True):
             ready[f"{name}_http"], ready[f"{name}_https"] = urls
         return {**ready, "web": self._web.server.url, "rdp": self._web.relay.address}
