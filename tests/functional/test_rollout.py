@@ -533,7 +533,7 @@ def test_desktops_of_a_host_that_is_away_are_unavailable_but_stop_no_update(
     pool.rig.wait_until(lambda: len(pool.waiting(guid, ReasonCode.TOO_MANY_UNAVAILABLE)) == 3)
     told = pool.waiting(guid, ReasonCode.TOO_MANY_UNAVAILABLE)
     assert set(told.values()) == {
-        f"as many desktops as may be are being updated; 2 on {HOST2} are away"
+        f"as many desktops as may be are being updated; 2 cannot be reached on {HOST2}"
     }
     hold.set()
     pool.wait_ready(*there)
@@ -561,7 +561,7 @@ def test_no_wave_begins_before_one_of_the_last_came_out_well(spread: Callable[..
     guid = pool.update(waves=(Share(1), ALL))
     pool.rig.wait_until(lambda: pool.waiting(guid).keys() == {"pool-1"})
     time.sleep(0.3)
-    later_wave = f"waits until wave 1 is done and good; 1 on {HOST2} are away"
+    later_wave = f"waits until wave 1 is done and good; 1 cannot be reached on {HOST2}"
     assert pool.waiting(guid, ReasonCode.EARLIER_WAVE) == {
         "pool-2": later_wave,
         "pool-3": later_wave,

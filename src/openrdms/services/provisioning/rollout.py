@@ -357,7 +357,7 @@ class _Wave:
         waiting = sorted(self._waiting.copy())
         words = ""
         if away := self._list_away():
-            words = f"; {self._count_away()} on {', '.join(away)} are away"
+            words = f"; {self._count_away()} cannot be reached on {', '.join(away)}"
         too_many = f"as many desktops as may be are being updated{words}"
         told = [
             (ordinal, self._explain(ordinal, position, too_many))
