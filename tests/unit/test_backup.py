@@ -16,12 +16,21 @@ from openrdms.app import backup
 from openrdms.app.state_directory import hold
 from openrdms.model import errors
 from openrdms.model.account import Role
+from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
 
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def make_image(place: Path, version: int) -> ImageVersion:
+    return ImageVersion(
+        name="tiny", version=version, disk=place.with_name(str(version)) / "disk.qcow2",
+        virtual_bytes=1, sha256="", os=GuestOs.LINUX, firmware=Firmware.BIOS, memory_mib=1,
+        vcpus=1, disk_bus=DiskBus.VIRTIO, created=now(),
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -43,6 +52,8 @@ def state(tmp_path: Path) -> Path:
     store = sql.open_store(f"sqlite:///{place / 'records.sqlite'}")
     AuditLog(store, place / "security" / "audit-head", now)
     Accounts(store, place / "security" / "nt-hashes", now).add("ann", Role.USER)
+    for number in (1, 2):
+        store.add_image(make_image(version, number))
     store.close()
     return place
 
@@ -81,16 +92,26 @@ def test_what_was_there_is_moved_aside(state: Path, tmp_path: Path) -> None:
 def test_versions_of_images_join_those_that_are_there(state: Path, tmp_path: Path) -> None:
     backup.back_up(state, tmp_path / "file", images=True)
     version = state / "images" / "Tiny" / "2"
-    (version / "disk.qcow2").write_text("damaged")
-    version.rename(version.with_name("3"))
-    version.mkdir()
     (version / "disk.qcow2").write_text("damaged, too")
     backup.restore(tmp_path / "file", state)
     assert (version / "disk.qcow2").read_text() == "disk"
-    assert (version.with_name("3") / "disk.qcow2").read_text() == "damaged"
     (replaced,) = state.glob("replaced-*")
     assert (replaced / "images" / "Tiny" / "2" / "disk.qcow2").read_text() == "damaged, too"
-    assert not (replaced / "images" / "Tiny" / "3").exists()
+
+
+def test_versions_that_the_backup_does_not_know_are_kept_aside(state: Path, tmp_path: Path) -> None:
+    """A start would remove them, and with them what disks of VMs are overlays of."""
+    backup.back_up(state, tmp_path / "file", images=False)
+    images = state / "images"
+    for name in ("Tiny/3", "Other/1"):
+        (images / name).mkdir(parents=True)
+        (images / name / "disk.qcow2").write_text(name)
+    backup.restore(tmp_path / "file", state)
+    (replaced,) = state.glob("replaced-*")
+    left = {str(one.relative_to(images)) for one in images.glob("[!.]*/*")}
+    assert left == {"Tiny/1", "Tiny/2"}
+    for name in ("Tiny/3", "Other/1"):
+        assert (replaced / "images" / name / "disk.qcow2").read_text() == name
 
 
 def test_a_directory_that_a_process_has_is_left_alone(state: Path, tmp_path: Path) -> None:

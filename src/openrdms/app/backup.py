@@ -86,6 +86,7 @@ def restore(file: Path, state_dir: Path) -> archive.Manifest:
         stamp = now().strftime("%Y%m%dT%H%M%S.%fZ")
         replaced = state_dir / f"replaced-{stamp}"
         _move_away(state_dir, replaced)
+        _move_unknown(state_dir / _IMAGES, place / "records.sqlite", replaced)
         for version in sorted((place / _IMAGES).glob("*/*")):
             _put_version(version, state_dir / _IMAGES, replaced)
         shutil.rmtree(place / _IMAGES, ignore_errors=True)
@@ -139,15 +140,32 @@ def _move_away(state_dir: Path, place: Path) -> None:
         path.rename(place / path.name)
 
 
+def _move_unknown(images: Path, records: Path, replaced: Path) -> None:
+    """Versions that came after the backup: a start removes what is not on record, and VMs may have
+    overlays of them.
+    """
+    store = sql.open_store(f"sqlite:///{records}")
+    try:
+        known = {(one.name.casefold(), str(one.version)) for one in store.list_images()}
+    finally:
+        store.close()
+    for home in sorted(images.glob("[!.]*/*")):
+        if (home.parent.name.casefold(), home.name) not in known:
+            _move_version(home, replaced)
+
+
+def _move_version(home: Path, replaced: Path) -> None:
+    aside = replaced / _IMAGES / home.parent.name
+    replaced.mkdir(mode=0o700, exist_ok=True)
+    aside.mkdir(parents=True, exist_ok=True)
+    home.rename(aside / home.name)
+
+
 def _put_version(version: Path, images: Path, replaced: Path) -> None:
     """It joins others that are there; QEMU reads it by an account of its own."""
-    name = version.parent.name
-    home = images / name / version.name
+    home = images / version.parent.name / version.name
     if home.exists():
-        aside = replaced / _IMAGES / name
-        replaced.mkdir(mode=0o700, exist_ok=True)
-        aside.mkdir(parents=True, exist_ok=True)
-        home.rename(aside / home.name)
+        _move_version(home, replaced)
     home.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     for file in version.iterdir():
         file.chmod(0o444)
