@@ -1,6 +1,6 @@
 """A member in a process of its own, to be killed or paused: it beats and writes until it may not.
 
-    python member_process.py URL ID        says "joined"; ends with 75 once it is fenced
+python member_process.py URL ID        says "joined"; ends with 75 once it is fenced
 """
 
 from __future__ import annotations

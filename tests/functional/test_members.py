@@ -1,0 +1,206 @@
+"""Several services on one PostgreSQL: who is dead is fenced, who lives never, and nothing of a
+fenced one is written.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+import live.member_process
+from live.postgresql import PostgreSql
+from live.service import until
+from openrdms import ports
+from openrdms.adapters import sql
+from openrdms.adapters.sql import members as sql_members
+from openrdms.model import errors
+
+pytestmark = pytest.mark.filterwarnings(
+    # of connections that the server has ended while they were in use
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+class Watcher:
+    """A member in this process that beats, and looks at the others when it is asked to."""
+
+    def __init__(self, url: str) -> None:
+        self.store, self.members = sql.open_shared_store(
+            url, secrets.token_hex(8), lambda why: None
+        )
+        self.members.join("here.example", "", "1")
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._beat)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._closed.wait(0.2):
+            with suppress(errors.RecordsUnavailable):
+                self.members.beat()
+
+    def look(self) -> list[str]:
+        try:
+            return self.members.fence_silent()
+        except errors.RecordsUnavailable:
+            return []
+
+    def wait_until_steady(self) -> None:
+        """Until it may judge."""
+        until("it has beaten for long", lambda: self.members._may_judge)  # type: ignore[attr-defined]
+
+    def written(self) -> str:
+        found = self.store.find_setting("written")
+        return str(found) if found else ""
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+        self.members.close()
+        self.store.close()
+        gc.collect()  # its warnings belong to this test
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits so long for what takes 10 s by design."""
+    monkeypatch.setattr(sql_members, "SILENT_SECONDS", 4.0)
+
+
+@pytest.fixture
+def watcher(postgresql_records: str) -> Iterator[Watcher]:
+    watcher = Watcher(postgresql_records)
+    yield watcher
+    watcher.close()
+
+
+@contextmanager
+def other(url: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The id of a member, and its process."""
+    me = secrets.token_hex(8)
+    command = [sys.executable, live.member_process.__file__, url, me]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "joined\n"
+            yield me, process
+        finally:
+            process.kill()
+
+
+def test_who_is_killed_is_fenced_soon(postgresql_records: str, watcher: Watcher) -> None:
+    with other(postgresql_records) as (me, process):
+        watcher.wait_until_steady()
+        assert me in [member.id for member in watcher.members.list_live()]
+        until("it was looked at alive", lambda: not watcher.look())
+        process.kill()
+        assert until("it is fenced", watcher.look) == [me]
+    assert watcher.members.list_untaken() == [me]
+    assert me not in [member.id for member in watcher.members.list_live()]
+    watcher.members.finish_taking(me)
+    assert watcher.members.list_untaken() == []
+    assert watcher.look() == []
+
+
+def test_who_is_paused_is_fenced_and_writes_nothing_when_it_wakes(
+    postgresql_records: str, watcher: Watcher
+) -> None:
+    with other(postgresql_records) as (me, process):
+        watcher.wait_until_steady()
+        until("it writes", watcher.written)
+        process.send_signal(signal.SIGSTOP)  # perhaps in the middle of writing
+        assert until("it is fenced", watcher.look) == [me]
+        before = watcher.written()
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(60) == 75
+        assert watcher.written() == before
+
+
+def test_a_restart_of_the_server_fences_nobody(
+    postgresql: PostgreSql, postgresql_records: str, watcher: Watcher
+) -> None:
+    with other(postgresql_records) as (me, process):
+        watcher.wait_until_steady()
+        postgresql.stop()
+        time.sleep(3)  # older than what a dead one's beats are
+        postgresql.start()
+        until("it beats again", lambda: _beats_of(watcher, me))
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            assert watcher.look() == []
+            time.sleep(0.1)
+        assert process.poll() is None
+        assert len(watcher.members.list_live()) == 2
+
+
+def _beats_of(watcher: Watcher, me: str) -> bool:
+    """Whether it beats now."""
+
+    def beat() -> object:
+        with suppress(errors.RecordsUnavailable):
+            return next(one.beat for one in watcher.members.list_live() if one.id == me)
+
+    first = beat()
+    return (
+        first is not None and until("another beat", lambda: beat() or first) and _moved(beat, first)
+    )
+
+
+def _moved(beat: Callable[[], object], first: object) -> bool:
+    until("its beat moves", lambda: beat() not in (None, first))
+    return True
+
+
+def test_one_at_a_time_is_in_an_exclusive_block(postgresql_records: str, watcher: Watcher) -> None:
+    second = Watcher(postgresql_records)
+    try:
+        with watcher.members.exclusive("this") as first:
+            assert first
+            with second.members.exclusive("this") as also, second.members.exclusive("that") as that:
+                assert (also, that) == (False, True)
+        with second.members.exclusive("this") as alone:
+            assert alone
+    finally:
+        second.close()
+
+
+def test_a_duty_is_one_members_until_it_is_fenced(
+    postgresql_records: str, watcher: Watcher
+) -> None:
+    with other(postgresql_records) as (me, process):
+        database = watcher.members._database  # type: ignore[attr-defined]
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO duties VALUES ('pools', %s)", (me,))
+        assert not watcher.members.hold_duty("pools")
+        watcher.wait_until_steady()
+        process.send_signal(signal.SIGSTOP)
+        until("it is fenced", watcher.look)
+        assert watcher.members.hold_duty("pools")
+        assert watcher.members.hold_duty("pools")
+
+
+def test_who_is_fenced_may_do_nothing(postgresql_records: str, watcher: Watcher) -> None:
+    watcher.members.check()
+    _fence(watcher)
+    for act in (watcher.members.check, watcher.members.beat, lambda: _write(watcher.store)):
+        with pytest.raises(errors.Fenced):
+            act()
+    assert watcher.written() == ""
+
+
+def _write(store: ports.Store) -> None:
+    store.change_setting("written", "something")
+
+
+def _fence(watcher: Watcher) -> None:
+    database = watcher.members._database  # type: ignore[attr-defined]
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE members SET fenced = true")

@@ -1,0 +1,155 @@
+"""Several services on one PostgreSQL and one simulator, behind a balancer of TCP connections."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from live.postgresql import PostgreSql
+from live.service import Service, rdms
+from openrdms.app.running import FENCED
+
+
+class Member(Service):
+    """One of them, in a state directory of its own."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Pause it or let it go on."""
+        assert self._process
+        self._process.send_signal(number)
+
+    def wait_until_fenced(self, seconds: float = 60) -> None:
+        """Until it has ended by itself, as the others have taken it for dead."""
+        assert self._process
+        assert self._process.wait(seconds) == FENCED, self.read_log()
+        self._clients.close()
+
+    def wait_a_moment(self, seconds: float) -> None:
+        """Whether it ends or goes on."""
+        assert self._process
+        with suppress(subprocess.TimeoutExpired):
+            assert self._process.wait(seconds) == FENCED, self.read_log()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and not self._has_ended()
+
+
+class Services:
+    """``count`` of them, each to be started, killed and paused as a test likes."""
+
+    def __init__(
+        self, directory: Path, postgresql: PostgreSql, parameters: str, count: int = 3
+    ) -> None:
+        self.postgresql = postgresql
+        self.database = postgresql.create_records()
+        self.simulator = directory / "sim"
+        directory.mkdir(parents=True, exist_ok=True)
+        # A process dies with the thread that has started it.
+        self._starters = ThreadPoolExecutor(count)
+        key = directory / "key"
+        rdms("database", "key", key)
+        options = (
+            *("--database", postgresql.url(self.database, password=False)),
+            *("--database-password-file", str(postgresql.password_file)),
+            *("--shared-key", str(key)),
+        )
+        uri = f"simulator://{self.simulator}?{parameters}"
+        self.members = [
+            Member(directory / f"service{number}", uri, options=options)
+            for number in range(1, count + 1)
+        ]
+
+    def start(self) -> None:
+        """All at once."""
+        for started in [self._starters.submit(member.start) for member in self.members]:
+            started.result()
+
+    def start_again(self, member: Member) -> None:
+        """One that has ended, from any thread."""
+        self._starters.submit(member.start).result()
+
+    def owner(self, job: str) -> Member | None:
+        """Who runs it, if it is one that lives."""
+        found = self.read("SELECT service FROM jobs WHERE guid = %s", job)
+        running = (one for one in self.members if one.is_running)
+        return next((one for one in running if (one.ready["service"],) in found), None)
+
+    def clear(self) -> None:
+        """Leave no process behind."""
+        for member in self.members:
+            if member.is_running:
+                member.signal(signal.SIGCONT)
+            member.clear()
+        self._starters.shutdown()
+
+    def find_orphans(self) -> list[dict[str, str]]:
+        """What `rdms audit orphans` says."""
+        return next(one for one in self.members if one.is_running).find_orphans()
+
+    def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of the records, read beside the services."""
+        with self.postgresql.connect(self.database) as connection:
+            return connection.execute(query.encode(), values).fetchall()
+
+
+class Balancer:
+    """Gives each new connection to the next service that takes it, like any of level 4."""
+
+    def __init__(self, targets: Sequence[tuple[str, int]]) -> None:
+        self._targets = list(targets)
+        self._next = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError), self._connect() as server:
+            back = threading.Thread(target=_carry, args=(server, client), daemon=True)
+            back.start()
+            _carry(client, server)
+            back.join()
+
+    def _connect(self) -> socket.socket:
+        for _ in self._targets:
+            self._next += 1
+            with suppress(OSError):
+                return socket.create_connection(self._targets[self._next % len(self._targets)], 2)
+        raise ConnectionError("no service takes a connection")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def services(
+    directory: Path, postgresql: PostgreSql, parameters: str, count: int = 3
+) -> Iterator[Services]:
+    """All started, and none left."""
+    made = Services(directory, postgresql, parameters, count)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.clear()
