@@ -127,7 +127,9 @@ class Balancer:
         for _ in self._targets:
             self._next += 1
             with suppress(OSError):
-                return socket.create_connection(self._targets[self._next % len(self._targets)], 2)
+                server = socket.create_connection(self._targets[self._next % len(self._targets)], 2)
+                server.settimeout(None)
+                return server
         raise ConnectionError("no service takes a connection")
 
     def close(self) -> None:
