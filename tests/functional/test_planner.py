@@ -101,7 +101,7 @@ def test_a_create_does_what_its_plan_said(rig: Rig) -> None:
 def test_over_cim_xml(rig: Rig) -> None:
     provider = PlannerProvider(rig.provisioning)
     server = Server("broker.test", "1.2.3")
-    client = connect(CimXmlServer(make_namespaces({}, [], [provider], OpenGuard(), server)))
+    client = connect(CimXmlServer(make_namespaces({}, [], [], [provider], OpenGuard(), server)))
     planner = pywbem.CIMClassName("OpenRDMS_Planner", namespace=OPENRDMS)
     given = {"JobInputXml": render_job(create([("", 2)])), "NewCollection": False}
     given |= {"WaitForUsers": None}

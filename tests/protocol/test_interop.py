@@ -18,7 +18,7 @@ from openrdms.providers.schema import load_rdms
 @pytest.fixture
 def namespaces() -> Namespaces:
     server = Server("broker.test", "1.2.3")
-    return make_namespaces({}, [OperatingSystem()], [], OpenGuard(), server)
+    return make_namespaces({}, [OperatingSystem()], [], [], OpenGuard(), server)
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def test_a_server_describes_itself(connection: pywbem.WBEMConnection) -> None:
     server = pywbem.WBEMServer(connection)
     assert server.interop_ns == "root/interop"
     assert server.namespaces == [
-        *("root/cimv2/rdms", "root/cimv2", "root/openrdms", "root/interop", "root")
+        *("root/cimv2/rdms", "root/cimv2", "root/cimv2/terminalservices"),
+        *("root/openrdms", "root/interop", "root"),
     ]
     assert (server.brand, server.version) == ("OpenRDMS", "1.2.3")
     assert server.namespace_classname == "CIM_Namespace"

@@ -70,6 +70,7 @@ def _with_core(core: Core) -> partial[Backend]:
         hosts=core.hosts,
         health=core.health,
         host_states=core.host_states,
+        moving=core.moving,
         tokens=core.tokens,
         audit=core.audit,
         jobs=JobList(core.store),

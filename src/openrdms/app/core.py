@@ -32,6 +32,7 @@ from openrdms.services.image_removal import ImageRemoval
 from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.membership import Membership
+from openrdms.services.moving_desktops import MovingDesktops
 from openrdms.services.provisioning.factors import ConcurrencyFactors
 from openrdms.services.publishing import Publishing
 from openrdms.services.reconciling import Reconciling
@@ -55,6 +56,7 @@ class Core:
     hosts: Hosts
     health: HostHealth
     host_states: HostStates
+    moving: MovingDesktops
     uses: DesktopUses
     tokens: Tokens
     reconciling: Reconciling
@@ -108,6 +110,7 @@ def open_core(
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
+            moving=MovingDesktops(store, hosts, health, uses, members.me),
             uses=uses,
             tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now),

@@ -18,6 +18,7 @@ from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
+from openrdms.services.draining import Draining
 from openrdms.services.first_start import FirstStart
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.nodes import Nodes
@@ -55,6 +56,7 @@ class Engine:
         self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
         self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
         self.services = self._make_services()
+        self._draining = _make_draining(core)
         self._others = self._make_others()
 
     def start(self) -> None:
@@ -72,6 +74,8 @@ class Engine:
         self.connections.start()
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
+        core.moving.start()
+        self._draining.start(core.host_states)
         core.membership.watch(self._take_over, self.provisioning.resume_jobs)
 
     def _take_over(self, service: str) -> None:
@@ -80,6 +84,7 @@ class Engine:
         core = self._core
         core.reconciling.settle_uses()
         core.store.end_tasks(INTERRUPTED, now())
+        core.moving.settle(lambda mover: mover == service)
         core.images.clear()
         core.audit_log.close_calls(service)
         self._take_duties()
@@ -137,6 +142,11 @@ class Engine:
             settings=Settings(core.store, _directories(core.state_dir)),
             publishing=core.publishing,
         )
+
+
+def _make_draining(core: Core) -> Draining:
+    parts = (core.store, core.hosts, core.health, core.uses, core.moving)
+    return Draining(*parts, partial(core.members.hold_duty, "draining"))
 
 
 def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:

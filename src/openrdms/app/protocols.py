@@ -23,6 +23,7 @@ from openrdms.providers.openrdms import (
     PoolProvider,
     PoolServices,
 )
+from openrdms.providers.terminal_services import HostManagement
 
 PROTOCOLS = ("wsman", "cimxml")
 """As the ready file names them."""
@@ -64,6 +65,7 @@ def _make_namespaces(core: Core, engine: Engine, guard: Guard) -> Namespaces:
     return make_namespaces(
         rdms.make_providers(services),
         [OperatingSystem(), SessionDirectory(engine.sessions, services.collections)],
+        [HostManagement(core.moving)],
         [
             HostProvider(core.host_states),
             PlannerProvider(engine.provisioning),

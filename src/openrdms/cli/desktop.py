@@ -10,7 +10,7 @@ import typer
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.output import Facts, Listing, NotYet, Result, Row, Words
-from openrdms.cli.rdms_client import RdmsClient, quote
+from openrdms.cli.rdms_client import RDVH_MANAGEMENT, RdmsClient, quote
 from openrdms.model.desktop import DesktopStatus
 from openrdms.model.host import VmState
 
@@ -24,7 +24,7 @@ WORDS: Words = {
     "Status": {int(status): status.name.lower() for status in DesktopStatus},
 }
 
-group = typer.Typer(help="Virtual desktops: list, start, pause, save, stop, assign, connect.")
+group = typer.Typer(help="Virtual desktops: list, start, pause, save, stop, move, assign, connect.")
 
 _ASKED_SECONDS = 10
 """For so long one call waits: a request may take 30 s altogether."""
@@ -79,6 +79,19 @@ def save(rdms: RdmsClient, name: Name) -> Result:
 def stop(rdms: RdmsClient, name: Name) -> Result:
     """Shut a desktop down, or switch it off; what was saved of it goes."""
     _set_state(rdms, name, VmState.STOPPED)
+    return None
+
+
+@command(group, "move", opens=open_rdms)
+def move(
+    rdms: RdmsClient,
+    name: Name,
+    host: Annotated[str, typer.Argument(help="The host where it is to go on.")],
+) -> Result:
+    """Move a desktop to another host that sees the same disks, while it runs."""
+    rdms.invoke(
+        *(RDVH_MANAGEMENT, "RdvMigrateVmToDifferentHost"), DestinationHost=host, VmName=name
+    )
     return None
 
 

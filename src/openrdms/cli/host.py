@@ -14,10 +14,10 @@ from openrdms.cli.output import Listing, Result
 
 COLUMNS = (
     *("name", "reachable", "degraded", "reason", "desktops", "capacity", "used_mib", "memory_mib"),
-    *("free_bytes", "concurrency", "idle_count", "accelerator"),
+    *("free_bytes", "concurrency", "idle_count", "drain", "accelerator"),
 )
 
-group = typer.Typer(help="Hypervisor hosts: list, set, forget, look at a VM's screen.")
+group = typer.Typer(help="Hypervisor hosts: list, set, drain, forget, look at a VM's screen.")
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +48,20 @@ def set_host(
     if not settings:
         raise typer.BadParameter("what? Give --concurrency or --idle-count")
     return dict(admin.run("host set", host=name, settings=settings))
+
+
+@command(group, "drain", opens=open_admin)
+def drain_host(
+    admin: AdminSession,
+    host: Annotated[str, typer.Argument(help="Name of the host.")],
+    off: Annotated[bool, typer.Option("--off", help="It may have desktops again.")] = False,
+) -> Result:
+    """Empty a host: it gets no desktops, and those on it move to hosts that share its disks.
+
+    They move while they run. What cannot move stays off, or until its user has logged off; `rdms
+    host list` tells how many are left.
+    """
+    return dict(admin.run("host set", host=host, settings={"drain": not off}))
 
 
 @command(group, "forget", opens=open_admin)

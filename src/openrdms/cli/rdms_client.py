@@ -31,6 +31,7 @@ WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 REASON = "{urn:openrdms:reason}Reason"
 """SOAP header in which OpenRDMS explains a ReturnValue that is not 0."""
 
+RDVH_MANAGEMENT = "Win32_RDVHManagement"
 _NIL = f"{{{NAMESPACES['xsi']}}}nil"
 _ENUMERATION = f"{{{NAMESPACES['wsen']}}}"
 _WSMAN = f"{{{NAMESPACES['wsman']}}}"
@@ -233,8 +234,12 @@ class _EnvelopeTooSmall(Fault):
 
 def _locate(class_name: str) -> tuple[CimClass, str]:
     """A class and its URI."""
-    ours = class_name.casefold().startswith(OURS)
-    declared = schema.load_openrdms() if ours else schema.load_rdms()
+    if class_name.casefold().startswith(OURS):
+        declared = schema.load_openrdms()
+    elif class_name == RDVH_MANAGEMENT:
+        declared = schema.load_terminal_services()
+    else:
+        declared = schema.load_rdms()
     cim_class = declared.get_class(class_name)
     return cim_class, f"{CLASSES}{declared.namespace}/{cim_class.name}"
 

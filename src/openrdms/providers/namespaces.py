@@ -23,6 +23,7 @@ _ALIASES = {"root/PG_InterOp": schema.INTEROP}
 def make_namespaces(
     rdms: Mapping[str, Provider],
     cimv2: Iterable[Provider],
+    terminal_services: Iterable[Provider],
     openrdms: Iterable[Provider],
     guard: Guard,
     server: Server,
@@ -31,6 +32,7 @@ def make_namespaces(
     schemas = (
         schema.load_rdms(),
         schema.load_cimv2(),
+        schema.load_terminal_services(),
         schema.load_openrdms(),
         schema.load_interop(),
         schema.load_root(),
@@ -40,6 +42,9 @@ def make_namespaces(
     providers = {
         schema.NAMESPACE: rdms,
         schema.CIMV2: _by_class(*cimv2, ChildNamespaces(schema.CIMV2, names)),
+        schema.TERMINAL_SERVICES: _by_class(
+            *terminal_services, ChildNamespaces(schema.TERMINAL_SERVICES, names)
+        ),
         schema.OPENRDMS: _by_class(*openrdms, ChildNamespaces(schema.OPENRDMS, names)),
         schema.INTEROP: _by_class(*interop, ChildNamespaces(schema.INTEROP, names)),
         schema.ROOT: _by_class(ChildNamespaces(schema.ROOT, names)),

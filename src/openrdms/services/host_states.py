@@ -88,6 +88,10 @@ class HostStates:
             raise errors.InvalidParameter("IdleVmCount", f"{count} is not from 0 to {_MOST_IDLE}")
         self._change(name, lambda settings: replace(settings, idle_count=count))
 
+    def set_drain(self, name: str, drain: bool) -> None:  # noqa: FBT001  it is the setting
+        """Whether it is to be emptied, and gets no desktops."""
+        self._change(name, lambda settings: replace(settings, drain=drain))
+
     def _change(self, name: str, change: Callable[[HostSettings], HostSettings]) -> None:
         host = self._hosts.get(name).name
         with self._changing:

@@ -347,7 +347,8 @@ class Pools:
             if host and not self._health.is_away(host.name):
                 settings = self._settings.get(host.name, HostSettings())
                 most = settings.concurrency or MOST_PREPARED
-                rooms[name] = HostRoom(settings.idle_count, most - preparing[name])
+                left = HostRoom(settings.idle_count, most - preparing[name])
+                rooms[name] = HostRoom(0, 0) if settings.drain else left
         return rooms
 
     def _carry_out(self, pool: _Pool, plan: Plan) -> None:

@@ -66,7 +66,7 @@ def sessions() -> FakeSessions:
 def namespaces(sessions: FakeSessions) -> Namespaces:
     directory = SessionDirectory(sessions, FakeCollections())  # type: ignore[arg-type]
     return make_namespaces(
-        {}, [OperatingSystem(), directory], [], OpenGuard(), Server("broker.test", "1.2.3")
+        {}, [OperatingSystem(), directory], [], [], OpenGuard(), Server("broker.test", "1.2.3")
     )
 
 
@@ -169,11 +169,12 @@ def test_every_namespace_is_listed(select: Select, namespaces: Namespaces) -> No
     found = select("root/interop", "SELECT Name FROM CIM_Namespace")
     assert [one["Name"] for one in found] == list(namespaces.names)
     assert set(namespaces.names) == {
-        *("root", "root/cimv2", "root/cimv2/rdms", "root/interop", "root/openrdms")
+        *("root", "root/cimv2", "root/cimv2/rdms", "root/interop", "root/openrdms"),
+        "root/cimv2/terminalservices",
     }
     for parent, children in (
         ("root", ["cimv2", "openrdms", "interop"]),
-        ("root/cimv2", ["rdms"]),
+        ("root/cimv2", ["rdms", "terminalservices"]),
         ("root/interop", []),
     ):
         assert [one["Name"] for one in select(parent, "SELECT * FROM __Namespace")] == children
@@ -198,7 +199,9 @@ def test_every_declared_class_is_offered_and_gives_declared_properties(
             assert all(values[key.name] is not None for key in cim_class.keys)
 
 
-@pytest.mark.parametrize("name", ["cimv2.mof", "interop.mof", "openrdms.mof"])
+@pytest.mark.parametrize(
+    "name", ["cimv2.mof", "interop.mof", "openrdms.mof", "terminalservices.mof"]
+)
 def test_pywbem_compiles_the_same_classes(name: str) -> None:
     place = Path(schema.__file__).parent
     connection = MOFWBEMConnection()
@@ -209,6 +212,7 @@ def test_pywbem_compiles_the_same_classes(name: str) -> None:
         "cimv2.mof": schema.load_cimv2,
         "interop.mof": schema.load_interop,
         "openrdms.mof": schema.load_openrdms,
+        "terminalservices.mof": schema.load_terminal_services,
     }[name]()
     described = [
         (c.name, [(p.name, str(p.type), p.key) for p in c.properties]) for c in ours.classes

@@ -118,7 +118,8 @@ def test_an_unknown_host_is_a_fault(world: World) -> None:
 
 def test_over_cim_xml(world: World) -> None:
     provider = HostProvider(world.states)
-    namespaces = make_namespaces({}, [], [provider], OpenGuard(), Server("broker.test", "1.2.3"))
+    server = Server("broker.test", "1.2.3")
+    namespaces = make_namespaces({}, [], [], [provider], OpenGuard(), server)
     connection = connect(CimXmlServer(namespaces))
     path = connection.EnumerateInstanceNames(HOST, namespace=schema.OPENRDMS)[0]
     parameters = [("ConcurrencyFactor", pywbem.Uint8(3))]

@@ -32,7 +32,7 @@ CHANGES = frozenset({
     "RemoveUserAssignment",
     "RemoveVirtualDesktop", "ResetBreaker", "SchedulePatch", "SendMessage", "SetActiveServer",
     "SetBaseVHDPath",
-    "SetClientAccessName", "SetConcurrencyFactor", "SetConnectionString", "SetIdleVmCount",
+    "SetClientAccessName", "SetConcurrencyFactor", "SetConnectionString", "SetIdleVmCount", "SetDrain",
     "SetDiffVHDPath", "SetExportPath",
     "SetInt32Property", "SetSMBPath", "SetSecondaryConnectionString",
     "SetStringArrayDeploymentSetting", "SetStringProperty", "SetUserAssignment",

@@ -14,11 +14,13 @@ def list_hosts(target: Target, _: Progress) -> list[dict[str, Any]]:
 
 
 def set_host(target: Target, _: Progress, *, host: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` are concurrency and idle_count, as far as they change; None is "unset"."""
+    """``settings`` are concurrency, idle_count and drain, as far as they change; None: "unset"."""
     if "concurrency" in settings:
         target.host_states.set_concurrency(host, settings["concurrency"])
     if "idle_count" in settings:
         target.host_states.set_idle_count(host, settings["idle_count"])
+    if "drain" in settings:
+        target.host_states.set_drain(host, settings["drain"] is True)
     return _plain(target.host_states.get(host))
 
 

@@ -34,6 +34,7 @@ from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
+from openrdms.services.moving_desktops import MovingDesktops
 from openrdms.services.own_desktops import OwnDesktops
 from openrdms.services.patching import Patching
 from openrdms.services.pools import Pools
@@ -96,6 +97,7 @@ class Backend:
     hosts: Hosts
     health: HostHealth
     host_states: HostStates
+    moving: MovingDesktops
     tokens: Tokens
     settings: Settings
     deployment: Deployment

@@ -19,6 +19,7 @@ class HostProvider(ServiceProvider):
         self.methods = {
             "SetConcurrencyFactor": self._set_concurrency,
             "SetIdleVmCount": self._set_idle_count,
+            "SetDrain": self._set_drain,
         }
 
     def do_list(self, where: Where) -> Iterable[Values]:
@@ -35,6 +36,9 @@ class HostProvider(ServiceProvider):
         count = find_number(call.parameters, "IdleVmCount")
         self._hosts.set_idle_count(get_text(call.keys, "Name"), count)
 
+    def _set_drain(self, call: Call) -> None:
+        self._hosts.set_drain(get_text(call.keys, "Name"), call.parameters["Drain"] is True)
+
 
 def _render(state: HostState) -> Values:
     return {
@@ -50,4 +54,5 @@ def _render(state: HostState) -> Values:
         "FreeBytes": state.info.free_bytes,
         "ConcurrencyFactor": state.settings.concurrency,
         "IdleVmCount": state.settings.idle_count,
+        "Drain": state.settings.drain,
     }

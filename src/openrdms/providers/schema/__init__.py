@@ -11,6 +11,7 @@ from openrdms.cim.schema import Schema
 NAMESPACE = "root/cimv2/rdms"
 CIMV2 = "root/cimv2"
 INTEROP = "root/interop"
+TERMINAL_SERVICES = "root/cimv2/terminalservices"
 OPENRDMS = "root/openrdms"
 ROOT = "root"
 
@@ -25,6 +26,12 @@ def load_rdms() -> Schema:
 def load_cimv2() -> Schema:
     """The schema of root/cimv2: what clients of RDMS read there."""
     return _load(CIMV2, "namespace.mof", "cimv2.mof")
+
+
+@cache
+def load_terminal_services() -> Schema:
+    """The schema of root/cimv2/terminalservices: what clients call on hosts."""
+    return _load(TERMINAL_SERVICES, "namespace.mof", "terminalservices.mof")
 
 
 @cache

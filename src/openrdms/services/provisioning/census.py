@@ -54,6 +54,7 @@ class Surveyor:
         """Of all hosts, and whether they have ``image``; one job's own plan is left out."""
         reserved = self._reservations(without_job)
         unwilling = {n.fqdn.casefold() for n in self._store.list_nodes() if not n.takes_desktops}
+        unwilling |= self._drained()
         rooms: list[Room] = []
         silent: set[str] = set()
         closed: set[str] = set()
@@ -69,6 +70,10 @@ class Surveyor:
             if key in unwilling:
                 closed.add(host.name)
         return Census(tuple(rooms), frozenset(silent), frozenset(closed))
+
+    def _drained(self) -> set[str]:
+        names = [host.name for host in self._hosts.all()]
+        return {name.casefold() for name in names if self._store.find_host_settings(name).drain}
 
     def _reservations(self, without_job: str) -> Mapping[str, Mapping[str, int]]:
         """By host: desktops that running jobs have planned and the memory of each in MiB, 0 for

@@ -109,6 +109,12 @@ class Release(Input):
     force: bool = False
 
 
+class Move(Input):
+    """``host`` is where a desktop is to go on."""
+
+    host: Annotated[Line, Field(min_length=1)]
+
+
 class UserAssignment(Input):
     """Whose a personal desktop is to be."""
 
@@ -211,6 +217,16 @@ def change_desktop_state(visitor: Writer, name: Name, change: StateChange) -> De
         _CLASS, "SetVirtualDesktopState", on={"Name": name}, values={"VMState": number}
     ):
         visitor.backend.desktops.set_state(name, number)
+    return read_desktop(visitor.backend, name)
+
+
+@router.post("/{name}/move")
+@on_hosts
+def move_desktop(visitor: Writer, name: Name, move: Move) -> DesktopDetail:
+    """Move a desktop to another host that sees the same disks, while it runs."""
+    values = {"DestinationHost": move.host, "VmName": name}
+    with visitor.watch("Win32_RDVHManagement", "RdvMigrateVmToDifferentHost", values=values):
+        visitor.backend.moving.move(name, move.host)
     return read_desktop(visitor.backend, name)
 
 

@@ -19,7 +19,7 @@ from openrdms.services.host_states import HostState
 router = APIRouter(prefix="/hosts", tags=["hosts"])
 
 _CLASS = "OpenRDMS_Host"
-_FIELDS = {"ConcurrencyFactor": "concurrency", "IdleVmCount": "idle_count"}
+_FIELDS = {"ConcurrencyFactor": "concurrency", "IdleVmCount": "idle_count", "Drain": "drain"}
 
 
 class HostSettings(BaseModel):
@@ -32,6 +32,7 @@ class HostSettings(BaseModel):
         int | None,
         Field(ge=0, lt=2**31, description="How many that nobody uses are kept running."),
     ]
+    drain: bool = Field(description="It is being emptied, and gets no desktops.")
 
 
 class Host(BaseModel):
@@ -56,6 +57,7 @@ class HostChange(Input):
 
     concurrency: Annotated[int | None, Field(ge=1, le=100)] = None
     idle_count: Annotated[int | None, Field(ge=0, lt=2**31)] = None
+    drain: bool = False
 
 
 def read_hosts(backend: Backend) -> list[Host]:
@@ -78,7 +80,9 @@ def _render(state: HostState) -> Host:
         used_mib=info.used_mib,
         free_bytes=info.free_bytes,
         settings=HostSettings(
-            concurrency=state.settings.concurrency, idle_count=state.settings.idle_count
+            concurrency=state.settings.concurrency,
+            idle_count=state.settings.idle_count,
+            drain=state.settings.drain,
         ),
     )
 
@@ -110,6 +114,8 @@ def change_host(visitor: Writer, name: Name, change: HostChange) -> Host:
             _set_concurrency(visitor, name, change.concurrency)
         if "idle_count" in given:
             _set_idle_count(visitor, name, change.idle_count)
+        if "drain" in given:
+            _set_drain(visitor, name, change.drain)
     return _render(visitor.backend.host_states.get(name))
 
 
@@ -123,3 +129,8 @@ def _set_concurrency(visitor: Visitor, name: str, factor: int | None) -> None:
 def _set_idle_count(visitor: Visitor, name: str, count: int | None) -> None:
     with visitor.watch(_CLASS, "SetIdleVmCount", on={"Name": name}, values={"IdleVmCount": count}):
         visitor.backend.host_states.set_idle_count(name, count)
+
+
+def _set_drain(visitor: Visitor, name: str, drain: bool) -> None:  # noqa: FBT001  it is the setting
+    with visitor.watch(_CLASS, "SetDrain", on={"Name": name}, values={"Drain": drain}):
+        visitor.backend.host_states.set_drain(name, drain)

@@ -1,0 +1,127 @@
+"""Empties hosts that an administrator wants to maintain.
+
+From the moment that it is set no desktop is made or prepared there. What can go on at another host
+that sees the same disks goes there, with its user; what cannot stays until its user logs off, and
+is not started again. That a host is to be empty is a setting: whoever starts later goes on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from openrdms import ports
+from openrdms.model import errors
+from openrdms.model.desktop import Desktop
+from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.host import HostSettings
+from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.host_health import HostHealth
+from openrdms.services.host_states import HostStates
+from openrdms.services.hosts import Hosts
+from openrdms.services.moving_desktops import MovingDesktops
+
+_AGAIN = 30.0
+"""Seconds after which what a host refused is tried again when nothing was heard meanwhile."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Draining:
+    """Safe from any thread. ``may`` says whether this service is the one that does it."""
+
+    def __init__(
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        uses: DesktopUses,
+        moving: MovingDesktops,
+        may: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._store = store
+        self._hosts = hosts
+        self._health = health
+        self._uses = uses
+        self._moving = moving
+        self._may = may
+        self._lock = threading.Lock()
+        self._wakes: dict[str, threading.Event] = {}
+        """By the name of a host that is being emptied by a thread."""
+
+    def start(self, states: HostStates) -> None:
+        """Go on with what was begun, and hear of what is set from now on."""
+        self._uses.subscribe(self._note_use)
+        states.subscribe(self.note_settings)
+        for host in self._hosts.all():
+            self.note_settings(host.name, self._store.find_host_settings(host.name))
+
+    def note_settings(self, host: str, settings: HostSettings) -> None:
+        """What is set for a host has changed."""
+        with self._lock:
+            wake = self._wakes.get(host)
+            if wake:
+                wake.set()
+            elif settings.drain:
+                self._wakes[host] = threading.Event()
+                name = f"drain-{host}"
+                threading.Thread(target=self._run, args=(host,), name=name, daemon=True).start()
+
+    def _note_use(self, use: DesktopUse) -> None:
+        if wake := self._wakes.get(use.host):
+            wake.set()
+
+    def _run(self, name: str) -> None:
+        wake = self._wakes[name]
+        while True:
+            wake.clear()
+            try:
+                if self._may():
+                    self._empty(self._hosts.get(name))
+            except errors.RdmsError as error:
+                _log.warning("cannot empty a host now", host=name, error=str(error))
+            except Exception:  # noqa: BLE001  a defect may not end it
+                _log.exception("emptying a host failed", host=name)
+            wake.wait(_AGAIN)
+            with self._lock:
+                if not self._is_drained(name):
+                    del self._wakes[name]
+                    return
+
+    def _empty(self, host: ports.Host) -> None:
+        """Move what can be moved; stops when that is no longer wanted."""
+        for record in self._store.list_desktops():
+            if self._hosts.find(record.host) is not host:
+                continue
+            target = self._choose(host)
+            if target is None or not self._is_drained(host.name):
+                return
+            try:
+                self._drop_saved(host, record)
+                self._moving.move(record.name, target.name)
+            except errors.RdmsError as error:
+                _log.info("a desktop stays for now", desktop=record.name, reason=str(error))
+
+    def _choose(self, host: ports.Host) -> ports.Host | None:
+        """The one with the fewest desktops of those that see its disks."""
+        counts = self._store.count_desktops()
+        found = list(self._list_targets(host))
+        return min(found, key=lambda one: counts.get(one.name.casefold(), 0), default=None)
+
+    def _list_targets(self, host: ports.Host) -> Iterator[ports.Host]:
+        for one in self._hosts.all():
+            away = self._health.is_away(one.name) or self._is_drained(one.name)
+            if not away and host.is_shared_with(one):
+                yield one
+
+    def _is_drained(self, host: str) -> bool:
+        return self._store.find_host_settings(host).drain
+
+    def _drop_saved(self, host: ports.Host, record: Desktop) -> None:
+        """A spare that was saved: its memory cannot move, and nobody's work is in it."""
+        use = self._store.find_use(record.name)
+        saved = use is not None and use.use is Use.READY and use.saved
+        if use and saved and self._uses.turn(use, Use.UNREADY, saved=False):
+            host.destroy(record.name, record.uuid)
