@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
+from openrdms import ports
 from openrdms.adapters.images.tools import DebianImageTools
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
@@ -20,6 +21,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.ports import Clock, Guest
 from openrdms.security.accounts import Accounts
 from openrdms.services.access import Access
+from openrdms.services.alone import ALONE
 from openrdms.services.brokering import Brokering, Connection, Parts, User
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
@@ -111,17 +113,23 @@ def _await_mark(guest: Guest) -> str:
 
 
 @contextmanager
-def open_brokering_rig(directory: Path, *slow: str) -> Iterator[BrokeringRig]:
-    with open_small_deployment(directory, "users=0", *slow) as place:
+def open_brokering_rig(
+    directory: Path,
+    *slow: str,
+    store: ports.Store | None = None,
+    members: ports.MemberStore = ALONE,
+) -> Iterator[BrokeringRig]:
+    with open_small_deployment(directory, "users=0", *slow, store=store) as place:
         accounts = Accounts(place.store, directory / "nt-hashes", now)
-        accounts.add("root", Role.ADMINISTRATOR, groups=["Staff"])
+        if accounts.look("root") is None:
+            accounts.add("root", Role.ADMINISTRATOR, groups=["Staff"])
         access = Access(place.store, accounts)
         uses = DesktopUses(place.store, now)
         health = HostHealth(place.hosts, now)
         watch = SessionWatch(place.store, place.hosts, health, uses, now)
         tokens = Tokens(lambda host: place.hosts.get(host).slots, lambda _: 100)
         pools = PlainPools()
-        parts = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now)
+        parts = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now, members)
         watch.start()
         yield BrokeringRig(
             place=place,

@@ -91,14 +91,16 @@ class SmallDeployment:
 
 
 @contextmanager
-def open_small_deployment(directory: Path, *slow: str) -> Iterator[SmallDeployment]:
+def open_small_deployment(
+    directory: Path, *slow: str, store: ports.Store | None = None
+) -> Iterator[SmallDeployment]:
     """Everything on it takes no time but what ``slow`` says (``boot_ms=300``)."""
     path = directory / "simulator"
     steps = ("clone", "start", "boot", "agent", "destroy", "save")
     given = {step.partition("=")[0] for step in slow}
     quick = "&".join([*slow, *(f"{step}_ms=0" for step in steps if f"{step}_ms" not in given)])
     hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
-    store = open_records(directory / "records.sqlite")
+    store = store or open_records(directory / "records.sqlite")
     uses = DesktopUses(store, lambda: datetime.now(UTC))
     yield SmallDeployment(path, hosts, store, uses)
     hosts.close()

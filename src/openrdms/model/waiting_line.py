@@ -18,6 +18,15 @@ class Place:
     asked: float
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where somebody stands, from 1, and for how many seconds already."""
+
+    position: int
+    is_new: bool
+    waited: float
+
+
 class WaitingLine:
     """First come, first served, as long as one keeps asking. Names ignore case.
 

@@ -41,6 +41,7 @@ from openrdms.ports.record_notices import RecordListener, RecordNotices
 from openrdms.ports.repeated_request_store import RepeatedRequestStore
 from openrdms.ports.secret_store import SecretStore
 from openrdms.ports.task_store import TaskStore
+from openrdms.ports.waiting_store import WaitingStore
 from openrdms.ports.web_store import (
     ApiTokenStore,
     DisplayTicketStore,
@@ -89,6 +90,7 @@ __all__ = [
     "Store",
     "TaskStore",
     "UserMessageStore",
+    "WaitingStore",
     "WebSessionStore",
 ]
 
@@ -123,6 +125,7 @@ class Store(
     TaskStore,
     RepeatedRequestStore,
     SecretStore,
+    WaitingStore,
     Protocol,
 ):
     """Our records. Each call is one transaction. Aliases and names are compared ignoring case."""

@@ -15,8 +15,8 @@ class RepeatedRequestStore(Protocol):
         """Keep it, or return the one of that key that is there. Older ones, anybody's, go."""
 
     def take_request(self, account: str, key: str) -> bool:
-        """Whether no service that lives, but perhaps this one, carries out one that was not answered;
-        from now on it is this one's.
+        """Whether no other service that lives carries out one that was not answered; it is this
+        one's from now on.
         """
 
     def put_request(self, request: RepeatedRequest) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,15 +27,16 @@ from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait, parse_reason, render_reason
-from openrdms.model.waiting_line import LAPSE_SECONDS
+from openrdms.model.waiting_line import LAPSE_SECONDS, Standing
 from openrdms.services.access import Access, Person, judge
+from openrdms.services.alone import ALONE
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.reaching import Reaching
 from openrdms.services.releasing import empty_guest
 from openrdms.services.session_watch import SessionWatch
-from openrdms.services.waiting_lines import Standing, WaitingLines
+from openrdms.services.waiting_lines import LinesInMemory, WaitingLines
 
 _ASK_AGAIN_SECONDS = LAPSE_SECONDS / 3
 """Who waits in a call keeps his place by asking so often."""
@@ -142,6 +143,7 @@ class Parts:
     watch: SessionWatch
     pools: Pools
     clock: ports.Clock
+    members: ports.MemberStore = ALONE
 
 
 class Brokering:
@@ -155,7 +157,8 @@ class Brokering:
         self._watch = parts.watch
         self._pools = parts.pools
         self._clock = parts.clock
-        self._lines = WaitingLines(self._note_count)
+        places = parts.store if parts.members.me else LinesInMemory()
+        self._lines = WaitingLines(self._note_count, places, parts.members)
         self._reaching = Reaching(
             parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder
         )
@@ -224,6 +227,11 @@ class Brokering:
         of a collection in whose line people have come or gone. Both must be quick.
         """
         self._listeners.append((holder, line))
+
+    def hear_lines(self, collections: Iterable[str]) -> None:
+        """At other services somebody has come to these lines, or left them."""
+        for collection in collections:
+            self._lines.count(collection)
 
     def release(self, user: User, collection: str) -> None:
         """He is done: he waits no more, is logged off, and what he has is made ready for others.

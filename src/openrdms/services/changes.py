@@ -24,8 +24,8 @@ KEPT = 10_000
 
 Wake = Callable[[], object]
 
-_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER})
-"""What services tell each other, and no view shows."""
+_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER, Kind.LINE})
+"""What services tell each other, and no view shows; UserNews publishes lines, more rarely."""
 
 _OF_SESSIONS = frozenset(
     {

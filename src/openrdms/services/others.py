@@ -79,7 +79,7 @@ class Others:
             self._at = at
             self._woken.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="others", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="changes-of-others", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:

@@ -33,6 +33,7 @@ from openrdms.adapters.sql.settings import SettingRecords
 from openrdms.adapters.sql.step_times import StepTimeRecords
 from openrdms.adapters.sql.tasks import TaskRecords
 from openrdms.adapters.sql.user_messages import UserMessageRecords
+from openrdms.adapters.sql.waiting import WaitingRecords
 from openrdms.adapters.sql.web_sessions import WebSessionRecords
 
 
@@ -64,6 +65,7 @@ class SqlStore(
     RdpTokenRecords,
     SecondFactorRecords,
     SecretRecords,
+    WaitingRecords,
 ):
     """All parts over the same database; contracts are those of ports.Store."""
 
