@@ -7,17 +7,23 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import yaml  # type: ignore[import-untyped]
 from prometheus_client.core import Metric
 
-from openrdms import metrics
+from openrdms import cli, config, metrics
 from openrdms.frontends.web import state_metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "openrdms.rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "openrdms.json"
-UNIT = DEPLOY / "systemd" / "openrdms.service"
+UNITS = [DEPLOY / "systemd" / name for name in ("openrdms.service", "openrdms@.service")]
+COMPOSE = DEPLOY / "container" / "compose.yaml"
+CONTAINERFILE = DEPLOY / "container" / "Containerfile"
+HAPROXY = DEPLOY / "haproxy" / "haproxy.cfg"
 
 
 def run(program: str, *arguments: str | Path) -> str:
@@ -72,12 +78,100 @@ def test_the_dashboard_has_its_panels_side_by_side() -> None:
         taken |= cells
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/usr/bin/rdms", "/bin/true"))
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.name)
+def test_systemd_understands_the_unit(tmp_path: Path, file: Path) -> None:
+    unit = tmp_path / file.name.replace("@.", "@one.")
+    unit.write_text(file.read_text().replace("/usr/bin/rdms", "/bin/true"))
     run("systemd-analyze", "verify", "--man=no", unit)
 
 
-def test_systemd_calls_the_unit_hardened() -> None:
+@pytest.mark.parametrize("file", UNITS, ids=lambda file: file.name)
+def test_systemd_calls_the_unit_hardened(tmp_path: Path, file: Path) -> None:
     """systemd's scale goes from 10, exposed, to 0; its default for a unit is above 9."""
-    run("systemd-analyze", "security", "--offline=true", "--threshold=35", UNIT)
+    unit = tmp_path / file.name.replace("@.", "@one.")
+    unit.write_text(file.read_text())
+    run("systemd-analyze", "security", "--offline=true", "--threshold=35", unit)
+
+
+def test_the_template_differs_in_what_several_services_need() -> None:
+    alone, several = ({*file.read_text().splitlines()} for file in UNITS)
+    keys = {line.partition("=")[0] for line in alone ^ several}
+    assert keys - {line for line in keys if line.startswith("#")} == {
+        *("Description", "Documentation", "EnvironmentFile", "LoadCredential", "ExecStart"),
+        "StateDirectory",
+    }
+
+
+def options_of_serve() -> set[str]:
+    command: Any = typer.main.get_command(cli.build(["serve"]))
+    return {option for given in command.commands["serve"].params for option in given.opts}
+
+
+def test_services_are_started_with_options_that_there_are() -> None:
+    units = "".join(file.read_text() for file in UNITS)
+    started = set(re.findall(r" (--[a-z-]+)", units)) | {
+        str(argument).partition("=")[0] for argument in compose()["x-service"]["command"][1:]
+    }
+    assert started <= options_of_serve()
+
+
+def compose() -> Any:
+    return yaml.safe_load(COMPOSE.read_text())
+
+
+def test_the_compose_file_has_what_it_names() -> None:
+    parts = compose()
+    named = [name for name in parts["services"] if name.startswith("service")]
+    assert named == ["service1", "service2", "service3"]
+    for service in parts["services"].values():
+        assert {*service.get("secrets", [])} <= {*parts["secrets"]}
+        assert {*service["networks"]} <= {*parts["networks"]}
+        assert {*service.get("depends_on", [])} <= {*parts["services"]}
+        volumes = [one.partition(":")[0] for one in service.get("volumes", [])]
+        for volume in volumes:
+            assert volume in parts["volumes"] or (COMPOSE.parent / volume).exists()
+    build = parts["x-service"]["build"]
+    top = (COMPOSE.parent / build["context"]).resolve()
+    assert top / build["dockerfile"] == CONTAINERFILE
+    balancer = parts["services"]["balancer"]["networks"]["inside"]["ipv4_address"]
+    assert f"--trusted-proxy={balancer}" in parts["x-service"]["command"]
+
+
+def test_the_balancer_has_the_ports_and_services_of_the_compose_file() -> None:
+    text, parts = HAPROXY.read_text(), compose()["services"]
+    bound = re.findall(r"^    bind :(\d+)$", text, re.MULTILINE)
+    published = [one.partition(":")[2] for one in parts["balancer"]["ports"]]
+    assert bound == published
+    servers = re.findall(r"^    server (\S+) (\S+):(\d+)$", text, re.MULTILINE)
+    assert servers == [(name, name, port) for port in bound for name in sorted(parts)[2:]]
+    assert "mode http" not in re.sub("#.*", "", text)
+    assert {int(port) for port in bound} == {
+        *(config.WEB_PORT, config.RDP_PORT, config.WSMAN_HTTP_PORT, config.WSMAN_HTTPS_PORT),
+        *(config.CIMXML_HTTP_PORT, config.CIMXML_HTTPS_PORT),
+    }
+
+
+def test_haproxy_accepts_its_configuration() -> None:
+    run("haproxy", "-c", "-f", HAPROXY)
+
+
+def test_the_container_is_built_of_what_there_is() -> None:
+    lines = CONTAINERFILE.read_text().replace("\\\n", "").splitlines()
+    words = [line.split() for line in lines if line and not line.startswith("#")]
+    known = {
+        "FROM",
+        "RUN",
+        "COPY",
+        "WORKDIR",
+        "USER",
+        "ENV",
+        "VOLUME",
+        "EXPOSE",
+        "ENTRYPOINT",
+        "CMD",
+    }
+    assert {line[0] for line in words} <= known
+    top = DEPLOY.parent
+    for line in words:
+        if line[0] == "COPY" and not line[1].startswith("--from"):
+            assert all((top / name).exists() for name in line[1:-1])
