@@ -52,7 +52,9 @@ class Engine:
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses)
         self.brokering = _make_brokering(core, self.watch, self.pools)
-        self.connections = LiveConnections(core.store, core.uses, core.accounts, now)
+        self.connections = LiveConnections(
+            core.store, core.uses, core.accounts, now, members=core.members
+        )
         self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
         self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
         self.services = self._make_services()
@@ -76,6 +78,8 @@ class Engine:
         FirstStart(core.store, core.hosts).start()
         core.moving.start()
         self._draining.start(core.host_states)
+        if core.members.me:
+            self._take_duties()
         core.membership.watch(self._take_over, self.provisioning.resume_jobs)
 
     def _take_over(self, service: str) -> None:
@@ -90,8 +94,10 @@ class Engine:
         self._take_duties()
 
     def _take_duties(self) -> None:
+        """Services, or what was heard of them, have changed."""
         self.pools.take_duty()
         self.patching.wake()
+        self.brokering.hear_lines([one.alias for one in self._core.store.list_collections()])
 
     def _make_others(self) -> Others:
         core = self._core
@@ -102,6 +108,7 @@ class Engine:
                 Kind.DESKTOP: core.uses.hear,
                 Kind.COLLECTION: self._hear_of_collections,
                 Kind.HOST: core.host_states.hear,
+                Kind.LINE: self.brokering.hear_lines,
                 Kind.MEMBER: lambda _services: self._take_duties(),
             },
             anew=(
@@ -192,6 +199,7 @@ def _make_brokering(core: Core, watch: SessionWatch, pools: Pools) -> Brokering:
             watch,
             pools,
             now,
+            core.members,
         )
     )
 

@@ -2,12 +2,15 @@
 
 One belongs to a stay of somebody in a desktop (``DesktopUse.stay``) and to an account: the
 holder's own, or that of one who looks over his shoulder. It is closed in the thread that ends the
-stay, or changes the account, before that goes on: nobody looks at the next user's desktop.
+stay, or changes the account, before that goes on: nobody looks at the next user's desktop. What
+another service changes is told a moment later; while the records are away nothing can be, so what
+is open then ends in time where desktops go from one user to the next.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,8 +19,10 @@ import structlog
 
 from openrdms import ports
 from openrdms.model import errors
+from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.security.accounts import Accounts
+from openrdms.services.alone import ALONE
 from openrdms.services.desktop_uses import DesktopUses
 
 PERIOD = 5.0
@@ -25,6 +30,9 @@ PERIOD = 5.0
 
 _PRESENCE = timedelta(minutes=1)
 """How often it is noted that somebody is there: well below ``pool_policy.GRACE``."""
+
+_UNSEEN_SECONDS = 75.0
+"""How long a connection to a pooled desktop outlives the records' last answer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,14 +59,20 @@ class LiveConnections:
 
     def __init__(
         self,
-        store: ports.DesktopUseStore,
+        store: ports.Store,
         uses: DesktopUses,
         accounts: Accounts,
         clock: ports.Clock,
         period: float = PERIOD,
+        members: ports.MemberStore = ALONE,
     ) -> None:
         """``period`` in seconds."""
         self._store = store
+        self._members = members
+        self._is_pooled: dict[str, bool] = {}
+        """Desktops to which something is open, where records may be away."""
+        self._seen = time.monotonic()
+        """When records answered last."""
         self._uses = uses
         self._accounts = accounts
         self._clock = clock
@@ -101,7 +115,7 @@ class LiveConnections:
         one = _Connection(desktop, holder, stay, account, close, may_go_on, is_presence, came_first)
         with self._lock:
             self._open.setdefault(desktop.casefold(), set()).add(one)
-        self._check([one])
+        self._check([one], is_new=True)
         return lambda: self._forget(one)
 
     def count(self, desktop: str) -> int:
@@ -126,17 +140,34 @@ class LiveConnections:
         while not self._closed.wait(self._period):
             self._check(self._list())
 
-    def _check(self, connections: Iterable[_Connection]) -> None:
+    def _check(self, connections: Iterable[_Connection], *, is_new: bool = False) -> None:
         for one in connections:
             try:
                 use = self._store.find_use(one.desktop)
+                self._note_seen(use)
                 if not one.belongs_to(use) or not self._may_go_on(one):
                     self._end(one)
                 elif use and one.is_presence:
                     self._note_presence(use)
+            except errors.RecordsUnavailable as error:
+                if is_new or self._is_unseen(one):
+                    _log.warning("connection closed", desktop=one.desktop, error=str(error))
+                    self._end(one)
             except errors.RdmsError as error:  # fail closed: who may not be asked is not let in
                 _log.warning("connection closed", desktop=one.desktop, error=str(error))
                 self._end(one)
+
+    def _note_seen(self, use: DesktopUse | None) -> None:
+        self._seen = time.monotonic()
+        if use and self._members.me and use.name.casefold() not in self._is_pooled:
+            found = self._store.find_collection(use.collection)
+            pooled = found is None or found.type is CollectionType.POOLED
+            self._is_pooled[use.name.casefold()] = pooled
+
+    def _is_unseen(self, one: _Connection) -> bool:
+        """Whether it may be another's by now."""
+        pooled = self._is_pooled.get(one.desktop.casefold(), True)
+        return pooled and time.monotonic() - self._seen > _UNSEEN_SECONDS
 
     def _may_go_on(self, one: _Connection) -> bool:
         return self._accounts.find(one.account) is not None and one.may_go_on()
@@ -157,6 +188,7 @@ class LiveConnections:
             self._open.get(key, set()).discard(one)
             if not self._open.get(key):
                 self._open.pop(key, None)
+                self._is_pooled.pop(key, None)
 
     def _list(self, desktop: str | None = None) -> list[_Connection]:
         with self._lock:

@@ -12,12 +12,14 @@ import pytest
 
 from fakes.clock import StoppedClock
 from fakes.small_deployment import SmallDeployment, open_small_deployment
+from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.pool_policy import GRACE
 from openrdms.security.accounts import Accounts, Change
 from openrdms.security.web_sessions import WebSessions
+from openrdms.services import live_connections
 from openrdms.services.live_connections import LiveConnections
 
 
@@ -201,3 +203,26 @@ def test_who_looks_on_must_ask_again_when_the_user_logs_on(
     hold_as(close=again, is_presence=False)
     small.uses.change(["pool-1"], lambda use: replace(use, turn=use.turn + 1))
     assert not again.is_set()
+
+
+def test_while_records_are_away_it_stays_and_nobody_new_comes(
+    small: SmallDeployment,
+    connections: LiveConnections,
+    taken: DesktopUse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = hold(connections, taken)
+    asked = threading.Semaphore(0)
+
+    def find_use(_name: str) -> DesktopUse:
+        asked.release()
+        raise errors.RecordsUnavailable("away")
+
+    monkeypatch.setattr(small.store, "find_use", find_use)
+    connections.start()
+    for _ in range(3):
+        assert asked.acquire(timeout=60)
+    assert not closed.is_set()
+    assert hold(connections, taken).wait(60)
+    monkeypatch.setattr(live_connections, "_UNSEEN_SECONDS", 0.0)
+    assert closed.wait(60)
