@@ -27,6 +27,15 @@ _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 _TIME = "ISO 8601, as 2026-12-24T22:00; local time unless it says otherwise."
 
+_MaxUnavailable = Annotated[
+    str,
+    typer.Option(
+        metavar="N|N%",
+        help="Desktops in work at a time, with those on hosts that are away; one is always."
+        " 25% when left out.",
+    ),
+]
+
 
 def add_commands(group: typer.Typer) -> None:
     """Add these commands to ``rdms collection``."""
@@ -55,14 +64,7 @@ def update(
         str,
         typer.Option(help="How far each wave goes, as 1%,10%,100%: one that fails is the last."),
     ] = "",
-    max_unavailable: Annotated[
-        str,
-        typer.Option(
-            metavar="N|N%",
-            help="Desktops in work at a time, with those on hosts that are away; one is always."
-            " 25% when left out.",
-        ),
-    ] = "",
+    max_unavailable: _MaxUnavailable = "",
     probe: Annotated[
         str, typer.Option(metavar="COMMAND", help="What in a good desktop ends with status 0.")
     ] = "",
