@@ -152,4 +152,4 @@ def _connect(uri: str, state_dir: Path, check: Callable[[], None]) -> list[ports
         return [*simulator.connect(uri, check=check)]
     from openrdms.adapters.libvirt import host as libvirt
 
-    return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir))]
+    return [libvirt.connect(uri, state_dir, runtime_dir.make_runtime_dir(state_dir), check)]

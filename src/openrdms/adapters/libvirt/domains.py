@@ -33,7 +33,9 @@ class Domains:
     Changes of one VM take that VM's lock, so that looking and changing are one.
     """
 
-    def __init__(self, host: str, link: Link) -> None:
+    def __init__(self, host: str, link: Link, check: Callable[[], None]) -> None:
+        """``check`` raises when this process may not change anything; it is asked last of all."""
+        self.check = check
         self._host = host
         self._link = link
         self._changing: dict[str, threading.Lock] = {}
@@ -73,6 +75,7 @@ class Domains:
     def changed(self, name: str) -> Iterator[None]:
         """Nobody else changes it meanwhile."""
         with self._changing.setdefault(name.casefold(), threading.Lock()):
+            self.check()
             yield
 
     @contextmanager

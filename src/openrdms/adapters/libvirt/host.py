@@ -72,12 +72,15 @@ _UNDEFINE = (
 )
 
 
-def connect(uri: str, state_dir: Path, runtime_dir: Path) -> LibvirtHost:
+def connect(
+    uri: str, state_dir: Path, runtime_dir: Path, check: Callable[[], None] = lambda: None
+) -> LibvirtHost:
     """Open the host of that URI (see ``uri``), whose disks are made in ``state_dir``.
 
     ``runtime_dir`` is a short link to ``state_dir`` (runtime_dir.make_runtime_dir). A daemon on
     this machine must see both under the same paths. One elsewhere may be away; its disks are in
-    the directory that it shares with this machine. Raises InvalidParameter for the URI,
+    the directory that it shares with this machine. ``check`` is asked right before what changes
+    something there, and raises when this process may not. Raises InvalidParameter for the URI,
     HostUnavailable when libvirt does not open it, OperationFailed when QEMU's account is missing
     or has no way to the directories.
     """
@@ -91,7 +94,7 @@ def connect(uri: str, state_dir: Path, runtime_dir: Path) -> LibvirtHost:
         parsed = replace(parsed, name=parsed.name or link.get().getHostname())
     places = Places(state_dir.resolve(), runtime_dir, parsed.root, sharing.own_part(parsed))
     places.make(account)
-    return LibvirtHost(parsed, link, places, account)
+    return LibvirtHost(parsed, link, places, account, check)
 
 
 class LibvirtHost:
@@ -108,6 +111,7 @@ class LibvirtHost:
         link: connection.Link,
         places: Places,
         account: Account | None,
+        check: Callable[[], None],
     ) -> None:
         self._uri = uri
         self._link = link
@@ -118,7 +122,7 @@ class LibvirtHost:
         self._gold = Gold(uri.gold, uri.copy_rate) if uri.gold else None
         self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
-        self._vms = Domains(uri.name, link)
+        self._vms = Domains(uri.name, link, check)
         self._calling_agent: dict[str, threading.Lock] = {}
         self._name = uri.name
         self._site = moves.Site(uri.name, link, places, uri.far, uri.shared)
@@ -208,6 +212,7 @@ class LibvirtHost:
         """See ports.Host."""
         spec = self._localise(spec)
         self._let_qemu_reach(spec.image)
+        self._vms.check()
         self._storage.create_disk(spec)
 
     def delete_disk(self, vm: str, generation: int) -> None:
@@ -216,6 +221,7 @@ class LibvirtHost:
         path = self._storage.disk_path(vm, generation)
         if info and info.state is not VmState.STOPPED and str(path) in info.disks:
             raise InvalidOperation(f"{vm} is running on {path}")
+        self._vms.check()
         self._storage.delete_disk(vm, generation)
 
     def define(self, spec: VmSpec) -> None:
@@ -297,6 +303,7 @@ class LibvirtHost:
             if event.kind is VmEventKind.STOPPED and event.vm.casefold() == vm.casefold():
                 off.set()
 
+        self._vms.check()
         end = self.subscribe(on_event)
         try:
             with errors.translated(vm):
@@ -317,6 +324,7 @@ class LibvirtHost:
         info = self._vms.find_info(domain) if domain else None
         if domain and info:
             check_ours(info)
+            self._vms.check()
             with errors.translated(vm):
                 domains.stop(domain, domain.destroy)
             with self._vms.changed(vm):

@@ -184,8 +184,8 @@ class Work:
         """
 
         def ask() -> R:
-            with acting_for(self.job.guid):
-                return function(*args)
+            self.tools.members.check(self.job.guid)
+            return function(*args)
 
         call = asyncio.ensure_future(self.tools.tokens.call(row.host, Kind.AGENT, self.gate, ask))
         if self.gate is None:
