@@ -104,7 +104,8 @@ class Balancer:
     """Gives each new connection to the next service that takes it, like any of level 4."""
 
     def __init__(self, targets: Sequence[tuple[str, int]]) -> None:
-        self._targets = list(targets)
+        self.targets = list(targets)
+        """Host and port; may change with a service that was started again."""
         self._next = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -124,10 +125,10 @@ class Balancer:
             back.join()
 
     def _connect(self) -> socket.socket:
-        for _ in self._targets:
+        for _ in self.targets:
             self._next += 1
             with suppress(OSError):
-                server = socket.create_connection(self._targets[self._next % len(self._targets)], 2)
+                server = socket.create_connection(self.targets[self._next % len(self.targets)], 2)
                 server.settimeout(None)
                 return server
         raise ConnectionError("no service takes a connection")
