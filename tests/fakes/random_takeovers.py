@@ -109,12 +109,7 @@ class World:
         self.services = world
         self.count = count
         self.seconds = max(2.0, count / 16 * 0.6)
-        self._balancers = Balancer(
-            [
-                (str(url.hostname), int(url.port or 0))
-                for url in (urlsplit(one.ready["wsman_https"]) for one in world.members)
-            ]
-        )
+        self._balancer = Balancer(self._targets())
         self._starting = [threading.Lock() for _ in world.members]
 
     def run(self, seed: int) -> Found:
@@ -142,12 +137,20 @@ class World:
         return found
 
     def close(self) -> None:
-        self._balancers.close()
+        self._balancer.close()
+
+    def _targets(self) -> list[tuple[str, int]]:
+        urls = (urlsplit(one.ready["wsman_https"]) for one in self.services.members)
+        return [(str(url.hostname), int(url.port or 0)) for url in urls]
+
+    def _start_again(self, victim: Member) -> None:
+        self.services.start_again(victim)
+        self._balancer.targets = self._targets()
 
     @contextmanager
     def _client(self) -> Iterator[RdmsClient]:
         """Of any service that takes a connection."""
-        url = f"https://127.0.0.1:{self._balancers.port}/wsman"
+        url = f"https://127.0.0.1:{self._balancer.port}/wsman"
         with RdmsClient(Login(url, "admin", PASSWORD, insecure=True)) as client:
             yield client
 
@@ -213,7 +216,7 @@ class World:
                 break
             time.sleep(0.05)
         time.sleep(max(0.0, died + seconds - time.monotonic()))
-        self.services.start_again(victim)
+        self._start_again(victim)
 
     def _pause(self, victim: Member, seconds: float) -> None:
         victim.signal(signal.SIGSTOP)
@@ -222,7 +225,7 @@ class World:
         if seconds > SILENT_SECONDS - 1:  # it may have been taken for dead: then it ends
             victim.wait_a_moment(10)
         if not victim.is_running:
-            self.services.start_again(victim)
+            self._start_again(victim)
 
     def _ended(self, guid: str) -> bool:
         query = "SELECT 1 FROM jobs WHERE guid = %s AND ended IS NOT NULL"
