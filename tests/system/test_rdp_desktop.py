@@ -1,4 +1,6 @@
-"""An RDP file of the web port, opened by xfreerdp, leads into the right user's session."""
+"""A desktop with a graphical screen: in a browser it takes the size of the window; an RDP file of
+the web port, opened by xfreerdp, leads into the right user's session.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
 from conftest import ServiceFactory
 from functional.test_cli import Rdms
 from live.browser import WebClient, csrf_of
+from live.chromium import Browse
 from live.rollout import BOOT_S, begin_create, follow, list_sessions, remove_all
 from live.service import Service, until
 from live.xfreerdp import open_file, open_screen, wait_for_colour
@@ -22,6 +26,14 @@ GUEST_PASSWORD = "bob"
 WALLPAPER, NOTE = bytes.fromhex("204a87"), bytes.fromhex("900000")
 """Of the image's desktop, and of what dunst shows with the highest urgency."""
 MIDDLE, TOP = (512, 600), (300, 60)
+GREETER_FILLS_THE_WINDOW = """() => {
+  const canvas = document.querySelector("#screen canvas");
+  const {width, height} = document.getElementById("screen").getBoundingClientRect();
+  if (canvas?.width !== width || canvas.height !== Math.floor(height)) return false;
+  const middle = canvas.getContext("2d").getImageData(width / 2, canvas.height / 2, 1, 1).data;
+  return middle[0] > 200;
+}"""
+"""Its dialog is light, in the middle of what X takes for the screen; all else is dark."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +52,24 @@ def service(tmp_path_factory: pytest.TempPathFactory, running_service: ServiceFa
     assert follow(wire, guid, BOOT_S).state == "JOB_COMPLETED"
     rdms.read("collection", "set", "rdp", "--user-group", "Staff", "--no-rollback")
     return service
+
+
+@pytest.fixture
+def page(service: Service, browse: Browse) -> Page:
+    """Bob's desktop in his browser; nobody is logged on."""
+    rdms = Rdms(service)
+    desktop = rdms.read("desktop", "connect", "rdp", "bob", "--wait", str(BOOT_S))["VMName"]
+    small = {"width": 1000, "height": 700}
+    page = browse(service, f"/display/{desktop}", "bob", SECRET, viewport=small)
+    expect(page.locator("#state")).to_have_text("Connected", timeout=BOOT_S * 1000)
+    return page
+
+
+def test_the_screen_takes_the_size_of_the_window(page: Page, tmp_path: Path) -> None:
+    page.wait_for_function(GREETER_FILLS_THE_WINDOW, timeout=BOOT_S * 1000)
+    page.set_viewport_size({"width": 1233, "height": 811})
+    page.wait_for_function(GREETER_FILLS_THE_WINDOW, timeout=BOOT_S * 1000)
+    page.screenshot(path=tmp_path / "greeter.png")
 
 
 @pytest.fixture
