@@ -171,6 +171,7 @@ def machines(count: int, directory: Path) -> Iterator[list[Machine]]:
     """So many machines, which answer. Clients' certificates are in ``directory``."""
     authority = Authority(directory)
     authority.issue(directory, "client", "the service")
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints them too
     with _bridge() as (bridge, network):
         made = [
             Machine(f"machine{number}", f"{network}.{number + 10}", bridge, authority)

@@ -7,6 +7,7 @@ last: where it is, all of the image is.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -103,6 +104,10 @@ class Gold:
         part = target.with_name(f"{target.name}.part")
         digest = hashlib.sha256()
         with source.open("rb") as reading, open(part, "a+b", opener=_open_itself) as writing:
+            fcntl.flock(writing, fcntl.LOCK_EX)  # hosts that share the directory copy it once
+            if target.exists():
+                part.unlink(missing_ok=True)
+                return
             yield _skip_equal(reading, writing, digest.update)
             yield from self._append(reading, writing, digest.update)
             writing.flush()
