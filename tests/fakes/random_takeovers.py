@@ -160,15 +160,14 @@ class World:
             client.create(COLLECTION, values)
 
     def _execute(self, alias: str, action: JobAction) -> str:
-        making = action is JobAction.CREATE
         document = JobDocument(
             action=action,
-            on_error=OnError.STOP,
+            on_error=OnError.STOP if action is JobAction.CREATE else OnError.CONTINUE,
             collection=alias,
-            disk_kind=DiskKind.LINKED if making else None,
-            base_vm_location="image:tiny" if making else "",
-            name_prefix=f"{alias}-" if making else "",
-            hosts=(HostAllocation("", self.count),) if making else (),
+            disk_kind=DiskKind.LINKED,
+            base_vm_location="image:tiny",
+            name_prefix=f"{alias}-",
+            hosts=(HostAllocation("", self.count),) if action is JobAction.CREATE else (),
         )
         with self._client() as client:
             text = render_job(document)
