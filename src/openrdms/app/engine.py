@@ -48,7 +48,7 @@ class Engine:
         self.sessions = Sessions(core.store, core.hosts)
         self.sessions.subscribe(lambda vm: self.changes.publish(Kind.SESSION, [vm]))
         self.patching = _make_patching(core, self.provisioning, self.sessions)
-        self.watch = SessionWatch(core.store, core.hosts, core.health, core.uses, now)
+        self.watch = _make_watch(core)
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses)
         self.brokering = _make_brokering(core, self.watch, self.pools)
@@ -95,6 +95,7 @@ class Engine:
 
     def _take_duties(self) -> None:
         """Services, or what was heard of them, have changed."""
+        self.watch.take_duty()
         self.pools.take_duty()
         self.patching.wake()
         self.brokering.hear_lines([one.alias for one in self._core.store.list_collections()])
@@ -109,6 +110,7 @@ class Engine:
                 Kind.COLLECTION: self._hear_of_collections,
                 Kind.HOST: core.host_states.hear,
                 Kind.LINE: self.brokering.hear_lines,
+                Kind.POOL: self.pools.hear_reset,
                 Kind.MEMBER: lambda _services: self._take_duties(),
             },
             anew=(
@@ -175,6 +177,11 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
 def _make_patching(core: Core, provisioning: Provisioning, sessions: Sessions) -> Patching:
     holds_duty = partial(core.members.hold_duty, "schedules")
     return Patching(core.store, provisioning, core.audit_log, sessions, now, holds_duty)
+
+
+def _make_watch(core: Core) -> SessionWatch:
+    holds_duty = partial(core.members.hold_duty, "sessions")
+    return SessionWatch(core.store, core.hosts, core.health, core.uses, now, holds_duty=holds_duty)
 
 
 def _make_pools(core: Core, boot_timeout: float) -> Pools:

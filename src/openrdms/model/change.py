@@ -33,6 +33,8 @@ class Kind(StrEnum):
     """The GUID of a job that is to be cancelled: who runs it looks at its record."""
     ACCOUNT = "account"
     """The name of an account, case-folded, that has come, gone or changed."""
+    POOL = "pool"
+    """The alias of a collection whose pool an administrator lets go on."""
     MEMBER = "member"
     """The id of a service that has come or gone."""
 

@@ -27,3 +27,6 @@ class RecordNotices(Protocol):
         ``missed``: some may not have been heard, so whatever was read before may be outdated. Both
         must be quick and may not use the store. Nothing where a service is alone.
         """
+
+    def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
+        """Have other services that listen told of something that is on no record."""

@@ -24,7 +24,7 @@ KEPT = 10_000
 
 Wake = Callable[[], object]
 
-_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER, Kind.LINE})
+_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER, Kind.LINE, Kind.POOL})
 """What services tell each other, and no view shows; UserNews publishes lines, more rarely."""
 
 _OF_SESSIONS = frozenset(

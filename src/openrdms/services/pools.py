@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ import structlog
 
 from openrdms import ports
 from openrdms.model import errors
+from openrdms.model.change import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import HostSettings, VmEvent, VmEventKind
 from openrdms.model.pool_policy import (
@@ -208,9 +209,15 @@ class Pools:
 
     def reset_breaker(self, collection: str) -> None:
         """Let the pool go on; an administrator has mended what failed."""
-        with self._lock:
-            self._pool(collection).breaker = Breaker()
-        self.wake(collection)
+        self.hear_reset([collection])
+        self._store.tell_others(Kind.POOL, [collection])
+
+    def hear_reset(self, collections: Iterable[str]) -> None:
+        """An administrator has said so, perhaps at another service."""
+        for collection in collections:
+            with self._lock:
+                self._pool(collection).breaker = Breaker()
+            self.wake(collection)
 
     def _pool(self, collection: str) -> _Pool:
         return self._pools.setdefault(collection.casefold(), _Pool(collection))

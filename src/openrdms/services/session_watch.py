@@ -66,8 +66,13 @@ class SessionWatch:
         uses: DesktopUses,
         clock: ports.Clock,
         period: float = PERIOD,
+        holds_duty: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``period`` in seconds."""
+        """``period`` in seconds. ``holds_duty``: whether this service is the one that watches;
+        others look at spares that they are to give, once at their start.
+        """
+        self._holds_duty = holds_duty
+        self._watches = False
         self._store = store
         self._hosts = hosts
         self._health = health
@@ -88,8 +93,15 @@ class SessionWatch:
         self._askers = ThreadPoolExecutor(_THREADS, "session-watch")
         self._patient = ThreadPoolExecutor(_THREADS_FOR_SILENT, "silent-guests")
 
+    def take_duty(self) -> None:
+        """Another service has died, perhaps the one that watched: look for what nobody saw."""
+        if not self._watches and self._holds_duty():
+            self._watches = True
+            self._check(use for use in self._store.list_uses() if use.use in _WATCHED)
+
     def start(self) -> None:
         """Begin; what changed while nobody watched is looked for first, in the background."""
+        self._watches = self._holds_duty()
         self._ends.callback(self._uses.subscribe(self._note_use, self._is_noted))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
@@ -155,7 +167,7 @@ class SessionWatch:
             self._stopped.add(key)
         elif event.kind is VmEventKind.AGENT_CONNECTED:
             self._stopped.discard(key)
-        if event.kind in _HEARD:
+        if event.kind in _HEARD and self._watches:
             self._look_soon(event.vm, event.kind)
 
     def _note_use(self, use: DesktopUse) -> None:
@@ -167,7 +179,7 @@ class SessionWatch:
             self._look_soon(use.name)
 
     def _is_noted(self, name: str) -> bool:
-        return name in self._stopped or name in self._later
+        return self._watches and (name in self._stopped or name in self._later)
 
     def _note_host(self, host: str, absence: Absence | None) -> None:
         """Those that come back together are looked at together: what there is on one of them is
@@ -212,7 +224,7 @@ class SessionWatch:
         with self._lock:
             names = set(self._silent)
         mute = {host.name for host in self._hosts.all() if not host.tells_sessions}
-        if mute:
+        if mute and self._watches:
             uses = (*self._store.list_uses(use=Use.TAKEN), *self._store.list_uses(use=Use.READY))
             names |= {use.name for use in uses if not use.saved and self._host_name(use) in mute}
         return names

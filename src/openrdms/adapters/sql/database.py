@@ -139,6 +139,12 @@ class Database:
         """See ports.RecordNotices."""
         self._notices.listen(listener, missed)
 
+    def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
+        """See ports.RecordNotices."""
+        if self.is_shared:
+            with self.write() as connection:
+                note_change(connection, kind, *keys)
+
     def grouped(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> T:
         """What ``work`` returns, once it is committed, together with what other threads ask for.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from openrdms import ports
 from openrdms.adapters.sql.accounts import AccountRecords
@@ -35,6 +35,7 @@ from openrdms.adapters.sql.tasks import TaskRecords
 from openrdms.adapters.sql.user_messages import UserMessageRecords
 from openrdms.adapters.sql.waiting import WaitingRecords
 from openrdms.adapters.sql.web_sessions import WebSessionRecords
+from openrdms.model.change import Kind
 
 
 class SqlStore(
@@ -77,6 +78,9 @@ class SqlStore(
 
     def listen(self, listener: ports.RecordListener, missed: Callable[[], None]) -> None:
         self._database.listen(listener, missed)
+
+    def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
+        self._database.tell_others(kind, keys)
 
     def close(self) -> None:
         self._database.close()
