@@ -40,7 +40,7 @@ DO $$
 DECLARE one record;
 BEGIN
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public'
-      AND tablename <> 'alembic_version' LOOP
+      AND tablename NOT IN ('alembic_version', 'schema_needs') LOOP
     EXECUTE format('DELETE FROM public.%I', one.tablename);
   END LOOP;
   FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP

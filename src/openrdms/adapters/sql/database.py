@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
-import alembic.command
-import alembic.config
 import psycopg
 import sqlalchemy as sa
 
@@ -17,6 +15,7 @@ from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.availability import Availability
 from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.adapters.sql.listening import Alone, Listening, Notices, Speaking
+from openrdms.adapters.sql.migrating import migrate
 from openrdms.adapters.sql.quick_reads import QuickReads, SharedReads
 from openrdms.model import errors
 from openrdms.model.change import Kind
@@ -259,6 +258,8 @@ class Database:
             return errors.RecordsUnavailable(words)
         if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
             return errors.RecordsUnavailable(words)
+        if self._dialect.is_unwritable(cause):
+            return errors.InvalidParameter("text", "cannot have the character U+0000")
         return errors.OperationFailed(words)
 
     def _lose(self, error: BaseException) -> None:
@@ -282,12 +283,13 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        config = alembic.config.Config()
-        config.set_main_option("script_location", "openrdms.adapters.sql:migrations")
-        with self.write() as connection:
-            self._dialect.check(connection)
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+        try:
+            with self.write() as connection:
+                self._dialect.check(connection)
+                migrate(connection)
+        except errors.RdmsError:
+            self.close()
+            raise
 
 
 def note_change(connection: sa.Connection, kind: Kind, *keys: str) -> None:

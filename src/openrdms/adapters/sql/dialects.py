@@ -89,6 +89,10 @@ class Dialect(Protocol):
         """Whether the driver's error says that the database does not answer now."""
         ...
 
+    def is_unwritable(self, error: BaseException) -> bool:
+        """Whether it says that a text has the one character that the database cannot keep."""
+        ...
+
 
 class Sqlite:
     """One file. Write-ahead log, so that readers never wait; every commit reaches the disk before
@@ -125,6 +129,9 @@ class Sqlite:
         """There is nothing that could be wrong with a file of ours."""
 
     def is_away(self, error: BaseException) -> bool:
+        return False
+
+    def is_unwritable(self, error: BaseException) -> bool:
         return False
 
 
@@ -197,6 +204,9 @@ class Postgresql:
             return False
         state = error.sqlstate
         return state is None or state.startswith(("08", "57P")) or state in ("53300", "25P03")
+
+    def is_unwritable(self, error: BaseException) -> bool:
+        return isinstance(error, psycopg.DataError) and "NUL" in str(error)
 
 
 def application_name(service: str) -> str:

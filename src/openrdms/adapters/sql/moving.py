@@ -11,8 +11,8 @@ from openrdms.model import errors
 _BATCH = 5000
 """Rows in memory."""
 
-_SECRETS = "secrets"
-"""Sealed under a key that one service alone does not have: it has none to copy."""
+_NOT_COPIED = ("secrets", "schema_needs")
+"""Secrets are sealed under a key that one service alone does not have: it has none to copy."""
 
 
 def copy_records(source: str, target: str) -> dict[str, int]:
@@ -36,7 +36,7 @@ def copy_records(source: str, target: str) -> dict[str, int]:
 
 def _tables() -> list[sa.Table]:
     """Whatever a row refers to comes before it."""
-    return [table for table in schema.metadata.sorted_tables if table.name != _SECRETS]
+    return [table for table in schema.metadata.sorted_tables if table.name not in _NOT_COPIED]
 
 
 def _check_empty(new: sa.Connection) -> None:
