@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +37,7 @@ class AnnouncingBalancer(Balancer):
     client = "203.0.113.9"
 
     def _connect(self) -> socket.socket:
-        server = socket.create_connection(self._targets[0], 10, (BALANCER, 0))
+        server = socket.create_connection(self.targets[0], source_address=(BALANCER, 0))
         server.sendall(proxy_header(self.client))
         return server
 
@@ -86,11 +87,11 @@ def balanced(services: Services, listener: str) -> Iterator[int]:
         balancer.close()
 
 
-def open_wsman(services: Services, port: int, user: str, scheme: str, **options: str) -> WSMan:
-    file = services.members[0].state_dir / "tls" / "certificate.pem"
+def open_wsman(services: Services, port: int, user: str, scheme: str, **options: Any) -> WSMan:
+    file: Any = str(services.members[0].state_dir / "tls" / "certificate.pem")
     return WSMan(
         "127.0.0.1", port=port, ssl=scheme == "https", username=user, password=PASSWORD,
-        cert_validation=str(file), no_proxy=True, **options,
+        cert_validation=file, no_proxy=True, **options,
     )  # fmt: skip
 
 
@@ -204,7 +205,9 @@ def test_a_clients_own_address_is_on_record(services: Services) -> None:
     assert services.read(newest, USER)[-1] == (AnnouncingBalancer.client,)
 
 
-def test_all_wrote_one_chain(services: Services) -> None:
+def test_all_wrote_one_chain_also_who_was_killed(services: Services) -> None:
+    services.members[0].kill()
+    services.members[0].start()
     for member in services.members:
         found = rdms("audit", "verify", "--state-dir", member.state_dir)
         assert found["records"] > 10

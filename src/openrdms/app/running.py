@@ -24,6 +24,7 @@ import structlog
 from openrdms import config
 from openrdms.app.core import open_core
 from openrdms.app.databases import find_databases
+from openrdms.app.embedding import hold_hosts
 from openrdms.app.logs import log_to_stderr
 from openrdms.app.service import Service
 from openrdms.app.state_directory import hold
@@ -82,8 +83,9 @@ def serve(settings: config.ServeConfig) -> NoReturn:
         with open_core(settings.state_dir, settings.hypervisors, databases, _end_fenced) as core:
             core.membership.join(socket.getfqdn(), settings.listen, metadata.version("openrdms"))
             config.remember(settings.state_dir, _used(settings))
-            _run_until_asked_to_end(Service(core, settings))
-            os._exit(0)
+            with hold_hosts(core.members, settings.hypervisors):
+                _run_until_asked_to_end(Service(core, settings))
+                os._exit(0)
 
 
 def _end_fenced(why: str) -> NoReturn:
