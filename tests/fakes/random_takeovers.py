@@ -117,11 +117,11 @@ class World:
         plan = draw(seed, self.seconds, len(self.services.members))
         found = Found(plan)
         alias = f"p{seed}"
-        self._create_collection(alias)
+        self.create_collection(alias)
         if plan.action is JobAction.DELETE:
-            self._await_end(self._execute(alias, JobAction.CREATE))
+            self.await_end(self.execute(alias, JobAction.CREATE))
         begun = time.monotonic()
-        guid = self._execute(alias, plan.action)
+        guid = self.execute(alias, plan.action)
         threads = [
             threading.Thread(target=self._strike, args=(blow, guid, found)) for blow in plan.blows
         ]
@@ -131,7 +131,7 @@ class World:
             thread.start()
         for thread in threads:
             thread.join()
-        self._await_end(guid)
+        self.await_end(guid)
         found.seconds = time.monotonic() - begun
         self._judge(alias, guid, found)
         return found
@@ -143,7 +143,8 @@ class World:
         urls = (urlsplit(one.ready["wsman_https"]) for one in self.services.members)
         return [(str(url.hostname), int(url.port or 0)) for url in urls]
 
-    def _start_again(self, victim: Member) -> None:
+    def start_again(self, victim: Member) -> None:
+        """One that has ended."""
         self.services.start_again(victim)
         self._balancer.targets = self._targets()
 
@@ -154,12 +155,14 @@ class World:
         with RdmsClient(Login(url, "admin", PASSWORD, insecure=True)) as client:
             yield client
 
-    def _create_collection(self, alias: str) -> None:
+    def create_collection(self, alias: str) -> None:
+        """An empty pool."""
         with self._client() as client:
             values = {"Alias": alias, "Name": alias, "Type": 1, "IsManaged": True}
             client.create(COLLECTION, values)
 
-    def _execute(self, alias: str, action: JobAction) -> str:
+    def execute(self, alias: str, action: JobAction) -> str:
+        """The GUID of a job for ``count`` desktops, or for all there are."""
         document = JobDocument(
             action=action,
             on_error=OnError.STOP if action is JobAction.CREATE else OnError.CONTINUE,
@@ -215,7 +218,7 @@ class World:
                 break
             time.sleep(0.05)
         time.sleep(max(0.0, died + seconds - time.monotonic()))
-        self._start_again(victim)
+        self.start_again(victim)
 
     def _pause(self, victim: Member, seconds: float) -> None:
         victim.signal(signal.SIGSTOP)
@@ -224,13 +227,14 @@ class World:
         if seconds > SILENT_SECONDS - 1:  # it may have been taken for dead: then it ends
             victim.wait_a_moment(10)
         if not victim.is_running:
-            self._start_again(victim)
+            self.start_again(victim)
 
     def _ended(self, guid: str) -> bool:
         query = "SELECT 1 FROM jobs WHERE guid = %s AND ended IS NOT NULL"
         return bool(self.services.read(query, guid))
 
-    def _await_end(self, guid: str) -> None:
+    def await_end(self, guid: str) -> None:
+        """Until the job has ended."""
         until(f"job {guid} has ended", lambda: self._ended(guid), END_SECONDS)
 
     def _judge(self, alias: str, guid: str, found: Found) -> None:

@@ -9,7 +9,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -28,10 +27,19 @@ SPEED = "hosts=3&slots=2&clone_ms=300&start_ms=300&boot_ms=300&agent_ms=1"
 COUNT = 30
 
 
-@pytest.fixture
-def three(tmp_path: Path, postgresql: PostgreSql) -> Iterator[Services]:
-    with services(tmp_path, postgresql, SPEED) as started:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, postgresql: PostgreSql) -> Iterator[Services]:
+    with services(tmp_path_factory.mktemp("services"), postgresql, SPEED) as started:
         yield started
+
+
+@pytest.fixture
+def three(running: Services) -> Services:
+    """All of them alive."""
+    for member in running.members:
+        if not member.is_running:
+            running.start_again(member)
+    return running
 
 
 def connect(member: Member) -> RdmsClient:
@@ -39,32 +47,35 @@ def connect(member: Member) -> RdmsClient:
     return RdmsClient(Login(member.ready["wsman_https"], "admin", PASSWORD, certificate))
 
 
-def create(member: Member, count: int) -> str:
+def create(member: Member, alias: str, count: int) -> str:
     """The GUID of a job that has been accepted."""
     document = JobDocument(
         action=JobAction.CREATE,
         on_error=OnError.STOP,
-        collection="pool",
+        collection=alias,
         disk_kind=DiskKind.LINKED,
         base_vm_location="image:tiny",
-        name_prefix="d-",
+        name_prefix=f"{alias}-",
         hosts=(HostAllocation("", count),),
     )
     client = connect(member)
-    client.create(COLLECTION, {"Alias": "pool", "Name": "Pool", "Type": 1, "IsManaged": True})
+    client.create(COLLECTION, {"Alias": alias, "Name": alias, "Type": 1, "IsManaged": True})
     outputs = client.invoke(COLLECTION, "ProvisioningJobExecute", JobInputXml=render_job(document))
     return str(outputs["JobGuid"])
 
 
-def count_started(three: Services) -> int:
-    return operations(three, "start")[0]
+def count_started(three: Services, alias: str) -> int:
+    return operations(three, alias, "start")[0]
 
 
-def operations(three: Services, kind: str) -> tuple[int, int]:
-    """How many VMs that was done to, and how often to one at most."""
-    query = "SELECT count(*), coalesce(max(done), 0) FROM attempts WHERE kind = ? AND done > 0"
+def operations(three: Services, alias: str, kind: str) -> tuple[int, int]:
+    """How many VMs of a collection that was done to, and how often to one at most."""
+    query = (
+        "SELECT count(*), coalesce(max(done), 0) FROM attempts"
+        " WHERE kind = ? AND vm LIKE ? AND done > 0"
+    )
     with closing(sqlite3.connect(three.simulator / "state.sqlite", timeout=30)) as truth:
-        count, most = truth.execute(query, (kind,)).fetchone()
+        count, most = truth.execute(query, (kind, f"{alias}-%")).fetchone()
     return count, most
 
 
@@ -72,52 +83,50 @@ def ended(three: Services, guid: str) -> bool:
     return bool(three.read("SELECT 1 FROM jobs WHERE guid = %s AND ended IS NOT NULL", guid))
 
 
-def judge(three: Services, guid: str, count: int) -> None:
+def judge(three: Services, alias: str, guid: str, count: int) -> None:
     """The job has made what was asked for, and did nothing twice."""
     until("the job has ended", lambda: ended(three, guid), 120)
     [(state, error)] = three.read("SELECT state, error FROM jobs WHERE guid = %s", guid)
     assert (state, error) == (CollectionState.JOB_COMPLETED, "")
-    assert operations(three, "clone") == operations(three, "start") == (count, 1)
-    running = [one for one in three.members if one.is_running]
-    [(records,)] = three.read("SELECT count(*) FROM desktops")
-    assert records == count
+    for kind in ("clone", "start"):
+        assert operations(three, alias, kind) == (count, 1)
+    assert three.read("SELECT count(*) FROM desktops WHERE home_key = %s", alias) == [(count,)]
     assert three.find_orphans() == []
-    assert running
 
 
 def test_a_job_goes_on_when_its_service_is_killed(three: Services) -> None:
     first = three.members[0]
     time.sleep(SILENT_SECONDS)  # who has just begun to beat judges nobody
-    guid = create(first, COUNT)
-    until("it is under way", lambda: count_started(three) >= 2)
+    guid = create(first, "killed", COUNT)
+    until("it is under way", lambda: count_started(three, "killed") >= 2)
     assert three.owner(guid) is first
-    before = operations(three, "start")
+    before = operations(three, "killed", "start")
     first.kill()
     begun = time.monotonic()
     until("another one goes on with it", lambda: three.owner(guid))
-    until("it takes a step", lambda: operations(three, "start") > before)
+    until("it takes a step", lambda: operations(three, "killed", "start") > before)
     print(f"taken over after {time.monotonic() - begun:.1f} s")
-    judge(three, guid, COUNT)
+    judge(three, "killed", guid, COUNT)
 
 
 def test_a_paused_service_wakes_and_ends_and_does_nothing_more(three: Services) -> None:
     first = three.members[0]
-    guid = create(first, COUNT)
-    until("it is under way", lambda: count_started(three) >= 2)
+    guid = create(first, "paused", COUNT)
+    until("it is under way", lambda: count_started(three, "paused") >= 2)
     first.signal(signal.SIGSTOP)
     until("another one goes on with it", lambda: three.owner(guid) not in (None, first))
-    until("it takes a step", lambda: count_started(three) >= 6)
+    until("it takes a step", lambda: count_started(three, "paused") >= 6)
     first.signal(signal.SIGCONT)
     first.wait_until_fenced()
-    judge(three, guid, COUNT)
+    judge(three, "paused", guid, COUNT)
 
 
 def test_a_cancel_reaches_a_job_that_runs_elsewhere(three: Services) -> None:
-    guid = create(three.members[0], COUNT)
-    until("it is under way", lambda: count_started(three) >= 1)
+    guid = create(three.members[0], "cancelled", COUNT)
+    until("it is under way", lambda: count_started(three, "cancelled") >= 1)
     with connect(three.members[1]) as client:
         client.invoke(COLLECTION, "ProvisioningJobCancel", JobGuid=guid)
     until("it has ended", lambda: ended(three, guid))
     assert three.owner(guid) is three.members[0]
-    assert three.read("SELECT count(*) FROM desktops") == [(0,)]
+    assert three.read("SELECT count(*) FROM desktops WHERE home_key = 'cancelled'") == [(0,)]
     assert three.find_orphans() == []
