@@ -18,12 +18,15 @@ _log = logging.getLogger(__name__)
 class Availability:
     """It is there until somebody has lost it; nobody waits for it in vain meanwhile."""
 
-    def __init__(self, probe: Callable[[], None]) -> None:
-        """``probe`` returns when the database answers and raises RecordsUnavailable otherwise."""
+    def __init__(self, probe: Callable[[], None], forget: Callable[[], None]) -> None:
+        """``probe`` returns when the database answers and raises RecordsUnavailable otherwise;
+        ``forget`` lets go of what is connected to it, before anybody connects anew.
+        """
         self.event = threading.Event()
         """Set while it is there."""
         self.event.set()
         self._probe = probe
+        self._forget = forget
         self._changing = threading.Lock()
         self._closed = threading.Event()
 
@@ -38,6 +41,7 @@ class Availability:
             if not self.event.is_set() or self._closed.is_set():
                 return
             self.event.clear()
+            self._forget()
         _log.warning("the database is away: %s", words.strip())
         threading.Thread(target=self._look, name="records-probe", daemon=True).start()
 

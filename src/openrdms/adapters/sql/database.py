@@ -67,7 +67,7 @@ class Database:
         self._engine = self._dialect.open_engine()
         self._reader = self._dialect.reader(self._engine)
         self._writer = self._dialect.writer(self._engine)
-        self._availability = Availability(self._probe)
+        self._availability = Availability(self._probe, self._forget)
         self._writing = threading.Lock()
         self._queueing = threading.Lock()
         self._urgent: deque[_Change[Any]] = deque()
@@ -254,7 +254,7 @@ class Database:
             # Whatever a caller may meet is checked before, in words; this is the last defence.
             return errors.InvalidOperation(words)
         if self._dialect.is_away(cause):
-            self._lose(cause)
+            self._availability.lose(str(cause))
             return errors.RecordsUnavailable(words)
         if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
             return errors.RecordsUnavailable(words)
@@ -262,9 +262,8 @@ class Database:
             return errors.InvalidParameter("text", "cannot have the character U+0000")
         return errors.OperationFailed(words)
 
-    def _lose(self, error: BaseException) -> None:
-        """What was connected to it is of no use any more."""
-        self._availability.lose(str(error))
+    def _forget(self) -> None:
+        """What was connected to a database that is away is of no use any more."""
         self.quick.close()
         self._engine.dispose()
 
