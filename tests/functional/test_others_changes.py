@@ -13,6 +13,7 @@ from live.browser import WebClient, csrf_of
 from live.postgresql import PostgreSql
 from live.service import PASSWORD, USER, rdms, until
 from live.services import Member, Services, services
+from openrdms.cli.rdms_client import Login, RdmsClient
 
 SECOND_PASSWORD = "another horse staple"
 POOL = ("--prefix", "d-", "--image", "image:tiny", "--host", "host1=2", "--wait")
@@ -78,3 +79,21 @@ def test_live_views_hear_and_pools_are_kept_by_one(two: Services, tmp_path: Path
     got = [connect(member, user) for member, user in zip(two.members, (USER, "bob"), strict=True)]
     assert sorted(got) == ["d-1", "d-2"]
     assert [connect(member, USER) for member in two.members] == [got[0]] * 2
+
+
+def test_a_pool_is_kept_by_another_when_its_service_dies(two: Services) -> None:
+    def count_ready() -> int:
+        return int(two.read("SELECT count(*) FROM desktop_uses WHERE use = 'ready'")[0][0])
+
+    ((keeper,),) = two.read("SELECT service FROM duties WHERE name = 'pools'")
+    dead = next(member for member in two.members if member.ready["service"] == keeper)
+    other = next(member for member in two.members if member is not dead)
+    dead.kill()
+    certificate = other.state_dir / "tls" / "certificate.pem"
+    client = RdmsClient(Login(other.ready["wsman_https"], USER, PASSWORD, certificate))
+    whose = ("OpenRDMS_Pool", "Release", {"CollectionAlias": "pool"})
+    for user in (USER, "bob"):
+        client.invoke(*whose, UserName=user, UserDomain="")
+    until("what they left is fresh again", lambda: count_ready() == 2)
+    held = two.read("SELECT DISTINCT service FROM duties WHERE name <> 'draining'")
+    assert held == [(other.ready["service"],)]

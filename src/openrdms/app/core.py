@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -85,20 +86,13 @@ def open_core(
     InvalidParameter for a wrong URI, HostUnavailable, OperationFailed.
     """
     store, members = _open_records(databases, end)
-    shared = SharedKey(databases.shared_key, store) if databases.shared_key else None
-    check = Fence(members).check if members.me else _always
-    hosts = Hosts(host for uri in hypervisors for host in _connect(uri, state_dir, check))
+    hosts = _open_hosts(hypervisors, state_dir, members)
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
+    looks = partial(members.hold_duty, "hosts")
     tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
-    images = Images(store, DebianImageTools(), state_dir / "images", now, members)
-    images.register(image for host in hosts.all() for image in host.images())
-    security_dir = state_dir / "security"
-    security_dir.mkdir(mode=0o700, exist_ok=True)
-    accounts = Accounts(store, security_dir / "nt-hashes", now, shared)
-    key = shared.audit_key if shared else None
-    audit_log = AuditLog(store, security_dir / "audit-head", now, key=key, member=members.me)
-    second_factors = SecondFactors(store, accounts, security_dir / "totp-key", now, shared)
+    images = _open_images(state_dir, store, hosts, members)
+    accounts, second_factors, audit_log = _open_security(state_dir, databases, store, members.me)
     try:
         yield Core(
             state_dir=state_dir,
@@ -113,7 +107,7 @@ def open_core(
             moving=MovingDesktops(store, hosts, health, uses, members.me),
             uses=uses,
             tokens=tokens,
-            reconciling=Reconciling(store, hosts, health, uses, now),
+            reconciling=Reconciling(store, hosts, health, uses, now, looks),
             images=images,
             image_diff=ImageDiff(images, DebianImageTools()),
             image_removal=ImageRemoval(store, hosts, images),
@@ -138,6 +132,36 @@ def _open_records(
     if not databases.is_shared:
         return sql.open_store(databases.records), ALONE
     return sql.open_shared_store(databases.records, secrets.token_hex(8), end)
+
+
+def _open_security(
+    state_dir: Path, databases: Databases, store: ports.Store, me: str
+) -> tuple[Accounts, SecondFactors, AuditLog]:
+    """InvalidParameter for another key than that of the other services."""
+    directory = state_dir / "security"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    shared = SharedKey(databases.shared_key, store) if databases.shared_key else None
+    key = shared.audit_key if shared else None
+    accounts = Accounts(store, directory / "nt-hashes", now, shared)
+    return (
+        accounts,
+        SecondFactors(store, accounts, directory / "totp-key", now, shared),
+        AuditLog(store, directory / "audit-head", now, key=key, member=me),
+    )
+
+
+def _open_hosts(hypervisors: tuple[str, ...], state_dir: Path, members: ports.MemberStore) -> Hosts:
+    check = Fence(members).check if members.me else _always
+    return Hosts(host for uri in hypervisors for host in _connect(uri, state_dir, check))
+
+
+def _open_images(
+    state_dir: Path, store: ports.Store, hosts: Hosts, members: ports.MemberStore
+) -> Images:
+    """The library, which knows the images that hosts bring along."""
+    images = Images(store, DebianImageTools(), state_dir / "images", now, members)
+    images.register(image for host in hosts.all() for image in host.images())
+    return images
 
 
 def _always() -> None:

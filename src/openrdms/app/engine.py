@@ -95,6 +95,7 @@ class Engine:
 
     def _take_duties(self) -> None:
         """Services, or what was heard of them, have changed."""
+        self._core.reconciling.take_duty()
         self.watch.take_duty()
         self.pools.take_duty()
         self.patching.wake()

@@ -47,8 +47,12 @@ class Reconciling:
         health: HostHealth,
         uses: DesktopUses,
         clock: ports.Clock,
+        holds_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``holds_duty``: whether this service is the one that looks at hosts by itself."""
         self._store = store
+        self._holds_duty = holds_duty
+        self._acts = False
         self._hosts = hosts
         self._health = health
         self._uses = uses
@@ -80,8 +84,14 @@ class Reconciling:
             self._health.subscribe(self._hear_of_host),
             self._hosts.subscribe(self._hear_of_vm),
         ]
-        for host in self._hosts.all():
-            self.request(host.name)
+        self.take_duty()
+
+    def take_duty(self) -> None:
+        """Look at every host if nobody else does, now that another service may have died."""
+        if not self._acts and self._holds_duty():
+            self._acts = True
+            for host in self._hosts.all():
+                self.request(host.name)
 
     def close(self) -> None:
         """Look at nothing more; waits for nothing."""
@@ -163,12 +173,12 @@ class Reconciling:
                 self._asked[host] = False
 
     def _hear_of_host(self, host: str, absence: Absence | None) -> None:
-        if absence is None:
+        if absence is None and self._acts:
             self.request(host)
 
     def _hear_of_vm(self, event: VmEvent) -> None:
         """Only gathers names: events of a thousand VMs that start are looked at together."""
-        if event.kind not in (VmEventKind.STARTED, VmEventKind.STOPPED):
+        if not self._acts or event.kind not in (VmEventKind.STARTED, VmEventKind.STOPPED):
             return
         with self._lock:
             first = event.host not in self._heard
