@@ -64,6 +64,7 @@ class Planning:
         self._hosts = tools.hosts
         self._resolve = resolve
         self._require = tools.health.require
+        self._is_away = tools.health.is_away
         self._surveyor = Surveyor(
             tools.store,
             tools.hosts,
@@ -124,7 +125,8 @@ class Planning:
         while True:
             names, next_index = placement.choose_names(prefix, start, count, taken)
             folded = {name.casefold() for name in names}
-            there = find_names(self._hosts.all(), min(folded), max(folded))
+            answering = [one for one in self._hosts.all() if not self._is_away(one.name)]
+            there = find_names(answering, min(folded), max(folded))
             if not folded & there:
                 return names, next_index
             taken |= there
