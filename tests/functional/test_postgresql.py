@@ -10,12 +10,15 @@ import pytest
 
 from conftest import ServiceFactory
 from live.browser import WebClient
+from live.postgresql import USER as DATABASE_USER
 from live.postgresql import PostgreSql
 from live.rollout import COLLECTION, begin_create, cancel, follow, remove_all
 from live.service import PASSWORD, USER, Service, rdms, until
 from live.wire import Wire, fault
 from openrdms.model.errors import WbemCode
 from openrdms.security.shared_key import make_key
+
+SETTINGS = "Win32_RDMSDeploymentSettings"
 
 
 def find_hosts(place: Path) -> list[dict[str, Any]]:
@@ -98,6 +101,23 @@ def test_nothing_is_in_files_and_all_in_one_database(
         users = records.execute("SELECT name FROM accounts").fetchall()
     assert sorted(name for name, _ in tables) == ["dbos", "public"]
     assert users == [("admin",)]
+
+
+def test_the_connection_string_is_that_of_the_database_without_its_password(
+    service: Service, server: PostgreSql, database: str
+) -> None:
+    wire = service.wire()
+    own = str(wire.invoke(SETTINGS, "GetConnectionString").outputs["ConnectionString"])
+    assert own == (
+        f"Driver={{PostgreSQL Unicode}};Server=127.0.0.1;Port={server.port};Database={database};"
+        f"UID={DATABASE_USER};Pwd=********"
+    )
+    assert wire.invoke(SETTINGS, "SetConnectionString", ConnectionString=own).return_value == 0
+    other = own.replace(database, "elsewhere")
+    refused = wire.invoke(SETTINGS, "SetConnectionString", ConnectionString=other)
+    assert refused.return_value == WbemCode.INVALID_PARAMETER
+    again = wire.invoke(SETTINGS, "GetConnectionString").outputs["ConnectionString"]
+    assert again == own
 
 
 def test_what_is_asked_while_the_database_is_away_is_to_be_asked_again(

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openrdms import config
-from openrdms.adapters.sql.addresses import add_keepalives, add_password, check_address
+from openrdms.adapters.sql.addresses import (
+    add_keepalives,
+    add_password,
+    check_address,
+    describe,
+)
 from openrdms.app.state_directory import own_file
 from openrdms.model import errors
 from openrdms.security.passwords import read_password_file
@@ -22,6 +27,8 @@ class Databases:
     """Other services may have them too."""
     shared_key: Path | None = None
     """Of all services that have them."""
+    connection_string: str | None = None
+    """Of what services share, to be shown: its password is masked."""
 
 
 def find_databases(
@@ -44,7 +51,13 @@ def find_databases(
     if password_file:
         password = read_password_file("--database-password-file", password_file)
     address = add_password(database, password)
-    return Databases(address, add_keepalives(address), is_shared=True, shared_key=shared_key)
+    return Databases(
+        address,
+        add_keepalives(address),
+        is_shared=True,
+        shared_key=shared_key,
+        connection_string=describe(address),
+    )
 
 
 def _check_not_moved(state_dir: Path) -> None:

@@ -149,7 +149,9 @@ class Engine:
             nodes=Nodes(core.store, core.hosts, deployment.list_brokers, NodeProbe()),
             session_hosts=SessionHosts(core.store, deployment),
             assignments=Assignments(core.store),
-            settings=Settings(core.store, _directories(core.state_dir)),
+            settings=Settings(
+                core.store, _directories(core.state_dir), core.databases.connection_string
+            ),
             publishing=core.publishing,
         )
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from openrdms.model.errors import InvalidOperation, InvalidParameter
 
+MASK = "********"
+"""Stands for a password that is not told."""
+
 _MAX_LENGTH = 4096
 _VALUE = r""""(?:[^"]|"")*"|'(?:[^']|'')*'|\{(?:[^}]|\}\})*\}|(?!["'{])[^;]*"""
 _PART = re.compile(rf"([^=;]*)=\s*+({_VALUE})\s*+(?:;|\Z)|\s*+(?:;|\Z)")
@@ -34,6 +37,16 @@ class Database:
 
 def parse(field: str, text: str) -> Database:
     """InvalidParameter, naming ``field``, when it is no connection string of one database."""
+    parts = read_parts(field, text)
+    names = {parts[name] for name in _DATABASE if parts.get(name)}
+    if len(names) != 1:
+        raise InvalidParameter(field, "needs one Database")
+    trusted = {parts.get(name, "").casefold() for name in _WINDOWS_AUTHENTICATION}
+    return Database(names.pop(), is_dedicated=bool(trusted & {"yes", "true", "sspi"}))
+
+
+def read_parts(field: str, text: str) -> dict[str, str]:
+    """Values by names, case-folded. InvalidParameter."""
     if len(text) > _MAX_LENGTH:
         raise InvalidParameter(field, f"is longer than {_MAX_LENGTH} characters")
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
@@ -43,11 +56,7 @@ def parse(field: str, text: str) -> Database:
         if name in parts:
             raise InvalidParameter(field, "gives a name twice")
         parts[name] = value
-    names = {parts[name] for name in _DATABASE if parts.get(name)}
-    if len(names) != 1:
-        raise InvalidParameter(field, "needs one Database")
-    trusted = {parts.get(name, "").casefold() for name in _WINDOWS_AUTHENTICATION}
-    return Database(names.pop(), is_dedicated=bool(trusted & {"yes", "true", "sspi"}))
+    return parts
 
 
 def check_pair(primary: str | None, secondary: str | None) -> None:

@@ -42,14 +42,21 @@ _READ_ONLY = ACTIVE_SERVER.casefold()
 class Settings:
     """Rules of Win32_RDMSDeploymentSettings. Keys are found ignoring case."""
 
-    def __init__(self, store: ports.Store, defaults: Mapping[Directory, Path]) -> None:
-        """``defaults`` are the directories that the service uses by itself."""
+    def __init__(
+        self, store: ports.Store, defaults: Mapping[Directory, Path], database: str | None = None
+    ) -> None:
+        """``defaults`` are the directories that the service uses by itself, ``database`` the
+        connection string of that which services share, its password masked.
+        """
         self._store = store
         self._defaults = defaults
+        self._database = database
 
     def find(self, key: str) -> SettingValue | None:
         """None when it was never set. InvalidParameter for an empty key."""
         DEPLOYMENT.find(key)
+        if self._database and key.casefold() == _PRIMARY:
+            return self._database
         return self._store.find_setting(key)
 
     def set(self, key: str, value: SettingValue, field: str = "Value") -> None:
@@ -58,6 +65,9 @@ class Settings:
         ``field`` is what the caller knows the value by.
         """
         accepted = _accept(key, value, field)
+        if self._database and key.casefold() == _PRIMARY:
+            _check_same(field, str(accepted), self._database)
+            return
         self._store.change_setting(key, accepted, _check_connections)
 
     def remove(self, key: str) -> None:
@@ -88,6 +98,13 @@ class Settings:
     def set_directory(self, directory: Directory, path: str) -> None:
         """InvalidParameter, naming DirectoryPath, unless it can be written to on this machine."""
         self.set(directory, path, "DirectoryPath")
+
+
+def _check_same(field: str, given: str, database: str) -> None:
+    """InvalidParameter unless it is where the records are: they do not move by being told to."""
+    if connection_string.read_parts(field, given) != connection_string.read_parts(field, database):
+        reason = "is not what it is now; `rdms serve --database` says where records are"
+        raise errors.InvalidParameter(field, reason)
 
 
 def _accept(key: str, value: SettingValue, field: str) -> SettingValue:

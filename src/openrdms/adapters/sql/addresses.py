@@ -6,6 +6,9 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql.dialects import CONNECT_OPTIONS
 from openrdms.model import errors
+from openrdms.model.connection_string import MASK
+
+_PORT = 5432
 
 _SECRETS = ("password", "sslpassword")
 
@@ -34,6 +37,27 @@ def add_keepalives(address: str) -> str:
     url = sa.make_url(address)
     options = {name: str(value) for name, value in CONNECT_OPTIONS.items() if name != "options"}
     return url.update_query_dict(options).render_as_string(hide_password=False)
+
+
+def describe(address: str) -> str:
+    """The connection string that a client of ODBC would have, without the password."""
+    url = sa.make_url(address)
+    server = url.host or url.query.get("host") or "localhost"
+    parts = {
+        "Driver": "PostgreSQL Unicode",
+        "Server": server if isinstance(server, str) else ",".join(server),
+        "Port": str(url.port or _PORT),
+        "Database": url.database or "",
+        "UID": url.username or "",
+        "Pwd": MASK,
+    }
+    return ";".join(f"{name}={_quote(value)}" for name, value in parts.items())
+
+
+def _quote(value: str) -> str:
+    if any(character in value for character in ";=\"'{} "):
+        return "{" + value.replace("}", "}}") + "}"
+    return value
 
 
 def _parse(field: str, address: str) -> sa.URL:

@@ -24,15 +24,15 @@ _BUSY_SECONDS = 30
 _WRITER = 0x52444D53
 """The advisory lock of PostgreSQL that a transaction which writes records has to its end."""
 
-_POOL_SIZE, _POOL_OVERFLOW = 10, 10
-_QUICK_CONNECTIONS = 10
+_POOL_SIZE, _POOL_OVERFLOW = 8, 4
+_QUICK_CONNECTIONS = 6
 """Connections of one service, of some 100 that a server has: for transactions, for single reads."""
 
 _SETTINGS = {
     "timezone": "UTC",
     "lock_timeout": f"{_BUSY_SECONDS}s",
     "statement_timeout": "60s",
-    "idle_in_transaction_session_timeout": "60s",
+    "idle_in_transaction_session_timeout": "5s",
     # The lock of a service that was cut off must not outlive it for long.
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
