@@ -1,4 +1,4 @@
-"""Records in a database through SQLAlchemy Core: SQLite now, written for PostgreSQL too."""
+"""Records in a database through SQLAlchemy Core: SQLite for one service, PostgreSQL for several."""
 
 from openrdms.adapters.sql.store import open_shared_store, open_store
 
