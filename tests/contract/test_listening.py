@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from psycopg import sql as text
 
 from contract.store_suite import make_collection, make_desktop
@@ -116,6 +118,26 @@ def test_who_rolls_back_tells_nothing(one: Store, other: Store) -> None:
     one.create_collection(make_collection("last"))
     ear.wait_for(Kind.COLLECTION, "last")
     assert ear.heard == [(Kind.COLLECTION, "farm"), (Kind.COLLECTION, "last")]
+
+
+def test_a_service_alone_tells_nobody(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    statements: list[str] = []
+
+    def note(*given: object) -> None:
+        statements.append(str(given[2]))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    ear = Ear(store)
+    store.create_collection(make_collection("farm"))
+    store.tell_others(Kind.POOL, ["farm"])
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert statements
+    assert set(threading.enumerate()) == before
+    assert not ear.heard
+    assert not [one for one in statements if "notify" in one or "members" in one]
+    store.close()
 
 
 def _cut(postgresql: PostgreSql, database: str) -> None:

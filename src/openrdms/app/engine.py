@@ -60,6 +60,7 @@ class Engine:
         self.services = self._make_services()
         self._draining = _make_draining(core)
         self._others = self._make_others()
+        self._is_started = False
 
     def start(self) -> None:
         """Take up what was interrupted, and act from now on."""
@@ -79,6 +80,7 @@ class Engine:
         core.moving.start()
         self._draining.start(core.host_states)
         if core.members.me:
+            self._is_started = True
             self._take_duties()
         core.membership.watch(self._take_over, self.provisioning.resume_jobs)
 
@@ -95,6 +97,8 @@ class Engine:
 
     def _take_duties(self) -> None:
         """Services, or what was heard of them, have changed."""
+        if not self._is_started:
+            return
         self._core.reconciling.take_duty()
         self.watch.take_duty()
         self.pools.take_duty()

@@ -59,9 +59,10 @@ class Tasks:
         with self._starting:
             known = self._store.find_task(new.id)
             if known is None:
-                self._store.add_task(new)
-                self._threads.submit(self._run, new, work)
-        return known or new
+                known = self._store.add_task(new)  # another service may have been first
+                if known is new:
+                    self._threads.submit(self._run, new, work)
+        return known
 
     def get(self, task_id: str) -> tuple[Task, TaskProgress | None]:
         """A task, and how far it is while it runs. NotFound."""
