@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -122,6 +123,59 @@ def test_who_is_paused_is_fenced_and_writes_nothing_when_it_wakes(
         process.send_signal(signal.SIGCONT)
         assert process.wait(60) == 75
         assert watcher.written() == before
+
+
+def test_who_was_cut_off_is_fenced_and_writes_nothing_when_it_is_back(
+    postgresql: PostgreSql, postgresql_records: str, watcher: Watcher
+) -> None:
+    wire = Wire(("127.0.0.1", postgresql.port))
+    url = postgresql_records.replace(f":{postgresql.port}/", f":{wire.port}/")
+    with other(url) as (me, process):
+        watcher.wait_until_steady()
+        until("it writes", watcher.written)
+        wire.cut()
+        assert until("it is fenced", watcher.look) == [me]
+        before = watcher.written()
+        wire.mend()
+        assert process.wait(60) == 75
+        assert watcher.written() == before
+    wire.close()
+
+
+class Wire:
+    """Between a member and the server: cut, it carries nothing and tells nobody."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._whole = threading.Event()
+        self._whole.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        self._whole.clear()
+
+    def mend(self) -> None:
+        self._whole.set()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # it was closed
+            while True:
+                near = self._listener.accept()[0]
+                far = socket.create_connection(self._target)
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with source, suppress(OSError):
+            while data := source.recv(65536):
+                self._whole.wait()
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
 
 
 def test_a_restart_of_the_server_fences_nobody(
