@@ -161,7 +161,9 @@ class TestProtocols:
         assert self.ask(rig.http_url, b"", source="127.0.0.2") == 200
 
     def test_a_balancer_that_says_nothing_good_is_refused(self, rig: HttpRig) -> None:
-        assert [self.ask(rig.http_url, first) for first in FORGED] == [0] * len(FORGED)
+        # A header that lacks its last octet takes the request's first one, which is then no request.
+        assert {self.ask(rig.http_url, first) for first in FORGED} <= {0, 400}
+        assert not rig.guard.callers
 
     def test_another_ones_header_is_no_request(self, rig: HttpRig) -> None:
         assert self.ask(rig.http_url, proxy_header("127.0.0.1"), source="127.0.0.2") == 400
