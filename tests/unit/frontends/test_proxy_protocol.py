@@ -161,7 +161,7 @@ class TestProtocols:
         assert self.ask(rig.http_url, b"", source="127.0.0.2") == 200
 
     def test_a_balancer_that_says_nothing_good_is_refused(self, rig: HttpRig) -> None:
-        # A header that lacks its last octet takes the request's first one, which is then no request.
+        # A header without its last octet takes the first of the request, which is none then.
         assert {self.ask(rig.http_url, first) for first in FORGED} <= {0, 400}
         assert not rig.guard.callers
 
