@@ -111,7 +111,7 @@ class Engine:
             core.store,
             {
                 Kind.ACCOUNT: self._hear_of_accounts,
-                Kind.DESKTOP: core.uses.hear,
+                Kind.DESKTOP: self._hear_of_desktops,
                 Kind.COLLECTION: self._hear_of_collections,
                 Kind.HOST: core.host_states.hear,
                 Kind.LINE: self.brokering.hear_lines,
@@ -122,6 +122,7 @@ class Engine:
                 core.accounts.refresh,
                 core.second_factors.reread_all,
                 core.uses.hear_all,
+                self.pools.hear,
                 lambda: core.host_states.hear(host.name for host in core.hosts.all()),
                 self._take_duties,
                 self.changes.reset,
@@ -131,6 +132,10 @@ class Engine:
     def _hear_of_accounts(self, names: Sequence[str]) -> None:
         self._core.accounts.refresh(names)
         self._core.second_factors.reread(names)
+
+    def _hear_of_desktops(self, names: Sequence[str]) -> None:
+        self._core.uses.hear(names)
+        self.pools.hear(names)
 
     def _hear_of_collections(self, aliases: Sequence[str]) -> None:
         self.patching.wake()

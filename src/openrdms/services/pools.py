@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -109,7 +109,7 @@ class Pools:
 
     def start(self) -> None:
         """Begin to keep desktops ready. Call it after jobs have been resumed."""
-        self._ends.callback(self._uses.subscribe(self._note_use, lambda _name: self._decides))
+        self._ends.callback(self._uses.subscribe(self._note_use, lambda _name: False))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
         self._decides = self._holds_duty()
@@ -125,8 +125,21 @@ class Pools:
         if self._decides or not self._holds_duty():
             return
         self._decides = True
+        try:
+            self.hear()
+        except BaseException:
+            self._decides = False
+            raise
+
+    def hear(self, names: Sequence[str] | None = None) -> None:
+        """Other services may have changed these desktops, or any; some may be no more."""
+        if not self._decides:
+            return
+        if names is None:
+            names = [use.name for use in self._store.list_uses()]
+            names += self._homes
         with self._lock:
-            self._changed.update(use.name.casefold() for use in self._store.list_uses())
+            self._changed.update(name.casefold() for name in names)
         self._wake.set()
 
     def close(self) -> None:

@@ -96,8 +96,9 @@ class SessionWatch:
     def take_duty(self) -> None:
         """Another service has died, perhaps the one that watched: look for what nobody saw."""
         if not self._watches and self._holds_duty():
+            uses = self._store.list_uses()
             self._watches = True
-            self._check(use for use in self._store.list_uses() if use.use in _WATCHED)
+            self._check(use for use in uses if use.use in _WATCHED)
 
     def start(self) -> None:
         """Begin; what changed while nobody watched is looked for first, in the background."""
