@@ -36,7 +36,7 @@ from openrdms.model.job import JobAction
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 
 COLLECTION = "Win32_RDMSVirtualDesktopCollection"
-SPEED = "hosts=4&slots=4&capacity=1000&clone_ms=150&start_ms=150&boot_ms=300&agent_ms=1"
+SPEED = "hosts=4&slots=4&capacity=100000&clone_ms=150&start_ms=150&boot_ms=300&agent_ms=1"
 
 END_SECONDS = 180.0
 """Within this after the last blow a job must have ended, however busy the machine is."""
