@@ -49,7 +49,7 @@ def may(visitor: Visitor, class_name: str, operation: str) -> bool:
     return policy.decide(visitor.account.role, class_name, operation) is not policy.Right.DENIED
 
 
-def find_looks(visitor: Visitor) -> dict[str, bool]:
+def find_looks(visitor: Visitor) -> dict[str, Any]:
     """What he may do with the screen of somebody who has a desktop, for templates."""
     rights = {"View": Mode.VIEW, "Control": Mode.CONTROL, "Screenshot": Mode.VIEW}
     permits = visitor.backend.display_tickets.permits
