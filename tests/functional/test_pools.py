@@ -22,6 +22,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import GuestIdentity, HostSettings
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import JobAction
+from openrdms.model.pool_policy import MOST_FAILURES
 from openrdms.model.provisioning import render_job
 from openrdms.services import pools, preparation
 from openrdms.services.collections import Collections
@@ -367,6 +368,24 @@ def test_a_pool_lets_go_although_records_could_not_be_written(
     rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
     rig.wait_until(lambda: failures == 0)
     rig.wait_until(lambda: rig.use("pool-1").failures == 1)
+
+
+def test_records_that_are_away_are_no_failure_of_a_desktop(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    resolve, failures = rig.images.resolve, 2 * MOST_FAILURES
+
+    def fail(location: str) -> ImageVersion:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise errors.RecordsUnavailable("records: no answer")
+        return resolve(location)
+
+    rig.images.resolve = fail  # type: ignore[method-assign]
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(lambda: failures == 0)
+    assert rig.wait_for("pool-1", Use.READY).failures == 0
+    assert not rig.pools.stopped(POOL)
 
 
 def test_members_of_a_personal_collection_are_whoevers_is_on_them(open_rig: Opened) -> None:

@@ -171,6 +171,31 @@ def test_wave_of_desktops_that_are_off_starts_one_to_try(pool: Pool) -> None:
     assert {pool.use(name) for name in NAMES} == {Use.UNREADY}
 
 
+def test_records_that_are_away_while_one_is_tried_fail_no_wave(pool: Pool) -> None:
+    for name in NAMES:
+        pool.rig.hosts.get(HOST).destroy(name)
+    pool.faults.before = _lose_records("start")
+    assert pool.rig.wait(pool.update(waves=(ALL,), max_unavailable=ALL)).succeeded == 4
+
+
+def _lose_records(at: str) -> Callable[[str, str], None]:
+    """As a host asks whether it may still be used; twice."""
+    calls = iter(range(2))
+
+    def lose(call: str, _vm: str) -> None:
+        if call == at and next(calls, None) is not None:
+            raise errors.RecordsUnavailable("records: no answer")
+
+    return lose
+
+
+def test_who_is_to_be_logged_off_is_so_once_records_are_back(pool: Pool) -> None:
+    pool.log_on("pool-2")
+    pool.faults.before = _lose_records("log_off")
+    assert pool.rig.wait(pool.update(force=0)).succeeded == 4
+    assert pool.faults.calls.count(("log_off", "pool-2")) == 3
+
+
 def test_never_more_in_work_than_may_be(pool: Pool) -> None:
     most = 0
 

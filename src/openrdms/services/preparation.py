@@ -56,6 +56,9 @@ class _Occupied(errors.InvalidOperation):
         self.user = user
 
 
+_NOT_ITS_FAULT = (_Yielded, errors.HostUnavailable, errors.RecordsUnavailable)
+
+
 @dataclass
 class Attempt:
     """One desktop being prepared. ``use`` is as it was when that began.
@@ -216,7 +219,7 @@ class Preparation:
         if isinstance(error, _Occupied):
             who = {"holder": error.user, "seen": True, "turn": use.turn + 1}
             self._let_go(attempt, Use.TAKEN, asked=False, **who)
-        elif attempt.given_up or isinstance(error, _Yielded | errors.HostUnavailable):
+        elif attempt.given_up or isinstance(error, _NOT_ITS_FAULT):
             self._let_go(attempt, Use.UNREADY)
         else:
             failures = use.failures + 1

@@ -33,7 +33,7 @@ from openrdms.services.host_health import Absence
 from openrdms.services.provisioning import gate, pipeline, stages, taking
 from openrdms.services.provisioning.lines import error_of
 from openrdms.services.provisioning.pipeline import Stages
-from openrdms.services.provisioning.records import with_records
+from openrdms.services.provisioning.records import pause, with_records
 from openrdms.services.provisioning.work import Work
 
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
@@ -331,6 +331,8 @@ class _Wave:
                 await gate.try_image(work, row)
             except errors.HostUnavailable as error:
                 await work.host_back(row, error)
+            except errors.RecordsUnavailable:
+                await pause()
             except errors.RdmsError as error:
                 failed = replace(work.rows[row.ordinal], status=VmStatus.FAILED, error=str(error))
                 await work.write([replace(failed, reason=stages.reason_of(error))])

@@ -198,7 +198,7 @@ def start_or_say(host: ports.Host, name: str) -> str:
         _start(host, name)
     except errors.NotFound:
         return ""
-    except errors.HostUnavailable:
+    except (errors.HostUnavailable, errors.RecordsUnavailable):
         raise
     except errors.RdmsError as error:
         return f"{name} did not start again: {error}"

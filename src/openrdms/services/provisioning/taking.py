@@ -20,7 +20,7 @@ from openrdms.model.host import LIVE, GuestSession, VmInfo
 from openrdms.model.job import JobDesktop, VmStatus
 from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning import claims
-from openrdms.services.provisioning.records import with_records
+from openrdms.services.provisioning.records import pause, with_records
 from openrdms.services.provisioning.work import Work
 
 FREE = frozenset({Use.UNREADY, Use.READY, Use.QUARANTINED})
@@ -48,11 +48,15 @@ async def take(
     """Have the desktop in WORK, and see whether it runs: its row, with that decided.
 
     ``use`` is what it was when it seemed free; ``forced`` takes it from whoever has it. None when
-    somebody has it, or may have. A host that is away is waited for. Raises Halted.
+    somebody has it, or may have. A host that is away is waited for, and so are records: who began
+    anew would see our WORK where ``use`` tells of its user. Raises Halted.
     """
     while True:
         try:
             return await _take(work, row, use, forced=forced)
+        except errors.RecordsUnavailable:
+            await pause()
+            continue
         except errors.HostUnavailable as error:
             trouble = error
         except errors.NotFound:
@@ -103,7 +107,7 @@ async def _log_off(work: Work, row: JobDesktop, use: DesktopUse | None) -> None:
         return
     try:
         await work.in_guest(row, _end_sessions, host.guest(row.name))
-    except errors.HostUnavailable:
+    except (errors.HostUnavailable, errors.RecordsUnavailable):
         raise
     except errors.RdmsError as error:
         _log.warning("sessions not logged off", desktop=row.name, reason=str(error))
