@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,9 @@ from conftest import ServiceFactory
 from live.postgresql import PostgreSql
 from live.rollout import begin_create, follow, remove_all
 from live.service import RDMS, Service, rdms, until
+from openrdms.adapters import sql
+from openrdms.model.audit import ASKED
+from openrdms.security.audit_log import AuditLog
 from openrdms.security.shared_key import make_key
 
 
@@ -102,3 +107,30 @@ def test_records_that_are_there_already_are_left_alone(
     assert "must have no password" in words
     assert "the%20password" not in words
     service.start()
+
+
+def test_an_audit_log_that_was_broken_moves_as_it_is(
+    tmp_path: Path, postgresql: PostgreSql
+) -> None:
+    """And does not come to more harm where it was, which is in use until the last step."""
+    make_key(tmp_path / "key")
+    state = tmp_path / "state"
+    head = state / "security" / "audit-head"
+    head.parent.mkdir(parents=True)
+    with closing(sql.open_store(f"sqlite:///{state / 'records.sqlite'}")) as store:
+        log = AuditLog(store, head, _now)
+        log.record("ann", "", "x/y/z", result=ASKED)
+        head.unlink()
+    url = postgresql.url(postgresql.create_database(), password=False)
+    rdms(
+        *("database", "migrate", "--from", f"sqlite:{state}/records.sqlite", "--to", url),
+        *("--shared-key", tmp_path / "key"),
+        *("--database-password-file", postgresql.password_file),
+    )
+    with closing(sql.open_store(f"sqlite:///{state / 'records.sqlite'}")) as store:
+        again = AuditLog(store, head, _now).verify()
+    assert (again.count, len(again.problems)) == (3, 1)  # asked, broken, unknown
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

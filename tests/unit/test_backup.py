@@ -148,6 +148,12 @@ def test_nothing_but_a_state_directory_is_backed_up(tmp_path: Path) -> None:
     assert not (tmp_path / "file").exists()
 
 
+def test_a_damaged_record_of_what_was_used_is_told(state: Path, tmp_path: Path) -> None:
+    (state / "service.json").write_text('{"hypervisors": ')
+    with pytest.raises(errors.OperationFailed, match=r"service\.json"):
+        backup.back_up(state, tmp_path / "file", images=False)
+
+
 def test_known_schemas(state: Path) -> None:
     assert backups.is_known_schema(backups.find_schema(state / "records.sqlite"))
     assert not backups.is_known_schema("9999")

@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
-from openrdms import config
 from openrdms.adapters import sql
 from openrdms.adapters.sql import backups
 from openrdms.app import archive
 from openrdms.app.core import now
+from openrdms.app.databases import recall
 from openrdms.app.state_directory import hold
 from openrdms.frontends.admin.server import local_name
 from openrdms.model import errors
@@ -46,7 +46,7 @@ def back_up(state_dir: Path, file: Path, *, images: bool) -> archive.Manifest:
 
     NotSupported where the records are in a database of their own; OperationFailed, OSError.
     """
-    if shared := config.recall(state_dir).database:
+    if shared := recall(state_dir).database:
         raise errors.NotSupported(f"the records are in {shared}: back them up with pg_dump")
     if not (state_dir / "records.sqlite").exists():
         raise errors.NotFound(f"{state_dir} is no state directory of a service")

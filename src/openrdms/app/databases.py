@@ -31,6 +31,14 @@ class Databases:
     """Of what services share, to be shown: its password is masked."""
 
 
+def recall(state_dir: Path) -> config.Remembered:
+    """What was used there last. OperationFailed when the record is damaged."""
+    try:
+        return config.recall(state_dir)
+    except ValueError as error:
+        raise errors.OperationFailed(str(error)) from error
+
+
 def find_databases(
     state_dir: Path, database: str | None, password_file: Path | None, shared_key: Path | None
 ) -> Databases:
@@ -62,9 +70,6 @@ def find_databases(
 
 def _check_not_moved(state_dir: Path) -> None:
     """Files that were left behind say what was true long ago."""
-    try:
-        last = config.recall(state_dir).database
-    except ValueError as error:
-        raise errors.OperationFailed(str(error)) from error
+    last = recall(state_dir).database
     if last is not None:
         raise errors.InvalidOperation(f"the records of {state_dir} are in {last}: name --database")

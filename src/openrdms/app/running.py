@@ -23,7 +23,7 @@ import structlog
 
 from openrdms import config
 from openrdms.app.core import open_core
-from openrdms.app.databases import find_databases
+from openrdms.app.databases import find_databases, recall
 from openrdms.app.embedding import hold_hosts
 from openrdms.app.logs import log_to_stderr
 from openrdms.app.service import Service
@@ -50,10 +50,7 @@ _log = structlog.get_logger(__name__)
 @contextmanager
 def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
     """Administration of a state directory that no service runs on, with its last hypervisors."""
-    try:
-        last = config.recall(state_dir)
-    except ValueError as error:
-        raise errors.OperationFailed(str(error)) from error
+    last = recall(state_dir)
     log_to_stderr(logging.WARNING)
     with hold(state_dir):
         databases = find_databases(
