@@ -28,7 +28,12 @@ def _open_before(file: Path) -> None:
             " result, reason, of, hash)"
             " VALUES (?, '2026-03-01 12:00:00', '', '', '', 'x/y/z', ?, ?, 'denied', '', ?, '')",
             [
-                (number, json.dumps({"Name": f"VD-{number}"}), json.dumps({"names": ["a"]}), None)
+                (
+                    number,
+                    json.dumps({"Name": f"VD-{number}"}),
+                    json.dumps({"names": ["a", "…"]}),
+                    None,
+                )
                 for number in range(1, _CALLS)
             ]
             + [(_CALLS, json.dumps({"Name": "VD-1"}), "{}", 1)],
@@ -44,4 +49,5 @@ def test_calls_that_were_there_are_found_too(tmp_path: Path) -> None:
         assert call.asked.sequence == number
     assert len(store.list_audited_calls(AuditQuery(about="a", limit=_CALLS))) == _CALLS - 1
     assert store.list_audited_calls(AuditQuery(about=f"vd-{_CALLS}")) == []
+    assert store.list_audited_calls(AuditQuery(about="…")) == []  # told to nobody
     store.close()

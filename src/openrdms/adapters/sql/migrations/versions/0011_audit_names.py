@@ -12,6 +12,8 @@ branch_labels = None
 depends_on = None
 
 _PAGE = 1000
+_HIDDEN = "…"
+"""Stands for what is told to nobody."""
 _log = sa.table(
     "audit_log",
     sa.column("sequence", sa.BigInteger),
@@ -50,5 +52,10 @@ def _pages() -> Iterator[Sequence[Any]]:
 def _names(values: tuple[Any, ...]) -> Iterator[str]:
     for value in values:
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str) and 0 < len(text) <= 256 and text.isprintable():
+            if (
+                isinstance(text, str)
+                and text != _HIDDEN
+                and 0 < len(text) <= 256
+                and text.isprintable()
+            ):
                 yield text.casefold()
