@@ -87,14 +87,15 @@ class Images:
 
     def clear(self) -> None:
         """Remove what dead services have left. Homes that have no record stay while other services
-        live: one may be about to record what is in them.
+        live: one may be about to record what is in them. None of ours is being recorded meanwhile.
         """
-        live = {member.id for member in self._members.list_live()}
-        for leftover in self._directory.glob(f"{_STAGING}*"):
-            if leftover.name.removeprefix(_STAGING).partition(".")[0] not in live:
-                shutil.rmtree(leftover)
-        if not live - {self._members.me}:
-            self._drop_unrecorded()
+        with self._sealing, self._alone_in_sealing():
+            live = {member.id for member in self._members.list_live()}
+            for leftover in self._directory.glob(f"{_STAGING}*"):
+                if leftover.name.removeprefix(_STAGING).partition(".")[0] not in live:
+                    shutil.rmtree(leftover, ignore_errors=True)
+            if not live - {self._members.me}:
+                self._drop_unrecorded()
 
     def list(self) -> list[ImageVersion]:
         """All versions of all images."""
@@ -311,10 +312,10 @@ class Images:
         recorded = self._store.list_images()
         numbers = {(image.name.casefold(), str(image.version)) for image in recorded}
         places = {image.disk.parent.resolve() for image in recorded}
-        for home in self._directory.glob("*/*"):
+        for home in self._directory.glob("[!.]*/*"):
             number = (home.parent.name.casefold(), home.name)
             if home.is_dir() and number not in numbers and home.resolve() not in places:
-                shutil.rmtree(home)
+                shutil.rmtree(home, ignore_errors=True)
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,6 +170,42 @@ def test_versions_on_record_stay_at_a_start_even_when_moved(
     moved = directory.rename(directory.with_name("moved"))
     Images(store, FakeTools(), moved, lambda: NOW)
     assert (moved / "tiny" / "1" / built.disk.name).exists()
+
+
+def test_what_prep_jobs_have_in_hand_beside_the_images_stays(
+    images: Images, directory: Path
+) -> None:
+    copy = directory / ".prep" / "job" / "copy.qcow2"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
+    images.clear()
+    assert copy.exists()
+
+
+class Watched(FakeStore):
+    """Says when a version has its place and is about to be recorded, and waits then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recording, self.go_on = threading.Event(), threading.Event()
+
+    def add_image(self, image: ImageVersion, *, job: str | None = None) -> ImageVersion:
+        self.recording.set()
+        assert self.go_on.wait(60)
+        return super().add_image(image, job=job)
+
+
+def test_what_is_being_recorded_is_not_cleared(directory: Path) -> None:
+    store = Watched()
+    images = Images(store, FakeTools(), directory, lambda: NOW)
+    with ThreadPoolExecutor(2) as threads:
+        building = threads.submit(images.build, "tiny", "tiny")
+        assert store.recording.wait(60)
+        clearing = threads.submit(images.clear)
+        assert not wait([clearing], timeout=0.2).done
+        store.go_on.set()
+        clearing.result(60)
+        assert building.result(60).disk.exists()
 
 
 def test_location_by_name_and_version(images: Images) -> None:
