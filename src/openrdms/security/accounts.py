@@ -64,6 +64,7 @@ class Accounts:
         """``nt_hash_file`` is read, and rid of hashes that no account may have any more."""
         self._store = store
         self._clock = clock
+        self._is_shared = shared is not None
         self._passwords = Passwords(clock)
         self._nt_hashes = NtHashes(nt_hash_file, shared)
         self._changing = threading.RLock()
@@ -168,6 +169,7 @@ class Accounts:
         if password is not None:
             check_new_password(password)
         with self._changing:
+            self._catch_up(name)
             if name.casefold() in self._accounts:
                 raise errors.AlreadyExists(f"there is an account called {name!r}")
             account = self._make(name, self._store.account_sid(name), role)
@@ -184,13 +186,18 @@ class Accounts:
             keys = sorted({name.casefold() for name in named})
             for key in keys:
                 self._take_over(key, found.get(key), confirmed.get(key))
-                if names is not None and key in found:
+                if names is not None and key in found and self._may_have_hash(found[key]):
                     self._nt_hashes.reread(found[key].name)
             if names is None or len(found) < len(keys):
                 known = self._accounts.values()
                 self._nt_hashes.keep(one.name for one in known if _has_nt_hash(one))
         for key in keys:
             self._tell(key)
+
+    def _catch_up(self, name: str) -> None:
+        """What another service has just changed of an account is not undone by a change here."""
+        if self._is_shared:
+            self.refresh([name])
 
     def _take_over(self, key: str, account: Account | None, confirmed: datetime | None) -> None:
         """What is on record now of an account."""
@@ -242,6 +249,19 @@ class Accounts:
 
     def _settle(self, source: str, user: DirectoryUser, role: Role) -> Account:
         check_name(user.name)
+        known, account = self._describe(source, user, role)
+        if account == known:
+            return account
+        self._catch_up(user.name)
+        known, account = self._describe(source, user, role)
+        if account == known:
+            return account
+        return self._put(replace(account, changed=self._clock()), None)
+
+    def _describe(
+        self, source: str, user: DirectoryUser, role: Role
+    ) -> tuple[Account | None, Account]:
+        """The account that is known, and as its directory has it now."""
         known = self._find_owned(source, user)
         groups = sorted(user.groups, key=lambda group: group.external_id)
         account = replace(
@@ -250,9 +270,7 @@ class Accounts:
             directory_groups=tuple(f"{source}\\{group.name}" for group in groups),
             directory_sids=tuple(self._find_sid(source, group) for group in groups),
         )
-        if account == known:
-            return known
-        return self._put(replace(account, changed=self._clock()), None)
+        return known, account
 
     def _confirm(self, names: Sequence[str], moment: datetime | None) -> None:
         self._store.confirm_accounts(names, moment)
@@ -292,6 +310,7 @@ class Accounts:
         if change.password is not None:
             check_new_password(change.password)
         with self._changing:
+            self._catch_up(name)
             if change.password is not None and self.get(name).from_options:
                 raise errors.InvalidOperation(f"{name!r} has the password that the options name")
             _check_ours(self.get(name), change)
@@ -302,6 +321,7 @@ class Accounts:
     def remove(self, name: str) -> None:
         """Remove an account; its SID stays with the name. NotFound; InvalidOperation as above."""
         with self._changing:
+            self._catch_up(name)
             account = self.get(name)
             self._check_administrators(without=name)
             self._nt_hashes.drop(account.name)
@@ -370,15 +390,19 @@ class Accounts:
     def _renew(self, account: Account, password: str) -> None:
         """Make anew what can be made only when the password is known."""
         with self._changing:
-            if self._accounts.get(account.name.casefold()) is not account:
-                return
             try:
+                self._catch_up(account.name)
+                if self._accounts.get(account.name.casefold()) is not account:
+                    return
                 if is_outdated(account.password_hash):
                     self._put(replace(account, password_hash=hash_password(password)), None)
                 if self._lacks_hash(account):
                     self._nt_hashes.put(account.name, password)
             except (errors.RdmsError, OSError) as error:  # who signs in need not suffer for it
                 _log.warning("hashes not renewed", account=account.name, error=str(error))
+
+    def _may_have_hash(self, account: Account) -> bool:
+        return _has_nt_hash(account) or account.name in self._nt_hashes
 
     def _lacks_hash(self, account: Account) -> bool:
         return _has_nt_hash(account) and account.name not in self._nt_hashes

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from fakes.clock import StoppedClock
 from openrdms.model.account import Role
-from openrdms.model.errors import AlreadyExists, InvalidParameter, OperationFailed
+from openrdms.model.directory import DirectoryUser
+from openrdms.model.errors import AlreadyExists, InvalidParameter, NotFound, OperationFailed
 from openrdms.ports import Store
+from openrdms.security import accounts as accounts_module
 from openrdms.security.accounts import Accounts, Change
 from openrdms.security.nt_hashes import NtHashes
 from openrdms.security.shared_key import AUDIT_KEY, TOTP_KEY, SharedKey, make_key
@@ -74,6 +76,7 @@ class SecretsInMemory:
 
     def __init__(self) -> None:
         self.sealed: dict[str, str] = {}
+        self.asked: list[str] = []
 
     def add_secret(self, name: str, sealed: str) -> str:
         return self.sealed.setdefault(name, sealed)
@@ -82,6 +85,7 @@ class SecretsInMemory:
         self.sealed[name] = sealed
 
     def find_secrets(self, prefix: str) -> dict[str, str]:
+        self.asked.append(prefix)
         return {name: one for name, one in self.sealed.items() if name.startswith(prefix)}
 
     def delete_secret(self, name: str, account: str = "") -> None:
@@ -115,6 +119,66 @@ def key_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("key") / "key"
     make_key(file)
     return file
+
+
+class TestAccounts:
+    @pytest.fixture
+    def services(
+        self, shared: SharedKey, store: Store, tmp_path: Path
+    ) -> tuple[Accounts, Accounts]:
+        """Neither is told what the other one does."""
+        one, two = (
+            Accounts(store, tmp_path / name, StoppedClock(), shared) for name in ("one", "two")
+        )
+        one.add("root", Role.ADMINISTRATOR)
+        one.add("ann", Role.OPERATOR, password="correct horse")
+        two.refresh()
+        return one, two
+
+    def test_what_one_service_changes_another_one_does_not_undo(
+        self, services: tuple[Accounts, Accounts]
+    ) -> None:
+        one, two = services
+        one.change("ann", Change(enabled=False))
+        changed = two.change("ann", Change(add_groups=("ops",)))
+        assert (changed.enabled, changed.groups) == (False, ("ops",))
+        one.remove("ann")
+        with pytest.raises(NotFound):
+            two.change("ann", Change(enabled=True))
+        one.add("ann", Role.USER)
+        with pytest.raises(AlreadyExists):
+            two.add("ANN", Role.ADMINISTRATOR)
+
+    def test_a_directory_does_not_undo_it_either(self, services: tuple[Accounts, Accounts]) -> None:
+        one, two = services
+        ben = DirectoryUser("ben", "u-2")
+        sid = one.adopt("corp", ben, Role.USER).sid
+        assert two.adopt("corp", ben, Role.USER).sid == sid
+        one.change("ben", Change(enabled=False))
+        two.readopt("corp", [(ben, Role.OPERATOR)])
+        ben_now = two.get("ben")
+        assert (ben_now.enabled, ben_now.role) == (False, Role.OPERATOR)
+
+    def test_a_hash_that_is_made_anew_does_not_undo_it_either(
+        self, services: tuple[Accounts, Accounts], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, two = services
+        one.change("ann", Change(enabled=False))
+        monkeypatch.setattr(accounts_module, "is_outdated", bool)
+        assert two.verify("ann", "correct horse", "192.0.2.1") is None
+        assert not two.get("ann").enabled
+
+    def test_a_secret_is_asked_for_only_of_who_may_have_one(
+        self, key_file: Path, store: Store, tmp_path: Path
+    ) -> None:
+        secrets = SecretsInMemory()
+        accounts = Accounts(store, tmp_path / "one", StoppedClock(), SharedKey(key_file, secrets))
+        accounts.add("root", Role.ADMINISTRATOR)
+        accounts.add("ann", Role.USER)
+        accounts.change("ann", Change(ntlm=True, password="correct horse"))
+        secrets.asked.clear()
+        accounts.refresh(["root", "ann"])
+        assert secrets.asked == ["nt-hash/ann"]
 
 
 class TestNtHashes:
@@ -179,6 +243,12 @@ def test_a_device_that_was_set_up_elsewhere_is_asked_for_here(
     one, two = (SecondFactors(store, accounts, tmp_path / "none", clock, shared) for _ in range(2))
     proposal = one.propose(ann)
     codes = one.enrol(ann, pyotp.TOTP(proposal.secret).at(clock()))
+    two.reread(["ann", "bob"])
+    assert two.is_needed(ann)
+    one.remove(ann)
+    two.reread(["ann", *(f"n-{number}" for number in range(100))])
+    assert not two.is_needed(ann)
+    codes = one.enrol(ann, pyotp.TOTP(one.propose(ann).secret).at(clock()))
     two.reread(["ann", "bob"])
     assert two.is_needed(ann)
     assert two.check(ann, codes[0])
