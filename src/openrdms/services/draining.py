@@ -2,13 +2,15 @@
 
 From the moment that it is set no desktop is made or prepared there. What can go on at another host
 that sees the same disks goes there, with its user; what cannot stays until its user logs off, and
-is not started again. That a host is to be empty is a setting: whoever starts later goes on.
+is not started again; spares are stopped at once. That a host is to be empty is a setting: whoever
+starts later goes on.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import structlog
 
@@ -53,7 +55,7 @@ class Draining:
 
     def start(self, states: HostStates) -> None:
         """Go on with what was begun, and hear of what is set from now on."""
-        self._uses.subscribe(self._note_use)
+        self._uses.subscribe(self._note_use, lambda _name: bool(self._wakes))
         states.subscribe(self.note_settings)
         for host in self._hosts.all():
             self.note_settings(host.name, self._store.find_host_settings(host.name))
@@ -70,7 +72,8 @@ class Draining:
                 threading.Thread(target=self._run, args=(host,), name=name, daemon=True).start()
 
     def _note_use(self, use: DesktopUse) -> None:
-        if wake := self._wakes.get(use.host):
+        wake = self._wakes.get(use.host)
+        if wake and not self._moving.is_under_way(use.name):  # else it is we who tell
             wake.set()
 
     def _run(self, name: str) -> None:
@@ -85,7 +88,7 @@ class Draining:
             except Exception:  # noqa: BLE001  a defect may not end it
                 _log.exception("emptying a host failed", host=name)
             wake.wait(_AGAIN)
-            with self._lock:
+            with self._lock, suppress(errors.RecordsUnavailable):
                 if not self._is_drained(name):
                     del self._wakes[name]
                     return
@@ -95,12 +98,13 @@ class Draining:
         for record in self._store.list_desktops():
             if self._hosts.find(record.host) is not host:
                 continue
-            target = self._choose(host)
-            if target is None or not self._is_drained(host.name):
+            if not self._is_drained(host.name):
                 return
+            target = self._choose(host)
             try:
-                self._drop_saved(host, record)
-                self._moving.move(record.name, target.name)
+                self._drop_spare(host, record, movable=target is not None)
+                if target:
+                    self._moving.move(record.name, target.name)
             except errors.RdmsError as error:
                 _log.info("a desktop stays for now", desktop=record.name, reason=str(error))
 
@@ -119,9 +123,13 @@ class Draining:
     def _is_drained(self, host: str) -> bool:
         return self._store.find_host_settings(host).drain
 
-    def _drop_saved(self, host: ports.Host, record: Desktop) -> None:
-        """A spare that was saved: its memory cannot move, and nobody's work is in it."""
+    def _drop_spare(self, host: ports.Host, record: Desktop, *, movable: bool) -> None:
+        """Stop a spare that cannot move as it is, saved or with no other host that sees its disks:
+        nobody's work is in it, and it is prepared anew where it is then.
+        """
         use = self._store.find_use(record.name)
-        saved = use is not None and use.use is Use.READY and use.saved
-        if use and saved and self._uses.turn(use, Use.UNREADY, saved=False):
+        if use is None or use.use is not Use.READY or use.adopted or use.claim:
+            return
+        stays = use.saved or not movable
+        if stays and self._uses.turn(use, Use.UNREADY, saved=False):
             host.destroy(record.name, record.uuid)
