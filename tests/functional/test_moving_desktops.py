@@ -176,3 +176,46 @@ def test_another_service_settles_what_a_dead_one_left(
     assert rig.use(name).moving
     alive.settle(lambda service: service == "dead")
     assert host_of(rig, name) == OTHER
+
+
+def test_whoever_lives_is_left_alone_and_all_others_are_settled(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by a service that is gone, one by a service that was alone: its id is ""."""
+    names = {}
+    with monkeypatch.context() as dying:
+        host = rig.hosts.get(HOST)
+        dying.setattr(host, "migrate", killed(host.migrate))
+        for service in ("other", ""):
+            names[service] = rig.take(f"corp\\for-{service}").name
+            mover = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, service)
+            with pytest.raises(Killed):
+                mover.move(names[service], OTHER)
+    live = ["me", "other"]
+    mine = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "me", lambda: live)
+    mine.settle_soon()
+    until("it is settled", lambda: not rig.use(names[""]).moving)
+    assert rig.use(names["other"]).moving
+    live.remove("other")
+    mine.settle_soon()
+    until("it is settled", lambda: not rig.use(names["other"]).moving)
+    assert {host_of(rig, name) for name in names.values()} == {OTHER}
+
+
+def test_what_could_not_be_settled_is_with_the_next_move(
+    rig: PoolRig, moving: MovingDesktops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = rig.take().name
+    host = rig.hosts.get(HOST)
+
+    def refuse(*_: object) -> None:
+        raise errors.OperationFailed("no")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(host, "migrate", refuse)
+        failing.setattr(host, "settle_move", refuse)
+        with pytest.raises(errors.OperationFailed):
+            moving.move(name, OTHER)
+    assert rig.use(name).moving
+    moving.move(name, OTHER)
+    assert host_of(rig, name) == OTHER

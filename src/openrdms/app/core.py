@@ -104,7 +104,7 @@ def open_core(
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
-            moving=MovingDesktops(store, hosts, health, uses, members.me),
+            moving=_make_moving(store, hosts, health, uses, members),
             uses=uses,
             tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now, looks),
@@ -148,6 +148,19 @@ def _open_security(
         SecondFactors(store, accounts, directory / "totp-key", now, shared),
         AuditLog(store, directory / "audit-head", now, key=key, member=me),
     )
+
+
+def _make_moving(
+    store: ports.Store,
+    hosts: Hosts,
+    health: HostHealth,
+    uses: DesktopUses,
+    members: ports.MemberStore,
+) -> MovingDesktops:
+    def list_live() -> list[str]:
+        return [one.id for one in members.list_live()]
+
+    return MovingDesktops(store, hosts, health, uses, members.me, list_live)
 
 
 def _open_hosts(hypervisors: tuple[str, ...], state_dir: Path, members: ports.MemberStore) -> Hosts:

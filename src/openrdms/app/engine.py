@@ -90,7 +90,7 @@ class Engine:
         core = self._core
         core.reconciling.settle_uses()
         core.store.end_tasks(INTERRUPTED, now())
-        core.moving.settle(lambda mover: mover == service)
+        core.moving.settle_soon()
         core.images.clear()
         core.audit_log.close_calls(service)
         self._take_duties()
@@ -124,6 +124,8 @@ class Engine:
                 core.uses.hear_all,
                 self.pools.hear,
                 lambda: core.host_states.hear(host.name for host in core.hosts.all()),
+                core.moving.settle_soon,
+                self.provisioning.recheck_cancels,
                 self._take_duties,
                 self.changes.reset,
             ),
@@ -180,7 +182,7 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
         core.tokens,
         JobEngine(core.databases.workflows, core.members.me, core.end),
         now,
-        core.state_dir / "staging",
+        core.state_dir / ("images/.prep" if core.members.me else "staging"),  # who takes over has it
         members=core.members,
         boot_deadline=boot_timeout,
     )

@@ -8,7 +8,7 @@ is, and that becomes its host.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import structlog
@@ -25,7 +25,9 @@ _log = structlog.get_logger(__name__)
 
 
 class MovingDesktops:
-    """Safe from any thread. ``service`` is the id of this one, "" when it is alone."""
+    """Safe from any thread. ``service`` is the id of this one, "" when it is alone; ``list_live``
+    gives those of the services that live.
+    """
 
     def __init__(
         self,
@@ -34,25 +36,49 @@ class MovingDesktops:
         health: HostHealth,
         uses: DesktopUses,
         service: str = "",
+        list_live: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._store = store
         self._hosts = hosts
         self._health = health
         self._uses = uses
         self._service = service
+        self._list_live = list_live
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
 
     def start(self) -> None:
         """Settle what was left on the way, now and whenever a host comes back."""
         self._health.subscribe(self._hear_of_host)
-        self._settle_soon(lambda service: service == self._service)
+        self.settle_soon()
+
+    def settle_soon(self) -> None:
+        """Settle in the background what no other living service moves: hosts may take their time.
+
+        What an earlier life of a service left has a mover that is gone, or "" as it was alone.
+        """
+
+        def is_gone(mover: str) -> bool:
+            """Asked after the moves were read: who began one was there before."""
+            return mover == self._service or mover not in self._list_live()
+
+        def settle() -> None:
+            try:
+                self.settle(is_gone)
+            except errors.RdmsError as error:
+                _log.warning("cannot look for desktops on their way", error=str(error))
+
+        threading.Thread(target=settle, name="settle-moves", daemon=True).start()
 
     def settle(self, is_gone: Callable[[str], bool]) -> None:
         """Settle what services left on the way that are gone; what is away is left for later."""
         for record in self._store.list_moving():
             if is_gone(record.mover) and record.name not in self._under_way:
                 self._settle_one(record)
+
+    def is_under_way(self, name: str) -> bool:
+        """Whether this service is moving it now."""
+        return name in self._under_way
 
     def move(self, name: str, destination: str) -> None:
         """Return when it runs, or is off, at that host; there already is fine.
@@ -73,7 +99,12 @@ class MovingDesktops:
                 raise errors.InvalidOperation(f"desktop {record.name} is being moved")
             self._under_way.add(record.name)
         try:
-            self._carry_out(self._intend(record, target.name), source, target)
+            if record.moving_to and record.mover == self._service:  # we could not settle it then
+                self._settle_one(record)
+                record = self._find(name)
+                source = self._hosts.get(record.host)
+            if source is not target:
+                self._carry_out(self._intend(record, target.name), source, target)
         finally:
             self._under_way.discard(record.name)
 
@@ -136,15 +167,4 @@ class MovingDesktops:
 
     def _hear_of_host(self, host: str, absence: Absence | None) -> None:
         if absence is None:
-            self._settle_soon(lambda service: service == self._service)
-
-    def _settle_soon(self, is_gone: Callable[[str], bool]) -> None:
-        """In the background: hosts may take their time."""
-
-        def settle() -> None:
-            try:
-                self.settle(is_gone)
-            except errors.RdmsError as error:
-                _log.warning("cannot look for desktops on their way", error=str(error))
-
-        threading.Thread(target=settle, name="settle-moves", daemon=True).start()
+            self.settle_soon()
