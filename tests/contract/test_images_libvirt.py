@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -139,3 +140,17 @@ class TestLibvirtImages(ImageSuite):
         with pytest.raises(InvalidOperation):
             crawling.copy(image, lambda: time.monotonic() < begun + 0.2, ignore)
         assert time.monotonic() - begun < 10
+
+    def test_hosts_that_share_a_directory_copy_it_once(
+        self, image: ImageVersion, tmp_path: Path
+    ) -> None:
+        shares: list[float] = []
+
+        def copy(_: int) -> None:
+            Gold(tmp_path / "gold", None).copy(image, always, shares.append)
+
+        with ThreadPoolExecutor(4) as executor:
+            list(executor.map(copy, range(4)))
+        place = tmp_path / "gold" / "gold" / "1"
+        assert sorted(file.name for file in place.iterdir()) == ["disk.qcow2", "initrd", "vmlinuz"]
+        assert (place / "disk.qcow2").read_bytes() == image.disk.read_bytes()

@@ -108,16 +108,19 @@ class Gold:
             if target.exists():
                 part.unlink(missing_ok=True)
                 return
+            if not os.fstat(writing.fileno()).st_nlink:
+                raise OperationFailed(f"{target}: another host has dropped what was copied")
             yield _skip_equal(reading, writing, digest.update)
             yield from self._append(reading, writing, digest.update)
             writing.flush()
             os.fchmod(writing.fileno(), 0o644)  # QEMU's account is another than ours
-        if checksum and digest.hexdigest() != checksum:
-            part.unlink()
-            raise OperationFailed(f"{target}: what was copied has another checksum than the image")
-        make_durable(part)
-        part.rename(target)
-        make_durable(target.parent)
+            if checksum and digest.hexdigest() != checksum:
+                part.unlink()
+                words = "what was copied has another checksum than the image"
+                raise OperationFailed(f"{target}: {words}")
+            make_durable(part)
+            part.rename(target)
+            make_durable(target.parent)
 
     def _append(
         self, reading: BinaryIO, writing: BinaryIO, read: Callable[[bytes], object]
