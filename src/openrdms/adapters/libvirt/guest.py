@@ -52,11 +52,17 @@ def _distrust() -> Iterator[None]:
 
 
 class AgentGuest:
-    """Implements ``ports.Guest``. The driver is chosen by guest-get-osinfo at the first use."""
+    """Implements ``ports.Guest``. The driver is chosen by guest-get-osinfo at the first use.
 
-    def __init__(self, channel: AgentChannel, state: Callable[[], VmState]) -> None:
+    ``check`` raises when this process may not change anything; it is asked before what does.
+    """
+
+    def __init__(
+        self, channel: AgentChannel, state: Callable[[], VmState], check: Callable[[], None]
+    ) -> None:
         self._channel = channel
         self._state = state
+        self._check = check
         self._driver: _Driver | None = None
 
     @_distrust()
@@ -81,13 +87,13 @@ class AgentGuest:
     def disconnect(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
-        self._choose(deadline).disconnect(session, deadline)
+        self._choose_to_change(deadline).disconnect(session, deadline)
 
     @_distrust()
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
-        self._choose(deadline).log_off(session, deadline)
+        self._choose_to_change(deadline).log_off(session, deadline)
 
     @_distrust()
     def read_clipboard(self, session: GuestSession, timeout: float) -> str:
@@ -111,13 +117,13 @@ class AgentGuest:
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
-        self._choose(deadline).set_identity(identity, deadline)
+        self._choose_to_change(deadline).set_identity(identity, deadline)
 
     @_distrust()
     def run_command(self, command: str, timeout: float) -> CommandResult:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
-        return self._choose(deadline).run_command(command, deadline)
+        return self._choose_to_change(deadline).run_command(command, deadline)
 
     @_distrust()
     def logon_mark(self, timeout: float) -> str:
@@ -129,7 +135,7 @@ class AgentGuest:
     def generalise(self, timeout: float) -> None:
         """See ``ports.Guest``."""
         deadline = Deadline(timeout)
-        self._choose(deadline).generalise(deadline)
+        self._choose_to_change(deadline).generalise(deadline)
 
     def _choose(self, deadline: Deadline) -> _Driver:
         self._require_running()
@@ -142,11 +148,18 @@ class AgentGuest:
             )
         return self._driver
 
+    def _choose_to_change(self, deadline: Deadline) -> _Driver:
+        driver = self._choose(deadline)
+        self._check()
+        return driver
+
     def _require_running(self) -> None:
         if self._state() is not VmState.RUNNING:
             raise VmNotRunning("the VM is not running")
 
 
-def open_guest(channel: AgentChannel, state: Callable[[], VmState]) -> Guest:
+def open_guest(
+    channel: AgentChannel, state: Callable[[], VmState], check: Callable[[], None]
+) -> Guest:
     """A handle on the guest behind ``channel``; nothing is contacted yet."""
-    return AgentGuest(channel, state)
+    return AgentGuest(channel, state, check)

@@ -412,7 +412,7 @@ class LibvirtHost:
         """See ports.Host."""
         lock = self._calling_agent.setdefault(vm.casefold(), threading.Lock())
         channel = LibvirtAgent(vm, self._vms.get, lock)
-        return guest.open_guest(channel, lambda: self._vms.find_state(vm))
+        return guest.open_guest(channel, lambda: self._vms.find_state(vm), self._vms.check)
 
     def subscribe(self, callback: Callable[[VmEvent], None]) -> Callable[[], None]:
         """See ports.Host."""

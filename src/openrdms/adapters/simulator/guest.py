@@ -69,6 +69,7 @@ class SimulatorGuest:
     def disconnect(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
         with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             db.execute(
                 "UPDATE sessions SET state = ? WHERE host = ? AND vm = ? AND guest_id = ?",
                 (DISCONNECTED, *_session_key(db, vm, session)),
@@ -77,6 +78,7 @@ class SimulatorGuest:
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``. What was on the session's screen goes with it."""
         with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             db.execute(
                 "DELETE FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
@@ -115,6 +117,7 @@ class SimulatorGuest:
     def run_command(self, command: str, timeout: float) -> CommandResult:
         """See ``ports.Guest``. It succeeds unless the VM or its image has the fault ``probe``."""
         with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             disk = vms.find_disk(db, vm["host"], vm["name"], vm["disk"])
             fault = vms.find_image_fault(db, disk["image"]) if disk else ""
             failed = "probe" in (vm["fault"], fault)
@@ -128,6 +131,7 @@ class SimulatorGuest:
     def generalise(self, timeout: float) -> None:
         """See ``ports.Guest``."""
         with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             _write_identity(db, vm, GuestIdentity("localhost", "", ""))
 
     def identity(self) -> GuestIdentity:

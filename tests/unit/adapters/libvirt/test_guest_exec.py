@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from openrdms.adapters.libvirt.guest import open_guest
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
-from openrdms.model.errors import GuestUnreachable, OperationFailed, VmNotRunning
-from openrdms.model.host import VmState
+from openrdms.model.errors import Fenced, GuestUnreachable, OperationFailed, VmNotRunning
+from openrdms.model.host import GuestIdentity, GuestSession, VmState
+from openrdms.ports import Guest
+
+
+def always() -> None:
+    """This process may change what it wants."""
 
 
 class FakeAgent:
@@ -89,7 +95,7 @@ def test_guest_that_is_not_connected_is_not_asked_again() -> None:
 
 
 def test_guest_of_a_vm_that_is_off_is_not_asked() -> None:
-    guest = open_guest(FakeAgent(), lambda: VmState.STOPPED)
+    guest = open_guest(FakeAgent(), lambda: VmState.STOPPED, always)
     with pytest.raises(VmNotRunning):
         guest.ping(1)
     with pytest.raises(VmNotRunning):
@@ -129,6 +135,41 @@ class LyingAgent:
     ],
 )
 def test_nonsense_of_a_guest_is_its_own_failure(answers: dict[str, Any]) -> None:
-    guest = open_guest(LyingAgent(**answers), lambda: VmState.RUNNING)
+    guest = open_guest(LyingAgent(**answers), lambda: VmState.RUNNING, always)
     with pytest.raises(OperationFailed, match="nonsense"):
         guest.list_sessions(1)
+
+
+class KnownAgent(FakeAgent):
+    """Tells its system, too."""
+
+    def call(
+        self, command: str, arguments: dict[str, Any] | None = None, timeout: float = 5.0
+    ) -> Any:
+        if command == "guest-get-osinfo":
+            return {"id": "debian"}
+        return super().call(command, arguments, timeout)
+
+
+SOMEBODY = GuestSession("1", "1", "alice", "", 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda guest: guest.set_identity(GuestIdentity("a", "b", "c"), 1),
+        lambda guest: guest.run_command("true", 1),
+        lambda guest: guest.log_off(SOMEBODY, 1),
+        lambda guest: guest.disconnect(SOMEBODY, 1),
+        lambda guest: guest.generalise(1),
+    ],
+)
+def test_who_may_change_nothing_changes_no_guest(change: Callable[[Guest], object]) -> None:
+    agent = KnownAgent()
+
+    def refuse() -> None:
+        raise Fenced
+
+    with pytest.raises(Fenced):
+        change(open_guest(agent, lambda: VmState.RUNNING, refuse))
+    assert agent.started == {}
