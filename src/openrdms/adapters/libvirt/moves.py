@@ -21,6 +21,7 @@ from uuid import UUID
 import libvirt
 from lxml import etree
 
+from openrdms.adapters.libvirt import domains
 from openrdms.adapters.libvirt.connection import Link
 from openrdms.adapters.libvirt.places import Places
 from openrdms.adapters.libvirt.storage import make_durable, translated
@@ -104,10 +105,10 @@ def settle(source: Site, target: Site, vm: str, uuid: UUID) -> bool:
 
 
 def _drop(domain: libvirt.virDomain) -> None:
-    """One of two ends; its files stay. One that only came into being to arrive goes by itself."""
-    with suppress(libvirt.libvirtError):
-        if domain.isActive():
-            domain.destroy()
+    """One of two ends; its files stay. One that only came into being to arrive goes by itself.
+    libvirtError while it runs on: two may not.
+    """
+    domains.stop(domain, domain.destroy)
     with suppress(libvirt.libvirtError):
         domain.undefineFlags(_KEEPING)
 
