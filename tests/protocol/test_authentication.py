@@ -34,6 +34,7 @@ from fakes.wsman_client import WIDGET, element, selectors
 from openrdms.config import ChannelBinding
 from openrdms.frontends.http import authentication, message_encryption
 from openrdms.model.account import Role
+from openrdms.model.errors import RecordsUnavailable
 from openrdms.model.web_session import Scope
 from openrdms.security import lockout, passwords
 from openrdms.security.accounts import Change
@@ -586,6 +587,24 @@ class TestLockout:
     def test_names_that_do_not_exist_count_alike(self, rig: HttpRig, wire: HttpWire) -> None:
         replies = [wire.post(GET, basic("nobody", "wrong")) for _ in range(5)]
         assert [reply.headers["Retry-After"] for reply in replies] == [None] * 4 + ["2"]
+
+
+class TestRecordsAway:
+    def test_who_has_a_token_is_told_to_come_again(
+        self, rig: HttpRig, wire: HttpWire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secret, _ = rig.tokens.make("alice", "script", [*Scope], None)
+
+        def find(_secret: str) -> None:
+            raise RecordsUnavailable("records: the database does not answer; try again")
+
+        with monkeypatch.context() as away:
+            away.setattr(rig.tokens, "find", find)
+            reply = wire.post(GET, basic("alice", secret))
+            assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+            assert reply.headers["www-authenticate"] is None
+        assert wire.post(GET, basic("alice", secret)).status == 200
+        assert rig.refusals == []
 
 
 class TestSlowCalls:

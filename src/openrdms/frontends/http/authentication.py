@@ -19,7 +19,7 @@ from openrdms.frontends.exchange import HttpReply, HttpRequest, ProtocolServer
 from openrdms.frontends.http import message_encryption
 from openrdms.frontends.proxy_protocol import Peer
 from openrdms.model.account import Account
-from openrdms.model.errors import RdmsError
+from openrdms.model.errors import RdmsError, RecordsUnavailable
 from openrdms.security.accounts import Accounts
 from openrdms.security.api_tokens import PREFIX
 from openrdms.security.credentials import ADMINISTRATION, Credentials
@@ -32,6 +32,9 @@ MAX_ROUNDS = 8
 
 FAILURE_SECONDS = 0.5
 """How long the answer to a failure is held back."""
+RECORDS_BACK = "5"
+"""Seconds after which to come again when the records are away."""
+
 MAX_ANONYMOUS = 8_192
 """Octets of a body from somebody without a name."""
 
@@ -178,6 +181,8 @@ class Session:
         self._refuse_locked(name, BASIC)
         try:
             account = shared.credentials.check_alone(name, password, self._address, ADMINISTRATION)
+        except RecordsUnavailable as error:  # to be asked again, and not for another password
+            raise _Denied(Answer(_empty(503, ("retry-after", RECORDS_BACK)))) from error
         except RdmsError as error:  # a directory is away, or refuses: no guess was made
             self._record_refusal(name, BASIC, str(error))
             raise self._denied() from error
