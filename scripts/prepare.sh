@@ -11,24 +11,26 @@ missing_packages() {
 
 # Debian's PostgreSQL makes a database server of the machine at its installation, which nobody asked
 # for: tests start their own. What it is told here is taken back afterwards.
-no_main_cluster=/etc/postgresql-common/createcluster.d/openrdms-tests.conf
-without_main_cluster() {
+# In a shell of its own, which takes it back whatever becomes of the installation.
+without_main_cluster() (
+  no_main_cluster=/etc/postgresql-common/createcluster.d/openrdms-tests.conf
   mkdir -p "$(dirname "$no_main_cluster")"
+  trap 'rm -f "$no_main_cluster"' EXIT
   echo "create_main_cluster = false" >"$no_main_cluster"
-}
+  "$@"
+)
 
 # The arguments are files that name one Debian package a line.
 prepare_packages() {
-  local missing
+  local missing install=(apt-get install -y -qq --no-install-recommends)
   missing=$(missing_packages "$@" | tr '\n' ' ')
   [ -z "${missing// /}" ] && return
   if [ "$(id -u)" -eq 0 ]; then
     echo "Installing Debian packages: $missing" >&2
     apt-get update -qq >&2
-    case $missing in *postgresql-*) without_main_cluster ;; esac
+    case $missing in *postgresql-*) install=(without_main_cluster "${install[@]}") ;; esac
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
-    rm -f "$no_main_cluster"
+    DEBIAN_FRONTEND=noninteractive "${install[@]}" $missing >&2
   else
     echo "Debian packages are missing. Run as root:" >&2
     echo "  apt-get update && apt-get install --no-install-recommends $missing" >&2
