@@ -23,6 +23,7 @@ from live.service import until
 from openrdms import ports
 from openrdms.adapters import sql
 from openrdms.adapters.sql import members as sql_members
+from openrdms.adapters.sql.dialects import application_name
 from openrdms.model import errors
 
 pytestmark = pytest.mark.filterwarnings(
@@ -187,10 +188,12 @@ def test_a_restart_of_the_server_fences_nobody(
         time.sleep(3)  # older than what a dead one's beats are
         postgresql.start()
         until("it beats again", lambda: _beats_of(watcher, me))
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + sql_members.SILENT_SECONDS + 3
         while time.monotonic() < deadline:
             assert watcher.look() == []
             time.sleep(0.1)
+        watcher.wait_until_steady()
+        assert watcher.look() == []
         assert process.poll() is None
         assert len(watcher.members.list_live()) == 2
 
@@ -224,6 +227,36 @@ def test_one_at_a_time_is_in_an_exclusive_block(postgresql_records: str, watcher
             assert alone
     finally:
         second.close()
+
+
+def test_who_is_in_an_exclusive_block_is_so_again_after_his_connection_was_lost(
+    postgresql_records: str, watcher: Watcher
+) -> None:
+    second = Watcher(postgresql_records)
+    try:
+        with watcher.members.exclusive("this"):
+            locking = watcher.members._locking  # type: ignore[attr-defined]
+            before = locking._connection
+            _cut(second, watcher.members.me)
+            until("it was heard of", lambda: watcher.look() or locking._connection is not before)
+            until("it has its locks", lambda: watcher.look() or _has_locks(locking))
+            with second.members.exclusive("this") as also:
+                assert not also
+        with second.members.exclusive("this") as alone:
+            assert alone
+    finally:
+        second.close()
+
+
+def _cut(watcher: Watcher, member: str) -> None:
+    """End all connections of another one."""
+    database = watcher.members._database  # type: ignore[attr-defined]
+    with database.connect() as connection:
+        connection.execute(sql_members._DISCONNECT, (application_name(member),))
+
+
+def _has_locks(session: sql_members._Session) -> bool:
+    return session._connection is not None and not session._lost
 
 
 def test_a_duty_is_one_members_until_it_is_fenced(

@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
@@ -34,6 +34,8 @@ everybody's beats are old, and no lock is held.
 """
 
 _members, _jobs, _duties = schema.members, schema.jobs, schema.duties
+
+_Keys: TypeAlias = tuple[int, int]
 
 _LOCKS = 0x4D454D42
 """First key of the session locks of ``exclusive``; those of members have one key, their id."""
@@ -165,17 +167,19 @@ class SqlMembers:
 
     @contextmanager
     def exclusive(self, what: str) -> Iterator[bool]:
-        """See ports.MemberStore. The lock goes with the connection: work in the block looks at it
-        no more, so it must be safe to do twice.
+        """See ports.MemberStore. The lock goes with the connection, and is taken again with the
+        next one, unless another has it by then: work in the block must be safe to do twice.
         """
         keys = (_LOCKS, zlib.crc32(what.encode()) - 2**31)
         with self._locking as connection:
-            found = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", keys).fetchone()
-        taken = bool(found and found[0])
+            taken = _try_lock(connection, keys)
+            if taken:
+                self._locking.held.add(keys)
         try:
             yield taken
         finally:
             if taken:
+                self._locking.held.discard(keys)
                 with suppress(errors.RecordsUnavailable), self._locking as connection:
                     connection.execute("SELECT pg_advisory_unlock(%s, %s)", keys)
 
@@ -207,6 +211,11 @@ class SqlMembers:
         self._locking.close()
 
 
+def _try_lock(connection: psycopg.Connection[Any], keys: _Keys) -> bool:
+    found = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", keys).fetchone()
+    return bool(found and found[0])
+
+
 class _Session:
     """A connection for one thread at a time, opened again when it was lost."""
 
@@ -216,13 +225,21 @@ class _Session:
         self._connection: psycopg.Connection[Any] | None = None
         self.marked = False
         """Something that is so as long as the connection lives."""
+        self.held: set[_Keys] = set()
+        """Of locks that one after the other of its connections is to have."""
+        self._lost: set[_Keys] = set()
+        """Of these the ones that the last connection has not: the one before may have them yet."""
 
     def __enter__(self) -> psycopg.Connection[Any]:
         self._lock.acquire()
         try:
             if self._connection is None:
                 self._connection = self._connect()
+                self._lost = set(self.held)
+            lost = self._lost & self.held
+            self._lost = {keys for keys in lost if not _try_lock(self._connection, keys)}
         except psycopg.Error as error:
+            self._close()
             self._lock.release()
             raise errors.RecordsUnavailable(f"records: {error}") from error
         return self._connection
