@@ -15,6 +15,7 @@ from psycopg import sql as text
 from contract.store_suite import make_collection, make_desktop
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
+from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.model import errors
 from openrdms.model.change import Kind
 from openrdms.ports import Store
@@ -105,6 +106,18 @@ def test_who_was_cut_off_hears_again_and_knows_that_he_missed_something(
     one.create_collection(make_collection("before"))
     ear.wait_for(Kind.COLLECTION, "before")
     _cut(postgresql, postgresql_records.rpartition("/")[2])
+    ear.wait(lambda: ear.missed == 1)
+    one.create_collection(make_collection("after"))
+    ear.wait_for(Kind.COLLECTION, "after")
+
+
+@pytest.mark.parametrize("payload", ["no JSON", "7", "[1, 2]", '["other", 1, ["farm"]]'])
+def test_what_is_none_of_our_notices_ends_nothing(
+    postgresql_records: str, payload: str, one: Store, other: Store
+) -> None:
+    ear = Ear(other)
+    with find_dialect(postgresql_records).connect() as anybody:
+        anybody.execute("SELECT pg_notify('openrdms_changes', %s)", (payload,))
     ear.wait(lambda: ear.missed == 1)
     one.create_collection(make_collection("after"))
     ear.wait_for(Kind.COLLECTION, "after")

@@ -21,6 +21,7 @@ from openrdms.adapters import sql
 from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.addresses import check_address
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.model import errors
 
 COLUMNS = """
@@ -233,6 +234,20 @@ def _is_there(store: sql.store.ports.Store) -> bool:
         return store.find_collection("farm") is not None
     except errors.RecordsUnavailable:
         return False
+
+
+def test_one_of_several_servers_is_found(postgresql_records: str) -> None:
+    url = sa.make_url(postgresql_records)
+    here = f"{url.host}:{url.port}"
+    several = sa.URL.create(
+        url.drivername,
+        url.username,
+        url.password,
+        database=url.database,
+        query={"host": (here,) * 2},
+    )
+    with find_dialect(several.render_as_string(hide_password=False)).connect() as connection:
+        assert connection.info.host == url.host
 
 
 def test_a_connection_that_an_administrator_ends_is_replaced(

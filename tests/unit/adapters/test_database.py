@@ -12,9 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.quick_reads import QuickReads
 from openrdms.model import errors
 
 Work = Callable[[sa.Connection], None]
+
+_ONE = sa.select(sa.literal_column("1"))
 
 
 @pytest.fixture
@@ -113,3 +116,28 @@ def test_what_a_full_disk_undoes_is_made_again(database: Database) -> None:
     assert (first.exception(), third.exception()) == (None, None)
     assert isinstance(second.exception(), errors.OperationFailed)
     assert numbers(database) == [1, 3]
+
+
+def test_without_a_connection_that_becomes_free_records_are_away(tmp_path: Path) -> None:
+    engine = sa.create_engine(
+        f"sqlite:///{tmp_path}/records.sqlite", pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    reads = QuickReads(engine, lambda error: errors.RecordsUnavailable(str(error)))
+    with engine.connect(), pytest.raises(errors.RecordsUnavailable):
+        reads.rows(_ONE)
+    assert [tuple(row) for row in reads.rows(_ONE)] == [(1,)]
+    reads.close()
+    engine.dispose()
+
+
+def test_whatever_is_met_it_is_looked_for_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_engine: sa.Engine) -> sa.Connection:
+        raise sa.exc.TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sa.Engine, "connect", fail)
+        with pytest.raises(errors.RecordsUnavailable):
+            database._probe()
+    database._probe()

@@ -272,8 +272,8 @@ class Database:
         try:
             with self._engine.connect() as connection:
                 connection.exec_driver_sql("SELECT 1")
-        except sa.exc.StatementError as error:
-            raise errors.RecordsUnavailable(str(error.orig)) from error
+        except Exception as error:  # whatever it is: nobody else looks for its return
+            raise errors.RecordsUnavailable(str(error)) from error
 
     def close(self) -> None:
         self._notices.close()

@@ -179,9 +179,8 @@ class Postgresql:
         return not fenced
 
     def connect(self) -> psycopg.Connection[Any]:
-        arguments = self._url.translate_connect_args(username="user", database="dbname")
-        options: dict[str, Any] = {**arguments, **self._url.query, **self._options}
-        return psycopg.connect(autocommit=True, **options)
+        arguments, options = self._url.get_dialect()().create_connect_args(self._url)
+        return psycopg.connect(*arguments, autocommit=True, **{**options, **self._options})
 
     def check(self, connection: sa.Connection) -> None:
         """Text must be ordered by code points: where a list of names goes on depends on it."""

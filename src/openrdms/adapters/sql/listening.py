@@ -170,6 +170,9 @@ class Listening(Speaking):
                 self._hear()
             except (psycopg.Error, errors.RdmsError) as error:
                 self._reopen(error)
+            except Exception:  # noqa: BLE001  any role may send what is none of our notices
+                _log.exception("a notice was not understood")
+                self._missed()
 
     def _hear(self) -> None:
         """What comes within a second. OperationFailed when nothing is heard, not even our own."""

@@ -40,7 +40,7 @@ class QuickReads:
         try:
             connection = self._take()
             found = compiled.rows(connection, parameters)
-        except (driver_error, sa.exc.DBAPIError) as error:
+        except (driver_error, sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
             if connection:
                 connection.close()
             raise self._translate(error) from error
