@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from openrdms.model.errors import HostUnavailable
 
-_PORTS = {"qemu+tls": 16514, "qemu+tcp": 16509}
+_TLS, _PORT = "qemu+tls", 16514
 _KNOCK_SECONDS = 3
 _SILENCE = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
@@ -35,9 +35,9 @@ def find_place(uri: str) -> Place | None:
     (ConnectTimeout, ServerAliveInterval) and names of its own in its configuration.
     """
     parts = urlsplit(uri)
-    if not parts.hostname or parts.scheme not in _PORTS:
+    if not parts.hostname or parts.scheme != _TLS:
         return None
-    return parts.hostname, parts.port or _PORTS[parts.scheme]
+    return parts.hostname, parts.port or _PORT
 
 
 def knock(place: Place) -> None:

@@ -84,7 +84,12 @@ def _check_secrets(parts: SplitResult) -> None:
     """What is in a URI is seen by everybody here, and logged; and who answers must be known."""
     if parts.password is not None:
         raise InvalidParameter(_FIELD, "a password has no place in a URI: use a key")
-    unverified = _UNVERIFIED & dict(parse_qsl(parts.query)).keys()
+    if parts.scheme.endswith("+tcp"):
+        raise InvalidParameter(_FIELD, f"{parts.scheme} is open to all on the way: use qemu+tls")
+    given = {key.casefold(): value for key, value in parse_qsl(parts.query)}  # as libvirt reads it
+    unverified = _UNVERIFIED & given.keys()
+    if given.get("known_hosts_verify", "normal") != "normal":
+        unverified.add(f"known_hosts_verify={given['known_hosts_verify']}")
     if unverified:
         reason = f"{unverified.pop()} would let anybody pass for {parts.hostname}"
         raise InvalidParameter(_FIELD, reason)
