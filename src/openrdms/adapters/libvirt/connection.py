@@ -23,6 +23,9 @@ _PATIENCE_SECONDS = 1
 """How long a call waits for the connection to be opened again: a daemon that was restarted is
 there by then.
 """
+_FIRST_SECONDS = 5
+"""The same for the first: it takes some calls, and may tell that the URI is wrong."""
+
 _GIVEN_UP_SECONDS = 15
 """After which one more attempt begins beside one that hangs."""
 
@@ -91,7 +94,7 @@ class Link:
         self._closed = False
         if later:
             with suppress(HostUnavailable):
-                self._wait_until_open()
+                self._wait_until_open(_FIRST_SECONDS)
         else:
             self._connection = self._open()
 
@@ -108,10 +111,11 @@ class Link:
 
     def watch(self, host: str) -> Events:
         """The events of this host, whichever connection they come by."""
-        self._events = Events(host)
-        if self._connection:
-            self._events.attach(self._connection)
-        return self._events
+        with self._opening:  # one that is opened just now must not be missed
+            self._events = Events(host)
+            if self._connection:
+                self._events.attach(self._connection)
+            return self._events
 
     def find_domain(self, name: str) -> libvirt.virDomain | None:
         """The domain of that name, as written or else ignoring case: Windows names have none."""
@@ -133,7 +137,8 @@ class Link:
     def _open(self) -> libvirt.virConnect:
         connection = open_connection(self._uri)
         try:
-            self._accept(connection)
+            with errors.translated_open(self._uri):
+                self._accept(connection)
         except BaseException:
             connection.close()
             raise
@@ -153,7 +158,7 @@ class Link:
             return bool(self._connection.isAlive())
         return False
 
-    def _wait_until_open(self) -> None:
+    def _wait_until_open(self, seconds: float = _PATIENCE_SECONDS) -> None:
         """A moment: opening may take long, and whoever calls soon hears that the host is away."""
         if self._closed or not self._opening.acquire(timeout=_PATIENCE_SECONDS):
             raise HostUnavailable(f"{self._uri} is not connected")
@@ -165,7 +170,7 @@ class Link:
             attempt = self._attempt
         finally:
             self._opening.release()
-        attempt.wait(_PATIENCE_SECONDS)
+        attempt.wait(seconds)
 
     def _take(self, connection: libvirt.virConnect) -> None:
         """A connection that was opened, unless another was before."""

@@ -81,8 +81,8 @@ def connect(
     this machine must see both under the same paths. One elsewhere may be away; its disks are in
     the directory that it shares with this machine. ``check`` is asked right before what changes
     something there, and raises when this process may not. Raises InvalidParameter for the URI,
-    HostUnavailable when libvirt does not open it, OperationFailed when QEMU's account is missing
-    or has no way to the directories.
+    HostUnavailable when libvirt does not open it or the directories cannot be made,
+    OperationFailed when QEMU's account is missing or has no way to them.
     """
     parsed = parse_uri(uri, runtime_dir / "libvirt")
     account = qemu_account()
@@ -93,7 +93,10 @@ def connect(
     with errors.translated(parsed.libvirt):
         parsed = replace(parsed, name=parsed.name or link.get().getHostname())
     places = Places(state_dir.resolve(), runtime_dir, parsed.root, sharing.own_part(parsed))
-    places.make(account)
+    try:
+        places.make(account)
+    except OSError as error:
+        raise HostUnavailable(f"{parsed.name}: {error}") from error
     return LibvirtHost(parsed, link, places, account, check)
 
 

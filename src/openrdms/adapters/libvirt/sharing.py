@@ -15,7 +15,7 @@ import libvirt
 from lxml import etree
 
 from openrdms.adapters.libvirt.uri import HostUri
-from openrdms.model.errors import InvalidParameter
+from openrdms.model.errors import HostUnavailable, InvalidParameter
 
 
 def own_part(uri: HostUri) -> Path | None:
@@ -24,11 +24,16 @@ def own_part(uri: HostUri) -> Path | None:
 
 
 def accept(uri: HostUri, opened: libvirt.virConnect) -> None:
-    """InvalidParameter when the host does not see the directory that it is to share."""
+    """InvalidParameter when the host does not see the directory that it is to share;
+    HostUnavailable while this machine cannot write there.
+    """
     own = own_part(replace(uri, name=uri.name or opened.getHostname()))
     if own:
-        own.mkdir(mode=0o711, parents=True, exist_ok=True)
-        check_shared(opened, own)
+        try:
+            own.mkdir(mode=0o711, parents=True, exist_ok=True)
+            check_shared(opened, own)
+        except OSError as error:
+            raise HostUnavailable(f"{own}: {error}") from error
 
 
 def check_shared(connection: libvirt.virConnect, directory: Path) -> None:

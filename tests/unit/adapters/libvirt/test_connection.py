@@ -6,13 +6,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import libvirt
 import pytest
 
-from openrdms.adapters.libvirt import connection
-from openrdms.model.errors import HostUnavailable
+from openrdms.adapters.libvirt import connection, sharing
+from openrdms.adapters.libvirt.uri import HostUri
+from openrdms.model.errors import HostUnavailable, InvalidParameter
 from openrdms.model.host import VmEvent, VmEventKind
 
 URI = "test:///default"
@@ -151,3 +154,25 @@ def test_closed_link_stays_closed(opened: list[Wire]) -> None:
     with pytest.raises(HostUnavailable, match="not connected"):
         link.get()
     assert len(opened) == 1
+
+
+def test_wrong_uri_of_a_host_that_may_come_later_is_told_at_once(opened: list[Wire]) -> None:
+    def refuse(_: libvirt.virConnect) -> None:
+        time.sleep(1.5)
+        raise InvalidParameter("hypervisor", "another directory")
+
+    with pytest.raises(InvalidParameter, match="another directory"):
+        connection.Link(URI, refuse, later=True)
+    assert len(opened) == 1
+
+
+def test_share_that_cannot_be_written_makes_a_host_unavailable(
+    opened: list[Wire], tmp_path: Path
+) -> None:
+    (tmp_path / "share").touch()
+    uri = HostUri(URI, None, name="host1", shared=tmp_path / "share")
+    with pytest.raises(HostUnavailable, match="share"):
+        connection.Link(URI, partial(sharing.accept, uri))
+    link = connection.Link(URI, partial(sharing.accept, uri), later=True)
+    with pytest.raises(HostUnavailable, match="share"):
+        link.get()
