@@ -230,12 +230,17 @@ class Accounts:
         return account
 
     def readopt(self, source: str, users: Iterable[tuple[DirectoryUser, Role]]) -> None:
-        """The same for many who have accounts; one that is refused is nobody's from now on."""
+        """The same for many who have accounts; one that is refused is nobody's from now on.
+
+        RecordsUnavailable.
+        """
         confirmed = []
         for user, role in users:
             with self._changing:
                 try:
                     confirmed.append(self._settle(source, user, role).name)
+                except errors.RecordsUnavailable:  # says nothing of the account
+                    raise
                 except errors.RdmsError as error:
                     _log.warning("account withdrawn", account=user.name, error=str(error))
                     self.withdraw(user.name)

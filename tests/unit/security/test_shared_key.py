@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pyotp
 import pytest
@@ -13,7 +15,13 @@ from hypothesis import strategies as st
 from fakes.clock import StoppedClock
 from openrdms.model.account import Role
 from openrdms.model.directory import DirectoryUser
-from openrdms.model.errors import AlreadyExists, InvalidParameter, NotFound, OperationFailed
+from openrdms.model.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    NotFound,
+    OperationFailed,
+    RecordsUnavailable,
+)
 from openrdms.ports import Store
 from openrdms.security import accounts as accounts_module
 from openrdms.security.accounts import Accounts, Change
@@ -158,6 +166,22 @@ class TestAccounts:
         two.readopt("corp", [(ben, Role.OPERATOR)])
         ben_now = two.get("ben")
         assert (ben_now.enabled, ben_now.role) == (False, Role.OPERATOR)
+
+    def test_nobody_is_withdrawn_because_the_records_were_away(
+        self, services: tuple[Accounts, Accounts], store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one, _ = services
+        ben = DirectoryUser("ben", "u-2")
+        one.trust("corp", timedelta(hours=1))
+        one.adopt("corp", ben, Role.USER)
+
+        def refuse(_names: object = None) -> NoReturn:
+            raise RecordsUnavailable("records: the database does not answer; try again")
+
+        monkeypatch.setattr(store, "list_accounts", refuse)
+        with pytest.raises(RecordsUnavailable):
+            one.readopt("corp", [(ben, Role.OPERATOR)])
+        assert one.find("ben")
 
     def test_a_hash_that_is_made_anew_does_not_undo_it_either(
         self, services: tuple[Accounts, Accounts], monkeypatch: pytest.MonkeyPatch
