@@ -91,7 +91,7 @@ class NoticesSuite:
         assert heard.take() == {(Kind.IMAGE, "tiny@1")}
 
     def test_hosts(self, store: Store, heard: Heard) -> None:
-        store.put_host_settings("host1", HostSettings(concurrency=3))
+        store.change_host_settings("host1", lambda _: HostSettings(concurrency=3))
         assert heard.take() == {(Kind.HOST, "host1")}
 
     def test_accounts_and_what_was_handed_out_to_them(self, store: Store, heard: Heard) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -207,10 +208,13 @@ class PoolSuite:
 
     def test_settings_of_hosts(self, store: Store) -> None:
         assert store.find_host_settings("host1") == HostSettings()
-        store.put_host_settings("Host1", HostSettings(concurrency=4, idle_count=2))
+        changed = store.change_host_settings("Host1", partial(replace, concurrency=4))
+        assert changed == HostSettings(concurrency=4)
+        store.change_host_settings("host1", partial(replace, idle_count=2))
         assert store.find_host_settings("HOST1") == HostSettings(4, 2)
         with pytest.raises(errors.InvalidOperation):
-            store.put_host_settings("host1", HostSettings(concurrency=101))
+            store.change_host_settings("host1", partial(replace, concurrency=101))
+        assert store.find_host_settings("HOST1") == HostSettings(4, 2)
 
     def test_step_times(self, store: Store) -> None:
         store.put_step_times([StepTime("host1", "disk", 0.5, 3)])

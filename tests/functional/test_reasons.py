@@ -60,7 +60,7 @@ def codes(report: Report) -> dict[str, str]:
 
 
 def test_others_on_the_host_come_first(rig: Rig) -> None:
-    rig.store.put_host_settings(HOST, HostSettings(concurrency=1))
+    rig.store.change_host_settings(HOST, lambda _: HostSettings(concurrency=1))
     rig.run(create([(HOST, 1)]))  # so that there is something measured
     guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
     report, waiting = see(rig, guid, ReasonCode.HOST_BUSY)

@@ -71,7 +71,10 @@ class HostSettingStore(Protocol):
     def find_host_settings(self, host: str) -> HostSettings:
         """All unset when nobody has set anything."""
 
-    def put_host_settings(self, host: str, settings: HostSettings) -> None: ...
+    def change_host_settings(
+        self, host: str, change: Callable[[HostSettings], HostSettings]
+    ) -> HostSettings:
+        """Replace them by what ``change`` makes of them, in one transaction; returns that."""
 
 
 class StepTimeStore(Protocol):

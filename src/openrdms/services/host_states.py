@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -51,7 +50,6 @@ class HostStates:
         self._health = health
         self._is_degraded = is_degraded
         self._listeners: list[Listener] = []
-        self._changing = threading.Lock()
 
     def list(self) -> Iterator[HostState]:
         """Every host, in the order in which they were named to the service."""
@@ -94,9 +92,7 @@ class HostStates:
 
     def _change(self, name: str, change: Callable[[HostSettings], HostSettings]) -> None:
         host = self._hosts.get(name).name
-        with self._changing:
-            settings = change(self._store.find_host_settings(host))
-            self._store.put_host_settings(host, settings)
+        settings = self._store.change_host_settings(host, change)
         for listener in self._listeners:
             listener(host, settings)
 

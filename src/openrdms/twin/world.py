@@ -12,6 +12,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from openrdms.adapters import simulator, sql
@@ -21,7 +22,7 @@ from openrdms.jobs.tokens import Tokens
 from openrdms.model.account import Role
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.errors import OperationFailed
-from openrdms.model.host import DiskKind, HostSettings
+from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 from openrdms.security.accounts import Accounts
@@ -137,8 +138,8 @@ class World:
         """
         self._make_images()
         for host in self.hosts.all():
-            settings = HostSettings(idle_count=self.scenario.idle_count)
-            self.store.put_host_settings(host.name, settings)
+            spares = partial(replace, idle_count=self.scenario.idle_count)
+            self.store.change_host_settings(host.name, spares)
         self._health.start()
         self._reconciling.settle_uses()
         self.provisioning.resume()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
 from openrdms.adapters.sql import rows
 from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.pool_tables import host_settings
@@ -15,13 +19,20 @@ class HostSettingRecords:
     _database: Database
 
     def find_host_settings(self, host: str) -> HostSettings:
-        here = host_settings.c.host_key == host.casefold()
         with self._database.read() as connection:
-            found = rows.find_record(connection, HostSettings, host_settings, here)
-        return found or HostSettings()
+            return _find(connection, host)
 
-    def put_host_settings(self, host: str, settings: HostSettings) -> None:
-        row = rows.render_row(settings, host_key=host.casefold())
+    def change_host_settings(
+        self, host: str, change: Callable[[HostSettings], HostSettings]
+    ) -> HostSettings:
         with self._database.write() as connection:
+            settings = change(_find(connection, host))
+            row = rows.render_row(settings, host_key=host.casefold())
             rows.put_rows(connection, host_settings, [row])
             note_change(connection, Kind.HOST, host)
+        return settings
+
+
+def _find(connection: sa.Connection, host: str) -> HostSettings:
+    here = host_settings.c.host_key == host.casefold()
+    return rows.find_record(connection, HostSettings, host_settings, here) or HostSettings()
