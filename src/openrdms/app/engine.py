@@ -182,7 +182,7 @@ def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:
         core.tokens,
         JobEngine(core.databases.workflows, core.members.me, core.end),
         now,
-        core.state_dir / ("images/.prep" if core.members.me else "staging"),  # who takes over has it
+        core.state_dir / ("images/.prep" if core.members.me else "staging"),  # shared
         members=core.members,
         boot_deadline=boot_timeout,
     )
