@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.desktop_use import Use
 from openrdms.model.image import GuestOs
+from openrdms.services.provisioning.acceptance import Acceptance
 
 SECRET = "correct horse battery staple"
 EXPORT = "\\\\files\\exports\\IMGS\\__1"
@@ -80,6 +82,27 @@ def test_desktops_are_made_from_what_was_prepared(rig: Rig) -> None:
     document = create(collection="New", name_prefix="new-", base_vm_location=EXPORT)
     assert rig.run(document).succeeded == 2
     assert {d.image for d in rig.store.list_desktops("New")} == {"prep-pool-1@1"}
+
+
+def test_two_jobs_that_are_accepted_at_once_copy_a_vm_once(
+    rig: Rig, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two services may: neither sees the other's."""
+    monkeypatch.setattr(Acceptance, "_check_unused", lambda _self, _vm: None)
+    go_on = threading.Event()
+
+    def hold(call: str, _vm: str) -> None:
+        assert call != "export_disk" or go_on.wait(60)
+
+    faults.before = hold
+    first = prepare(rig)
+    rig.wait_until(lambda: ("export_disk", "pool-1") in faults.calls)
+    second = rig.wait(prepare(rig))
+    assert f"VM pool-1 is in work by job {first}" in second.error
+    go_on.set()
+    assert rig.wait(first).state is CollectionState.JOB_COMPLETED
+    assert [image.reference for image in rig.images.list()] == ["prep-pool-1@1", "tiny@1"]
+    assert_vm_is_as_before(rig, "pool-1", "running")
 
 
 def test_vm_that_was_off_stays_off(rig: Rig) -> None:

@@ -173,6 +173,7 @@ class Planning:
         yield from list_all_vms(host)
 
     def _plan_prep(self, job: Job) -> Rows:
+        self._check_prepared_once(job)
         host = str(job.options["host"])
         name = f"prep-{job.guid.strip('{}')[:8].lower()}"
         uuid = placement.make_uuid(job.guid, name)
@@ -191,6 +192,14 @@ class Planning:
             reason=ReasonCode.AS_ASKED,
         )
         return Rows([row], None)
+
+    def _check_prepared_once(self, job: Job) -> None:
+        """Two services may have accepted jobs for one VM: who is planned first has it."""
+        copied = (job.options["host"], job.options["vm"])
+        for other in self._store.list_jobs(running=True):
+            same = (other.options.get("host"), other.options.get("vm")) == copied
+            if same and other.guid != job.guid and self._store.list_job_desktops(other.guid):
+                raise errors.InvalidOperation(f"VM {copied[1]} is in work by job {other.guid}")
 
     def _existing(self, job: Job, document: JobDocument) -> list[JobDesktop]:
         return [
