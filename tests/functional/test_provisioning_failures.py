@@ -13,6 +13,7 @@ import pytest
 
 from fakes.provisioning_rig import FAST, POOL, Faults, Meddled, Rig, create, later
 from openrdms.adapters import simulator
+from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import JobAction, VmStatus
@@ -223,6 +224,15 @@ def test_cancel_interrupts_waits_and_leaves_nothing(slow: Rig) -> None:
     assert {d.undone[-2:] for d in report.desktops} == {("define", "disk")}
     assert (slow.vms(), slow.files(), slow.store.list_desktops()) == ({}, [], [])
     assert slow.orphans() == []
+
+
+def test_cancel_of_which_the_notice_was_lost(slow: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    guid = begin(slow)
+    with monkeypatch.context() as lost:
+        lost.setattr(JobEngine, "wake", lambda _self, _guid: None)
+        slow.provisioning.cancel(guid)
+    slow.provisioning.recheck_cancels()
+    assert slow.wait(guid).state is CollectionState.JOB_ABORTED
 
 
 def test_cancelling_twice_is_harmless(slow: Rig) -> None:
