@@ -62,10 +62,15 @@ class Widgets(Provider):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._rows: dict[tuple[str, int], dict[str, CimValue]] = {}
         self.calls = 0
         self.busy = threading.Event()
         self.free = threading.Event()
+
+    def _count(self) -> None:
+        with self._counting:  # threads call at once
+            self.calls += 1
 
     def add(self, name: str, slot: int = 0, **values: CimValue) -> None:
         row = {item.name: values.get(item.name) for item in WIDGET.properties}
@@ -73,11 +78,11 @@ class Widgets(Provider):
         self._rows[_key(row)] = row
 
     def enumerate(self, caller: Caller, where: Values) -> Iterator[CimInstance]:
-        self.calls += 1
+        self._count()
         return (CimInstance(self.cim_class, row) for row in list(self._rows.values()))
 
     def get(self, caller: Caller, keys: Values) -> CimInstance:
-        self.calls += 1
+        self._count()
         return CimInstance(self.cim_class, dict(self._find(keys)))
 
     def create(self, caller: Caller, properties: Values) -> Values:
@@ -99,7 +104,7 @@ class Widgets(Provider):
     def invoke(
         self, caller: Caller, method: str, keys: Values | None, parameters: Values
     ) -> MethodResult:
-        self.calls += 1
+        self._count()
         if keys is not None:
             row = self._find(keys)
             before = row["Text"]

@@ -433,9 +433,9 @@ def test_settings(client: ApiClient) -> None:
 def test_hosts_figures_and_the_log(client: ApiClient) -> None:
     name = client.ask("GET", "/hosts")["items"][0]["name"]
     told = client.ask("PATCH", f"/hosts/{name}", json={"concurrency": 5, "idle_count": 2})
-    assert told["settings"] == {"concurrency": 5, "idle_count": 2}
+    assert told["settings"] == {"concurrency": 5, "idle_count": 2, "drain": False}
     told = client.ask("PATCH", f"/hosts/{name}", json={"concurrency": None})
-    assert told["settings"] == {"concurrency": None, "idle_count": 2}
+    assert told["settings"] == {"concurrency": None, "idle_count": 2, "drain": False}
     figures = client.ask("GET", "/metrics")
     assert figures["hosts"] == {"total": 2, "away": 0}
     assert sum(figures["by_host"].values()) == sum(figures["desktops"].values())

@@ -123,6 +123,7 @@ def test_what_was_saved_of_his_desktop_goes_on(rig: BrokeringRig) -> None:
     rig.add_ready("vd-1")
     ann = rig.add_user("ann")
     rig.connect(ann)
+    simulator.log_on(rig.place.path, HOST1, "vd-1", "ann")
     rig.uses.change(["vd-1"], lambda one: replace(one, seen=True))
     rig.place.hosts.get(HOST1).save("vd-1")
     waiting = wait_of(rig.brokering.connect(ann, "pool"))
