@@ -390,7 +390,7 @@ def test_undo_is_tried_until_the_host_is_back(slow: Rig) -> None:
     guid = begin(slow)
     simulator.set_fault(slow.simulator, "host1.sim.local", fault="down")
     slow.provisioning.cancel(guid)
-    slow.wait_until(lambda: "host1" in slow.report(guid).desktops[0].error)
+    slow.wait_until(lambda: any("host1" in one.error for one in slow.report(guid).desktops))
     assert slow.report(guid).state is CollectionState.CANCEL_INPROGRESS
     simulator.set_fault(slow.simulator, "host1.sim.local")
     assert slow.wait(guid).state is CollectionState.JOB_ABORTED
