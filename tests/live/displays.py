@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from live.browser import WebClient, csrf_of
@@ -16,22 +19,34 @@ from live.service import Service
 
 COOKIE = "__Host-openrdms"
 
+Result = TypeVar("Result")
+
+_LOOP = asyncio.new_event_loop()
+"""Reads and writes in one thread: the library's own threads do both on one TLS connection at the
+same time, which Python's ssl does not bear; every thousandth handshake or so failed.
+"""
+threading.Thread(target=_LOOP.run_forever, name="displays", daemon=True).start()
+
+
+def _wait_for(work: Coroutine[Any, Any, Result]) -> Result:
+    return asyncio.run_coroutine_threadsafe(work, _LOOP).result()
+
 
 class WebDisplay:
     """A stream (live.rfb) that is carried by a WebSocket."""
 
     def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
+        self._socket = socket
         self.code: int | None = None
         """Why the service has closed it."""
 
     def sendall(self, data: bytes, /) -> None:
         with suppress(ConnectionClosed):  # ``recv`` tells of it
-            self.socket.send(data)
+            _wait_for(self._socket.send(data))
 
     def recv(self, _size: int, /) -> bytes:
         try:
-            received = self.socket.recv()
+            received = _wait_for(self._socket.recv())
         except ConnectionClosed as error:
             self.code = error.rcvd.code if error.rcvd else None
             return b""
@@ -39,7 +54,7 @@ class WebDisplay:
         return received
 
     def close(self) -> None:
-        self.socket.close()
+        _wait_for(self._socket.close())
 
 
 def get_ticket(client: WebClient, desktop: str, mode: str = "view") -> str:
@@ -69,7 +84,7 @@ def open_display(
         cookie = client.cookies[COOKIE]
     headers = {} if cookie is None else {"cookie": f"{COOKIE}={cookie}"}
     protocols = [Subprotocol("binary"), Subprotocol(f"ticket.{ticket}")]
-    with connect(
+    opening = connect(
         f"wss://{url.netloc}/api/v1/display",
         ssl=context,
         origin=origin,  # type: ignore[arg-type]  # a new type of str
@@ -80,5 +95,9 @@ def open_display(
         max_size=None,
         open_timeout=60,
         close_timeout=60,
-    ) as socket:
-        yield WebDisplay(socket)
+    )
+    display = WebDisplay(_wait_for(opening.__aenter__()))
+    try:
+        yield display
+    finally:
+        display.close()
