@@ -6,19 +6,19 @@ They see the same directories, and each other and this machine over a bridge; no
 from __future__ import annotations
 
 import functools
-import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import libvirt
 
 from live.certificates import Authority
+from live.network import Network, Place, network, run
 from live.service import until
 
 _LIBVIRTD = """
@@ -49,22 +49,21 @@ stdio_handler = "file"
 def why_not() -> str:
     """Why no such machines can be made here, "" when they can."""
     try:
-        with _bridge():
-            _run("unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true")
+        with network():
+            run("unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true")
     except (OSError, subprocess.CalledProcessError) as error:
         return f"network, mount or PID namespaces cannot be made here: {error}"
     return "" if Path("/usr/sbin/libvirtd").exists() else "there is no libvirtd"
 
 
 class Machine:
-    """A host of virtual machines; ``name`` is its own, ``address`` its place on the bridge."""
+    """A host of virtual machines; ``name`` is its own, ``place`` where it is on a network."""
 
-    def __init__(self, name: str, address: str, bridge: str, authority: Authority) -> None:
+    def __init__(self, name: str, place: Place, authority: Authority) -> None:
         self.name = name
-        self.address = address
-        self._bridge = bridge
+        self.address = place.address
+        self._place = place
         self._authority = authority
-        self._short = "or" + secrets.token_hex(4)
         # libvirt's sockets are below it, whose names must be short
         self._directory = Path(tempfile.mkdtemp(prefix="machine-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,7 +80,7 @@ class Machine:
         return f"qemu+unix:///system?socket={self._directory}/run/libvirt-sock"
 
     def make(self, neighbours: dict[str, str]) -> None:
-        """Its directories, its place on the bridge, its certificate; it is off."""
+        """Its directories, its certificate; it is off."""
         for own in ("etc", "lib", "log", "cache", "run"):
             (self._directory / own).mkdir()
             (self._directory / own).chmod(0o755)
@@ -95,13 +94,6 @@ class Machine:
         )
         (self._directory / "etc/libvirtd.conf").write_text(settings)
         (self._directory / "etc/qemu.conf").write_text(_QEMU)
-        _run("ip", "netns", "add", self._short)
-        ours, theirs = f"{self._short}a", f"{self._short}b"
-        _ip(f"link add {ours} type veth peer name {theirs} netns {self._short}")
-        _ip(f"link set {ours} master {self._bridge} up")
-        _ip(f"-n {self._short} link set lo up")
-        _ip(f"-n {self._short} link set {theirs} up")
-        _ip(f"-n {self._short} addr add {self.address}/24 dev {theirs}")
 
     def start(self) -> None:
         """Return when libvirtd answers."""
@@ -109,7 +101,7 @@ class Machine:
         self._process = subprocess.Popen(
             [
                 *("setpriv", "--pdeathsig", "KILL"),
-                *("nsenter", f"--net=/run/netns/{self._short}"),
+                *self._place.enter,
                 *("unshare", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
                 *(sys.executable, program, self._directory, self.name),
             ],
@@ -128,11 +120,11 @@ class Machine:
 
     def cut_off(self) -> None:
         """Pull its network cable."""
-        _ip(f"link set {self._short}a down")
+        self._place.cut_off()
 
     def connect_again(self) -> None:
         """Plug it in."""
-        _ip(f"link set {self._short}a up")
+        self._place.connect_again()
 
     def hide(self, directory: Path) -> None:
         """Another, empty directory is there for this machine, as if nothing were mounted."""
@@ -143,10 +135,8 @@ class Machine:
         self._inside("umount", str(directory))
 
     def remove(self) -> None:
-        """End it; nothing is left."""
+        """End it; nothing is left but its place."""
         self.kill()
-        with suppress(subprocess.CalledProcessError):
-            _run("ip", "netns", "del", self._short)
         self._log.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -155,7 +145,7 @@ class Machine:
         (first,) = (
             Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         )
-        _run("nsenter", f"--mount=/proc/{first}/ns/mnt", *command)
+        run("nsenter", f"--mount=/proc/{first}/ns/mnt", *command)
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
@@ -167,14 +157,17 @@ class Machine:
 
 
 @contextmanager
-def machines(count: int, directory: Path) -> Iterator[list[Machine]]:
-    """So many machines, which answer. Clients' certificates are in ``directory``."""
+def machines(count: int, directory: Path, joined: Network | None = None) -> Iterator[list[Machine]]:
+    """So many machines, which answer, on a network of theirs or a given one.
+
+    Clients' certificates are in ``directory``.
+    """
     authority = Authority(directory)
     authority.issue(directory, "client", "the service")
     libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints them too
-    with _bridge() as (bridge, network):
+    with nullcontext(joined) if joined else network() as net:
         made = [
-            Machine(f"machine{number}", f"{network}.{number + 10}", bridge, authority)
+            Machine(f"machine{number}", net.place(number + 10), authority)
             for number in range(1, count + 1)
         ]
         try:
@@ -186,25 +179,3 @@ def machines(count: int, directory: Path) -> Iterator[list[Machine]]:
         finally:
             for machine in made:
                 machine.remove()
-
-
-@contextmanager
-def _bridge() -> Iterator[tuple[str, str]]:
-    """A bridge with an address of this machine's, and the network of it without the last number."""
-    name = "or" + secrets.token_hex(4)
-    network = f"10.{secrets.randbelow(50) + 200}.{secrets.randbelow(256)}"
-    _ip(f"link add {name} type bridge")
-    try:
-        _ip(f"addr add {network}.1/24 dev {name}")
-        _ip(f"link set {name} up")
-        yield name, network
-    finally:
-        _ip(f"link del {name}")
-
-
-def _ip(command: str) -> None:
-    _run("ip", *command.split())
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
