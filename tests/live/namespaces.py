@@ -19,6 +19,7 @@ import libvirt
 
 from live.certificates import Authority
 from live.network import Network, Place, network, run
+from live.network import why_not as why_no_network
 from live.service import until
 
 _LIBVIRTD = """
@@ -48,11 +49,12 @@ stdio_handler = "file"
 @functools.cache
 def why_not() -> str:
     """Why no such machines can be made here, "" when they can."""
+    if reason := why_no_network():
+        return reason
     try:
-        with network():
-            run("unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true")
+        run("unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true")
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"network, mount or PID namespaces cannot be made here: {error}"
+        return f"mount or PID namespaces cannot be made here: {error}"
     return "" if Path("/usr/sbin/libvirtd").exists() else "there is no libvirtd"
 
 

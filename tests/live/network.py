@@ -4,10 +4,22 @@ that are connected to it. They reach each other and this machine, nothing else.
 
 from __future__ import annotations
 
+import functools
 import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+
+@functools.cache
+def why_not() -> str:
+    """Why no such network can be made here, "" when it can."""
+    try:
+        with network() as made:
+            made.place(2)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"network namespaces cannot be made here: {error}"
+    return ""
 
 
 class Place:
