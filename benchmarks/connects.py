@@ -12,13 +12,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from benchmarks.people import Findings, People
 from openrdms.app.core import Core, now, open_core
+from openrdms.app.databases import find_databases
 from openrdms.app.running import SWITCH_SECONDS
 from openrdms.model.account import Role
 from openrdms.model.collection import Collection, CollectionType
@@ -103,8 +104,7 @@ class Storm:
 def _open(path: Path, count: int) -> Iterator[tuple[Core, Brokering]]:
     """The parts of a service over desktops that run and are READY."""
     _fill(path, count)
-    state = path / "state"
-    with open_core(state, (f"simulator://{path}/simulator?{CLUSTER}&{RESET}",)) as core:
+    with _open_core(path, RESET) as core:
         preparation = Preparation(
             core.store, core.hosts, core.images, core.uses, core.tokens, BOOT_SECONDS
         )
@@ -132,11 +132,16 @@ def _open(path: Path, count: int) -> Iterator[tuple[Core, Brokering]]:
         watch.close()
 
 
-def _fill(path: Path, count: int) -> None:
+def _open_core(path: Path, latencies: str) -> AbstractContextManager[Core]:
     state = path / "state"
-    state.mkdir()
+    databases = find_databases(state, None, None, None)
+    return open_core(state, (f"simulator://{path}/simulator?{CLUSTER}&{latencies}",), databases)
+
+
+def _fill(path: Path, count: int) -> None:
+    (path / "state").mkdir()
     quick = "clone_ms=0&start_ms=0&boot_ms=0&agent_ms=0&destroy_ms=0"
-    with open_core(state, (f"simulator://{path}/simulator?{CLUSTER}&{quick}",)) as core:
+    with _open_core(path, quick) as core:
         core.store.create_collection(
             Collection("pool", "Pool", CollectionType.POOLED, is_managed=True)
         )

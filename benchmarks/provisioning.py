@@ -61,7 +61,7 @@ def main() -> None:
     if given.rest:
         for module in REST:
             print(f"\n{module}", flush=True)
-            subprocess.run([sys.executable, "-m", module], check=False)
+            subprocess.run([sys.executable, "-m", module], check=True)
 
 
 def _print_jobs(given: argparse.Namespace) -> None:
