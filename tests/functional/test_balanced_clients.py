@@ -20,7 +20,7 @@ from live.browser import WebClient
 from live.displays import get_ticket, open_display
 from live.postgresql import PostgreSql
 from live.service import PASSWORD, USER, rdms
-from live.services import Balancer, Member, Services
+from live.services import Balancer, Member, Services, simulated
 from live.wire import CIM_NAMESPACE, Wire, fault
 from openrdms.security import certificate
 
@@ -48,7 +48,7 @@ def services(
 ) -> Iterator[Services]:
     place = tmp_path_factory.mktemp("balanced")
     times = "hosts=1&clone_ms=5&start_ms=5&boot_ms=50&agent_ms=5&users=0"
-    made = Services(place, postgresql, times, count=2)
+    made = Services(place, postgresql, simulated(place, times), count=2)
     certificate.ensure(place / "tls", listen="127.0.0.1")
     for member in made.members:
         member.state_dir.mkdir(parents=True)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -25,8 +26,9 @@ USER, PASSWORD = "rdms", "the password of the records"
 _SYSTEM_USER = "postgres"
 """Debian's; the server refuses to run as root."""
 
+_LOOPBACK = "127.0.0.1"
+
 _SETTINGS = {
-    "listen_addresses": "127.0.0.1",
     "max_connections": "300",
     "shared_buffers": "32MB",
     "log_min_messages": "warning",
@@ -56,10 +58,11 @@ class PostgreSql:
     """Started and stopped as a test likes; what it knows outlives that.
 
     Not ``durable``: it does not wait for the disk, which is quicker, and enough for whoever does
-    not turn the machine off.
+    not turn the machine off. On 127.0.0.1, and on another ``address`` of this machine, whose
+    network may come in too.
     """
 
-    def __init__(self, *, durable: bool = False) -> None:
+    def __init__(self, *, durable: bool = False, address: str = _LOOPBACK) -> None:
         self._programs = max(
             Path("/usr/lib/postgresql").glob("*/bin"), key=lambda place: int(place.parent.name)
         )
@@ -70,10 +73,16 @@ class PostgreSql:
             shutil.chown(self.directory, _SYSTEM_USER, _SYSTEM_USER)
             self._as_user = ("--reuid", _SYSTEM_USER, "--regid", _SYSTEM_USER, "--clear-groups")
         self.port = 0
-        self._settings = _SETTINGS | ({} if durable else {"fsync": "off"})
+        self._address = address
+        self._settings = {
+            **_SETTINGS,
+            **({} if durable else {"fsync": "off"}),
+            "listen_addresses": ",".join({_LOOPBACK, address}),
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
         self._template = ""
+        self._preparing = threading.Lock()
         self._initialise()
 
     @property
@@ -113,7 +122,7 @@ class PostgreSql:
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """As the owner of everything; each statement is a transaction of its own."""
-        address = f"host=127.0.0.1 port={self.port} user={USER}"
+        address = f"host={_LOOPBACK} port={self.port} user={USER}"
         return psycopg.connect(
             f"{address} dbname={database}", password=PASSWORD, autocommit=True, connect_timeout=10
         )
@@ -124,9 +133,11 @@ class PostgreSql:
 
     def create_records(self) -> str:
         """The name of a new one with the tables of our records, and nothing in them."""
-        if not self._template:
-            self._template = self.create_database()
-            sql.open_store(self.url(self._template)).close()
+        with self._preparing:
+            if not self._template:
+                template = self.create_database()
+                sql.open_store(self.url(template)).close()
+                self._template = template
         return self._create(self._template)
 
     def drop(self, database: str) -> None:
@@ -143,7 +154,7 @@ class PostgreSql:
     def url(self, database: str, *, password: bool = True) -> str:
         """To open records with; without ``password`` as on a command line."""
         secret = ":" + PASSWORD.replace(" ", "%20") if password else ""
-        return f"postgresql://{USER}{secret}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{USER}{secret}@{self._address}:{self.port}/{database}"
 
     @property
     def password_file(self) -> Path:
@@ -172,6 +183,8 @@ class PostgreSql:
             check=True,
         )
         passwords.unlink()
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all samenet scram-sha-256\n")
 
     def _launch(self, program: str) -> list[str]:
         """It dies with this process."""

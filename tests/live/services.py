@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +11,30 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from live.network import Place
 from live.postgresql import PostgreSql
 from live.service import Service, rdms
 from openrdms.app.running import FENCED
 
+_SIMULATOR = "sim"
+
 
 class Member(Service):
-    """One of them, in a state directory of its own."""
+    """One of them, in a state directory of its own, perhaps in a ``place`` of its own."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        hypervisors: Sequence[str],
+        options: Sequence[str],
+        place: Place | None = None,
+    ) -> None:
+        listen = ("--listen", place.address) if place else ()
+        launcher = place.enter if place else ()
+        super().__init__(state_dir, *hypervisors, options=[*options, *listen], launcher=launcher)
+        self.place = place
 
     def signal(self, number: signal.Signals) -> None:
         """Pause it or let it go on."""
@@ -31,27 +47,30 @@ class Member(Service):
         assert self._process.wait(seconds) == FENCED, self.read_log()
         self._clients.close()
 
-    def wait_a_moment(self, seconds: float) -> None:
-        """Whether it ends or goes on."""
-        assert self._process
-        with suppress(subprocess.TimeoutExpired):
-            assert self._process.wait(seconds) == FENCED, self.read_log()
-
     @property
     def is_running(self) -> bool:
         return self._process is not None and not self._has_ended()
 
 
 class Services:
-    """``count`` of them, each to be started, killed and paused as a test likes."""
+    """``count`` of them, each to be started, killed and paused as a test likes; with ``places``,
+    which PostgreSQL is reached from, one in each, to be cut off.
+    """
 
     def __init__(
-        self, directory: Path, postgresql: PostgreSql, parameters: str, count: int = 3
+        self,
+        directory: Path,
+        postgresql: PostgreSql,
+        hypervisors: Sequence[str],
+        count: int = 3,
+        places: Sequence[Place] = (),
     ) -> None:
         self.postgresql = postgresql
         self.database = postgresql.create_records()
-        self.simulator = directory / "sim"
+        self.simulator = directory / _SIMULATOR
         directory.mkdir(parents=True, exist_ok=True)
+        self._records: psycopg.Connection | None = None
+        self._reading = threading.Lock()
         # A process dies with the thread that has started it.
         self._starters = ThreadPoolExecutor(count)
         key = directory / "key"
@@ -61,10 +80,9 @@ class Services:
             *("--database-password-file", str(postgresql.password_file)),
             *("--shared-key", str(key)),
         )
-        uri = f"simulator://{self.simulator}?{parameters}"
         self.members = [
-            Member(directory / f"service{number}", uri, options=options)
-            for number in range(1, count + 1)
+            Member(directory / f"service{number}", hypervisors, options, place)
+            for number, place in enumerate(places or [None] * count, 1)
         ]
 
     def start(self) -> None:
@@ -89,6 +107,8 @@ class Services:
                 member.signal(signal.SIGCONT)
             member.clear()
         self._starters.shutdown()
+        if self._records:
+            self._records.close()
 
     def find_orphans(self) -> list[dict[str, str]]:
         """What `rdms audit orphans` says."""
@@ -96,8 +116,10 @@ class Services:
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of the records, read beside the services."""
-        with self.postgresql.connect(self.database) as connection:
-            return connection.execute(query.encode(), values).fetchall()
+        with self._reading:
+            if self._records is None or self._records.closed:
+                self._records = self.postgresql.connect(self.database)
+            return self._records.execute(query.encode(), values).fetchall()
 
 
 class Balancer:
@@ -145,12 +167,21 @@ def _carry(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
+def simulated(directory: Path, parameters: str) -> list[str]:
+    """Hosts of the simulator that services in ``directory`` share, as they are named to them."""
+    return [f"simulator://{directory / _SIMULATOR}?{parameters}"]
+
+
 @contextmanager
 def services(
-    directory: Path, postgresql: PostgreSql, parameters: str, count: int = 3
+    directory: Path,
+    postgresql: PostgreSql,
+    parameters: str,
+    count: int = 3,
+    places: Sequence[Place] = (),
 ) -> Iterator[Services]:
-    """All started, and none left."""
-    made = Services(directory, postgresql, parameters, count)
+    """All started, with hosts of the simulator, and none left."""
+    made = Services(directory, postgresql, simulated(directory, parameters), count, places)
     try:
         made.start()
         yield made
