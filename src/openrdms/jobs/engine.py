@@ -2,10 +2,14 @@
 
 Everything of DBOS that the product relies on is in this file, and only its public interface.
 The engine is crash-only: there is no orderly stop, a service that ends leaves its workflows as
-they are, and the next one to open the same database goes on with them (executor_id and
-application_version are fixed for that; the state directory has one owner at a time). Services that
-share a database each have an id of their own, new in each life, and hand on nothing by themselves:
-what one of them has begun another one takes over (``take_over``).
+they are, and the next one to open the same database goes on with them (executor_id is fixed for
+that; the state directory has one owner at a time). Services that share a database each have an id
+of their own, new in each life, and hand on nothing by themselves: what one of them has begun
+another one takes over (``take_over``).
+
+Services of two versions may share it, too. A workflow is of the version that has run it last, and
+only services of that version run it; a newer one lifts what is left by an older one to its own
+(``renew``), with all results that its steps have. What is newer is never touched.
 """
 
 from __future__ import annotations
@@ -18,23 +22,28 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
-from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions
+from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions, WorkflowStatus
 
 from openrdms.jobs.halt import Halt
 
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, T]]
 
-WORKFLOW_VERSION = "3"
-"""Raise it when the order or the names of steps change: what an earlier version has begun is then
-taken up anew, from the records.
+WORKFLOW_VERSION = 3
+"""Raise it by one with a release in which the order or the names of steps change, or in which what
+a step does to records or hosts could not be gone on with by the release before.
+"""
+
+OLDEST_VERSION = 3
+"""Of which the steps can be replayed, since all that has changed since asks ``Run.changed``. What
+an earlier version has begun is begun anew, from the records. Raise it to remove such a question.
 """
 
 _POOL_SIZE = 5
 """Connections of PostgreSQL, of some 100 that a server has for several services."""
 
 _EXECUTOR = "openrdms"
-_ACTIVE = ("PENDING", "ENQUEUED", "DELAYED")
+_ENDED = ("SUCCESS", "ERROR")
 
 # A step raises only when the records cannot be read or written, so it is simply done again:
 # 0.1 s doubling, with the largest pause about 27 minutes.
@@ -77,6 +86,12 @@ class Run:
         """Reserve and run one durable step."""
         return await self.reserve(name, body)()
 
+    async def changed(self, name: str) -> bool:
+        """Whether what a new version calls ``name`` holds for this run: False when an earlier
+        version has been past this point. Ask it between steps, never while one runs.
+        """
+        return await DBOS.patch_async(name)
+
     def wake(self) -> None:
         """Set ``halt``, from any thread."""
         self._loop.call_soon_threadsafe(self.halt.set)
@@ -100,7 +115,7 @@ class JobEngine:
             "name": "openrdms",
             "system_database_url": database,
             "dbos_system_schema": "dbos",
-            "application_version": WORKFLOW_VERSION,
+            "application_version": str(WORKFLOW_VERSION),
             "executor_id": service or _EXECUTOR,
             "log_level": "WARNING",
         }
@@ -110,6 +125,7 @@ class JobEngine:
             arguments = {"application_name": f"rdms:{service}"}
             config["db_engine_kwargs"] = {"connect_args": arguments}
         DBOS(config=config)
+        self._is_alone = not service
         self._end = end
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
@@ -125,6 +141,8 @@ class JobEngine:
 
         self._enter = enter
         DBOS.launch()
+        if self._is_alone:
+            self.renew()
 
     async def _follow(self, guid: str, workflow: Workflow) -> None:
         run = Run(guid)
@@ -142,10 +160,10 @@ class JobEngine:
                 del self._runs[guid]
 
     def start(self, guid: str) -> None:
-        """Start the job's workflow unless it is under way. Call it only for a job not ended.
+        """Start the job's workflow unless there is one. Call it only for a job not ended.
 
-        A workflow that ended without ending its job met an error that no retry cured, or is of
-        another version; the job goes on in a new one, which finds in the records what was done.
+        A workflow that ended without ending its job met an error that no retry cured, or is older
+        than OLDEST_VERSION; the job goes on in a new one, which finds in the records what was done.
         """
         if self._enter is None:
             raise RuntimeError("a job was started before launch")
@@ -155,12 +173,9 @@ class JobEngine:
             if status is None:
                 with SetWorkflowID(workflow_id):
                     DBOS.start_workflow(self._enter, guid)
-            if status is None:
                 return
-            if status.status in _ACTIVE:
-                if status.app_version == WORKFLOW_VERSION:
-                    return
-                DBOS.cancel_workflow(workflow_id)
+            if not _is_over(status):
+                return
 
     def take_over(self, service: str) -> None:
         """Have all workflows of a service that is fenced gone on with, by any that lives.
@@ -168,13 +183,26 @@ class JobEngine:
         Nobody else may be at that: what is resumed twice runs twice. So each is looked at again
         right before, for who began this believing to be alone.
         """
-        found = DBOS.list_workflows(
-            status=["PENDING"], executor_id=service, load_input=False, load_output=False
-        )
-        for workflow in found:
+        for workflow in _list("PENDING", service):
             now = DBOS.get_workflow_status(workflow.workflow_id)
             if now and (now.status, now.executor_id) == ("PENDING", service):
-                DBOS.resume_workflow(workflow.workflow_id)
+                _hand_on(now)
+
+    def renew(self) -> None:
+        """Lift to this version what an older one has left: what waits for a service of it, of
+        which there may be none any more, and what was being lifted when a service died.
+
+        One service at a time may be at that.
+        """
+        left = [*_list("ENQUEUED"), *(_list("PENDING") if self._is_alone else ())]
+        older = [one for one in left if _version(one) < WORKFLOW_VERSION]
+        lifting = [
+            one for one in _list("CANCELLED") if OLDEST_VERSION <= _version(one) <= WORKFLOW_VERSION
+        ]
+        for workflow in (*older, *lifting):
+            now = DBOS.get_workflow_status(workflow.workflow_id)
+            if now and now.status == workflow.status:
+                _lift(now)
 
     @property
     def running(self) -> list[str]:
@@ -196,6 +224,49 @@ class JobEngine:
         then takes them for failed, and ``start`` begins them anew. A service just exits.
         """
         DBOS.destroy(destroy_registry=True)
+
+
+def _list(status: str, service: str | None = None) -> list[WorkflowStatus]:
+    """Workflows of that status, and of that service."""
+    return DBOS.list_workflows(
+        status=[status], executor_id=service, load_input=False, load_output=False
+    )
+
+
+def _version(workflow: WorkflowStatus) -> int:
+    """The one that has run it last."""
+    return int(workflow.app_version or 0)
+
+
+def _is_over(workflow: WorkflowStatus) -> bool:
+    """Whether its job may be begun anew, by this version."""
+    version = _version(workflow)
+    if version < OLDEST_VERSION:
+        return workflow.status in (*_ENDED, "CANCELLED")
+    return workflow.status in _ENDED and version <= WORKFLOW_VERSION
+
+
+def _hand_on(workflow: WorkflowStatus) -> None:
+    """Let services of its version have it, or of this one if that is newer."""
+    if _version(workflow) < WORKFLOW_VERSION:
+        _lift(workflow)
+        return
+    if _version(workflow) > WORKFLOW_VERSION:
+        _log.warning("waits for a service of a newer version", workflow=workflow.workflow_id)
+    DBOS.resume_workflow(workflow.workflow_id)
+
+
+def _lift(workflow: WorkflowStatus) -> None:
+    """Make it one of this version, with all that its steps have returned.
+
+    DBOS does so with what has ended only. A death in between leaves it cancelled (``renew``).
+    """
+    name = workflow.workflow_id
+    DBOS.cancel_workflow(name)
+    if _version(workflow) >= OLDEST_VERSION:
+        steps = DBOS.list_workflow_steps(name, load_output=False)
+        after = max((step["function_id"] for step in steps), default=0) + 1
+        DBOS.rewind_workflow(name, start_step=after, application_version=str(WORKFLOW_VERSION))
 
 
 class _ToStructlog(logging.Handler):

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from dbos import DBOS
 
+import openrdms.jobs.engine as engine_module
 from openrdms.jobs.engine import JobEngine, Run, Step, Workflow
 
 GUID = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3A}"
+OTHER = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3B}"
 Launch = Callable[[Workflow], JobEngine]
 
 
@@ -99,11 +102,19 @@ def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: L
     assert trace.steps == ["two"]
 
 
-def test_what_an_earlier_version_began_is_taken_up_anew(tmp_path: Path, launch: Launch) -> None:
-    earlier = KILLED.replace("engine = Job", "import openrdms.jobs.engine as module\nmodule."
-                             "WORKFLOW_VERSION = '1'\nengine = Job")  # fmt: skip
-    command = [sys.executable, "-c", earlier, str(tmp_path / "jobs.sqlite"), GUID]
+def kill_one_of_version(version: int, tmp_path: Path) -> None:
+    """It has done its first step, and was in its second."""
+    program = KILLED.replace("async def workflow", f"""
+import openrdms.jobs.engine as module
+module.WORKFLOW_VERSION = {version}
+
+async def workflow""", 1)  # fmt: skip
+    command = [sys.executable, "-c", program, str(tmp_path / "jobs.sqlite"), GUID]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+def test_what_a_much_earlier_version_began_is_begun_anew(tmp_path: Path, launch: Launch) -> None:
+    kill_one_of_version(engine_module.OLDEST_VERSION - 1, tmp_path)
     trace = Trace()
 
     async def workflow(run: Run) -> None:
@@ -114,6 +125,63 @@ def test_what_an_earlier_version_began_is_taken_up_anew(tmp_path: Path, launch: 
     launch(workflow).start(GUID)
     assert trace.reached.wait(15)
     assert trace.steps == ["anew"]
+
+
+def changed_workflow(trace: Trace) -> Workflow:
+    """What a next version makes of KILLED's: a step more before each of its own."""
+
+    async def workflow(run: Run) -> None:
+        if await run.changed("a step before the first"):
+            await trace.step(run, "zero")()
+        await trace.step(run, "one")()
+        if await run.changed("a step before the second"):
+            await trace.step(run, "one and a half")()
+        await trace.step(run, "two")()
+        trace.reached.set()
+
+    return workflow
+
+
+def test_a_newer_version_goes_on_with_the_steps_of_the_one_before(
+    tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_one_of_version(engine_module.WORKFLOW_VERSION, tmp_path)
+    monkeypatch.setattr(engine_module, "WORKFLOW_VERSION", engine_module.WORKFLOW_VERSION + 1)
+    trace = Trace()
+    launch(changed_workflow(trace)).start(GUID)
+    assert trace.reached.wait(30)
+    assert trace.steps == ["one and a half", "two"]
+    assert DBOS.get_workflow_status(f"{GUID}/2") is None
+
+
+def test_what_was_being_lifted_when_a_service_died_is_lifted(
+    tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_one_of_version(engine_module.WORKFLOW_VERSION, tmp_path)
+    monkeypatch.setattr(engine_module, "WORKFLOW_VERSION", engine_module.WORKFLOW_VERSION + 1)
+    with monkeypatch.context() as dying:
+        dying.setattr(DBOS, "rewind_workflow", lambda *_, **__: None)
+        launch(changed_workflow(Trace()))
+    trace = Trace()
+    launch(changed_workflow(trace)).start(GUID)
+    assert trace.reached.wait(30)
+    assert trace.steps == ["one and a half", "two"]
+
+
+def test_an_older_version_leaves_alone_what_a_newer_one_began(
+    tmp_path: Path, launch: Launch
+) -> None:
+    kill_one_of_version(engine_module.WORKFLOW_VERSION + 1, tmp_path)
+    trace = Trace()
+    engine = launch(changed_workflow(trace))
+    engine.take_over("openrdms")
+    engine.renew()
+    engine.start(GUID)
+    engine.start(OTHER)  # what may be run is run by the same queue
+    assert trace.reached.wait(30)
+    status = DBOS.get_workflow_status(GUID)
+    assert status and status.status == "ENQUEUED"
+    assert DBOS.get_workflow_status(f"{GUID}/2") is None
 
 
 def test_a_workflow_that_is_under_way_is_not_started_again(launch: Launch) -> None:

@@ -94,17 +94,21 @@ class Provisioning:
         self._times.load()
         self._store.subscribe(self._hear)
         self._engine.launch(self._run)
-        self.resume_jobs()
+        self._begin_all()
 
     def resume_jobs(self) -> None:
-        """Begin those jobs that have not ended and that nobody runs."""
+        """Go on with those jobs that have not ended and that nobody runs. One service at a time."""
+        self._engine.renew()
+        self._begin_all()
+
+    def _begin_all(self) -> None:
         for job in self._store.list_jobs(running=True):
             self._engine.start(job.guid)
 
     def take_over(self, service: str) -> None:
         """Have the jobs of another service that is fenced gone on with; see JobEngine."""
         self._engine.take_over(service)
-        self.resume_jobs()
+        self._begin_all()
 
     def recheck_cancels(self) -> None:
         """Hear of cancels of which the notice was lost."""
