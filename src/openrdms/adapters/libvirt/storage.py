@@ -1,8 +1,10 @@
 """Disks of desktops: qcow2 overlays and full copies in one directory.
 
 Format: QEMU, docs/interop/qcow2.txt. A disk is written under another name, made durable and then
-renamed, so that what has the final name is whole, also after a power failure; records that say
-"disk made" are durable too, and the two must not disagree.
+given its final one, so that what has that is whole, also after a power failure; records that say
+"disk made" are durable too, and the two must not disagree. Names in between are each writer's own
+and nothing takes the place of a file: a service that was cut off may still be writing a disk that
+another one has made in the meantime, and with which its VM runs.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import fcntl
 import json
 import os
 import re
+import secrets
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from openrdms.adapters import processes
@@ -28,7 +31,8 @@ ROOM_PER_DESKTOP = 64 << 20
 """Bytes that must be free beyond what is written now: room for a desktop's first start."""
 
 _PART = ".part"
-_DISK_FILE = re.compile(rf"(?P<vm>.+)\.(?P<generation>\d+)\.qcow2({re.escape(_PART)})?")
+_PART_NAME = rf"(\.[0-9a-f]{{8}})?{re.escape(_PART)}"  # an older version's has no middle
+_DISK_FILE = re.compile(rf"(?P<vm>.+)\.(?P<generation>\d+)\.qcow2({_PART_NAME})?")
 _CLUSTER = 1 << 16
 _MAX_OVERLAY = (_CLUSTER // 8) ** 2 * _CLUSTER
 """Virtual bytes that one cluster of level 1 table reaches: 4 TiB."""
@@ -72,8 +76,8 @@ class Storage:
         with self._locks.setdefault(path, threading.Lock()), translated(path):
             if path.exists():
                 return
+            _drop_parts(path)
             part = _part_of(path)
-            part.unlink(missing_ok=True)
             try:
                 self._write(spec, part)
                 if self._account:
@@ -88,7 +92,7 @@ class Storage:
         path = self.disk_path(vm, generation)
         with self._locks.setdefault(path, threading.Lock()), translated(path):
             path.unlink(missing_ok=True)
-            _part_of(path).unlink(missing_ok=True)
+            _drop_parts(path)
 
     def _write(self, spec: VmSpec, target: Path) -> None:
         if spec.disk_kind is DiskKind.LINKED:
@@ -231,7 +235,14 @@ def _allocated(path: Path) -> int:
 
 
 def _part_of(path: Path) -> Path:
-    return path.with_name(path.name + _PART)
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
+
+
+def _drop_parts(path: Path) -> None:
+    """What others have left, or still write: they may not any more."""
+    name = re.compile(re.escape(path.name) + _PART_NAME)
+    for part in filter(name.fullmatch, os.listdir(path.parent)):
+        path.with_name(part).unlink(missing_ok=True)
 
 
 def _owner_of(file: Path) -> tuple[str, int | None]:
@@ -250,8 +261,11 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _put_in_place(part: Path, path: Path) -> None:
+    """Or leave what another writer has put there: it is as good, and may be in use."""
     make_durable(part)
-    part.rename(path)
+    with suppress(FileExistsError):
+        path.hardlink_to(part)
+    part.unlink(missing_ok=True)
     make_durable(path.parent)
 
 

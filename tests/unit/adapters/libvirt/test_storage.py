@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -140,10 +141,10 @@ def test_failed_export_leaves_nothing(spec: VmSpec, tmp_path: Path) -> None:
 
 
 def test_part_of_a_disk_counts_as_that_disk(disks: Storage, desktops: Path) -> None:
-    (desktops / "desk-1.1.qcow2.part").touch()
+    (desktops / "desk-1.1.qcow2.0123abcd.part").touch()
     (desktops / "lost+found").touch()
     assert disks.list_disks() == [
-        (desktops / "desk-1.1.qcow2.part", "desk-1", 1),
+        (desktops / "desk-1.1.qcow2.0123abcd.part", "desk-1", 1),
         (desktops / "lost+found", "", None),
     ]
 
@@ -166,6 +167,79 @@ def test_eight_threads_make_one_disk(disks: Storage, spec: VmSpec, desktops: Pat
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(disks.create_disk, [full] * 8))
     assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+
+
+class HeldUp(Storage):
+    """That of a service which is held up after it has written so many bytes of a disk."""
+
+    def __init__(self, directory: Path, written: int) -> None:
+        super().__init__(directory, account=None)
+        self.written = written
+        self.reached, self.goes_on = threading.Event(), threading.Event()
+
+    def _write(self, spec: VmSpec, target: Path) -> None:
+        if not self.written:
+            self._wait()
+        super()._write(spec, target)
+        if self.written:
+            with target.open("r+b") as file:
+                rest = file.read()[self.written :]
+                file.truncate(self.written)
+                self._wait()
+                file.seek(self.written)
+                file.write(rest)
+
+    def _wait(self) -> None:
+        self.reached.set()
+        assert self.goes_on.wait(60)
+
+
+@pytest.mark.parametrize("written", [0, 1000])
+def test_who_was_held_up_does_not_replace_a_disk(
+    disks: Storage, spec: VmSpec, desktops: Path, written: int
+) -> None:
+    late = HeldUp(desktops, written)
+    with ThreadPoolExecutor(1) as threads:
+        ending = threads.submit(late.create_disk, spec)
+        assert late.reached.wait(60)
+        disks.create_disk(spec)
+        made = (desktops / "desk-1.1.qcow2").stat().st_ino
+        late.goes_on.set()
+        if written:
+            assert isinstance(ending.exception(60), OperationFailed)  # what it wrote has gone
+        else:
+            ending.result(60)
+    assert (desktops / "desk-1.1.qcow2").stat().st_ino == made
+    assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+
+
+def test_who_was_held_up_does_not_put_half_a_disk_in_place(spec: VmSpec, desktops: Path) -> None:
+    late, other = HeldUp(desktops, 1000), HeldUp(desktops, 1000)
+    with ThreadPoolExecutor(2) as threads:
+        ending = threads.submit(late.create_disk, spec)
+        assert late.reached.wait(60)
+        making = threads.submit(other.create_disk, spec)
+        assert other.reached.wait(60)
+        late.goes_on.set()
+        assert isinstance(ending.exception(60), OperationFailed)
+        assert not (desktops / "desk-1.1.qcow2").exists()
+        other.goes_on.set()
+        making.result(60)
+    assert "No errors were found" in check(desktops / "desk-1.1.qcow2")
+    assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+
+
+def test_disk_goes_with_what_was_half_made_of_it(
+    disks: Storage, spec: VmSpec, desktops: Path
+) -> None:
+    other = "desk-1.1.qcow2.2.qcow2.0123abcd.part"  # of a VM with an odd name
+    for name in ("desk-1.1.qcow2.0123abcd.part", "desk-1.1.qcow2.part", other):
+        (desktops / name).touch()
+    disks.create_disk(spec)
+    assert {path.name for path in desktops.iterdir()} == {"desk-1.1.qcow2", other}
+    (desktops / "desk-1.1.qcow2.0123abcd.part").touch()
+    disks.delete_disk("desk-1", 1)
+    assert [path.name for path in desktops.iterdir()] == [other]
 
 
 def test_copy_keeps_holes_and_bytes(tmp_path: Path) -> None:
