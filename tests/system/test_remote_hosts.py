@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from contract.host_suite import get_vm, make_spec, make_vm, remove_vm
 from live.namespaces import Machine, machines, why_not
 from live.service import until
 from openrdms.adapters.libvirt.host import LibvirtHost, connect
 from openrdms.model.errors import HostUnavailable, InvalidParameter
+from openrdms.model.host import VmState
+from openrdms.model.image import ImageVersion
 from openrdms.runtime_dir import make_runtime_dir
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
@@ -102,3 +105,17 @@ def test_host_may_be_away_when_the_service_begins(two: list[Machine], opened: Op
     assert not host.describe().reachable
     two[0].connect_again()
     until("it is there", lambda: host.describe().reachable)
+
+
+def test_two_services_start_one_vm(
+    two: list[Machine], opened: Opener, tiny_image: ImageVersion
+) -> None:
+    """One that has died asked for it, and one that goes on asks before it is done."""
+    services = [opened(f"{two[0].tls}&name=both") for _ in range(4)]
+    spec = make_spec(tiny_image, "once")
+    make_vm(services[0], spec)
+    with ThreadPoolExecutor(4) as threads:
+        for started in [threads.submit(service.start, spec.name) for service in services]:
+            started.result(120)
+    assert get_vm(services[0], spec.name).state is VmState.RUNNING
+    remove_vm(services[0], spec.name)

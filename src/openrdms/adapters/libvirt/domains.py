@@ -118,6 +118,17 @@ def check_ours(vm: VmInfo) -> None:
         raise InvalidOperation(f"{vm.name} is not a VM of this service")
 
 
+def start(domain: libvirt.virDomain) -> None:
+    """Start a VM that is off; one that somebody else starts meanwhile is fine: a service that has
+    died since may have asked for it.
+    """
+    try:
+        domain.create()
+    except libvirt.libvirtError:
+        if not is_active(domain):
+            raise
+
+
 def stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
     """Stop a VM in that way; one that is off, ends by itself meanwhile or is gone is fine."""
     try:

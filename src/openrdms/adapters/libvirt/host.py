@@ -271,7 +271,7 @@ class LibvirtHost:
             domain = self._vms.get(vm)
             if not domain.isActive():
                 with self._attended():
-                    domain.create()
+                    domains.start(domain)
                 return
             if domains.state_of(domain) is VmState.PAUSED:
                 domains.resume(domain)
