@@ -52,10 +52,32 @@ class AccountStoreSuite:
         assert store.list_accounts() == [account]
 
     def test_an_account_is_replaced_by_name_ignoring_case(self, store: Store) -> None:
-        store.put_account(make_account("ÄRGER"))
+        before = make_account("ÄRGER")
+        store.put_account(before)
         changed = make_account("ärger", role=Role.AUDITOR, enabled=False)
-        store.put_account(changed)
+        assert store.put_account(changed, before)
         assert store.list_accounts() == [changed]
+
+    def test_what_somebody_else_has_changed_meanwhile_stays(self, store: Store) -> None:
+        before, changed = make_account("Ann"), make_account("Ann", role=Role.AUDITOR)
+        assert store.put_account(before)
+        assert not store.put_account(changed)  # as a new one
+        assert store.put_account(changed, before)
+        assert not store.put_account(make_account("Ann", enabled=False), before, revoke=True)
+        assert store.list_accounts() == [changed]
+        store.delete_account("Ann")
+        assert not store.put_account(before, changed)
+        assert store.list_accounts() == []
+
+    def test_one_of_many_changes_an_account(self, store: Store) -> None:
+        before = make_account("Ann")
+        store.put_account(before)
+        changes = [replace(before, sid=f"{before.sid}{number}") for number in range(8)]
+        with ThreadPoolExecutor(8) as threads:
+            written = list(threads.map(lambda one: store.put_account(one, before), changes))
+        assert [one for one, done in zip(changes, written, strict=True) if done] == (
+            store.list_accounts()
+        )
 
     def test_what_a_directory_says_comes_back(self, store: Store) -> None:
         account = make_account(
@@ -69,7 +91,7 @@ class AccountStoreSuite:
         store.put_account(make_account("Ann"))
         assert store.list_confirmations() == {}
         store.confirm_accounts(["ANN"], NOW)
-        store.put_account(make_account("Ann", role=Role.AUDITOR))
+        assert store.put_account(make_account("Ann", role=Role.AUDITOR), make_account("Ann"))
         assert store.list_confirmations() == {"Ann": NOW}
         store.confirm_accounts(["Ann"], None)
         store.confirm_accounts([], NOW)
@@ -110,7 +132,8 @@ class AccountStoreSuite:
             )
             store.put_api_token(ApiToken(name, f"a{name}", name, "night", ("read",), NOW, None))
             store.put_rdp_token(RdpToken(f"r{name}", name, "pool", NOW, LATER), 10)
-        store.put_account(make_account("ANN", "S-1-5-21-1-2-3-0"), revoke=True)
+        before = make_account("Ann", "S-1-5-21-1-2-3-0")
+        assert store.put_account(replace(before, name="ANN"), before, revoke=True)
         left = [
             (store.find_web_session(f"s{name}"), store.find_api_token(f"a{name}"))
             for name in ("Ann", "bob")

@@ -23,9 +23,13 @@ class AccountStore(Protocol):
     def list_accounts(self, names: Iterable[str] | None = None) -> list[Account]:
         """All, or those of these names; all in order of name."""
 
-    def put_account(self, account: Account, *, revoke: bool = False) -> None:
-        """Insert or replace, by name; with ``revoke`` everything that was handed out to it, by
-        which somebody comes in without its password, goes in the same transaction.
+    def put_account(
+        self, account: Account, before: Account | None = None, *, revoke: bool = False
+    ) -> bool:
+        """Insert it, or replace ``before``, which has its name. False, and nothing is written, when
+        something else is on record by now: another service was quicker. With ``revoke``
+        everything that was handed out to it, by which somebody comes in without its password,
+        goes in the same transaction.
         """
 
     def delete_account(self, name: str) -> None:

@@ -5,11 +5,14 @@ The store is asked at start and told of every change first; sign-ins are answere
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -32,7 +35,16 @@ from openrdms.security.shared_key import SharedKey
 _LOCAL = ""
 """Stands for the address of who starts the service."""
 
+_ATTEMPTS = 10
+"""How often a change is decided anew because another service has just changed the account."""
+
+T = TypeVar("T")
+
 _log = structlog.get_logger(__name__)
+
+
+class _Outdated(errors.OperationFailed):
+    """What was decided on is not on record any more."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +180,26 @@ class Accounts:
         check_name(name)
         if password is not None:
             check_new_password(password)
-        with self._changing:
-            self._catch_up(name)
-            if name.casefold() in self._accounts:
-                raise errors.AlreadyExists(f"there is an account called {name!r}")
-            account = self._make(name, self._store.account_sid(name), role)
-            wanted = Change(add_groups=tuple(groups), password=password)
-            return self._put(_apply(account, wanted, self._clock()), password)
+        wanted = Change(add_groups=tuple(groups), password=password)
+        return self._decide(lambda: self._add(name, role, wanted))
+
+    def _add(self, name: str, role: Role, wanted: Change) -> Account:
+        self._catch_up(name)
+        if name.casefold() in self._accounts:
+            raise errors.AlreadyExists(f"there is an account called {name!r}")
+        account = self._make(name, self._store.account_sid(name), role)
+        return self._put(_apply(account, wanted, self._clock()), wanted.password)
+
+    def _decide(self, act: Callable[[], T]) -> T:
+        """Decide and write, and do both again when another service was quicker with the same."""
+        attempts = itertools.count(1)
+        while True:
+            try:
+                with self._changing:
+                    return act()
+            except _Outdated:
+                if next(attempts) == _ATTEMPTS:
+                    raise
 
     def refresh(self, names: Sequence[str] | None = None) -> None:
         """Another service may have changed these, or any, or what was handed out to them."""
@@ -225,7 +250,7 @@ class Accounts:
         InvalidParameter for a name that no account can have.
         """
         with self._changing:
-            account = self._settle(source, user, role)
+            account = self._decide(lambda: self._settle(source, user, role))
             self._confirm([account.name], self._clock())
         return account
 
@@ -238,7 +263,8 @@ class Accounts:
         for user, role in users:
             with self._changing:
                 try:
-                    confirmed.append(self._settle(source, user, role).name)
+                    account = self._decide(partial(self._settle, source, user, role))
+                    confirmed.append(account.name)
                 except errors.RecordsUnavailable:  # says nothing of the account
                     raise
                 except errors.RdmsError as error:
@@ -314,14 +340,16 @@ class Accounts:
         """
         if change.password is not None:
             check_new_password(change.password)
-        with self._changing:
-            self._catch_up(name)
-            if change.password is not None and self.get(name).from_options:
-                raise errors.InvalidOperation(f"{name!r} has the password that the options name")
-            _check_ours(self.get(name), change)
-            account = _apply(self.get(name), change, self._clock())
-            self._check_administrators(without=name, instead=account)
-            return self._put(account, change.password, revoke=change.revoke)
+        return self._decide(lambda: self._change(name, change))
+
+    def _change(self, name: str, change: Change) -> Account:
+        self._catch_up(name)
+        if change.password is not None and self.get(name).from_options:
+            raise errors.InvalidOperation(f"{name!r} has the password that the options name")
+        _check_ours(self.get(name), change)
+        account = _apply(self.get(name), change, self._clock())
+        self._check_administrators(without=name, instead=account)
+        return self._put(account, change.password, revoke=change.revoke)
 
     def remove(self, name: str) -> None:
         """Remove an account; its SID stays with the name. NotFound; InvalidOperation as above."""
@@ -342,21 +370,23 @@ class Accounts:
         The one that they named before is disabled. AlreadyExists when it is an ordinary account.
         """
         check_name(name, "admin-user")
-        with self._changing:
-            account = self._accounts.get(name.casefold())
-            if account is None:
-                sid = self._store.account_sid(name, built_in=True)
-                made = self._make(name, sid, Role.ADMINISTRATOR)
-                account = self._put(replace(made, from_options=True), None)
-            if not account.from_options:
-                raise errors.AlreadyExists(
-                    f"admin-user: {name!r} is an account made by `rdms user`; name another one"
-                )
-            account = self._bring_up_to_date(account, password)
-            for other in self.list():
-                if other.from_options and other.enabled and other is not account:
-                    self._put(replace(other, enabled=False, changed=self._clock()), None)
-            return account
+        return self._decide(lambda: self._ensure_administrator(name, password))
+
+    def _ensure_administrator(self, name: str, password: str) -> Account:
+        account = self._accounts.get(name.casefold())
+        if account is None:
+            sid = self._store.account_sid(name, built_in=True)
+            made = self._make(name, sid, Role.ADMINISTRATOR)
+            account = self._put(replace(made, from_options=True), None)
+        if not account.from_options:
+            raise errors.AlreadyExists(
+                f"admin-user: {name!r} is an account made by `rdms user`; name another one"
+            )
+        account = self._bring_up_to_date(account, password)
+        for other in self.list():
+            if other.from_options and other.enabled and other is not account:
+                self._put(replace(other, enabled=False, changed=self._clock()), None)
+        return account
 
     def _bring_up_to_date(self, account: Account, password: str) -> Account:
         new = None if self._passwords.verify(account, password, _LOCAL) else password
@@ -374,13 +404,19 @@ class Accounts:
         )  # fmt: skip
 
     def _put(self, account: Account, password: str | None, *, revoke: bool = False) -> Account:
-        """Write the account; ``password`` is given when it is new."""
+        """Write the account; ``password`` is given when it is new.
+
+        _Outdated, with what is on record taken over, when it was made of something else.
+        """
         sids = self._collect_sids(account)
+        before = self._accounts.get(account.name.casefold())
         if password is not None or not _has_nt_hash(account):
             # Before the record: whatever dies in between, no hash outlives its permission. A
             # hash too few comes back at the next sign-in.
             self._nt_hashes.drop(account.name)
-        self._store.put_account(account, revoke=revoke)
+        if not self._store.put_account(account, before, revoke=revoke):
+            self.refresh([account.name])
+            raise _Outdated(f"account {account.name!r} is being changed by somebody else")
         self._sids[account.name.casefold()] = sids
         self._accounts[account.name.casefold()] = account
         if password is not None and _has_nt_hash(account):

@@ -305,7 +305,7 @@ class TestChanging:
     def test_what_the_store_refuses_changes_nothing(
         self, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(_: object, *, revoke: bool) -> None:
+        def refuse(*_: object, revoke: bool) -> None:
             raise errors.OperationFailed("disk full")
 
         before = accounts.get("alice")
@@ -314,6 +314,41 @@ class TestChanging:
             accounts.change("alice", Change(role=Role.ADMINISTRATOR, password="another one"))
         assert accounts.get("alice") is before
         assert accounts.verify("alice", PASSWORD, HERE) is before
+
+
+class TestAnotherServiceThatChangesTheSame:
+    """Its notices come late, or after it was asked what is on record."""
+
+    @pytest.fixture
+    def other(self, accounts: Accounts, store: Store, clock: StoppedClock) -> Accounts:
+        return reopen(accounts, store, clock)
+
+    def test_both_changes_stay(self, accounts: Accounts, other: Accounts) -> None:
+        other.change("alice", Change(add_groups=("Night",)))
+        accounts.change("alice", Change(role=Role.AUDITOR))
+        found = accounts.get("alice")
+        assert (found.groups, found.role) == (("Ops", "Night"), Role.AUDITOR)
+
+    def test_what_it_has_removed_does_not_come_back(
+        self, accounts: Accounts, other: Accounts, store: Store
+    ) -> None:
+        other.remove("alice")
+        with pytest.raises(errors.NotFound):
+            accounts.change("alice", Change(role=Role.AUDITOR))
+        assert [account.name for account in store.list_accounts()] == ["admin"]
+
+    def test_a_name_is_given_once(self, accounts: Accounts, other: Accounts) -> None:
+        made = other.add("bob", Role.USER, password=PASSWORD)
+        with pytest.raises(errors.AlreadyExists):
+            accounts.add("Bob", Role.ADMINISTRATOR)
+        assert accounts.get("bob") == made
+
+    def test_who_is_always_overtaken_gives_up(
+        self, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(store, "put_account", lambda *_, revoke: False)
+        with pytest.raises(errors.OperationFailed, match="somebody else"):
+            accounts.change("alice", Change(role=Role.AUDITOR))
 
 
 class TestAdministratorOfTheCommandLine:
@@ -433,7 +468,7 @@ class TestNtHashes:
     ) -> None:
         accounts.change("alice", Change(ntlm=True, password="password"))
 
-        def die(_: object, *, revoke: bool) -> None:
+        def die(*_: object, revoke: bool) -> None:
             raise errors.OperationFailed("killed here")
 
         monkeypatch.setattr(store, "put_account", die)

@@ -70,13 +70,19 @@ class AccountRecords:
                 )
             ]
 
-    def put_account(self, account: Account, *, revoke: bool = False) -> None:
+    def put_account(
+        self, account: Account, before: Account | None = None, *, revoke: bool = False
+    ) -> bool:
         key = account.name.casefold()
         with self._database.write() as connection:
+            wanted = _accounts.c.name_key == key
+            if rows.find_record(connection, Account, _accounts, wanted) != before:
+                return False
             rows.put_rows(connection, _accounts, [rows.render_row(account, name_key=key)])
             for table in HANDED_OUT if revoke else ():
                 connection.execute(sa.delete(table).where(table.c.account_key == key))
             note_change(connection, Kind.ACCOUNT, key)
+            return True
 
     def delete_account(self, name: str) -> None:
         with self._database.write() as connection:
