@@ -62,12 +62,18 @@ class Settings:
     def set(self, key: str, value: SettingValue, field: str = "Value") -> None:
         """Set a key, whatever kind of value it had. InvalidParameter, InvalidOperation.
 
-        ``field`` is what the caller knows the value by.
+        ``field`` is what the caller knows the value by. The connection string of a database that
+        services share can be set to what it is, and has no secondary one beside it.
         """
         accepted = _accept(key, value, field)
         if self._database and key.casefold() == _PRIMARY:
             _check_same(field, str(accepted), self._database)
             return
+        if self._database and key.casefold() == _SECONDARY:
+            reason = (
+                "the one database of the records may have several servers: `rdms serve --database`"
+            )
+            raise errors.InvalidOperation(f"{field}: {reason}")
         self._store.change_setting(key, accepted, _check_connections)
 
     def remove(self, key: str) -> None:

@@ -181,6 +181,17 @@ def test_strings_that_do_not_go_together(
     assert settings.find(key) == present.get(key)
 
 
+def test_a_shared_database_is_not_moved_by_telling_so(store: ports.Store) -> None:
+    own = "Server=db;Database=rdms;UID=rdms;Pwd=********"
+    settings = Settings(store, {}, own)
+    settings.set(PRIMARY, "Pwd=********;UID=rdms;Database=rdms;Server=db")
+    with pytest.raises(errors.InvalidParameter, match="--database"):
+        settings.set(PRIMARY, own.replace("=db", "=other"))
+    with pytest.raises(errors.InvalidOperation, match="--database"):
+        settings.set(SECONDARY, own.replace("=db", "=other"))
+    assert (settings.find(PRIMARY), settings.find(SECONDARY)) == (own, None)
+
+
 @pytest.mark.parametrize("key", [PRIMARY, SECONDARY])
 @pytest.mark.parametrize("value", ["", "s3cret", "Pwd=s3cret", "Pwd=s3cret\x01;Database=rds", 5])
 def test_what_is_no_connection_string(settings: Settings, key: str, value: str | int) -> None:
