@@ -34,7 +34,7 @@ def states(rig: PoolRig) -> HostStates:
 
 def begin(rig: PoolRig, states: HostStates) -> None:
     moving = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses)
-    Draining(rig.store, rig.hosts, rig.health, rig.uses, moving).start(states)
+    Draining(rig.store, rig.hosts, rig.uses, moving).start(states)
 
 
 def hosts_of(rig: PoolRig) -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes import provisioning_rig as rigs
-from fakes.pool_rig import HOST, PoolRig
+from fakes.pool_rig import HOST, QUIET, PoolRig
 from live.service import until
 from openrdms import ports
 from openrdms.model import errors
@@ -18,7 +18,7 @@ from openrdms.model.host import VmState
 from openrdms.services.audit import Audit
 from openrdms.services.moving_desktops import MovingDesktops
 
-OTHER = "host2.sim.local"
+OTHER, THIRD = "host2.sim.local", "host3.sim.local"
 
 
 class Killed(BaseException):
@@ -71,6 +71,26 @@ def test_unknown_desktop_and_unknown_host(rig: PoolRig, moving: MovingDesktops) 
         moving.move("nobody", OTHER)
     with pytest.raises(errors.NotFound, match="host9"):
         moving.move(rig.take().name, "host9")
+
+
+def test_host_takes_no_more_than_it_has_room_for(tmp_path: Path) -> None:
+    rig = PoolRig(tmp_path, f"{QUIET}&memory_mib=600").resume().fill(2)  # a desktop has 256 MiB
+    try:
+        rig.run(rigs.create(((OTHER, 2), (THIRD, 1))))
+        moving = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses)
+        names = [use.name for use in rig.store.list_uses(rigs.POOL) if use.host == HOST]
+        one, other = (rig.store.find_desktop(name) for name in names)
+        assert one
+        assert other
+        with pytest.raises(errors.InvalidOperation, match="has memory for 0 more"):
+            moving.move(one.name, OTHER)
+        assert moving.find_host(one) == THIRD
+        moving.move(one.name, THIRD)
+        with pytest.raises(errors.NoRoom):
+            moving.find_host(other)
+        assert (host_of(rig, one.name), host_of(rig, other.name)) == (THIRD, HOST)
+    finally:
+        rig.close()
 
 
 def test_desktop_in_work_stays(rig: PoolRig, moving: MovingDesktops) -> None:

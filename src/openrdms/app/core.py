@@ -104,7 +104,7 @@ def open_core(
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
-            moving=_make_moving(store, hosts, health, uses, members),
+            moving=_make_moving(store, hosts, health, uses, members, tokens.is_degraded),
             uses=uses,
             tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now, looks),
@@ -156,11 +156,12 @@ def _make_moving(
     health: HostHealth,
     uses: DesktopUses,
     members: ports.MemberStore,
+    is_degraded: Callable[[str], bool],
 ) -> MovingDesktops:
     def list_live() -> list[str]:
         return [one.id for one in members.list_live()]
 
-    return MovingDesktops(store, hosts, health, uses, members.me, list_live)
+    return MovingDesktops(store, hosts, health, uses, members.me, list_live, is_degraded)
 
 
 def _open_hosts(hypervisors: tuple[str, ...], state_dir: Path, members: ports.MemberStore) -> Hosts:

@@ -168,7 +168,7 @@ class Engine:
 
 
 def _make_draining(core: Core) -> Draining:
-    parts = (core.store, core.hosts, core.health, core.uses, core.moving)
+    parts = (core.store, core.hosts, core.uses, core.moving)
     return Draining(*parts, partial(core.members.hold_duty, "draining"))
 
 

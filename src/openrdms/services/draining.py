@@ -9,7 +9,7 @@ starts later goes on.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -20,7 +20,6 @@ from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import HostSettings
 from openrdms.services.desktop_uses import DesktopUses
-from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.moving_desktops import MovingDesktops
@@ -38,14 +37,12 @@ class Draining:
         self,
         store: ports.Store,
         hosts: Hosts,
-        health: HostHealth,
         uses: DesktopUses,
         moving: MovingDesktops,
         may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._hosts = hosts
-        self._health = health
         self._uses = uses
         self._moving = moving
         self._may = may
@@ -100,32 +97,28 @@ class Draining:
                 continue
             if not self._is_drained(host.name):
                 return
-            target = self._choose(host)
             try:
+                target = self._choose(record)
                 self._drop_spare(host, record, movable=target is not None)
                 if target:
-                    self._moving.move(record.name, target.name)
+                    self._moving.move(record.name, target)
             except errors.RdmsError as error:
                 _log.info("a desktop stays for now", desktop=record.name, reason=str(error))
 
-    def _choose(self, host: ports.Host) -> ports.Host | None:
-        """The one with the fewest desktops of those that see its disks."""
-        counts = self._store.count_desktops()
-        found = list(self._list_targets(host))
-        return min(found, key=lambda one: counts.get(one.name.casefold(), 0), default=None)
-
-    def _list_targets(self, host: ports.Host) -> Iterator[ports.Host]:
-        for one in self._hosts.all():
-            away = self._health.is_away(one.name) or self._is_drained(one.name)
-            if not away and host.is_shared_with(one):
-                yield one
+    def _choose(self, record: Desktop) -> str | None:
+        """None when no other host that sees its disks has room."""
+        try:
+            return self._moving.find_host(record)
+        except errors.NoRoom as refusal:
+            _log.info("no other host for a desktop", desktop=record.name, reason=str(refusal))
+            return None
 
     def _is_drained(self, host: str) -> bool:
         return self._store.find_host_settings(host).drain
 
     def _drop_spare(self, host: ports.Host, record: Desktop, *, movable: bool) -> None:
-        """Stop a spare that cannot move as it is, saved or with no other host that sees its disks:
-        nobody's work is in it, and it is prepared anew where it is then.
+        """Stop a spare that cannot move as it is, saved or with no other host for it: nobody's work
+        is in it, and it is prepared anew where it is then.
         """
         use = self._store.find_use(record.name)
         if use is None or use.use is not Use.READY or use.adopted or use.claim:

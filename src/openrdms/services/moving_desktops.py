@@ -17,16 +17,19 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import Use
+from openrdms.model.host import LIVE
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
+from openrdms.services.provisioning.census import Surveyor
+from openrdms.services.provisioning.placement import place
 
 _log = structlog.get_logger(__name__)
 
 
 class MovingDesktops:
     """Safe from any thread. ``service`` is the id of this one, "" when it is alone; ``list_live``
-    gives those of the services that live.
+    gives those of the services that live. A host that ``is_degraded`` is the last choice.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class MovingDesktops:
         uses: DesktopUses,
         service: str = "",
         list_live: Callable[[], Collection[str]] = tuple,
+        is_degraded: Callable[[str], bool] = lambda host: False,
     ) -> None:
         self._store = store
         self._hosts = hosts
@@ -44,6 +48,7 @@ class MovingDesktops:
         self._uses = uses
         self._service = service
         self._list_live = list_live
+        self._surveyor = Surveyor(store, hosts, is_away=health.is_away, is_degraded=is_degraded)
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
 
@@ -80,10 +85,25 @@ class MovingDesktops:
         """Whether this service is moving it now."""
         return name in self._under_way
 
+    def find_host(self, record: Desktop) -> str:
+        """The best other host for it of those that see its disks, as a job would place it.
+
+        NoRoom when none has room. HostUnavailable when its own is away.
+        """
+        source = self._hosts.get(record.host)
+        rooms = [
+            room
+            for room in self._surveyor.take().rooms
+            if room.host != source.name and source.is_shared_with(self._hosts.get(room.host))
+        ]
+        [found] = place([(None, 1)], rooms, _memory_of(source, record.name))
+        return found.host
+
     def move(self, name: str, destination: str) -> None:
         """Return when it runs, or is off, at that host; there already is fine.
 
-        NotFound: no such desktop or host. InvalidOperation while somebody has it in work.
+        NotFound: no such desktop or host. InvalidOperation while somebody has it in work, and
+        where the host has no room for it.
         NotSupported where the hosts share no disks. HostUnavailable; what the hosts refuse.
         """
         record = self._find(name)
@@ -104,9 +124,16 @@ class MovingDesktops:
                 record = self._find(name)
                 source = self._hosts.get(record.host)
             if source is not target:
+                self._require_room(record, source, target)
                 self._carry_out(self._intend(record, target.name), source, target)
         finally:
             self._under_way.discard(record.name)
+
+    def _require_room(self, record: Desktop, source: ports.Host, target: ports.Host) -> None:
+        need = _memory_of(source, record.name)
+        room = self._surveyor.measure(target)
+        if not room.takes(need):
+            raise errors.InvalidOperation(room.describe(need))
 
     def _find(self, name: str) -> Desktop:
         record = self._store.find_desktop(name)
@@ -168,3 +195,9 @@ class MovingDesktops:
     def _hear_of_host(self, host: str, absence: Absence | None) -> None:
         if absence is None:
             self.settle_soon()
+
+
+def _memory_of(host: ports.Host, name: str) -> int:
+    """What a VM uses now, in MiB: 0 when it is off."""
+    vm = host.find_vm(name)
+    return vm.memory_mib if vm and vm.state in LIVE else 0

@@ -1,7 +1,8 @@
 """How much room hosts have at the moment a job is accepted or planned.
 
-What the plans of running jobs hold counts as taken: those rows are the reservation. A desktop that
-is planned and a VM that its host has already are known by their name to be the same.
+What the plans of running jobs hold counts as taken: those rows are the reservation, and so are
+desktops on their way to another host. A desktop that is planned and a VM that its host has already
+are known by their name to be the same.
 """
 
 from __future__ import annotations
@@ -71,15 +72,23 @@ class Surveyor:
                 closed.add(host.name)
         return Census(tuple(rooms), frozenset(silent), frozenset(closed))
 
+    def measure(self, host: ports.Host) -> Room:
+        """Of one host, be it one that takes desktops or not. HostUnavailable."""
+        reserved = self._reservations("")
+        return self._measure(host, None, reserved.get(host.name.casefold(), {}))
+
     def _drained(self) -> set[str]:
         names = [host.name for host in self._hosts.all()]
         return {name.casefold() for name in names if self._store.find_host_settings(name).drain}
 
     def _reservations(self, without_job: str) -> Mapping[str, Mapping[str, int]]:
-        """By host: desktops that running jobs have planned and the memory of each in MiB, 0 for
-        those that stay off. All names are case-folded.
+        """By host: desktops that running jobs have planned, or that are coming from another host,
+        and the memory of each in MiB, 0 for those that stay off. All names are case-folded.
         """
         found: dict[str, dict[str, int]] = {}
+        for desktop in self._store.list_moving():
+            coming = found.setdefault(desktop.moving_to.casefold(), {})
+            coming[desktop.name.casefold()] = self._memory_of(desktop.image)
         for job in self._store.list_jobs(running=True):
             if job.guid == without_job or job.action is JobAction.DELETE:
                 continue
@@ -87,17 +96,21 @@ class Surveyor:
             for one in self._store.list_reserved(job.guid):
                 runs = _is_to_run(job, one.was_running)
                 if runs and one.image not in memory:
-                    memory[one.image] = self._memory_of(job, one.image)
+                    memory[one.image] = self._memory_in(job, one.image)
                 need = memory[one.image] if runs else 0
                 found.setdefault(one.host.casefold(), {})[one.name_key] = need
         return found
 
-    def _memory_of(self, job: Job, image: str) -> int:
-        """What a desktop of that image uses, in MiB. The copy that a Prep makes may have none."""
+    def _memory_in(self, job: Job, image: str) -> int:
+        """What a desktop of that job uses, in MiB. The copy that a Prep makes may have no image."""
         if job.action is JobAction.PREP:
             return int(job.options["memory_mib"])
+        return self._memory_of(image)
+
+    def _memory_of(self, image: str) -> int:
+        """In MiB; 0 where it is not known, as of desktops that came without an image of ours."""
         name, _, version = image.partition("@")
-        found = self._store.find_image(name, int(version))
+        found = self._store.find_image(name, int(version)) if version else None
         return found.memory_mib if found else 0
 
     def _measure(
