@@ -17,6 +17,12 @@ _PACE = 0.01
 the transactions for a thousand.
 """
 
+_REST = 4
+"""Times what the last transaction took: so long the next one waits while there is much to do, so
+that there are fewer and larger ones; at most ``_LONGEST`` seconds.
+"""
+_LONGEST = 0.05
+
 _LARGEST = 500
 """Rows of a transaction, so that cancels and users wait for no more."""
 
@@ -61,13 +67,15 @@ class Outbox:
     async def _send(self) -> None:
         while self._parcels:
             await asyncio.sleep(self._next - time.monotonic())
-            self._next = time.monotonic() + _PACE
+            begun = time.monotonic()
             parcels = self._take()
             error: BaseException | None = None
             try:
                 await with_records(self._write, [c for p in parcels for c in p.changes])
             except BaseException as failure:  # noqa: BLE001  raised to who put them
                 error = failure
+            took = time.monotonic() - begun
+            self._next = begun + max(_PACE, min(_REST * took, _LONGEST))
             for parcel in parcels:
                 if parcel.written.cancelled():
                     continue

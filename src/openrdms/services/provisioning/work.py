@@ -265,11 +265,17 @@ def give_up(row: JobDesktop, words: str, reason: ReasonCode) -> JobDesktop:
     """The row of a desktop that does not stay as the job made it; once, for the first reason."""
     if row.status in (VmStatus.FAILED, VmStatus.CANCELLED):
         return row
-    return replace(with_error(row, words), status=VmStatus.CANCELLED, reason=reason)
+    error = _add(row.error, words)
+    return replace(row, error=error, status=VmStatus.CANCELLED, reason=reason)
 
 
 def with_error(row: JobDesktop, words: str) -> JobDesktop:
     """The row that says so besides; once per reason."""
-    if words in row.error:
-        return row
-    return replace(row, error=f"{row.error}; {words}" if row.error else words)
+    error = _add(row.error, words)
+    return row if error == row.error else replace(row, error=error)
+
+
+def _add(error: str, words: str) -> str:
+    if words in error:
+        return error
+    return f"{error}; {words}" if error else words
