@@ -68,6 +68,13 @@ def test_host_without_the_directory_is_refused(
     assert opened(two[0].tls).describe().reachable
 
 
+def test_services_connect_at_once(two: list[Machine], opened: Opener) -> None:
+    """Each has the host look at the directory that they all share."""
+    with ThreadPoolExecutor(6) as threads:
+        for connected in [threads.submit(opened, f"{two[0].tls}&name=all") for _ in range(12)]:
+            assert connected.result(60).describe().reachable
+
+
 def test_host_that_is_cut_off_is_away_and_comes_back(two: list[Machine], opened: Opener) -> None:
     hosts = Hosts([opened(f"{machine.tls}&name={machine.name}") for machine in two])
     cut, other = two

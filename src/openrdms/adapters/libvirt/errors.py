@@ -57,7 +57,7 @@ def agent_translated(vm: str) -> Iterator[None]:
         raise VmNotRunning(str(error)) from error
     except libvirt.libvirtError as error:
         code = error.get_error_code()
-        if code in _AGENT_SILENT or _is_host_lost(error):
+        if code in _AGENT_SILENT or is_host_lost(error):
             raise GuestUnreachable(f"{vm}: {error}") from error
         if code in {libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_DOMAIN}:
             raise VmNotRunning(f"{vm} is not running") from error
@@ -65,14 +65,14 @@ def agent_translated(vm: str) -> Iterator[None]:
 
 
 def _translate(error: libvirt.libvirtError) -> type[RdmsError]:
-    if _is_host_lost(error):
+    if is_host_lost(error):
         return HostUnavailable
     if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
         return NotFound
     return OperationFailed
 
 
-def _is_host_lost(error: libvirt.libvirtError) -> bool:
+def is_host_lost(error: libvirt.libvirtError) -> bool:
     """A daemon that froze is an "internal error" of the connection (rpc/virnetclient.c)."""
     of_connection = error.get_error_domain() == libvirt.VIR_FROM_RPC
     return of_connection or error.get_error_code() in _HOST_LOST

@@ -6,16 +6,19 @@ By libvirt's storage pools (libvirt.org/storage.html, "dir"), which every daemon
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import libvirt
 from lxml import etree
 
+from openrdms.adapters.libvirt import errors
 from openrdms.adapters.libvirt.uri import HostUri
 from openrdms.model.errors import HostUnavailable, InvalidParameter
+
+_PROOF = "proof"
 
 
 def own_part(uri: HostUri) -> Path | None:
@@ -37,38 +40,27 @@ def accept(uri: HostUri, opened: libvirt.virConnect) -> None:
 
 
 def check_shared(connection: libvirt.virConnect, directory: Path) -> None:
-    """InvalidParameter when the directory is another one there, or is not there at all."""
-    proof = directory / f".seen-{secrets.token_hex(16)}"
-    proof.touch()
-    try:
-        with _pool(connection, directory) as pool:
-            pool.refresh()
-            pool.storageVolLookupByName(proof.name)
-    except libvirt.libvirtError as error:
-        reason = f"shared: {connection.getHostname()} does not see {directory} of here: {error}"
-        raise InvalidParameter("hypervisor", reason) from error
-    finally:
-        proof.unlink()
+    """InvalidParameter when the directory is another one there, or is not there at all.
 
-
-@contextmanager
-def _pool(connection: libvirt.virConnect, directory: Path) -> Iterator[libvirt.virStoragePool]:
-    """The host's pool for that directory: one that it has, else one that goes when we are done."""
-    present = _find_pool(connection, directory)
-    pool = present or connection.storagePoolCreateXML(_describe(directory))
-    try:
-        yield pool
-    finally:
-        if not present:
-            with suppress(libvirt.libvirtError):  # what remains of it holds nothing
-                pool.destroy()
-
-
-def _find_pool(connection: libvirt.virConnect, directory: Path) -> libvirt.virStoragePool | None:
-    with suppress(libvirt.libvirtError):
-        pool = connection.storagePoolLookupByTargetPath(str(directory))
-        return pool if pool.isActive() else None
-    return None
+    The pool is for a directory that is ours alone: libvirt lets no two pools have the same, and
+    other services, or the host's administrator, may have one for what is shared.
+    """
+    with TemporaryDirectory(prefix=".seen-", dir=directory) as made:
+        place = Path(made)
+        place.chmod(0o755)  # root of another machine may be nobody here
+        (place / _PROOF).touch()
+        try:
+            pool = connection.storagePoolCreateXML(_describe(place))
+            try:
+                pool.storageVolLookupByName(_PROOF)
+            finally:
+                with suppress(libvirt.libvirtError):  # what remains of it holds nothing
+                    pool.destroy()
+        except libvirt.libvirtError as error:
+            if errors.is_host_lost(error):
+                raise
+            reason = f"shared: {connection.getHostname()} does not see {directory} of here: {error}"
+            raise InvalidParameter("hypervisor", reason) from error
 
 
 def _describe(directory: Path) -> str:
