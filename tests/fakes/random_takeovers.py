@@ -435,7 +435,7 @@ class World:
 
 def _is_ready(member: Member) -> bool:
     insecure = ssl._create_unverified_context()
-    url = f"{member.ready['web']}/readyz"
+    url = f"{member.ready['web']}readyz"
     try:
         with urllib.request.urlopen(url, context=insecure, timeout=10) as answer:
             return bool(answer.status == 200)
@@ -480,10 +480,12 @@ def world(
 def keep(proof: Proof, worlds: int, stop: threading.Event) -> None:
     """Run the seeds that the proof lacks, until all are there or somebody wants it to stop."""
     missing = iter(proof.missing)
-    taking = threading.Lock()
+    taking, starting = threading.Lock(), threading.Lock()
 
     def work(directory: Path, postgresql: PostgreSql, places: Sequence[Place]) -> None:
-        with world(directory, postgresql, proof.count, places) as made:
+        with ExitStack() as stack:
+            with starting:  # all at once they would be too slow
+                made = stack.enter_context(world(directory, postgresql, proof.count, places))
             while not stop.is_set():
                 with taking:
                     seed = next(missing, None)
