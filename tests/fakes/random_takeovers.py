@@ -4,7 +4,7 @@ the end.
     python random_takeovers.py PROOF COUNT WORLDS
 
 runs those of 100 seeds that the file PROOF has no line of yet, with jobs of COUNT desktops, in so
-many worlds of three services side by side. Ctrl-C ends it after the seeds that are under way, and
+many worlds of three services side by side. SIGTERM ends it after the seeds that are under way, and
 the same command goes on. The exit code is 1 when anything was wrong.
 
 A seed decides what is done to which service and when, whether the job is cancelled, and whether it
@@ -516,7 +516,7 @@ def open_proof(file: Path, count: int) -> Proof:
 def main() -> None:
     file, count, worlds = Path(sys.argv[1]), *map(int, sys.argv[2:])
     stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     proof = open_proof(file, count)
     keep(proof, worlds, stop)
     print(proof.summary)
