@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,10 @@ class Fault(RdmsError):
 
 class Absent(Fault):
     """What was asked for does not exist: an instance, or a property key never set."""
+
+
+class NotNow(Fault, Unreachable):
+    """The server's database, or a host, does not answer: the same may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +259,8 @@ def _translated() -> Iterator[None]:
     except winrm.WSManFaultError as error:
         raise _read_fault(error) from error
     except winrm.WinRMTransportError as error:
-        raise Fault(f"not a WS-Management reply: HTTP status {error.code}") from error
+        kind = NotNow if error.code == HTTPStatus.SERVICE_UNAVAILABLE else Fault
+        raise kind(f"not a WS-Management reply: HTTP status {error.code}") from error
     except (winrm.WinRMError, ET.ParseError) as error:
         raise Fault(f"not a WS-Management reply: {error}") from error
     except requests.RequestException as error:
@@ -268,6 +274,8 @@ def _read_fault(error: winrm.WSManFaultError) -> Fault:
     if "MaxEnvelopeSizeExceeded" in whole and sizes:
         return _EnvelopeTooSmall(error.reason, max(sizes))
     kind = Absent if _NOT_FOUND in whole else Fault
+    if str(error.code) == str(int(WbemCode.NOT_AVAILABLE)):
+        kind = NotNow
     return kind(_describe_fault(str(error.code), error.reason or "fault without a text"))
 
 

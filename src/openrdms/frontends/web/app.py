@@ -53,7 +53,8 @@ def make_app(backend: Backend) -> ASGIApp:
     app.state.backend = backend
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # as FastAPI has it
     app.include_router(operations.router)
-    app.include_router(api.router)
+    # Without a prefix FastAPI would make all routes ready here, to see that each has a path.
+    app.include_router(api.router, prefix=api.PREFIX)
     app.include_router(sign_in_pages.router)
     app.include_router(portal_pages.router)
     app.include_router(display.router)
@@ -74,25 +75,32 @@ def make_app(backend: Backend) -> ASGIApp:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """A problem; who is nobody and wants a page signs in first."""
-    # While records are away nobody can be known, and that they are is no secret.
-    is_known = isinstance(error, RecordsUnavailable) or await _is_known(request, error)
+    try:
+        is_known = await _is_known(request, error)
+    except RecordsUnavailable as away:
+        is_known, error = True, away
     await refusals.record(request, error)
     if _is_api(request) and not is_known:
         error = Unauthenticated(NOBODY)  # who learns nothing of what was wrong
     if isinstance(error, Unauthenticated) and not _is_api(request):
         target = request.url.path if request.method == "GET" else "/"
         return RedirectResponse(f"{signing_in.PATH}?next={quote(target, safe='')}", 303)
-    problem = _describe(error)
+    problem, headers = _describe(error), _make_headers(error)
     if _wants_page(request):
-        return page(request, "problem.html", status=problem.status, problem=problem)
-    headers = {"www-authenticate": 'Bearer realm="OpenRDMS"'} if problem.status == 401 else {}
-    if isinstance(error, Locked | Overloaded):
-        headers["retry-after"] = str(error.seconds)
-    if isinstance(error, RecordsUnavailable):
-        headers["retry-after"] = str(_RECORDS_BACK)
-    if isinstance(error, HTTPException):
-        headers.update(error.headers or {})
+        shown = page(request, "problem.html", status=problem.status, problem=problem)
+        shown.headers.update(headers)
+        return shown
+    if problem.status == 401:
+        headers["www-authenticate"] = 'Bearer realm="OpenRDMS"'
     return problems.render(problem, headers)
+
+
+def _make_headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, HTTPException):
+        return dict(error.headers or {})
+    if isinstance(error, Locked | Overloaded):
+        return {"retry-after": str(error.seconds)}
+    return {"retry-after": str(_RECORDS_BACK)} if problems.are_records_away(error) else {}
 
 
 async def _admit(request: Request, _error: Exception) -> Response:
@@ -104,7 +112,9 @@ async def _admit(request: Request, _error: Exception) -> Response:
 
 
 async def _is_known(request: Request, error: Exception) -> bool:
-    """Bodies are read before anybody asks who sent them."""
+    """Bodies are read before anybody asks who sent them. RecordsUnavailable."""
+    if problems.are_records_away(error):  # nobody can be known, and that they are is no secret
+        return True
     state = request.state
     if not hasattr(state, "visitor") and not isinstance(error, Unauthenticated):
         state.visitor = await find_visitor(request)

@@ -35,7 +35,7 @@ from openrdms.frontends.web.visitors import (
     find_visitor,
 )
 from openrdms.model.display_ticket import DisplayTicket, Mode
-from openrdms.model.errors import InvalidOperation, NotFound, RdmsError
+from openrdms.model.errors import InvalidOperation, NotFound, RdmsError, RecordsUnavailable
 from openrdms.services.display_tickets import TicketRefused
 
 PATH = "/api/v1/display"
@@ -49,7 +49,7 @@ MAX_VIEWERS = 8
 _SCHEME = "display"
 """How the audit log calls it."""
 
-_WRONG_MESSAGE, _TOO_LARGE = 1008, 1009
+_WRONG_MESSAGE, _TOO_LARGE, _LATER = 1008, 1009, 1013
 _ENDED, _SIGNED_OUT, _OFF = 4000, 4001, 4002
 """Why a socket was closed (display.js): the stay is over, the session is, the VM is off."""
 
@@ -229,13 +229,17 @@ class _Relay:
         if self._messages.has_typed and now - self._touched > _TOUCH_SECONDS:
             self._touched, self._messages.has_typed = now, False
             cookie = self._websocket.cookies[COOKIE]
-            await run_in_threadpool(self._opened.visitor.backend.web_sessions.find, cookie)
+            with suppress(RecordsUnavailable):  # what is open may outlast them: LiveConnections
+                await run_in_threadpool(self._opened.visitor.backend.web_sessions.find, cookie)
 
     async def _explain(self, ended: asyncio.Task[Literal["gone"] | None]) -> int | None:
         """The code of the close, None when the viewer has gone."""
         visitor, error = self._opened.visitor, ended.exception()
         if self._line.is_cut:
-            still_in = await run_in_threadpool(visitor.is_still_in)
+            try:
+                still_in = await run_in_threadpool(visitor.is_still_in)
+            except RecordsUnavailable:
+                return _LATER
             return _ENDED if still_in else _SIGNED_OUT
         if isinstance(error, WrongMessage):
             await _record(self._websocket, visitor.account.name, str(error))

@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 from openrdms import metrics
 from openrdms.frontends.web.visitors import Visitor
 from openrdms.model.change import Change
+from openrdms.model.errors import RecordsUnavailable
 from openrdms.services.changes import Changes
 
 _PAUSE = 0.1
@@ -52,7 +53,7 @@ async def _stream(
 async def _follow(
     visitor: Visitor, changes: Changes, position: str, wanted: Callable[[Change], bool]
 ) -> AsyncIterator[bytes]:
-    while await run_in_threadpool(visitor.is_still_in):
+    while await run_in_threadpool(_is_still_in, visitor):
         found = changes.since(position)
         if found is None:
             position = changes.position
@@ -66,6 +67,14 @@ async def _follow(
             yield f"id: {position}\n\n".encode()
         await asyncio.sleep(_PAUSE)
         await _wait_for_more(changes, position)
+
+
+def _is_still_in(visitor: Visitor) -> bool:
+    """While records are away nothing changes of which the stream could tell."""
+    try:
+        return visitor.is_still_in()
+    except RecordsUnavailable:
+        return True
 
 
 async def _wait_for_more(changes: Changes, position: str) -> None:

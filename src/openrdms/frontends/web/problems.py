@@ -85,7 +85,17 @@ def from_error(error: errors.RdmsError) -> Problem:
 def from_cim(error: CimError) -> Problem:
     """What the guard raised."""
     status = _CIM_STATUSES.get(error.status, HTTPStatus.INTERNAL_SERVER_ERROR)
-    return _make(status, str(error))
+    if are_records_away(error):  # it could not put on record what was asked
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+    problem = _make(status, str(error))
+    problem.code = error.wbem or None
+    return problem
+
+
+def are_records_away(error: Exception) -> bool:
+    """Whether the same request may be sent again in a while: the database did not answer."""
+    away = isinstance(error, CimError) and error.wbem == errors.RecordsUnavailable.code
+    return away or isinstance(error, errors.RecordsUnavailable)
 
 
 def from_http(error: HTTPException) -> Problem:
