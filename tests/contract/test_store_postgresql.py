@@ -207,6 +207,8 @@ def test_while_it_is_away_all_is_refused_at_once_and_then_works_again(
     store = sql.open_store(url)
     store.create_collection(make_collection("farm"))
     assert database.available.is_set()
+    away: list[float] = []
+    database.on_return(lambda _connection, seconds: away.append(seconds))
     own_server.stop()
     for ask in (
         lambda: store.find_collection("farm"),
@@ -222,6 +224,7 @@ def test_while_it_is_away_all_is_refused_at_once_and_then_works_again(
     assert sum(thread.name == "records-probe" for thread in threading.enumerate()) == 2
     own_server.start()
     assert database.available.wait(60)
+    assert away[-1] > 0
     until("the other one is back, too", lambda: _is_there(store))
     assert [one.alias for one in store.list_collections()] == ["farm"]
     store.create_collection(make_collection("barn"))

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
+from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.waiting import renew_places
 from openrdms.model.waiting_line import LAPSE_SECONDS
 from openrdms.ports import Store
 from openrdms.services.waiting_lines import LinesInMemory
@@ -75,6 +78,28 @@ def test_a_place_lapses(
     again = stores[1].ask_place("pool", "ann")
     assert (again.position, again.is_new) == (2, True)
     assert again.waited < LAPSE_SECONDS
+
+
+def test_nobody_loses_his_place_while_the_server_is_away(
+    stores: list[Store], postgresql_records: str
+) -> None:
+    for name in ("eve", "ann", "bob"):
+        stores[0].ask_place("pool", name)
+    database = Database(postgresql_records)
+    with database.write() as connection:
+        for name, more in (("eve", 40), ("ann", 10)):
+            seconds = LAPSE_SECONDS + more
+            gone = sa.text(
+                f"UPDATE waiting SET since = since - interval '{seconds} s',"
+                f" asked = asked - interval '{seconds} s' WHERE holder = '{name}'"
+            )
+            connection.execute(gone)
+        renew_places(connection, 30.0)
+    database.close()
+    assert stores[1].find_first("pool") == "ann"
+    again = stores[1].ask_place("pool", "ann")
+    assert (again.position, again.is_new) == (1, False)
+    assert stores[1].count_places("pool") == 2
 
 
 def test_those_who_come_at_once_agree_on_their_order(stores: list[Store]) -> None:

@@ -12,7 +12,7 @@ import psycopg
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import schema
-from openrdms.adapters.sql.availability import Availability
+from openrdms.adapters.sql.availability import AWAY, Availability
 from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.adapters.sql.listening import Alone, Listening, Notices, Speaking
 from openrdms.adapters.sql.migrating import migrate
@@ -63,6 +63,7 @@ class Database:
         self.service = member
         self._end = end
         self._fenced_as = ""
+        self._is_open = False
         self._dialect = find_dialect(url, member)
         self._engine = self._dialect.open_engine()
         self._reader = self._dialect.reader(self._engine)
@@ -74,11 +75,13 @@ class Database:
         self._waiting: deque[_Change[Any]] = deque()
         self._led = False
         self._listeners: list[Callable[[Kind, Sequence[str]], None]] = []
+        self._on_return: list[Callable[[sa.Connection, float], None]] = []
         self.quick = self._open_quick_reads()
         """For single statements that are asked all the time."""
         self._notices = self._open_notices()
         self._migrate()
         self._fenced_as = member  # until here there may be no table of members
+        self._is_open = True
 
     @property
     def is_shared(self) -> bool:
@@ -127,6 +130,17 @@ class Database:
     def connect(self) -> psycopg.Connection[Any]:
         """See dialects.Dialect."""
         return self._dialect.connect()
+
+    def give_up(self, why: str) -> None:
+        """It does not answer: whoever waits for it, or asks from now on, is told so at once."""
+        self._availability.lose(why)
+        self._dialect.cut()
+
+    def on_return(self, work: Callable[[sa.Connection, float], None]) -> None:
+        """Do this, in a transaction that writes, when the database has been away for some seconds,
+        before anybody else asks it anything.
+        """
+        self._on_return.append(work)
 
     def subscribe(self, listener: Callable[[Kind, Sequence[str]], None]) -> None:
         """See ports.RecordNotices."""
@@ -255,7 +269,7 @@ class Database:
             return errors.InvalidOperation(words)
         if self._dialect.is_away(cause):
             self._availability.lose(str(cause))
-            return errors.RecordsUnavailable(words)
+            return errors.RecordsUnavailable(AWAY if self._is_open else words)
         if isinstance(error, sa.exc.TimeoutError):  # no connection of the pool became free
             return errors.RecordsUnavailable(words)
         if self._dialect.is_unwritable(cause):
@@ -267,11 +281,13 @@ class Database:
         self.quick.close()
         self._engine.dispose()
 
-    def _probe(self) -> None:
+    def _probe(self, away: float) -> None:
         """RecordsUnavailable."""
         try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("SELECT 1")
+            with self._writer.begin() as connection:
+                self._begin_writing(connection)
+                for work in self._on_return:
+                    work(connection, away)
         except Exception as error:  # whatever it is: nobody else looks for its return
             raise errors.RecordsUnavailable(str(error)) from error
 

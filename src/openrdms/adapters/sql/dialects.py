@@ -6,6 +6,11 @@ reads sees one state, and waits for no writer.
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
+import weakref
+from contextlib import suppress
 from typing import Any, Protocol
 
 import psycopg
@@ -81,6 +86,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def cut(self) -> None:
+        """End all connections, also those on which somebody waits for an answer."""
+        ...
+
     def check(self, connection: sa.Connection) -> None:
         """OperationFailed when records must not be in this database as it is."""
         ...
@@ -125,6 +134,9 @@ class Sqlite:
     def connect(self) -> psycopg.Connection[Any]:
         raise errors.NotSupported("records: services cannot share an SQLite file")
 
+    def cut(self) -> None:
+        """Nobody waits for a file."""
+
     def check(self, connection: sa.Connection) -> None:
         """There is nothing that could be wrong with a file of ours."""
 
@@ -145,15 +157,19 @@ class Postgresql:
         """``service`` is a member's id, by which the others find its connections."""
         self._url = url.set(drivername="postgresql+psycopg")
         self._options = {**CONNECT_OPTIONS, "application_name": application_name(service)}
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
     def open_engine(self) -> sa.Engine:
-        return sa.create_engine(
+        engine = sa.create_engine(
             self._url,
             pool_size=_POOL_SIZE,
             max_overflow=_POOL_OVERFLOW,
             hide_parameters=True,
             connect_args=self._options,
         )
+        sa.event.listen(engine, "connect", lambda connection, _record: self._note(connection))
+        return engine
 
     def reader(self, engine: sa.Engine) -> sa.Engine:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -180,7 +196,25 @@ class Postgresql:
 
     def connect(self) -> psycopg.Connection[Any]:
         arguments, options = self._url.get_dialect()().create_connect_args(self._url)
-        return psycopg.connect(*arguments, autocommit=True, **{**options, **self._options})
+        connection: psycopg.Connection[Any] = psycopg.connect(
+            *arguments, autocommit=True, **{**options, **self._options}
+        )
+        self._note(connection)
+        return connection
+
+    def _note(self, connection: psycopg.Connection[Any]) -> None:
+        with self._lock:
+            self._open.add(connection)
+
+    def cut(self) -> None:
+        """A server that hangs still takes what is sent: nothing but this ends the wait for it."""
+        with self._lock:
+            connections = [*self._open]
+        for connection in connections:
+            with suppress(OSError, psycopg.Error):  # it was closed
+                end = socket.socket(fileno=os.dup(connection.fileno()))
+                with end:
+                    end.shutdown(socket.SHUT_RDWR)
 
     def check(self, connection: sa.Connection) -> None:
         """Text must be ordered by code points: where a list of names goes on depends on it."""

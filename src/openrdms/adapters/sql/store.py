@@ -33,7 +33,7 @@ from openrdms.adapters.sql.settings import SettingRecords
 from openrdms.adapters.sql.step_times import StepTimeRecords
 from openrdms.adapters.sql.tasks import TaskRecords
 from openrdms.adapters.sql.user_messages import UserMessageRecords
-from openrdms.adapters.sql.waiting import WaitingRecords
+from openrdms.adapters.sql.waiting import WaitingRecords, renew_places
 from openrdms.adapters.sql.web_sessions import WebSessionRecords
 from openrdms.model.change import Kind
 
@@ -72,6 +72,7 @@ class SqlStore(
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        database.on_return(renew_places)
 
     def subscribe(self, listener: ports.RecordListener) -> None:
         self._database.subscribe(listener)

@@ -22,12 +22,15 @@ waiting = sa.Table(
     schema.time_column("asked"),
 )
 
-_NOW: sa.ColumnElement[object] = sa.literal_column("statement_timestamp()")
+_NOW: sa.ColumnElement[Any] = sa.literal_column("statement_timestamp()")
 """When the statement came: in a transaction that writes, after it has become the only one."""
 
-_LAPSED: sa.ColumnElement[object] = sa.literal_column(
+_LAPSED: sa.ColumnElement[Any] = sa.literal_column(
     f"statement_timestamp() - interval '{LAPSE_SECONDS} s'"
 )
+
+_LONGEST_AWAY = 600.0
+"""Seconds; who has waited for longer has given up."""
 
 _mine, _ahead = waiting.alias("mine"), waiting.alias("ahead")
 
@@ -58,6 +61,15 @@ _FIND = (
     )
     .group_by(_mine.c.since, _mine.c.asked)
 )
+
+
+def renew_places(connection: sa.Connection, away: float) -> None:
+    """The database was away for so many seconds, in which nobody could ask for his place: whoever
+    had one then has as long again. It goes before anybody asks, lest he find it lapsed.
+    """
+    gone = sa.func.make_interval(0, 0, 0, 0, 0, 0, min(away, _LONGEST_AWAY))
+    held = waiting.c.asked >= _LAPSED - gone
+    connection.execute(sa.update(waiting).where(held).values(asked=_NOW))
 
 
 class WaitingRecords:

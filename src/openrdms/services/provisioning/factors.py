@@ -27,7 +27,8 @@ class ConcurrencyFactors:
         now = time.monotonic()
         until, factor = self._known.get(host, (0.0, UNSET))
         if now >= until:
-            with suppress(errors.OperationFailed):  # calls that end must not fail by that
+            # calls that end must not fail by that
+            with suppress(errors.OperationFailed, errors.RecordsUnavailable):
                 factor = self._store.find_host_settings(host).concurrency or UNSET
             self._known[host] = (now + _KNOWN_FOR, factor)
         return factor
