@@ -193,7 +193,7 @@ class World:
             if not member.is_running:
                 member.wait_until_fenced()
                 self._start_again(member)
-            until("it is ready", partial(_is_ready, member))
+            until("it is ready", partial(_is_ready, member), 180)
 
     def _prepare(self, plan: Plan) -> str:
         """The alias of a collection for its job."""
