@@ -57,7 +57,7 @@ _PARTS = (
     users,
 )
 
-router = APIRouter(prefix=PREFIX, dependencies=[Depends(get_visitor)])
+router = APIRouter(dependencies=[Depends(get_visitor)])
 router.add_api_route("", unknown.refuse, include_in_schema=False, response_model=None)
 router.include_router(events.router)
 router.include_router(me_events.router)
