@@ -6,9 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import alembic.config
-import alembic.script
-
+from openrdms.adapters.sql.migrating import known_revisions
 from openrdms.model import errors
 
 _HANDED_OUT = ("web_sessions", "display_tickets", "rdp_tokens")
@@ -38,10 +36,7 @@ def find_schema(records: Path) -> str:
 
 def is_known_schema(revision: str) -> bool:
     """False for tables that a newer version has made."""
-    config = alembic.config.Config()
-    config.set_main_option("script_location", "openrdms.adapters.sql:migrations")
-    revisions = alembic.script.ScriptDirectory.from_config(config).walk_revisions()
-    return revision in {one.revision for one in revisions}
+    return revision in known_revisions()
 
 
 def forget_handed_out(records: Path) -> None:
