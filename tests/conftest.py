@@ -25,6 +25,7 @@ settings.load_profile("usual")
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")
 pytest_plugins = ["live.chromium", "live.postgresql"]
 
+from live import forked  # noqa: E402 - as the next one
 from live.service import Service, destroy_qemus  # noqa: E402 - after the line above, on purpose
 from openrdms.adapters.images.tools import DebianImageTools  # noqa: E402
 from openrdms.model.image import ImageVersion  # noqa: E402
@@ -68,6 +69,14 @@ def running_service(services: ServiceFactory) -> ServiceFactory:
         return service
 
     return run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _rdms_is_forked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """But on real virtual machines."""
+    forked.allowed = request.node.get_closest_marker("libvirt") is None
+    yield
+    forked.allowed = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from pypsrp.exceptions import AuthenticationError
 from typer.testing import CliRunner
 
-from live.service import PASSWORD, RDMS, Service
+from live.service import PASSWORD, Service, run_rdms
 from live.wire import Wire, fault
 from openrdms import cli
 
@@ -43,8 +42,7 @@ class Rdms:
         return result.stderr if code else json.loads(result.stdout)
 
     def run_alone(self, *arguments: str, code: int = 0) -> Any:
-        command = [*RDMS, *arguments, "--state-dir", str(self.service.state_dir), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_rdms([*arguments, "--state-dir", str(self.service.state_dir), "--json"])
         assert done.returncode == code, done.stderr
         return done.stderr if code else json.loads(done.stdout)
 

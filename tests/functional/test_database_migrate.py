@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from conftest import ServiceFactory
 from live.postgresql import PostgreSql
 from live.rollout import begin_create, follow, remove_all
-from live.service import RDMS, Service, rdms, until
+from live.service import Service, rdms, run_rdms, until
 from openrdms.adapters import sql
 from openrdms.model.audit import ASKED
 from openrdms.security.audit_log import AuditLog
@@ -28,7 +27,7 @@ def service(tmp_path: Path, services: ServiceFactory) -> Service:
 
 
 def refuse(*arguments: str | Path) -> str:
-    done = subprocess.run([*RDMS, *map(str, arguments)], capture_output=True, text=True)
+    done = run_rdms([*map(str, arguments)])
     assert done.returncode == 1, done.stderr
     return done.stderr
 

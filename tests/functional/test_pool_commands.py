@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from conftest import ServiceFactory
 from live.rollout import begin_create, follow
-from live.service import RDMS, Service, rdms, until
+from live.service import Service, rdms, run_rdms, until
 from openrdms.adapters import simulator
 
 HOST = "host1.sim.local"
@@ -46,8 +45,9 @@ def run(service: Service, *arguments: str) -> Any:
 
 def print_table(service: Service, *arguments: str) -> str:
     """What people read."""
-    command = [*RDMS, *arguments, *login(service)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = run_rdms([*arguments, *login(service)])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def show(service: Service) -> dict[str, Any]:
@@ -77,8 +77,7 @@ def test_a_desktop_is_brought_back(service: Service, place: Path) -> None:
     until("all are ready", lambda: show(service)["Ready"] == 5)
     simulator.log_on(place / "cluster", HOST, "pool-2", "bob")
     until("he has it", lambda: show(service)["Taken"] == 1)
-    release = [*RDMS, "pool", "release", "pool-2", *login(service)]
-    refused = subprocess.run(release, capture_output=True, text=True, check=False)
+    refused = run_rdms(["pool", "release", "pool-2", *login(service)])
     assert refused.returncode == 1
     assert "bob would be logged off pool-2" in refused.stderr
     assert show(service)["Taken"] == 1

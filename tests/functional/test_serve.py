@@ -35,10 +35,12 @@ def simulator(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
+def served(services: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
     """A service that tests only look at."""
     place = tmp_path_factory.mktemp("served")
-    return running_service(place / "state", f"simulator://{place}/cluster?{SPEED}")
+    service = services(place / "state", f"simulator://{place}/cluster?{SPEED}")
+    service.start(RDMS)
+    return service
 
 
 def connect(service: Service) -> RdmsClient:
@@ -115,17 +117,18 @@ def test_log_lines_are_json_where_nobody_looks(served: Service) -> None:
 
 
 def test_a_job_goes_on_after_sigterm_and_after_kill(
-    running_service: ServiceFactory, tmp_path: Path, simulator: str
+    services: ServiceFactory, tmp_path: Path, simulator: str
 ) -> None:
-    service = running_service(tmp_path / "state", simulator)
+    service = services(tmp_path / "state", simulator)
+    service.start(RDMS)
     with connect(service) as client:
         guid = start_job(client, 40)
     service.stop()
-    service.start()
+    service.start(RDMS)
     with connect(service) as client:
         assert parse_report(client.get_report(guid)).percent < 100
     service.kill()
-    service.start()
+    service.start(RDMS)
     with connect(service) as client:
         job = wait_until_ended(client, guid)
     assert (job.state.name, job.succeeded) == ("JOB_COMPLETED", 40)

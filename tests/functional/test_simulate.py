@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from lxml import etree
 
-from live.service import RDMS, rdms
+from live.service import rdms, run_rdms
 
 SCENARIO = """
 name = "A few users"
@@ -81,9 +80,7 @@ def test_storm_with_a_host_lost_and_back(tmp_path: Path, scenario: Path) -> None
 )
 def test_names_the_field_that_is_wrong(scenario: Path, line: str, wrong: str, field: str) -> None:
     scenario.write_text(SCENARIO.replace(line, wrong, 1))
-    done = subprocess.run(
-        [*RDMS, "simulate", str(scenario)], capture_output=True, text=True, check=False
-    )
+    done = run_rdms(["simulate", str(scenario)])
     assert done.returncode == 1
     assert field in done.stderr
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from live.service import RDMS, USER, Service, rdms, until
+from live.service import USER, Service, rdms, run_rdms, until
 from openrdms.adapters import sql
 
 HOST = "host1.sim.local"
@@ -87,10 +86,8 @@ def test_broken_image_leaves_the_pool_as_it_was(service: Service) -> None:
     fault = ("--image", "tiny@2", "--kind", "no-agent")
     rdms("simulator", "fault", cluster(service), *fault)
     log_on(service, "pool-4")
-    command = [*RDMS, "collection", "update", "pool", "image:tiny@2", "--waves", "1,100%"]
-    done = subprocess.run(
-        [*command, "--wait", *login(service)], capture_output=True, text=True, check=False
-    )
+    command = ["collection", "update", "pool", "image:tiny@2", "--waves", "1,100%"]
+    done = run_rdms([*command, "--wait", *login(service)])
     assert done.returncode != 0
     assert "UPDATE_FAILED" in done.stderr
     expected = ["ready", "ready", "ready", "taken"]
@@ -130,7 +127,6 @@ def test_plan_of_an_update_changes_nothing(service: Service) -> None:
 
 @pytest.mark.parametrize("wrong", [("--waves", "9%,5%,100%"), ("--max-unavailable", "none")])
 def test_options_that_mean_nothing_are_refused(service: Service, wrong: tuple[str, str]) -> None:
-    command = [*RDMS, "collection", "update", "pool", "image:tiny@2", *wrong, *login(service)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_rdms(["collection", "update", "pool", "image:tiny@2", *wrong, *login(service)])
     assert done.returncode != 0
     assert wrong[0] in done.stderr

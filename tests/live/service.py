@@ -17,9 +17,11 @@ from urllib.parse import urlsplit
 
 from pypsrp.wsman import WSMan
 
+from live import forked
 from live.wire import Wire
 
 RDMS = (sys.executable, "-m", "openrdms")
+"""`rdms` as users start it."""
 USER, PASSWORD = "admin", "correct horse battery staple"
 
 Found = TypeVar("Found")
@@ -34,11 +36,20 @@ def until(what: str, check: Callable[[], Found], seconds: float = 60, pause: flo
     return found
 
 
+def run_rdms(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The rdms command; ``environment`` replaces ours."""
+    if forked.allowed:
+        return forked.run(arguments, environment)
+    command = [*RDMS, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
 def rdms(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Any:
     """What the rdms command prints as JSON."""
-    command = [*RDMS, *map(str, arguments), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
+    done = run_rdms([*map(str, arguments), "--json"], environment)
+    assert done.returncode == 0, f"{done.args} ended with {done.returncode}: {done.stderr}"
     return json.loads(done.stdout)
 
 
@@ -71,6 +82,9 @@ class Service:
     before the command, ``environment`` replaces ours.
     """
 
+    may_fork = True
+    """Where that is allowed (live.forked): False where how it lives and dies is measured."""
+
     def __init__(
         self,
         state_dir: Path,
@@ -83,28 +97,39 @@ class Service:
         self.ready: dict[str, Any] = {}
         self._options = [*_named("--hypervisor", hypervisors), *options]
         self._launcher = [*launcher, "setpriv", "--pdeathsig", "KILL"]
+        self._may_fork = self.may_fork and not launcher and _are_simulated(hypervisors)
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | forked.ForkedRdms | None = None
         self._clients = ExitStack()
         self._log = state_dir / "service.log"
 
-    def start(self, command: Sequence[str] = RDMS) -> None:
-        """Start it and wait until it listens; ``command`` may be another way into `rdms`."""
+    def start(self, command: Sequence[str] = ()) -> None:
+        """Start it and wait until it listens; by ``command``, one way into `rdms`, where that
+        matters.
+        """
         self.state_dir.mkdir(parents=True, exist_ok=True)
         ready_file = self.state_dir / "ready.json"
         ready_file.unlink(missing_ok=True)
+        self._process = self._open(command, ["serve", *self._arguments(ready_file)])
+        until("the service is ready", lambda: self._has_ended() or ready_file.exists(), 180, 0.01)
+        assert not self._has_ended(), self.read_log()
+        self.ready = json.loads(ready_file.read_text())
+        assert self.ready["pid"] == self._process.pid
+
+    def _open(
+        self, command: Sequence[str], arguments: Sequence[str]
+    ) -> subprocess.Popen[bytes] | forked.ForkedRdms:
+        """Forked on a simulator; libvirt is for a process that begins with it."""
+        if forked.allowed and self._may_fork and not command:
+            return forked.ForkedRdms(arguments, self._log, self._log, self._environment)
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*self._launcher, *command, "serve", *self._arguments(ready_file)],
+            return subprocess.Popen(
+                [*self._launcher, *(command or RDMS), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
             )
-        until("the service is ready", lambda: self._has_ended() or ready_file.exists(), 60, 0.01)
-        assert not self._has_ended(), self.read_log()
-        self.ready = json.loads(ready_file.read_text())
-        assert self.ready["pid"] == self._process.pid
 
     def stop(self) -> None:
         """End it as an administrator does; it has 5 s. Its VMs go on."""
@@ -203,6 +228,10 @@ class Service:
             *("--ready-file", str(ready_file)),
             *self._options,
         ]
+
+
+def _are_simulated(hypervisors: Sequence[str]) -> bool:
+    return bool(hypervisors) and all(uri.startswith("simulator:") for uri in hypervisors)
 
 
 def _named(option: str, values: Sequence[str]) -> Iterator[str]:

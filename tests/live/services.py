@@ -24,6 +24,8 @@ _SIMULATOR = "sim"
 class Member(Service):
     """One of them, in a state directory of its own, perhaps in a ``place`` of its own."""
 
+    may_fork = False
+
     def __init__(
         self,
         state_dir: Path,

@@ -15,7 +15,7 @@ import pytest
 import pywbem
 
 from conftest import ServiceFactory
-from live.service import PASSWORD, USER, Service
+from live.service import PASSWORD, RDMS, USER, Service
 from live.wire import Wire, fault
 from openrdms.adapters import simulator
 
@@ -42,13 +42,13 @@ Turn = Callable[[int], None]
 
 @pytest.fixture(scope="module")
 def service(
-    running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory
+    services: ServiceFactory, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
+    """Whose memory is all its own."""
     cluster = tmp_path_factory.mktemp("cluster")
     state_dir = tmp_path_factory.mktemp("soak")
-    service = running_service(
-        state_dir, f"simulator://{cluster}?hosts=2", options=["--allow-unencrypted"]
-    )
+    service = services(state_dir, f"simulator://{cluster}?hosts=2", options=["--allow-unencrypted"])
+    service.start(RDMS)
     for number in range(STRANGERS):
         simulator.add_stranger(cluster, f"host{number % 2 + 1}", f"stranger-{number}")
     yield service
