@@ -13,9 +13,11 @@ from contract.store_suite import make_desktop
 from contract.task_suite import make_task
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
+from openrdms.adapters.sql.desktop_uses import _TOLD_SECONDS, SHOWN_SECONDS
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.task import TaskState
 from openrdms.ports import MemberStore, Store
+from openrdms.services import live_connections, local_copy
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -113,3 +115,60 @@ def test_requests_that_may_come_again(
     assert not living.take_request("alice", "two")
     starting.put_request(replace(two, status=201))
     assert not starting.take_request("alice", "two")
+
+
+def test_what_a_service_that_is_cut_off_may_show_is_nobody_elses_yet(
+    living: Store, services: list[Service], postgresql: PostgreSql, postgresql_records: str
+) -> None:
+    now = datetime.now(UTC)
+    living.put_desktops([make_desktop("fresh"), make_desktop("left"), make_desktop("old")])
+
+    def free(name: str, since: datetime) -> None:
+        changes = {"use": Use.READY, "since": since, "holder": "", "asked": False}
+        living.change_uses([name], lambda use: replace(use, **changes))  # type: ignore[arg-type]
+
+    def take(who: str) -> str:
+        taken = living.take_ready(make_desktop("fresh").collection, who, now)
+        return taken.name if taken else ""
+
+    def hear(age: float, *, died: bool = False) -> None:
+        """The dying one beat last so many seconds ago."""
+        with postgresql.connect(postgresql_records.rpartition("/")[2]) as server:
+            server.execute(
+                "UPDATE members SET died = id <> %s OR %s,"
+                " beat = clock_timestamp() - %s * interval '1 s'",
+                ("b" * 16, died, age),
+            )
+
+    for name, since in (("left", now), ("old", now - timedelta(minutes=5))):
+        living.change_uses([name], lambda use: replace(use, use=Use.TAKEN, holder="ann"))
+        free(name, since)
+    hear(20)
+    assert take("bob") == "old"
+    assert take("carol") == ""
+    free("fresh", now)  # nobody had it before
+    assert take("carol") == "fresh"
+    assert take("dave") == ""
+    hear(20, died=True)
+    assert take("dave") == "left"
+    free("left", now)
+    hear(20)
+    assert take("erin") == ""
+    hear(SHOWN_SECONDS + 1)
+    assert take("erin") == "left"
+
+
+def test_who_starts_again_says_that_the_life_before_has_ended(
+    services: list[Service], postgresql: PostgreSql, postgresql_records: str
+) -> None:
+    _, again = opened = sql.open_shared_store(postgresql_records, "d" * 16, _end)
+    services.append(opened)
+    again.join("service1", "", "1", "b" * 16)
+    with postgresql.connect(postgresql_records.rpartition("/")[2]) as server:
+        dead = server.execute("SELECT id FROM members WHERE died").fetchall()
+    assert dead == [("b" * 16,)]
+
+
+def test_it_may_show_nothing_longer_than_that() -> None:
+    closing = live_connections._UNSEEN_SECONDS + live_connections.PERIOD
+    assert max(local_copy.GOOD_SECONDS, closing) < SHOWN_SECONDS - _TOLD_SECONDS

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import psycopg
 import pytest
 
 import live.member_process
@@ -98,6 +99,14 @@ def other(url: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             process.kill()
 
 
+def has_died(url: str, member: str) -> bool:
+    """Whether it is on record that its process has ended."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT died FROM members WHERE id = %s", (member,)).fetchone()
+    assert row
+    return bool(row[0])
+
+
 def test_who_is_killed_is_fenced_soon(postgresql_records: str, watcher: Watcher) -> None:
     with other(postgresql_records) as (me, process):
         watcher.wait_until_steady()
@@ -105,6 +114,7 @@ def test_who_is_killed_is_fenced_soon(postgresql_records: str, watcher: Watcher)
         until("it was looked at alive", lambda: not watcher.look())
         process.kill()
         assert until("it is fenced", watcher.look) == [me]
+    assert has_died(postgresql_records, me)
     assert watcher.members.list_untaken() == [me]
     assert me not in [member.id for member in watcher.members.list_live()]
     watcher.members.finish_taking(me)
@@ -120,6 +130,7 @@ def test_who_is_paused_is_fenced_and_writes_nothing_when_it_wakes(
         until("it writes", watcher.written)
         process.send_signal(signal.SIGSTOP)  # perhaps in the middle of writing
         assert until("it is fenced", watcher.look) == [me]
+        assert not has_died(postgresql_records, me)
         before = watcher.written()
         process.send_signal(signal.SIGCONT)
         assert process.wait(60) == 75

@@ -22,12 +22,12 @@ from typing import NoReturn
 import structlog
 
 from openrdms import config
-from openrdms.app.core import open_core
+from openrdms.app.core import Core, open_core
 from openrdms.app.databases import find_databases, recall
 from openrdms.app.embedding import hold_hosts
 from openrdms.app.logs import log_to_stderr
 from openrdms.app.service import Service
-from openrdms.app.state_directory import hold
+from openrdms.app.state_directory import exchange_member, hold
 from openrdms.frontends.admin.commands import LocalAdmin
 from openrdms.frontends.admin.server import local_name
 from openrdms.model import errors
@@ -78,11 +78,19 @@ def serve(settings: config.ServeConfig) -> NoReturn:
             settings.shared_key,
         )
         with open_core(settings.state_dir, settings.hypervisors, databases, _end_fenced) as core:
-            core.membership.join(socket.getfqdn(), settings.listen, metadata.version("openrdms"))
+            _join(core, settings)
             config.remember(settings.state_dir, _used(settings))
             with hold_hosts(core.members, settings.hypervisors):
                 _run_until_asked_to_end(Service(core, settings))
                 os._exit(0)
+
+
+def _join(core: Core, settings: config.ServeConfig) -> None:
+    """Be one of several services, where there are several."""
+    if core.members.me:
+        before = exchange_member(settings.state_dir, core.members.me)
+        version = metadata.version("openrdms")
+        core.membership.join(socket.getfqdn(), settings.listen, version, before)
 
 
 def _end_fenced(why: str) -> NoReturn:

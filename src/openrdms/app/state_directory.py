@@ -43,6 +43,16 @@ def hold(state_dir: Path) -> Iterator[None]:
         yield
 
 
+def exchange_member(state_dir: Path, member: str) -> str:
+    """Keep the id of this life of the service for the next one; returns that of the one before, ""
+    for none. To be called by who holds the directory: that one has ended then.
+    """
+    file = state_dir / "member"
+    before = file.read_text() if file.exists() else ""
+    file.write_text(member)
+    return before
+
+
 def _try_lock(handle: int) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

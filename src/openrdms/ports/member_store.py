@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -17,8 +18,10 @@ class MemberStore(Protocol):
     def me(self) -> str:
         """Its id; "" where a service is alone, and nothing here does anything."""
 
-    def join(self, name: str, address: str, version: str) -> None:
-        """Be one of them from now on. Call it once, before all others."""
+    def join(self, name: str, address: str, version: str, before: str = "") -> None:
+        """Be one of them from now on. Call it once, before all others. ``before`` is the id of the
+        life before this one, of which the process is known to have ended.
+        """
 
     def beat(self) -> None:
         """Live on: to be called twice a second, whatever else is under way."""
@@ -33,6 +36,9 @@ class MemberStore(Protocol):
 
     def list_untaken(self) -> list[str]:
         """Fenced ones whose work nobody has taken over yet."""
+
+    def list_fenced(self, among: Sequence[str]) -> list[str]:
+        """Which of these are ids of fenced ones."""
 
     def finish_taking(self, member: str) -> None:
         """All that the fenced member had under way has been handed on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from openrdms.model.member import Member
@@ -12,7 +13,7 @@ class Alone:
 
     me = ""
 
-    def join(self, name: str, address: str, version: str) -> None:
+    def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """Nobody is there to be joined."""
 
     def beat(self) -> None:
@@ -28,6 +29,10 @@ class Alone:
 
     def list_untaken(self) -> list[str]:
         """What an earlier life has begun the next one goes on with by itself."""
+        return []
+
+    def list_fenced(self, among: Sequence[str]) -> list[str]:
+        """Nobody is."""
         return []
 
     def finish_taking(self, member: str) -> None:

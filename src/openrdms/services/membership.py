@@ -31,17 +31,17 @@ class Membership:
         self._members = members
         self._resumed = time.monotonic()
 
-    def join(self, name: str, address: str, version: str) -> None:
+    def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """Be one of the services from now on; see ports.MemberStore."""
         if self._members.me:
-            self._members.join(name, address, version)
+            self._members.join(name, address, version, before)
             self._repeat("beats", self._members.beat)
 
     def watch(self, take_over: Callable[[str], None], resume: Callable[[], None]) -> None:
         """From now on look after the others.
 
         ``take_over`` hands on what a fenced one, by its id, had under way; ``resume`` begins jobs
-        that nobody runs. Each is called by one service at a time, and again when it has failed.
+        that nobody runs. One service at a time is at either, and again when it has failed.
         """
         if self._members.me:
             self._repeat("others", lambda: self._look(take_over, resume))
@@ -71,6 +71,6 @@ class Membership:
                     _log.info("what it had begun is taken over", member=member)
         if time.monotonic() > self._resumed + RESUME_SECONDS:
             self._resumed = time.monotonic()
-            with self._members.exclusive("resume") as alone:
+            with self._members.exclusive("take over") as alone:
                 if alone:
                     resume()

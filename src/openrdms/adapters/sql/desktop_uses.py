@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,18 @@ from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.pool_tables import desktop_uses
 from openrdms.model.change import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
+
+SHOWN_SECONDS = 100.0
+"""For how long a service that is cut off from the records may show, or open, the screen of who had
+a desktop when it heard of them last. Longer than ``local_copy.GOOD_SECONDS``, after which it opens
+none, and ``live_connections`` needs to close those that are open.
+"""
+
+_QUIET_SECONDS = 3.0
+"""Age of the last beat of who may be cut off."""
+
+_TOLD_SECONDS = 5.0
+"""What ended so long before its last beat a service knows of, whoever's clock said when."""
 
 _desktops = schema.desktops.c
 _uses = desktop_uses.c
@@ -96,7 +108,8 @@ class DesktopUseRecords:
             held = _find_held(connection, collection, holder)
             if held:
                 return held
-            ready = _find_ready(connection, collection, away)
+            since = self._find_silence(connection)
+            ready = _find_ready(connection, collection, away, since)
             if ready is None:
                 return None
             taken = dataclasses.replace(
@@ -113,6 +126,13 @@ class DesktopUseRecords:
             return taken
 
         return self._database.grouped(take, urgent=True)
+
+    def _find_silence(self, connection: sa.Connection) -> datetime | None:
+        """Since when a service has not been heard that may live, and show screens."""
+        if not self._database.service:
+            return None
+        beat = connection.execute(_LAST_BEAT, {"me": self._database.service}).scalar()
+        return beat and beat - timedelta(seconds=_TOLD_SECONDS)
 
     def change_uses(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
@@ -154,6 +174,14 @@ _NEXT_READY = (
     )
     .order_by(_uses.saved, _uses.fresh)
     .limit(1)
+)
+
+_now = sa.func.clock_timestamp()
+_LAST_BEAT = sa.select(sa.func.min(schema.members.c.beat)).where(
+    sa.not_(schema.members.c.died),
+    schema.members.c.id != sa.bindparam("me"),
+    schema.members.c.beat > _now - sa.text(f"interval '{SHOWN_SECONDS} s'"),
+    schema.members.c.beat < _now - sa.text(f"interval '{_QUIET_SECONDS} s'"),
 )
 
 _REPLACE = (
@@ -228,11 +256,17 @@ def _find_held(connection: sa.Connection, collection: str, holder: str) -> Deskt
 
 
 def _find_ready(
-    connection: sa.Connection, collection: str, away: Collection[str]
+    connection: sa.Connection,
+    collection: str,
+    away: Collection[str],
+    silence: datetime | None,
 ) -> DesktopUse | None:
-    if away:
-        elsewhere = _NEXT_READY.where(_desktops.host.not_in(away))
-        row = connection.execute(elsewhere, {"collection": collection.casefold()}).first()
+    """Not one at a host that is ``away``, nor whose last user left after ``silence`` began."""
+    if away or silence:
+        query = _NEXT_READY.where(_desktops.host.not_in(away))
+        if silence:
+            query = query.where(sa.or_(_uses.since < silence, _uses.stay == 0))
+        row = connection.execute(query, {"collection": collection.casefold()}).first()
         return DesktopUse(*row) if row else None
     found = execute(connection, _NEXT_READY, collection=collection.casefold())
     return DesktopUse(*found[0]) if found else None

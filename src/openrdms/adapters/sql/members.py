@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -33,6 +33,9 @@ he has beaten on one connection that long without a gap: after a pause or a rest
 everybody's beats are old, and no lock is held.
 """
 
+_LOOK_SECONDS, _LOOKS = 0.5, 10
+"""After so many looks at one beat that is not answered the database is taken for away."""
+
 _members, _jobs, _duties = schema.members, schema.jobs, schema.duties
 
 _Keys: TypeAlias = tuple[int, int]
@@ -51,6 +54,9 @@ _LOOK = """
 _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
 
 _FENCED = sa.select(_members.c.fenced).where(_members.c.id == sa.bindparam("me"))
+_UNTAKEN = (
+    sa.select(_members.c.id).where(_members.c.fenced, ~_members.c.taken).order_by(_members.c.number)
+)
 _OWNER = sa.select(_members.c.fenced, _jobs.c.service).where(
     _members.c.id == sa.bindparam("me"), _jobs.c.guid == sa.bindparam("job")
 )
@@ -66,10 +72,13 @@ class SqlMembers:
         self._locking = _Session(database.connect)
         self._beaten = self._steady = 0.0
         """When it beat last, and since when without a gap, by the monotonic clock."""
+        self._begun = self._answered = 0
+        """How many beats were sent, and how many of them are over."""
+        self._closed = threading.Event()
         self._dying: set[str] = set()
         """Whose lock went while their beats were fresh."""
 
-    def join(self, name: str, address: str, version: str) -> None:
+    def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """See ports.MemberStore."""
         self._hold_lock()
         now = sa.func.clock_timestamp()
@@ -77,10 +86,31 @@ class SqlMembers:
         with self._database.write() as connection:
             row = {**values, "began": now, "beat": now, "fenced": False, "taken": False}
             connection.execute(sa.insert(_members).values(row))
+            ended = sa.update(_members).where(_members.c.id == before)
+            connection.execute(ended.values(died=True))
             note_change(connection, Kind.MEMBER, self.me)
+        threading.Thread(target=self._watch_answers, name="beat-answers", daemon=True).start()
+
+    def _watch_answers(self) -> None:
+        """A server that hangs is away as well; its silence is counted in looks, so that a time in
+        which this very process stood still is none.
+        """
+        looks, seen = 0, 0
+        while not self._closed.wait(_LOOK_SECONDS):
+            waits = self._begun == seen != self._answered
+            looks, seen = (looks + 1 if waits else 0), self._begun
+            if looks == _LOOKS:
+                self._database.give_up("it has not answered to a beat for some seconds")
 
     def beat(self) -> None:
         """See ports.MemberStore. It waits for no writer."""
+        self._begun += 1
+        try:
+            self._beat()
+        finally:
+            self._answered = self._begun
+
+    def _beat(self) -> None:
         self._hold_lock()
         with self._beating as connection:
             alive = connection.execute(_BEAT, (self.me,)).rowcount
@@ -124,21 +154,23 @@ class SqlMembers:
         if not self._may_judge:
             return []
         dead = [m for m, age, _ in seen if age > SILENT_SECONDS or self._is_dead(m, age)]
-        return [member for member in dead if self._fence(member)]
+        return [member for member in dead if self._fence(member, died=member in self._dying)]
 
     def _is_dead(self, member: str, age: float) -> bool:
         return member in self._dying and age > DEAD_SECONDS
 
-    def _fence(self, member: str) -> bool:
+    def _fence(self, member: str, *, died: bool) -> bool:
         """Its connections first: a paused one may be in the middle of writing, and all others
-        would wait for it. False when it has beaten meanwhile.
+        would wait for it. False when it has beaten meanwhile. Whether its process ``died`` is
+        kept: one that is only cut off may show screens yet (``desktop_uses``).
         """
         with self._locking as connection:
             connection.execute(_DISCONNECT, (application_name(member),))
         old = sa.func.clock_timestamp() - _members.c.beat > sa.text(f"interval '{DEAD_SECONDS} s'")
         fence = sa.update(_members).where(_members.c.id == member, ~_members.c.fenced, old)
+        proof = {"died": True} if died else {}
         with self._database.write() as connection:
-            fenced = connection.execute(fence.values(fenced=True)).rowcount == 1
+            fenced = connection.execute(fence.values(fenced=True, **proof)).rowcount == 1
             if fenced:
                 note_change(connection, Kind.MEMBER, member)
         self._dying.discard(member)
@@ -146,9 +178,13 @@ class SqlMembers:
 
     def list_untaken(self) -> list[str]:
         """See ports.MemberStore."""
-        untaken = sa.select(_members.c.id).where(_members.c.fenced, ~_members.c.taken)
+        return [str(found[0]) for found in self._database.quick.rows(_UNTAKEN)]
+
+    def list_fenced(self, among: Sequence[str]) -> list[str]:
+        """See ports.MemberStore."""
+        fenced = sa.select(_members.c.id).where(_members.c.fenced, _members.c.id.in_(among))
         with self._database.read() as connection:
-            return list(connection.scalars(untaken.order_by(_members.c.number)))
+            return list(connection.scalars(fenced))
 
     def finish_taking(self, member: str) -> None:
         """See ports.MemberStore."""
@@ -207,6 +243,7 @@ class SqlMembers:
 
     def close(self) -> None:
         """See ports.MemberStore."""
+        self._closed.set()
         self._beating.close()
         self._locking.close()
 

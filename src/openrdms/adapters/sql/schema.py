@@ -355,6 +355,7 @@ members = sa.Table(
     time_column("beat"),
     flag_column("fenced"),
     flag_column("taken"),
+    sa.Column("died", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("id"),
 )
 
