@@ -42,6 +42,10 @@ an earlier version has begun is begun anew, from the records. Raise it to remove
 _POOL_SIZE = 5
 """Connections of PostgreSQL, of some 100 that a server has for several services."""
 
+_UNUSED_SECONDS = 1.0
+"""How often DBOS looks for events to tell of, which we have none of: a hundred times a second else.
+"""
+
 _EXECUTOR = "openrdms"
 _ENDED = ("SUCCESS", "ERROR")
 
@@ -121,6 +125,7 @@ class JobEngine:
         }
         if not database.startswith("sqlite"):
             config["sys_db_pool_size"] = _POOL_SIZE
+            config["notification_coalesce_sec"] = _UNUSED_SECONDS
         if service:  # the others end all connections of that name when they have fenced it
             arguments = {"application_name": f"rdms:{service}"}
             config["db_engine_kwargs"] = {"connect_args": arguments}
@@ -187,6 +192,11 @@ class JobEngine:
             now = DBOS.get_workflow_status(workflow.workflow_id)
             if now and (now.status, now.executor_id) == ("PENDING", service):
                 _hand_on(now)
+
+    @property
+    def services(self) -> list[str]:
+        """Ids of those that have workflows under way, or had when they died."""
+        return list({str(workflow.executor_id) for workflow in _list("PENDING")})
 
     def renew(self) -> None:
         """Lift to this version what an older one has left: what waits for a service of it, of

@@ -252,6 +252,8 @@ class Pools:
             self._pools[home].uses.pop(key, None)
 
     def _note_use(self, use: DesktopUse) -> None:
+        if not self._decides:
+            return
         with self._lock:
             self._changed.add(use.name.casefold())
         self._wake.set()

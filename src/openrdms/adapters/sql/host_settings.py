@@ -12,6 +12,10 @@ from openrdms.adapters.sql.pool_tables import host_settings
 from openrdms.model.change import Kind
 from openrdms.model.host import HostSettings
 
+_QUICK_FIND = rows.query_records(HostSettings, host_settings).where(
+    host_settings.c.host_key == sa.bindparam("host")
+)
+
 
 class HostSettingRecords:
     """The part of ports.Store about settings of hosts."""
@@ -19,8 +23,8 @@ class HostSettingRecords:
     _database: Database
 
     def find_host_settings(self, host: str) -> HostSettings:
-        with self._database.read() as connection:
-            return _find(connection, host)
+        found = self._database.quick.rows(_QUICK_FIND, host=host.casefold())
+        return HostSettings(*found[0]) if found else HostSettings()
 
     def change_host_settings(
         self, host: str, change: Callable[[HostSettings], HostSettings]
