@@ -124,6 +124,22 @@ def test_a_paused_service_wakes_and_ends_and_does_nothing_more(three: Services) 
     judge(three, "paused", guid, COUNT)
 
 
+def test_a_job_goes_on_that_a_fenced_service_took_up_before_it_learnt_of_that(
+    three: Services,
+) -> None:
+    guid = create(three.members[0], "stray", COUNT)
+    until("it is under way", lambda: count_started(three, "stray") >= 2)
+    owner = until("one has it that lives", lambda: three.owner(guid))
+    assert owner
+    owner.kill()
+    # As if it had been cut off, and everything of it been taken over right before it took this.
+    with three.postgresql.connect(three.database) as records:
+        taken = "UPDATE members SET fenced = true, taken = true WHERE id = %s"
+        records.execute(taken, (owner.ready["service"],))
+    until("another one goes on with it", lambda: three.owner(guid))
+    judge(three, "stray", guid, COUNT)
+
+
 def test_a_cancel_reaches_a_job_that_runs_elsewhere(three: Services) -> None:
     guid = create(three.members[0], "cancelled", COUNT)
     until("it is under way", lambda: count_started(three, "cancelled") >= 1)

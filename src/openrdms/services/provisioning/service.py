@@ -97,7 +97,13 @@ class Provisioning:
         self._begin_all()
 
     def resume_jobs(self) -> None:
-        """Go on with those jobs that have not ended and that nobody runs. One service at a time."""
+        """Go on with those jobs that have not ended and that nobody runs. One service at a time.
+
+        Whoever was fenced takes up work until it learns of it: what was being taken over is its
+        again, if it comes back right then.
+        """
+        for service in self._tools.members.list_fenced(self._engine.services):
+            self._engine.take_over(service)
         self._engine.renew()
         self._begin_all()
 
