@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from contract.session_host_suite import PERSONAL
 from contract.store_suite import make_collection, make_desktop, make_job
-from live.postgresql import PostgreSql
+from live.postgresql import PostgreSql, running_server
 from live.service import until
 from openrdms.adapters import sql
 from openrdms.adapters.sql import schema
@@ -44,12 +44,8 @@ _OF_TYPES = r"::text|\[\]|[() ]"
 @pytest.fixture
 def own_server() -> Iterator[PostgreSql]:
     """Which a test may stop."""
-    server = PostgreSql()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        server.clear()
 
 
 @pytest.mark.parametrize("query", [COLUMNS, INDEXES, CHECKS])

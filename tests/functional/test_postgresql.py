@@ -11,7 +11,7 @@ import pytest
 from conftest import ServiceFactory
 from live.browser import WebClient
 from live.postgresql import USER as DATABASE_USER
-from live.postgresql import PostgreSql
+from live.postgresql import PostgreSql, running_server
 from live.rollout import COLLECTION, begin_create, cancel, follow, remove_all
 from live.service import PASSWORD, USER, Service, rdms, until
 from live.wire import Wire, fault
@@ -35,12 +35,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgreSql]:
     """Of this module alone, which stops it."""
-    server = PostgreSql()
-    try:
-        server.start()
+    with running_server() as server:
         yield server
-    finally:
-        server.clear()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -214,15 +215,22 @@ class PostgreSql:
         return True
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSql]:
-    """One server for all tests of a process, which they leave running."""
+@contextmanager
+def running_server() -> Iterator[PostgreSql]:
+    """One that the block may stop and start again; nothing is left of it."""
     server = PostgreSql()
     try:
         server.start()
         yield server
     finally:
         server.clear()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSql]:
+    """One server for all tests of a process, which they leave running."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
