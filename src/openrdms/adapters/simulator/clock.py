@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,42 @@ class Callers:
 
 def processes() -> Callers:
     """Callers as processes of this machine: pid and start time, so a reused pid is told apart."""
-    return Callers(token_of(os.getpid()), lambda token: token_of(int(token.split("@")[0])) == token)
+    return Callers(token_of(os.getpid()), _Lives().goes_on)
+
+
+class _Lives:
+    """Each process is looked up once; from then on the kernel tells when it ends (pidfd_open(2)).
+
+    With several services at work every transaction asks for all of them.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[int, select.poll]] = {}
+
+    def goes_on(self, token: str) -> bool:
+        """Whether the process with that token lives. Called by one thread at a time."""
+        if token not in self._ends and not self._find(token):
+            return False
+        fileno, end = self._ends[token]
+        if not end.poll(0):
+            return True
+        del self._ends[token]
+        os.close(fileno)
+        return False
+
+    def _find(self, token: str) -> bool:
+        pid = int(token.split("@")[0])
+        try:
+            fileno = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        if token_of(pid) != token:  # another one has its number
+            os.close(fileno)
+            return False
+        end = select.poll()
+        end.register(fileno, select.POLLIN)
+        self._ends[token] = (fileno, end)
+        return True
 
 
 def token_of(pid: int) -> str:
