@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from openrdms.app.admission import Admission
@@ -9,6 +10,7 @@ from openrdms.app.core import Core, now
 from openrdms.app.engine import Engine
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.feed.access import FeedAccess
+from openrdms.model.change import Kind
 from openrdms.security.web_sessions import WebSessions
 from openrdms.services.clipboards import Clipboards
 from openrdms.services.desktop_list import DesktopList
@@ -25,8 +27,7 @@ def make_backend(
     core: Core, engine: Engine, admission: Admission, rdp_files: RdpFiles, feed: FeedAccess
 ) -> Backend:
     """All of it; TypeError when a field of Backend has been forgotten."""
-    web_sessions = WebSessions(core.store, core.accounts, now)
-    web_sessions.subscribe(engine.connections.recheck)
+    web_sessions = _make_web_sessions(core, engine)
     messages = UserMessages(core.store, core.accounts, now)
     engine.sessions.subscribe_to_messages(messages.note)
     desktop_list = DesktopList(core.store, core.hosts, core.health)
@@ -46,12 +47,26 @@ def make_backend(
             engine.run_states,
             engine.releasing,
         ),
-        display_tickets=DisplayTickets(core.store, core.hosts, now),
+        display_tickets=DisplayTickets(core.store, core.hosts, now, copy=engine.local_copy),
         clipboards=Clipboards(core.store, core.hosts),
         tasks=Tasks(core.store, engine.changes, now),
         rdp_files=rdp_files,
         feed=feed,
     )
+
+
+def _make_web_sessions(core: Core, engine: Engine) -> WebSessions:
+    note_late = engine.late_records.note if core.members.me else None
+    made = WebSessions(core.store, core.accounts, now, note_late)
+    made.subscribe(engine.connections.recheck)
+    core.accounts.subscribe(made.note_change)
+
+    def hear(kind: Kind, keys: Sequence[str]) -> None:
+        for account in keys if kind is Kind.ACCOUNT else ():
+            made.note_change(account)
+
+    core.store.subscribe(hear)
+    return made
 
 
 def _with_core(core: Core) -> partial[Backend]:
@@ -92,6 +107,7 @@ def _with_engine(backend: partial[Backend], engine: Engine) -> partial[Backend]:
         assignments=services.assignments,
         brokering=engine.brokering,
         connections=engine.connections,
+        local_copy=engine.local_copy,
         pools=engine.pools,
         watch=engine.watch,
         releasing=engine.releasing,

@@ -12,6 +12,7 @@ from openrdms.jobs.engine import JobEngine
 from openrdms.model.change import Kind
 from openrdms.model.task import INTERRUPTED
 from openrdms.providers.rdms import Services
+from openrdms.security.late_records import LateRecords
 from openrdms.services.assignments import Assignments
 from openrdms.services.brokering import Brokering, Parts
 from openrdms.services.changes import Changes
@@ -21,6 +22,7 @@ from openrdms.services.desktops import Desktops
 from openrdms.services.draining import Draining
 from openrdms.services.first_start import FirstStart
 from openrdms.services.live_connections import LiveConnections
+from openrdms.services.local_copy import LocalCopy
 from openrdms.services.nodes import Nodes
 from openrdms.services.others import Others
 from openrdms.services.patching import Patching
@@ -52,8 +54,16 @@ class Engine:
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses)
         self.brokering = _make_brokering(core, self.watch, self.pools)
+        self.local_copy = LocalCopy(core.store, core.access, core.members)
+        late_file = core.state_dir / "security" / "late-records"
+        self.late_records = LateRecords(core.audit_log, late_file, now)
         self.connections = LiveConnections(
-            core.store, core.uses, core.accounts, now, members=core.members
+            core.store,
+            core.uses,
+            core.accounts,
+            now,
+            members=core.members,
+            copy=self.local_copy,
         )
         self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
         self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
@@ -75,6 +85,7 @@ class Engine:
         self.watch.start()
         self.pools.start()
         self.connections.start()
+        self.local_copy.start(self.late_records.write)
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
         core.moving.start()
@@ -121,6 +132,7 @@ class Engine:
             anew=(
                 core.accounts.refresh,
                 core.second_factors.reread_all,
+                self.local_copy.forget,
                 core.uses.hear_all,
                 self.pools.hear,
                 lambda: core.host_states.hear(host.name for host in core.hosts.all()),

@@ -1,14 +1,21 @@
-"""Sessions of browsers: begun by a sign-in, ended by time, by their user or by a new password."""
+"""Sessions of browsers: begun by a sign-in, ended by time, by their user or by a new password.
+
+They are records. While these are away those that were seen here lately hold, and one that begins
+is kept in memory; when records are back it becomes one, if its account is what it was.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
 from openrdms import ports
+from openrdms.model import errors
 from openrdms.model.account import Account
 from openrdms.model.web_session import IDLE, WebSession, is_fresh, is_over
 from openrdms.security.accounts import Accounts
@@ -17,16 +24,46 @@ _TOUCH = timedelta(minutes=1)
 """How exact the time of the last use is; each note of it is a write."""
 
 
+_MOST_KNOWN = 10_000
+"""Sessions that are remembered; of more, those that were seen last."""
+
+NoteLate = Callable[[str, str, str], None]
+"""Keeps for the audit log that this account, from this address, did that. OperationFailed."""
+
+SIGNED_IN = "sign in/records away"
+
+
 class WebSessions:
     """Safe from any thread."""
 
     def __init__(
-        self, store: ports.WebSessionStore, accounts: Accounts, clock: ports.Clock
+        self,
+        store: ports.WebSessionStore,
+        accounts: Accounts,
+        clock: ports.Clock,
+        note_late: NoteLate | None = None,
     ) -> None:
+        """Without ``note_late`` nothing goes on while records are away."""
         self._store = store
         self._accounts = accounts
         self._clock = clock
+        self._note_late = note_late
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[int, WebSession]] = {}
+        """As they were seen last, by the hash of their secret, and how many changes before that."""
+        self._changes = 0
+        self._changed: dict[str, int] = {}
+        """The last change of each account: what was seen before it is not known any more."""
+        self._unwritten: dict[str, WebSession] = {}
+        """Begun while records were away."""
+        self._writing: set[str] = set()
         self._listeners: list[Callable[[str], None]] = []
+
+    def note_change(self, account: str) -> None:
+        """Something of the account, or of its sessions, is another than it was."""
+        with self._lock:
+            self._changes += 1
+            self._changed[account.casefold()] = self._changes
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Tell it the account of every session that somebody ended, in that thread."""
@@ -35,7 +72,6 @@ class WebSessions:
     def begin(self, account: Account, address: str) -> tuple[str, WebSession]:
         """A new session of somebody who has proved who he is, and what his browser holds of it."""
         now = self._clock()
-        self._store.delete_web_sessions(used_before=now - IDLE)
         secret = secrets.token_urlsafe(32)
         session = WebSession(
             secret_hash=hash_secret(secret),
@@ -47,27 +83,96 @@ class WebSessions:
             used=now,
             proved=now,
         )
-        self._store.put_web_session(session)
+        try:
+            self._store.delete_web_sessions(used_before=now - IDLE)
+            self._store.put_web_session(session)
+        except errors.RecordsUnavailable:
+            self._keep(session)
         return secret, session
+
+    def _keep(self, session: WebSession) -> None:
+        if self._note_late is None:
+            raise errors.RecordsUnavailable("records: they do not answer; try again")
+        self._note_late(session.account, session.address, SIGNED_IN)
+        now = self._clock()
+        with self._lock:
+            lasting = {key: one for key, one in self._unwritten.items() if not is_over(one, now)}
+            self._unwritten = {**lasting, session.secret_hash: session}
 
     def find(self, secret: str) -> tuple[WebSession, Account] | None:
         """The session of a browser and whose it is; None when it is over.
 
         An account that was disabled, or has another password, has none.
         """
-        session = self._store.find_web_session(hash_secret(secret))
+        session = self._read(hash_secret(secret))
         account = self._find_account(session) if session else None
         if session is None or account is None:
             return None
         now = self._clock()
         if now - session.used > _TOUCH:
-            self._store.touch_web_session(session.secret_hash, now)
-            session = replace(session, used=now)
+            with suppress(errors.RecordsUnavailable):
+                self._store.touch_web_session(session.secret_hash, now)
+                session = replace(session, used=now)
         return session, account
+
+    def _read(self, secret_hash: str) -> WebSession | None:
+        """RecordsUnavailable for one that is not known here."""
+        changes = self._changes
+        try:
+            unwritten = self._unwritten.get(secret_hash)
+            if unwritten and not self._write(unwritten):
+                return unwritten
+            found = self._store.find_web_session(secret_hash)
+        except errors.RecordsUnavailable:
+            known = self._recall(secret_hash)
+            if known is None:
+                raise
+            return known
+        self._remember(secret_hash, found, changes)
+        return found
+
+    def _recall(self, secret_hash: str) -> WebSession | None:
+        """As records had it last, or will have it."""
+        with self._lock:
+            unwritten = self._unwritten.get(secret_hash)
+            at, known = self._known.get(secret_hash, (0, None))
+            if unwritten or known is None:
+                return unwritten
+            return known if self._changed.get(known.account.casefold(), 0) <= at else None
+
+    def _write(self, session: WebSession) -> bool:
+        """What began while records were away, if it would begin by what they say now.
+
+        False while that is under way, perhaps in this very thread: listeners of accounts ask here.
+        """
+        with self._lock:
+            if session.secret_hash in self._writing:
+                return False
+            self._writing.add(session.secret_hash)
+        try:
+            self._accounts.refresh([session.account])
+            if self._find_account(session):
+                self._store.put_web_session(session)
+            with self._lock:
+                kept = self._unwritten.pop(session.secret_hash, None)
+            if kept is None:  # its user has signed out meanwhile
+                self._store.delete_web_session(session.secret_hash)
+        finally:
+            with self._lock:
+                self._writing.discard(session.secret_hash)
+        return True
+
+    def _remember(self, secret_hash: str, found: WebSession | None, changes: int) -> None:
+        with self._lock:
+            self._known.pop(secret_hash, None)
+            if found and self._note_late:
+                self._known[secret_hash] = (changes, found)
+                if len(self._known) > _MOST_KNOWN:
+                    del self._known[next(iter(self._known))]
 
     def look(self, session: WebSession) -> Account | None:
         """Whose it still is; unlike ``find`` no use of the session."""
-        present = self._store.find_web_session(session.secret_hash)
+        present = self._read(session.secret_hash)
         return self._find_account(present) if present else None
 
     def _find_account(self, session: WebSession) -> Account | None:
@@ -86,11 +191,18 @@ class WebSessions:
 
     def end(self, session: WebSession) -> None:
         """Sign out."""
+        with self._lock:
+            self._unwritten.pop(session.secret_hash, None)
+            self._known.pop(session.secret_hash, None)
         self._store.delete_web_session(session.secret_hash)
         self._tell(session.account)
 
     def end_all(self, account: str) -> None:
         """Sign out everywhere."""
+        with self._lock:
+            his = [key for key, one in self._unwritten.items() if one.account == account]
+            for key in his:
+                del self._unwritten[key]
         self._store.delete_web_sessions(account=account)
         self._tell(account)
 

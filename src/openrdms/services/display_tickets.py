@@ -1,12 +1,14 @@
 """Tickets to the displays of desktops: for who has a desktop, and for staff who help him.
 
 A ticket is for one account, one desktop and one stay in it; it is good once, for some seconds.
+While the records are away whoever has a desktop is given tickets out of memory.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+import threading
 from contextlib import suppress
 
 from openrdms import ports
@@ -16,6 +18,7 @@ from openrdms.model.display_ticket import LIFETIME, DisplayTicket, Mode
 from openrdms.model.shadow import KEY, read_shadow
 from openrdms.security.web_sessions import hash_secret
 from openrdms.services.hosts import Hosts
+from openrdms.services.local_copy import LocalCopy
 
 GUEST_SECONDS = 10.0
 """What a guest gets to say who is logged on, and to show one of them a message."""
@@ -40,7 +43,13 @@ class DisplayTickets:
         hosts: Hosts,
         clock: ports.Clock,
         guest_seconds: float = GUEST_SECONDS,
+        copy: LocalCopy | None = None,
     ) -> None:
+        """``copy`` is asked for who has what while the records are away."""
+        self._copy = copy
+        self._lock = threading.Lock()
+        self._unwritten: dict[str, DisplayTicket] = {}
+        """Given out meanwhile, by the hash of their secret."""
         self._guest_seconds = guest_seconds
         self._store = store
         self._hosts = hosts
@@ -48,7 +57,7 @@ class DisplayTickets:
 
     def is_holder(self, account: str, desktop: str) -> bool:
         """Whether that account has the desktop now."""
-        use = self._store.find_use(desktop)
+        use = self._find_use(desktop, account)
         return use is not None and _has(use, account)
 
     def permits(self, mode: Mode) -> bool:
@@ -67,7 +76,7 @@ class DisplayTickets:
 
     def issue(self, account: str, desktop: str) -> str:
         """A ticket for who has the desktop, to use it. AccessDenied for anybody else."""
-        use = self._store.find_use(desktop)
+        use = self._find_use(desktop, account)
         if use is None or not _has(use, account):
             raise errors.AccessDenied(f"{account} does not have the desktop {desktop}")
         return self._issue(account, use, Mode.CONTROL)
@@ -91,7 +100,9 @@ class DisplayTickets:
 
     def redeem(self, secret: str, account: str) -> DisplayTicket:
         """What the ticket is for; it is used up, also by whom it is not for. TicketRefused."""
-        ticket = self._store.take_display_ticket(hash_secret(secret))
+        with self._lock:
+            ticket = self._unwritten.pop(hash_secret(secret), None)
+        ticket = ticket or self._store.take_display_ticket(hash_secret(secret))
         if ticket is None:
             raise TicketRefused("the ticket was used before, or there was none")
         if ticket.account.casefold() != account.casefold():
@@ -108,30 +119,50 @@ class DisplayTickets:
         Who may have logged on since a ticket was issued to somebody else is told now:
         HostUnavailable and SessionError when he cannot be.
         """
-        use = self._store.find_use(ticket.desktop)
+        use = self._find_use(ticket.desktop, ticket.account)
         if use is None:
             raise errors.NotFound(f"there is no desktop {ticket.desktop!r}")
         if not ticket.is_holders and not ticket.seen:
             self._announce(use, ticket.account, ticket.mode)
         return self._hosts.get(use.host).open_display(use.name)
 
+    def _find_use(self, desktop: str, account: str) -> DesktopUse | None:
+        """On record; while they are away what this account has, RecordsUnavailable for others."""
+        try:
+            return self._store.find_use(desktop)
+        except errors.RecordsUnavailable:
+            known = self._copy.find(desktop, account) if self._copy else None
+            if known is None:
+                raise
+            return known
+
     def _issue(self, account: str, use: DesktopUse, mode: Mode) -> str:
         now = self._clock()
-        self._store.delete_display_tickets(now)
         secret = secrets.token_urlsafe(32)
-        self._store.put_display_ticket(
-            DisplayTicket(
-                secret_hash=hash_secret(secret),
-                account=account,
-                desktop=use.name,
-                mode=mode,
-                holder=use.holder,
-                stay=use.stay,
-                seen=use.seen,
-                expires=now + LIFETIME,
-            )
+        ticket = DisplayTicket(
+            secret_hash=hash_secret(secret),
+            account=account,
+            desktop=use.name,
+            mode=mode,
+            holder=use.holder,
+            stay=use.stay,
+            seen=use.seen,
+            expires=now + LIFETIME,
         )
+        try:
+            self._store.delete_display_tickets(now)
+            self._store.put_display_ticket(ticket)
+        except errors.RecordsUnavailable:
+            if self._copy is None or self._copy.find(use.name, account) is None:
+                raise
+            self._keep(ticket)
         return secret
+
+    def _keep(self, ticket: DisplayTicket) -> None:
+        now = self._clock()
+        with self._lock:
+            good = {key: one for key, one in self._unwritten.items() if one.expires > now}
+            self._unwritten = {**good, ticket.secret_hash: ticket}
 
     def _announce(self, use: DesktopUse, account: str, mode: Mode) -> None:
         """The guest itself is asked: one that does not answer is no empty one."""

@@ -24,6 +24,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.security.accounts import Accounts
 from openrdms.services.alone import ALONE
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.local_copy import LocalCopy
 
 PERIOD = 5.0
 """Seconds between two looks at all of them, for what is told to nobody."""
@@ -65,8 +66,10 @@ class LiveConnections:
         clock: ports.Clock,
         period: float = PERIOD,
         members: ports.MemberStore = ALONE,
+        copy: LocalCopy | None = None,
     ) -> None:
-        """``period`` in seconds."""
+        """``period`` in seconds. By the ``copy`` holders are let in while the records are away."""
+        self._copy = copy
         self._store = store
         self._members = members
         self._is_pooled: dict[str, bool] = {}
@@ -150,7 +153,7 @@ class LiveConnections:
                 elif use and one.is_presence:
                     self._note_presence(use)
             except errors.RecordsUnavailable as error:
-                if is_new or self._is_unseen(one):
+                if self._is_unseen(one) or (is_new and not self._is_known(one)):
                     _log.warning("connection closed", desktop=one.desktop, error=str(error))
                     self._end(one)
             except errors.RdmsError as error:  # fail closed: who may not be asked is not let in
@@ -164,8 +167,15 @@ class LiveConnections:
             pooled = found is None or found.type is CollectionType.POOLED
             self._is_pooled[use.name.casefold()] = pooled
 
+    def _is_known(self, one: _Connection) -> bool:
+        """Whether he had the desktop when the records answered last."""
+        use = self._copy.find(one.desktop, one.account) if self._copy else None
+        return use is not None and one.belongs_to(use) and self._may_go_on(one)
+
     def _is_unseen(self, one: _Connection) -> bool:
         """Whether it may be another's by now."""
+        if self._copy:
+            self._seen = max(self._seen, self._copy.read_at)
         pooled = self._is_pooled.get(one.desktop.casefold(), True)
         return pooled and time.monotonic() - self._seen > _UNSEEN_SECONDS
 

@@ -34,6 +34,7 @@ from openrdms.services.images import Images
 from openrdms.services.installed_applications import InstalledApplications
 from openrdms.services.job_list import JobList
 from openrdms.services.live_connections import LiveConnections
+from openrdms.services.local_copy import LocalCopy
 from openrdms.services.moving_desktops import MovingDesktops
 from openrdms.services.own_desktops import OwnDesktops
 from openrdms.services.patching import Patching
@@ -79,6 +80,7 @@ class Backend:
     display_tickets: DisplayTickets
     clipboards: Clipboards
     connections: LiveConnections
+    local_copy: LocalCopy
     rdp_files: RdpFiles
     feed: FeedAccess
     pools: Pools

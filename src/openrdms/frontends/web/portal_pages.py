@@ -23,6 +23,7 @@ from openrdms.frontends.web.second_step_pages import draw
 from openrdms.frontends.web.translations import Words, load, words_for
 from openrdms.frontends.web.visitors import AnyVisitor, Connecting, Visitor
 from openrdms.model.collection import CollectionType
+from openrdms.model.errors import RecordsUnavailable
 from openrdms.model.host import VmState
 from openrdms.model.publishing import ResourceKind
 from openrdms.model.reason import ReasonCode, Wait
@@ -90,7 +91,23 @@ class Group(NamedTuple):
 @router.get("/")
 @on_hosts
 def show(request: Request, visitor: Connecting) -> Response:
-    """Tiles, and messages."""
+    """Tiles, and messages; while the records are away the desktops that he has."""
+    try:
+        return _show_offers(request, visitor)
+    except RecordsUnavailable:
+        held = visitor.backend.local_copy.list(visitor.account.name)
+        if not held or _PART_HEADER in request.headers:
+            raise
+    return page(
+        request,
+        "held.html",
+        visitor,
+        languages=list_languages(),
+        held=[one.name for one in held],
+    )
+
+
+def _show_offers(request: Request, visitor: Visitor) -> Response:
     backend = visitor.backend
     position = backend.changes.position
     messages = backend.user_messages.list(visitor.account.name)
