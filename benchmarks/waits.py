@@ -21,7 +21,7 @@ _WRITER = 0x52444D53
 
 _LOOK_SECONDS = 0.02
 
-_PERIOD_US = 10_000
+_PERIOD_US = 20_000
 """The kernel gives a group its share of each such time."""
 
 _WRITERS = """
