@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.host_suite import get_vm, make_spec, make_vm, remove_vm
+from contract.host_suite import get_vm, leftovers_of, make_spec
 from live.namespaces import Machine, machines, why_not
 from live.service import until
 from openrdms.adapters.libvirt.host import LibvirtHost, connect
@@ -37,12 +37,14 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     """Opens hosts that share a directory; gets their URI without parameters of ours."""
     state, made = tmp_path / "state", list[LibvirtHost]()
     state.mkdir()
+    runtime_dir = make_runtime_dir(state)
 
     def open_host(uri: str) -> LibvirtHost:
         separator = "&" if "?" in uri else "?"
         uri = f"{uri}{separator}accel=qemu&shared={tmp_path}/shared"
-        made.append(connect(uri, state, make_runtime_dir(state)))
-        return made[-1]
+        host = connect(uri, state, runtime_dir)
+        made.append(host)
+        return host
 
     yield open_host
     for host in made:
@@ -114,15 +116,25 @@ def test_host_may_be_away_when_the_service_begins(two: list[Machine], opened: Op
     until("it is there", lambda: host.describe().reachable)
 
 
-def test_two_services_start_one_vm(
+def test_services_begin_and_end_one_vm_at_once(
     two: list[Machine], opened: Opener, tiny_image: ImageVersion
 ) -> None:
     """One that has died asked for it, and one that goes on asks before it is done."""
     services = [opened(f"{two[0].tls}&name=both") for _ in range(4)]
     spec = make_spec(tiny_image, "once")
-    make_vm(services[0], spec)
+    vm = spec.name
+
+    def all_at_once(act: Callable[[LibvirtHost], None]) -> None:
+        for acted in [threads.submit(act, service) for service in services]:
+            acted.result(120)
+
     with ThreadPoolExecutor(4) as threads:
-        for started in [threads.submit(service.start, spec.name) for service in services]:
-            started.result(120)
-    assert get_vm(services[0], spec.name).state is VmState.RUNNING
-    remove_vm(services[0], spec.name)
+        for _ in range(3):
+            services[0].create_disk(spec)
+            all_at_once(lambda host: host.define(spec))
+            all_at_once(lambda host: host.start(vm))
+            assert get_vm(services[0], vm).state is VmState.RUNNING
+            all_at_once(lambda host: host.destroy(vm, spec.uuid))
+            all_at_once(lambda host: host.undefine(vm, spec.uuid))
+            all_at_once(lambda host: host.delete_disk(vm, spec.generation))
+            assert leftovers_of(services[0], vm) == []

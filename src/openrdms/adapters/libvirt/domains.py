@@ -26,6 +26,13 @@ _STATES = {
     libvirt.VIR_DOMAIN_CRASHED: VmState.STOPPED,
 }
 
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
 
 class Domains:
     """Those of one host. Errors of libvirt come as ``errors.translated`` has them.
@@ -136,6 +143,15 @@ def stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
             how()
     except libvirt.libvirtError:
         if is_active(domain):
+            raise
+
+
+def undefine(domain: libvirt.virDomain) -> None:
+    """Take back its definition with all that libvirt keeps beside; who was quicker is fine."""
+    try:
+        domain.undefineFlags(_UNDEFINE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
 
 

@@ -64,13 +64,6 @@ _CAPACITY = 10_000
 _EMULATOR = "qemu-system-x86_64"
 _STREAM_CHUNK = 256 << 10
 
-_UNDEFINE = (
-    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-)
-
 
 def connect(
     uri: str, state_dir: Path, runtime_dir: Path, check: Callable[[], None] = lambda: None
@@ -260,9 +253,9 @@ class LibvirtHost:
                 if info.ownership and info.ownership.adopted:
                     raise InvalidOperation(f"{vm} was adopted and is never deleted")
                 with errors.translated(vm):
-                    if domain.isActive():
+                    if domains.is_active(domain):
                         raise InvalidOperation(f"{vm} is running")
-                    domain.undefineFlags(_UNDEFINE)
+                    domains.undefine(domain)
             self._places.remove_files(info.name if info else vm)
 
     def start(self, vm: str) -> None:
