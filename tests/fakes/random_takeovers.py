@@ -132,7 +132,7 @@ class Found:
             ", ".join(words for _, words in sorted(self.blows)),
             self.cancelled,
             ", ".join(self.takeovers),
-            f"{self.state} after {self.seconds:.0f} s",
+            f"{self.state}, {self.seconds:.0f} s in all",
             "; ".join(self.wrong) or "well",
         ]
         return "; ".join(part for part in parts if part)
@@ -465,13 +465,11 @@ def surroundings(worlds: int = 1) -> Iterator[tuple[PostgreSql, list[Sequence[Pl
 def world(
     directory: Path, postgresql: PostgreSql, count: int, places: Sequence[Place]
 ) -> Iterator[World]:
-    """Three services that have been up for long enough to judge each other."""
+    """Three services, of which nobody may judge the others in the first seconds."""
     with services(directory, postgresql, SPEED, SERVICES, places) as started:
-        begun = time.monotonic()
         made = World(started, count)
         try:
             made.measure()
-            time.sleep(max(0.0, begun + SILENT_SECONDS + 1 - time.monotonic()))
             yield made
         finally:
             made.close()

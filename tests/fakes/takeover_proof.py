@@ -11,7 +11,7 @@ from pathlib import Path
 TAKEOVER_SECONDS = 5.0
 """A job is another service's at the latest then, when the one that had it has died."""
 
-_LINE = re.compile(r" *(\d+) ")
+_LINE = re.compile(r" *(\d+) (create|delete);")
 _DEATH = re.compile(r"taken over ([\d.]+) s after its death(?! \()")
 _WELL = "; well"
 
