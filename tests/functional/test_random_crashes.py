@@ -25,9 +25,9 @@ def drive(directory: Path, first: int, last: int) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("first", [1, 6, 11])
-def test_killed_at_random(tmp_path: Path, first: int) -> None:
-    assert len(drive(tmp_path, first, first + 4)) == 5
+def test_killed_at_random(tmp_path: Path) -> None:
+    """Some of every kind of job but Prep."""
+    assert len(drive(tmp_path, 2, 9)) == 8
 
 
 @pytest.mark.slow
