@@ -284,6 +284,7 @@ class World:
         with self._striking[number]:
             if not victim.is_running:
                 return
+            owner = self.services.owner(guid)  # another blow may have been waited for
             whose = "its service" if victim is owner else "another"
             words = f"{whose} {blow.kind.value} at {at:.1f} s for {blow.seconds:.1f} s"
             if blow.kind is Kind.CUT and victim.place is None:
