@@ -139,5 +139,5 @@ def test_whatever_is_met_it_is_looked_for_again(
     with monkeypatch.context() as patch:
         patch.setattr(sa.Engine, "connect", fail)
         with pytest.raises(errors.RecordsUnavailable):
-            database._probe()
-    database._probe()
+            database._probe(1.0)
+    database._probe(1.0)
