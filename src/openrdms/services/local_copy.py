@@ -1,7 +1,7 @@
 """Who has which desktop, kept in memory for while the records are away.
 
-It is read every few seconds; what has changed since is left out until it is read again, so nobody
-finds here what was taken from him. It is good for a short time after it was read: who is cut off
+What changes is left out at once, and read again within a few seconds, so nobody finds here what was
+taken from him. It is good for a short time after it was read: who is cut off
 from the records is not told what others decide meanwhile.
 """
 
@@ -21,10 +21,10 @@ from openrdms.services.access import Access, judge
 from openrdms.services.alone import ALONE
 
 PERIOD = 5.0
-"""Seconds from one read to the next."""
+"""Seconds from one read of what has changed to the next."""
 
 GOOD_SECONDS = 75.0
-"""For how long what was read holds: pools leave users who are away their desktops for longer."""
+"""For how long it holds after the last read: pools leave users who are away theirs for longer."""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,6 +51,8 @@ class LocalCopy:
         self._descriptors: dict[str, str | None] = {}
         self._heard: set[tuple[Kind, str]] = set()
         """What has changed since the last read began."""
+        self._is_whole = False
+        """Whether all that has not changed since the last read is here."""
         self.read_at = float("-inf")
         self._back: Callable[[], None] = lambda: None
 
@@ -74,14 +76,26 @@ class LocalCopy:
         return sorted((one for one in known if self._is_his(one, account)), key=_name)
 
     def read(self) -> None:
-        """Bring it up to date. RecordsUnavailable."""
+        """Bring it up to date, by what has changed. RecordsUnavailable."""
         began = self._clock()
         with self._lock:
-            self._heard.clear()
-        uses = self._store.list_uses(use=Use.TAKEN)
-        collections = self._store.list_collections()
+            changed, self._heard = self._heard, set()
+            was_whole, self._is_whole = self._is_whole, True
+        names = [key for kind, key in changed if kind is Kind.DESKTOP] if was_whole else None
+        try:
+            uses = self._store.list_uses(use=Use.TAKEN, names=names)
+            collections = self._store.list_collections()
+        except errors.RdmsError:  # what is here holds meanwhile
+            with self._lock:
+                self._heard |= changed
+                self._is_whole = self._is_whole and was_whole
+            raise
         with self._lock:
-            self._uses = {use.name.casefold(): use for use in uses}
+            if not self._is_whole:  # something was missed meanwhile
+                return
+            if not was_whole:
+                self._uses.clear()
+            self._uses.update((use.name.casefold(), use) for use in uses)
             self._descriptors = {
                 one.alias.casefold(): one.security_descriptor for one in collections
             }
@@ -92,6 +106,7 @@ class LocalCopy:
     def forget(self) -> None:
         """Nobody knows what has changed since it was read."""
         with self._lock:
+            self._is_whole = False
             self._uses.clear()
             self._descriptors.clear()
 

@@ -121,9 +121,59 @@ def test_it_is_good_for_a_time(world: World) -> None:
     assert world.names() == []
 
 
+def test_only_what_has_changed_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.small.make_desktop("pool-2", "pool")
+    world.records.away = False
+    world.copy.read()
+    asked: list[list[str]] = []
+    read = world.small.store.list_uses
+
+    def list_uses(*, names: list[str], **how: Any) -> list[DesktopUse]:
+        asked.append(names)
+        return read(names=names, **how)
+
+    monkeypatch.setattr(world.small.store, "list_uses", list_uses)
+    world.small.uses.change(["pool-2"], lambda use: replace(use, use=Use.TAKEN, holder="bob"))
+    world.copy.read()
+    world.copy.read()
+    assert asked == [["pool-2"], []]
+    assert (world.names(), world.names("bob")) == (["pool-1"], ["pool-2"])
+
+
+def test_what_could_not_be_read_is_read_later(world: World) -> None:
+    world.change(holder="bob")
+    with pytest.raises(errors.RecordsUnavailable):
+        world.copy.read()
+    assert world.names() == world.names("bob") == []
+    world.records.away = False
+    world.copy.read()
+    assert world.names("bob") == ["pool-1"]
+
+
 def test_nothing_is_known_when_changes_were_missed(world: World) -> None:
     world.copy.forget()
     assert world.names() == []
+    world.records.away = False
+    world.copy.read()
+    assert world.names() == ["pool-1"]
+
+
+def test_what_is_read_while_changes_are_missed_is_not_trusted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.records.away = False
+    read = world.small.store.list_collections
+
+    def list_collections() -> Any:
+        world.copy.forget()
+        monkeypatch.undo()
+        return read()
+
+    monkeypatch.setattr(world.small.store, "list_collections", list_collections)
+    world.copy.read()
+    assert world.names() == []
+    world.copy.read()
+    assert world.names() == ["pool-1"]
 
 
 def test_a_display_of_his_own_and_no_other_is_opened(world: World) -> None:
