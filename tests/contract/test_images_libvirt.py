@@ -141,6 +141,15 @@ class TestLibvirtImages(ImageSuite):
             crawling.copy(image, lambda: time.monotonic() < begun + 0.2, ignore)
         assert time.monotonic() - begun < 10
 
+    def test_a_file_that_goes_while_the_room_is_counted_counts_nothing(
+        self, image: ImageVersion, tmp_path: Path
+    ) -> None:
+        place = tmp_path / "gold" / "gold" / "1"
+        place.mkdir(parents=True)
+        (place / "other.part").symlink_to("what another host has renamed")
+        Gold(tmp_path / "gold", None).copy(image, always, ignore)
+        assert (place / "disk.qcow2").exists()
+
     def test_hosts_that_share_a_directory_copy_it_once(
         self, image: ImageVersion, tmp_path: Path
     ) -> None:

@@ -85,7 +85,7 @@ class Gold:
         total = sum(file.stat().st_size for file in files)
         place = self._place(image, image.disk).parent
         place.mkdir(parents=True, exist_ok=True)
-        here = sum(file.stat().st_size for file in place.iterdir())
+        here = sum(_size(file) for file in place.iterdir())
         free = shutil.disk_usage(place).free
         if free < total - here + _MARGIN:
             raise OutOfSpace(f"{place}: {total - here} bytes are needed, {free} are free")
@@ -141,6 +141,14 @@ class Gold:
 def _open_itself(path: str, flags: int) -> int:
     """Not what a link of that name leads to: we may be root, and the directory another's."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _size(file: Path) -> int:
+    """Bytes; 0 when a host that shares the directory has just renamed or dropped it."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _skip_equal(reading: BinaryIO, writing: BinaryIO, read: Callable[[bytes], object]) -> int:
