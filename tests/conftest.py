@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)  # requests prefers them to the certificate that a test names
 
 # The usual run tries the same examples each time; new ones, and more, are for ./test --full.
-settings.register_profile("usual", derandomize=True)
-settings.register_profile("long", max_examples=10_000, deadline=None)
+# How long one takes says how busy the machine is, and nothing else.
+_AT_ITS_OWN_PACE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("usual", _AT_ITS_OWN_PACE, derandomize=True)
+settings.register_profile("long", _AT_ITS_OWN_PACE, max_examples=10_000)
 settings.load_profile("usual")
 
 pytest.register_assert_rewrite("live.service", "live.wire", "live.rollout", "live.inside")

@@ -25,18 +25,19 @@ def together(*calls: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 def test_no_more_calls_at_a_time_than_there_are_tokens() -> None:
     busy, most, lock = 0, 0, threading.Lock()
-    tokens = make_tokens(slots=3, factor=3)
+    tokens, three = make_tokens(slots=3, factor=3), threading.Barrier(3)
 
     def work() -> None:
         nonlocal busy, most
         with lock:
             busy += 1
             most = max(most, busy)
+        three.wait(30)
         time.sleep(0.01)
         with lock:
             busy -= 1
