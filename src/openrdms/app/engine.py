@@ -54,9 +54,9 @@ class Engine:
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses)
         self.brokering = _make_brokering(core, self.watch, self.pools)
-        self.local_copy = LocalCopy(core.store, core.access, core.members)
         late_file = core.state_dir / "security" / "late-records"
         self.late_records = LateRecords(core.audit_log, late_file, now)
+        self.local_copy = _make_local_copy(core, self.late_records)
         self.connections = LiveConnections(
             core.store,
             core.uses,
@@ -177,6 +177,11 @@ class Engine:
             ),
             publishing=core.publishing,
         )
+
+
+def _make_local_copy(core: Core, late_records: LateRecords) -> LocalCopy:
+    parts = (core.store, core.access, core.hosts, core.uses, late_records, now)
+    return LocalCopy(*parts, core.members)
 
 
 def _make_draining(core: Core) -> Draining:

@@ -45,7 +45,8 @@ class DesktopUse:
     Of the desktop's record: ``adopted`` when no job of ours made it, ``left_off`` when it was
     made and left off, or stopped by an administrator: it is started when somebody needs it;
     ``image`` is what its disk was made from, "" where its collection's does not count; ``moving``
-    while it goes to another host: pools and jobs do not take it in hand.
+    while it goes to another host: pools and jobs do not take it in hand; ``assigned`` is whose it
+    is, as case-folded DOMAIN\\USER of which either part may be empty, "" for nobody's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class DesktopUse:
     left_off: bool = False
     image: str = ""
     moving: bool = False
+    assigned: str = ""
 
     def becoming(self, use: Use, now: datetime, **values: object) -> DesktopUse:
         """It as ``use`` with other fields set. Leaving TAKEN ends the holder's claim to it; what

@@ -1,7 +1,8 @@
 """Tickets to the displays of desktops: for who has a desktop, and for staff who help him.
 
 A ticket is for one account, one desktop and one stay in it; it is good once, for some seconds.
-While the records are away whoever has a desktop is given tickets out of memory.
+While the records are away whoever has a desktop, or moves into his own, is given tickets out of
+memory.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class DisplayTickets:
             self._store.delete_display_tickets(now)
             self._store.put_display_ticket(ticket)
         except errors.RecordsUnavailable:
-            if self._copy is None or self._copy.find(use.name, account) is None:
+            if self._copy is None or not self._copy.move_in(use.name, account):
                 raise
             self._keep(ticket)
         return secret

@@ -4,7 +4,8 @@ One belongs to a stay of somebody in a desktop (``DesktopUse.stay``) and to an a
 holder's own, or that of one who looks over his shoulder. It is closed in the thread that ends the
 stay, or changes the account, before that goes on: nobody looks at the next user's desktop. What
 another service changes is told a moment later; while the records are away nothing can be, so what
-is open then ends in time where desktops go from one user to the next.
+is open then ends in time where desktops go from one user to the next, and at once where somebody
+may log on who would have to be told.
 """
 
 from __future__ import annotations
@@ -86,6 +87,8 @@ class LiveConnections:
         self._watcher = threading.Thread(target=self._watch, name="connections", daemon=True)
         uses.subscribe(self._hear, lambda name: name in self._open)
         accounts.subscribe(self.recheck)
+        if copy:
+            copy.subscribe(self._hear)
 
     def start(self) -> None:
         """Begin to look at all of them regularly."""
@@ -135,6 +138,7 @@ class LiveConnections:
         self._check(one for one in self._list() if one.account.casefold() == key)
 
     def _hear(self, use: DesktopUse) -> None:
+        use = self._copy.foresee(use) if self._copy else use
         for one in self._list(use.name):
             if not one.belongs_to(use):
                 self._end(one)
@@ -146,6 +150,8 @@ class LiveConnections:
     def _check(self, connections: Iterable[_Connection], *, is_new: bool = False) -> None:
         for one in connections:
             try:
+                if self._copy:
+                    self._copy.settle(one.desktop)
                 use = self._store.find_use(one.desktop)
                 self._note_seen(use)
                 if not one.belongs_to(use) or not self._may_go_on(one):
@@ -173,11 +179,14 @@ class LiveConnections:
         return use is not None and one.belongs_to(use) and self._may_go_on(one)
 
     def _is_unseen(self, one: _Connection) -> bool:
-        """Whether it may be another's by now."""
+        """Whether it may be another's by now, or somebody there who was told of nobody."""
+        if one.came_first:
+            return True
+        may_change = self._is_pooled.get(one.desktop.casefold(), True)
         if self._copy:
             self._seen = max(self._seen, self._copy.read_at)
-        pooled = self._is_pooled.get(one.desktop.casefold(), True)
-        return pooled and time.monotonic() - self._seen > _UNSEEN_SECONDS
+            may_change |= self._copy.has_moved(one.desktop)
+        return may_change and time.monotonic() - self._seen > _UNSEEN_SECONDS
 
     def _may_go_on(self, one: _Connection) -> bool:
         return self._accounts.find(one.account) is not None and one.may_go_on()

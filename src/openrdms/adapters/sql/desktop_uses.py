@@ -49,6 +49,7 @@ _QUERY = sa.select(
         "image"
     ),
     (_desktops.moving_to != "").label("moving"),
+    sa.func.coalesce(_desktops.user_key, "").label("assigned"),
 ).join_from(desktop_uses, schema.desktops)
 
 
