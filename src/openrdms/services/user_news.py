@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 import structlog
 
 from openrdms import ports
+from openrdms.model import errors
 from openrdms.model.change import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmEvent
@@ -28,6 +29,9 @@ KEEP_SECONDS = LAPSE_SECONDS / 3
 
 _GATHERED = 1.0
 _VIEWS_A_SECOND = 20
+
+_PAUSE = 1.0
+"""Seconds until records that were away are asked again."""
 
 _log = structlog.get_logger(__name__)
 
@@ -144,6 +148,9 @@ class UserNews:
                 if time.monotonic() >= keep_at:
                     keep_at = time.monotonic() + self._period
                     self._keep_places()
+            except errors.RecordsUnavailable as error:
+                _log.warning("what is news is told later", reason=str(error))
+                time.sleep(_PAUSE)
             except Exception:  # noqa: BLE001  whatever it was, the next news is told
                 _log.exception("defect")
 
