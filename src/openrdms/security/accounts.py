@@ -247,11 +247,16 @@ class Accounts:
         """Make, or bring up to date, the account of somebody whom a directory has just confirmed.
 
         AccessDenied when the name is somebody else's here, or he has another one here.
-        InvalidParameter for a name that no account can have.
+        InvalidParameter for a name that no account can have. RecordsUnavailable, unless nothing
+        of it is new and it was confirmed lately: the next look at all accounts notes that again.
         """
         with self._changing:
             account = self._decide(lambda: self._settle(source, user, role))
-            self._confirm([account.name], self._clock())
+            try:
+                self._confirm([account.name], self._clock())
+            except errors.RecordsUnavailable:
+                if not self._is_confirmed(account):
+                    raise
         return account
 
     def readopt(self, source: str, users: Iterable[tuple[DirectoryUser, Role]]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.clock import StoppedClock
 from fakes.directory import FakeDirectory
+from fakes.leaving_records import LeavingRecords
 from openrdms.model import errors
 from openrdms.model.account import Role
 from openrdms.model.directory import DirectoryGroup, DirectoryUser
@@ -79,6 +81,34 @@ def test_what_the_directory_says_holds_at_each_sign_in(
     assert again.role is Role.OPERATOR
     assert OPERATORS.sid in accounts.find_sids("ann")
     assert again.directory_groups == ("corp\\ops",)
+
+
+def test_who_was_seen_before_is_let_in_while_the_records_are_away(
+    store: Store, directory: FakeDirectory, tmp_path: Path, clock: StoppedClock
+) -> None:
+    records: Any = LeavingRecords(store)
+    accounts = Accounts(records, tmp_path / "nt-hashes", clock)
+    log = AuditLog(records, tmp_path / "audit-head", clock)
+    people = DirectoryAccounts(Adopting(accounts, log, "corp", {}, TRUST), directory)
+    directory.users["bob"] = replace(ANN, name="Bob", external_id="u-2")
+    for name in ("ann", "bob"):
+        people.verify(name, "theirs", HERE)
+    directory.users["bob"] = replace(directory.users["bob"], groups=())
+    directory.users["new"] = replace(ANN, name="New", external_id="u-3")
+    records.away = True
+    again = people.verify("ann", "theirs", HERE)
+    assert again is not None
+    assert again == accounts.get("ann")
+    assert people.verify("ann", "wrong", HERE) is None
+    for other in ("bob", "new"):  # another than he was, and nobody whom we know
+        with pytest.raises(errors.RecordsUnavailable):
+            people.verify(other, "theirs", HERE)
+    assert accounts.get("bob").directory_groups == ("corp\\people",)
+    clock.move(TRUST + timedelta(seconds=1))
+    with pytest.raises(errors.RecordsUnavailable):
+        people.verify("ann", "theirs", HERE)
+    records.away = False
+    assert people.verify("ann", "theirs", HERE)
 
 
 @pytest.mark.parametrize("password", ["wrong", "", "Theirs"])
