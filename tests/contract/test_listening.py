@@ -106,7 +106,7 @@ def test_who_was_cut_off_hears_again_and_knows_that_he_missed_something(
     one.create_collection(make_collection("before"))
     ear.wait_for(Kind.COLLECTION, "before")
     _cut(postgresql, postgresql_records.rpartition("/")[2])
-    ear.wait(lambda: ear.missed == 1)
+    ear.wait(lambda: ear.missed >= 1)
     one.create_collection(make_collection("after"))
     ear.wait_for(Kind.COLLECTION, "after")
 
@@ -118,7 +118,7 @@ def test_what_is_none_of_our_notices_ends_nothing(
     ear = Ear(other)
     with find_dialect(postgresql_records).connect() as anybody:
         anybody.execute("SELECT pg_notify('openrdms_changes', %s)", (payload,))
-    ear.wait(lambda: ear.missed == 1)
+    ear.wait(lambda: ear.missed >= 1)
     one.create_collection(make_collection("after"))
     ear.wait_for(Kind.COLLECTION, "after")
 
@@ -135,11 +135,13 @@ def test_who_rolls_back_tells_nothing(one: Store, other: Store) -> None:
 
 def test_a_service_alone_tells_nobody(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    store = sql.open_store(f"sqlite:///{tmp_path / 'records.sqlite'}")
+    file = tmp_path / "records.sqlite"
+    store = sql.open_store(f"sqlite:///{file}")
     statements: list[str] = []
 
-    def note(*given: object) -> None:
-        statements.append(str(given[2]))
+    def note(connection: sa.Connection, *given: object) -> None:
+        if connection.engine.url.database == str(file):
+            statements.append(str(given[1]))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     ear = Ear(store)
@@ -147,7 +149,7 @@ def test_a_service_alone_tells_nobody(tmp_path: Path) -> None:
     store.tell_others(Kind.POOL, ["farm"])
     sa.event.remove(sa.Engine, "before_cursor_execute", note)
     assert statements
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # those of other tests may be ending
     assert not ear.heard
     assert not [one for one in statements if "notify" in one or "members" in one]
     store.close()

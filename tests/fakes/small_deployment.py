@@ -12,6 +12,7 @@ from uuid import NAMESPACE_DNS, uuid5
 from fakes.new_records import open_records
 from openrdms import ports
 from openrdms.adapters import simulator
+from openrdms.adapters.simulator.clock import Clock
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership, VmSpec
@@ -92,14 +93,14 @@ class SmallDeployment:
 
 @contextmanager
 def open_small_deployment(
-    directory: Path, *slow: str, store: ports.Store | None = None
+    directory: Path, *slow: str, store: ports.Store | None = None, clock: Clock | None = None
 ) -> Iterator[SmallDeployment]:
     """Everything on it takes no time but what ``slow`` says (``boot_ms=300``)."""
     path = directory / "simulator"
     steps = ("clone", "start", "boot", "agent", "destroy", "save")
     given = {step.partition("=")[0] for step in slow}
     quick = "&".join([*slow, *(f"{step}_ms=0" for step in steps if f"{step}_ms" not in given)])
-    hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}"))
+    hosts = Hosts(simulator.connect(f"simulator://{path}?hosts=2&{quick}", clock))
     store = store or open_records(directory / "records.sqlite")
     uses = DesktopUses(store, lambda: datetime.now(UTC))
     yield SmallDeployment(path, hosts, store, uses)

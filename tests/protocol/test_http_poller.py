@@ -75,7 +75,7 @@ class Client:
     """One connection kept open."""
 
     def __init__(self, plain: int) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", plain, timeout=10)
+        self.connection = http.client.HTTPConnection("127.0.0.1", plain, timeout=60)
 
     def __enter__(self) -> Client:
         return self
@@ -97,7 +97,7 @@ def render(body: bytes, headers: str = "", version: str = "1.1") -> bytes:
 
 @pytest.fixture
 def raw(plain: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", plain), 10) as raw:
+    with socket.create_connection(("127.0.0.1", plain), 60) as raw:
         yield raw
 
 
@@ -133,8 +133,15 @@ def test_who_never_reads_is_cut_off(
     plain: int, raw: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_connection, "REPLY_SECONDS", 0.2)
+    expire, late = http_connection.Connection.expire, threading.Event()
+
+    def note(connection: http_connection.Connection) -> None:
+        expire(connection)
+        late.set()
+
+    monkeypatch.setattr(http_connection.Connection, "expire", note)
     raw.sendall(render(b"large"))
-    time.sleep(1)
+    assert late.wait(60)
     size = 0
     with pytest.raises(ConnectionResetError):  # closed with most of the reply unsent
         while part := raw.recv(1_000_000):
@@ -146,13 +153,16 @@ def test_who_never_reads_is_cut_off(
 def test_who_goes_while_a_call_runs_costs_nothing(plain: int) -> None:
     for _ in range(3):
         raw = socket.create_connection(("127.0.0.1", plain), 10)
-        raw.sendall(render(b"500"))
+        raw.sendall(render(b"1500"))
         time.sleep(0.05)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0" + bytes(4))
         raw.close()
-    began, used = time.monotonic(), time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - used < 0.5 * (time.monotonic() - began)
+    shares = []
+    for _ in range(5):
+        began, used = time.monotonic(), time.process_time()
+        time.sleep(0.2)
+        shares.append((time.process_time() - used) / (time.monotonic() - began))
+    assert min(shares) < 0.5  # other threads of this process work now and then
     with Client(plain) as other:
         assert other.post(b"0") == b"0"
 

@@ -272,24 +272,26 @@ class TestHttp:
         assert exchange(listeners.http_url, head.encode()).startswith(b"HTTP/1.1 400")
 
     def test_a_slow_body(self, listeners: HttpRig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http_connection, "BODY_SECONDS", 0.2)
+        monkeypatch.setattr(http_connection, "BODY_SECONDS", 1.0)
         head = b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc"
         assert b" 408 " in exchange(listeners.http_url, head)
 
     def test_slow_headers(self, listeners: HttpRig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http_connection, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(http_connection, "HEAD_SECONDS", 1.0)
         assert exchange(listeners.http_url, b"POST /wsman HT") == b""
 
     def test_a_reply_does_not_wait_for_nagle(self, listeners: HttpRig) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port(listeners.http_url), timeout=30)
-        times = []
-        for _ in range(20):
+        quick = 0
+        for _ in range(400):
             started = time.perf_counter()
             connection.request("POST", "/wsman", IDENTIFY, {"Authorization": BASIC})
             connection.getresponse().read()
-            times.append(time.perf_counter() - started)
+            quick += time.perf_counter() - started < 0.03  # an acknowledgement waits for 0.04
+            if quick == 10:
+                break
         connection.close()
-        assert sorted(times)[4] < 0.03  # an acknowledgement waits for 0.04
+        assert quick == 10  # but for the first few of a connection
 
     def test_tls_before_12_is_refused(self, listeners: HttpRig) -> None:
         tls = listeners.certificate

@@ -49,11 +49,11 @@ def together(database: Database, *works: Work) -> list[Future[None]]:
 
     def hold(connection: sa.Connection) -> None:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     with ThreadPoolExecutor(1 + len(works)) as threads:
         threads.submit(database.grouped, hold)
-        assert begun.wait(10)
+        assert begun.wait(60)
         asked = []
         for work in works:
             asked.append(threads.submit(database.grouped, work))
@@ -96,11 +96,11 @@ def test_a_group_that_cannot_begin_waits_for_that_once(database: Database) -> No
 
         def hold(connection: sa.Connection) -> None:
             held.set()
-            go_on.wait(10)
+            go_on.wait(60)
             lock(connection)
 
         threads.submit(database.grouped, hold)
-        assert held.wait(10)
+        assert held.wait(60)
         with ThreadPoolExecutor(3) as others:
             asked = [others.submit(database.grouped, put(number)) for number in range(3)]
             while len(database._waiting) < len(asked):

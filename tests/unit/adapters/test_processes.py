@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from live.service import until
 from openrdms.adapters import processes
 from openrdms.model.errors import OperationFailed
 
@@ -66,7 +67,7 @@ processes.run(["bash", "-c", script], on_line=lambda line: print(line, flush=Tru
 
 
 def running(tag: str) -> list[str]:
-    found = subprocess.run(["pgrep", "-f", f"^{tag}"], capture_output=True, text=True, check=False)
+    found = subprocess.run(["pgrep", "-f", f"^{tag} "], capture_output=True, text=True, check=False)
     return found.stdout.split()
 
 
@@ -77,9 +78,6 @@ def test_kill_9_takes_programs_and_their_children_along() -> None:
     ) as parent:
         assert parent.stdout
         assert parent.stdout.readline() == "ready\n"
-        assert len(running(tag)) == 2
+        until("both run", lambda: len(running(tag)) == 2)
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while running(tag):
-        assert time.monotonic() < deadline, "they live on"
-        time.sleep(0.02)
+    until("none lives on", lambda: not running(tag))

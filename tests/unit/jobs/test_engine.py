@@ -37,11 +37,10 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 
 
 class Trace:
-    """Steps as they were run, and a moment to wait for."""
+    """Steps as they were run."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
-        self.reached = threading.Event()
 
     def step(self, run: Run, name: str) -> Step[str]:
         async def body() -> str:
@@ -49,6 +48,11 @@ class Trace:
             return name
 
         return run.reserve(name, body)
+
+
+def wait_for_end(workflow: str) -> None:
+    """An engine that is closed in the middle of one leaves a coroutine that nobody awaits."""
+    DBOS.retrieve_workflow(workflow).get_result(polling_interval_sec=0.05)
 
 
 def test_steps_are_run_once_whatever_order_they_end_in(launch: Launch) -> None:
@@ -59,10 +63,9 @@ def test_steps_are_run_once_whatever_order_they_end_in(launch: Launch) -> None:
         assert await asyncio.gather(*(s() for s in reversed(steps))) == [
             f"step {n}" for n in (4, 3, 2, 1, 0)
         ]
-        trace.reached.set()
 
     launch(workflow).start(GUID)
-    assert trace.reached.wait(10)
+    wait_for_end(GUID)
     assert sorted(trace.steps) == [f"step {n}" for n in range(5)]
 
 
@@ -82,7 +85,7 @@ async def die():
 engine = JobEngine(f"sqlite:///{sys.argv[1]}")
 engine.launch(workflow)
 engine.start(sys.argv[2])
-threading.Event().wait(20)
+threading.Event().wait(200)
 """
 
 
@@ -95,10 +98,9 @@ def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: L
         one, two = trace.step(run, "one"), trace.step(run, "two")
         await one()
         await two()
-        trace.reached.set()
 
     launch(workflow)
-    assert trace.reached.wait(15)
+    wait_for_end(GUID)
     assert trace.steps == ["two"]
 
 
@@ -111,11 +113,6 @@ module.WORKFLOW_VERSION = {version}
 async def workflow""", 1)  # fmt: skip
     command = [sys.executable, "-c", program, str(tmp_path / "jobs.sqlite"), GUID]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-
-
-def wait_for_end(workflow: str) -> None:
-    """An engine that is closed in the middle of one leaves a coroutine that nobody awaits."""
-    DBOS.retrieve_workflow(workflow).get_result(polling_interval_sec=0.05)
 
 
 def test_what_a_much_earlier_version_began_is_begun_anew(tmp_path: Path, launch: Launch) -> None:
@@ -193,37 +190,32 @@ def test_a_workflow_that_is_under_way_is_not_started_again(launch: Launch) -> No
 
     async def workflow(run: Run) -> None:
         runs.append(run.guid)
-        await asyncio.to_thread(release.wait, 10)
+        await asyncio.to_thread(release.wait, 60)
 
     engine = launch(workflow)
     engine.start(GUID)
     engine.start(GUID)
     release.set()
-    assert runs in ([], [GUID])
+    wait_for_end(GUID)
+    assert runs == [GUID]
 
 
 def test_a_failed_workflow_is_started_anew(launch: Launch) -> None:
-    ends: list[str] = []
     again = threading.Event()
 
     async def failing(run: Run) -> None:
-        ends.append("failed")
         raise ZeroDivisionError
 
     async def working(run: Run) -> None:
         assert run.guid == GUID
         again.set()
 
-    engine = launch(failing)
-    engine.start(GUID)
-    for _ in range(200):
-        if ends:
-            break
-        threading.Event().wait(0.05)
-    threading.Event().wait(0.5)
-    engine = launch(working)
-    engine.start(GUID)
-    assert again.wait(10)
+    launch(failing).start(GUID)
+    with pytest.raises(ZeroDivisionError):
+        wait_for_end(GUID)
+    launch(working).start(GUID)
+    wait_for_end(f"{GUID}/2")
+    assert again.is_set()
 
 
 def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
@@ -237,11 +229,12 @@ def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
     engine = launch(workflow)
     engine.wake(GUID)
     engine.start(GUID)
-    assert started.wait(10)
+    assert started.wait(60)
     engine.wake("{another}")
     assert not halted.wait(0.1)
     engine.wake(GUID)
-    assert halted.wait(30)
+    assert halted.wait(60)
+    wait_for_end(GUID)
 
 
 def test_starting_before_launch_is_a_defect(tmp_path: Path) -> None:

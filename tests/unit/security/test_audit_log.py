@@ -148,7 +148,7 @@ class TestGroupCommit:
 
         def fail(records: list[AuditRecord]) -> None:
             begun.set()
-            assert go_on.wait(10)
+            assert go_on.wait(60)
             raise errors.OperationFailed("disk full")
 
         failures: list[str] = []
@@ -162,7 +162,7 @@ class TestGroupCommit:
         monkeypatch.setattr(store, "append_audit", fail)
         threads = [threading.Thread(target=write) for _ in range(5)]
         threads[0].start()
-        assert begun.wait(10)
+        assert begun.wait(60)
         for thread in threads[1:]:
             thread.start()
         go_on.set()

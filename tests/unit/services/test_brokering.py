@@ -39,7 +39,7 @@ def wait_of(answer: Connection | Wait) -> Wait:
 
 
 def until(check: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.01)

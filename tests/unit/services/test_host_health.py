@@ -17,8 +17,12 @@ from openrdms.services.host_health import Absence, HostHealth, Pace
 from openrdms.services.hosts import Hosts
 
 PACE = Pace(period=0.1, patience=0.1, first=0.01, longest=0.05)
-LEISURE = Pace(period=1, patience=1, first=0.01, longest=0.05)
+LEISURE = Pace(period=2, patience=2, first=0.01, longest=0.05)
 """Leaves who must be heard of in time some time for it."""
+PATIENT = Pace(period=0.1, patience=60, first=0.01, longest=0.05)
+"""Takes nobody for away who is only slow."""
+NEVER = Pace(period=60, patience=60, first=60, longest=60)
+"""Asks nobody while a test runs."""
 
 
 class Host:
@@ -67,6 +71,20 @@ def leisurely() -> Iterator[Deployment]:
     deployment.health.close()
 
 
+@pytest.fixture
+def patient() -> Iterator[Deployment]:
+    deployment = Deployment(PATIENT)
+    yield deployment
+    deployment.health.close()
+
+
+@pytest.fixture
+def unasked() -> Iterator[Deployment]:
+    deployment = Deployment(NEVER)
+    yield deployment
+    deployment.health.close()
+
+
 def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -78,18 +96,17 @@ def await_back(deployment: Deployment) -> None:
     asyncio.run(asyncio.wait_for(deployment.health.back("one"), 30))
 
 
-def test_a_failing_call_is_enough_and_an_answer_ends_it(deployment: Deployment) -> None:
-    deployment.one.there = False
-    deployment.health.note_failure("one", errors.HostUnavailable("one is down"))
-    absence = deployment.health.status("ONE.test")
+def test_a_failing_call_is_enough_and_an_answer_ends_it(unasked: Deployment) -> None:
+    unasked.health.note_failure("one", errors.HostUnavailable("one is down"))
+    absence = unasked.health.status("ONE.test")
     assert absence is not None
     assert absence.words == "one is down"
-    assert not deployment.health.is_away("two")
-    deployment.health.note_failure("one", errors.HostUnavailable("still"))
-    assert deployment.health.status("one") == absence
-    deployment.health.note_success("one")
-    assert not deployment.health.is_away("one")
-    until(lambda: deployment.told_of(deployment.one)[:2] == [True, False])
+    assert not unasked.health.is_away("two")
+    unasked.health.note_failure("one", errors.HostUnavailable("still"))
+    assert unasked.health.status("one") == absence
+    unasked.health.note_success("one")
+    assert not unasked.health.is_away("one")
+    until(lambda: unasked.told_of(unasked.one) == [True, False])
 
 
 def test_who_asks_for_an_unknown_host_is_told_so(deployment: Deployment) -> None:
@@ -109,22 +126,22 @@ def test_the_first_failure_is_not_taken_back_at_once(deployment: Deployment) -> 
     assert deployment.one.asked == 0
 
 
-def test_a_host_that_is_away_is_asked_until_it_is_back(deployment: Deployment) -> None:
-    deployment.one.there = False
-    deployment.health.note_failure("one", errors.HostUnavailable("one is down"))
-    until(lambda: deployment.one.asked >= 4)
-    assert deployment.health.is_away("one")
-    deployment.one.there = True
-    await_back(deployment)
-    until(lambda: deployment.told_of(deployment.one) == [True, False])
+def test_a_host_that_is_away_is_asked_until_it_is_back(patient: Deployment) -> None:
+    patient.one.there = False
+    patient.health.note_failure("one", errors.HostUnavailable("one is down"))
+    until(lambda: patient.one.asked >= 4)
+    assert patient.health.is_away("one")
+    patient.one.there = True
+    await_back(patient)
+    until(lambda: patient.told_of(patient.one) == [True, False])
 
 
-def test_a_host_that_nobody_talks_to_is_found_lost(deployment: Deployment) -> None:
-    deployment.health.start()
-    until(lambda: deployment.two.asked >= 2)
-    deployment.two.there = False
-    until(lambda: deployment.health.is_away("two"))
-    assert not deployment.health.is_away("one")
+def test_a_host_that_nobody_talks_to_is_found_lost(patient: Deployment) -> None:
+    patient.health.start()
+    until(lambda: patient.two.asked >= 2)
+    patient.two.there = False
+    until(lambda: patient.health.is_away("two"))
+    assert not patient.health.is_away("one")
 
 
 def test_a_host_that_answers_others_is_not_asked(leisurely: Deployment) -> None:
@@ -161,16 +178,16 @@ def test_a_question_that_waits_long_is_no_absence_while_others_are_answered(
     assert leisurely.told_of(leisurely.one) == []
 
 
-def test_workflows_wait_without_a_thread(deployment: Deployment) -> None:
+def test_workflows_wait_without_a_thread(patient: Deployment) -> None:
     async def wait() -> None:
-        await deployment.health.back("two")  # is there
-        deployment.one.there = False
-        deployment.health.note_failure("one", errors.HostUnavailable("one is down"))
-        many = [asyncio.ensure_future(deployment.health.back("one")) for _ in range(100)]
+        await patient.health.back("two")  # is there
+        patient.one.there = False
+        patient.health.note_failure("one", errors.HostUnavailable("one is down"))
+        many = [asyncio.ensure_future(patient.health.back("one")) for _ in range(100)]
         await asyncio.sleep(0.05)
         assert not any(waiting.done() for waiting in many)
         many[0].cancel()
-        deployment.one.there = True
+        patient.one.there = True
         await asyncio.wait_for(asyncio.gather(*many[1:]), 30)
 
     asyncio.run(wait())

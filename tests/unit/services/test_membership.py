@@ -29,7 +29,7 @@ def test_who_is_alone_has_no_threads() -> None:
     membership = Membership(ALONE)
     membership.join("here", "", "1")
     membership.watch(lambda _: None, lambda: None)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # those of other tests may be ending
 
 
 def test_a_host_asks_for_the_job_for_which_a_thread_acts() -> None:

@@ -155,7 +155,7 @@ def test_agent_is_told_of_when_a_dead_callers_start_turns_out_done(tmp_path: Pat
 
 
 def test_killed_process_leaves_vms_that_go_on_booting(tmp_path: Path) -> None:
-    uri = f"simulator://{tmp_path}?hosts=1&clone_ms=1&start_ms=1&boot_ms=1200"
+    uri = f"simulator://{tmp_path}?hosts=1&clone_ms=1&start_ms=1&boot_ms=100000"
     process = subprocess.Popen(
         [sys.executable, "-c", BOOT_AND_HANG, uri],
         stdout=subprocess.PIPE,
@@ -167,11 +167,13 @@ def test_killed_process_leaves_vms_that_go_on_booting(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     process.stdout.close()
-    (host,) = simulator.connect(uri)
+    now = StandingClock(time.time())
+    (host,) = simulator.connect(uri, now.clock())
     log = EventLog()
     host.subscribe(log)
     with pytest.raises(GuestUnreachable):
         host.guest("desk").ping(1)
+    now.sleep(100)
     log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=30)
     assert [one.user for one in host.guest("desk").list_sessions(1)] == ["alice"]
     host.close()

@@ -101,7 +101,8 @@ def test_a_head_without_end(port: int, start: bytes) -> None:
         assert b" 200 " not in read_to_end(client)
 
 
-def test_nobody_takes_all_connections(port: int) -> None:
+def test_nobody_takes_all_connections(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 60.0)
     with ExitStack() as clients:
         many = [clients.enter_context(closing(connect(port))) for _ in range(12)]
         for client in many[8:]:
