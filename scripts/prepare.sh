@@ -9,28 +9,45 @@ missing_packages() {
       sed -n 's/^installed //p' | sort)
 }
 
-# Debian's PostgreSQL makes a database server of the machine at its installation, which nobody asked
-# for: tests start their own. What it is told here is taken back afterwards.
-# In a shell of its own, which takes it back whatever becomes of the installation.
-without_main_cluster() (
+# Debian makes a server of the machine for what it installs (a database, sshd, a balancer), now and at
+# each start, which nobody asked for: tests start their own. What it is told here is taken back
+# afterwards, in a shell of its own, which does so whatever becomes of the installation.
+without_servers() (
   no_main_cluster=/etc/postgresql-common/createcluster.d/openrdms-tests.conf
+  policy=/usr/sbin/policy-rc.d
   mkdir -p "$(dirname "$no_main_cluster")"
   trap 'rm -f "$no_main_cluster"' EXIT
   echo "create_main_cluster = false" >"$no_main_cluster"
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$no_main_cluster" "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
   "$@"
 )
 
+# The arguments are packages. A machine without systemd starts nothing that it was not told to.
+disable_servers() {
+  local units
+  [ -d /run/systemd/system ] || return 0
+  units=$(dpkg -L "$@" | sed -n 's|^/lib/systemd/system/\([^@]*\.service\)$|\1|p')
+  # shellcheck disable=SC2086
+  [ -z "$units" ] || systemctl --quiet disable $units >&2 ||
+    echo "Some of these are started whenever the machine is: $units" >&2
+}
+
 # The arguments are files that name one Debian package a line.
 prepare_packages() {
-  local missing install=(apt-get install -y -qq --no-install-recommends)
+  local missing
   missing=$(missing_packages "$@" | tr '\n' ' ')
   [ -z "${missing// /}" ] && return
   if [ "$(id -u)" -eq 0 ]; then
     echo "Installing Debian packages: $missing" >&2
     apt-get update -qq >&2
-    case $missing in *postgresql-*) install=(without_main_cluster "${install[@]}") ;; esac
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive "${install[@]}" $missing >&2
+    DEBIAN_FRONTEND=noninteractive without_servers apt-get install -y -qq --no-install-recommends $missing >&2
+    # shellcheck disable=SC2086
+    disable_servers $missing
   else
     echo "Debian packages are missing. Run as root:" >&2
     echo "  apt-get update && apt-get install --no-install-recommends $missing" >&2
