@@ -57,7 +57,8 @@ def make_backend(
 
 def _make_web_sessions(core: Core, engine: Engine) -> WebSessions:
     note_late = engine.late_records.note if core.members.me else None
-    made = WebSessions(core.store, core.accounts, now, note_late)
+    confirm = core.second_factors.late_steps.confirms
+    made = WebSessions(core.store, core.accounts, now, note_late, confirm)
     made.subscribe(engine.connections.recheck)
     core.accounts.subscribe(made.note_change)
 

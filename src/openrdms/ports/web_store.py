@@ -84,11 +84,14 @@ class SecondFactorStore(Protocol):
         """False, and nothing done, when the account has one."""
 
     def find_second_factor(self, account: str) -> SecondFactor | None: ...
-    def list_second_factors(self) -> list[str]:
-        """Accounts that have one."""
+    def list_second_factors(self) -> list[SecondFactor]:
+        """All, in no order."""
 
     def use_time_step(self, account: str, step: int) -> bool:
-        """Note that a code of that step was taken: of several who bring it one gets True."""
+        """Note that a code of that step was taken: of several who bring it one gets True.
+
+        Other services are told.
+        """
 
     def use_recovery_code(self, account: str, code_hash: str) -> bool:
         """Remove it: of several who bring it one gets True."""

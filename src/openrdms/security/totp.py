@@ -1,7 +1,7 @@
 """Second factors: codes of a device that counts time (RFC 6238), and codes for who has lost it.
 
 A secret is kept encrypted under a key that is no part of the records; recovery codes, which are
-random, as hashes.
+random, as hashes. While the records are away codes of devices are taken by what they said last.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,9 +19,15 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from openrdms import config, ports
 from openrdms.model.account import Account, Role
-from openrdms.model.errors import AlreadyExists, InvalidParameter, OperationFailed
+from openrdms.model.errors import (
+    AlreadyExists,
+    InvalidParameter,
+    OperationFailed,
+    RecordsUnavailable,
+)
 from openrdms.model.second_factor import DIGITS, RECOVERY_CODES, STEP_SECONDS, SecondFactor
 from openrdms.security.accounts import Accounts
+from openrdms.security.late_steps import LateSteps
 from openrdms.security.shared_key import SharedKey
 from openrdms.security.web_sessions import hash_secret
 
@@ -72,16 +78,22 @@ class SecondFactors:
         self._cipher = Fernet(shared.totp_key) if shared else _read_key(key_file)
         self._lock = threading.Lock()
         self._proposed: dict[str, tuple[str, datetime]] = {}
-        self._owners = {name.casefold() for name in store.list_second_factors()}
+        self._factors = {one.account.casefold(): one for one in store.list_second_factors()}
+        self._is_known: Callable[[], bool] = lambda: False
+        self.late_steps = LateSteps(store, clock)
         accounts.subscribe(self._forget_removed)
 
     def require(self, roles: frozenset[Role]) -> None:
         """Accounts with these roles must have one from now on."""
         self._required = roles
 
+    def go_by_memory(self, is_known: Callable[[], bool]) -> None:
+        """Take codes while the records are away, and what is in memory ``is_known`` to hold."""
+        self._is_known = is_known
+
     def has(self, account: Account) -> bool:
         """Whether he has one."""
-        return account.name.casefold() in self._owners
+        return account.name.casefold() in self._factors
 
     def is_required(self, account: Account) -> bool:
         """Whether his role must have one. Who signs in at a provider has what that asks for."""
@@ -125,39 +137,57 @@ class SecondFactors:
             raise AlreadyExists("there is a device already: remove it first")
         with self._lock:
             self._proposed.pop(account.name.casefold(), None)
-            self._owners.add(account.name.casefold())
+            self._factors[account.name.casefold()] = factor
         return codes
 
     def check(self, account: Account, code: str) -> bool:
-        """Whether it is right, and taken: it is good for nobody after that. OperationFailed."""
-        factor = self._store.find_second_factor(account.name)
+        """Whether it is right, and taken: it is good for nobody after that.
+
+        OperationFailed. RecordsUnavailable for recovery codes, and for who is not known.
+        """
+        try:
+            self.late_steps.write(account.name)
+            factor = self._store.find_second_factor(account.name)
+        except RecordsUnavailable:
+            known = self._factors.get(account.name.casefold())
+            if known is None or _is_recovery(code) or not self._is_known():
+                raise
+            step = self._find_step(self._decrypt(known), code)
+            return step is not None and self.late_steps.take(account.name, step, known.last_step)
         if factor is None:
             return False
-        if len(_normalize(code)) == _CODE_LENGTH:
+        if _is_recovery(code):
             return self._store.use_recovery_code(account.name, hash_secret(_normalize(code)))
         step = self._find_step(self._decrypt(factor), code)
-        return step is not None and self._store.use_time_step(account.name, step)
+        if step is None or not self._store.use_time_step(account.name, step):
+            return False
+        self.late_steps.note(account.name, step)
+        return True
 
     def remove(self, account: Account) -> None:
         """He has lost it, or wants none."""
         self._store.delete_second_factor(account.name)
         with self._lock:
-            self._owners.discard(account.name.casefold())
+            self._factors.pop(account.name.casefold(), None)
 
     def reread(self, names: Sequence[str]) -> None:
-        """Another service may have changed whether they have one. RecordsUnavailable."""
+        """Another service may have changed them, or taken codes. RecordsUnavailable."""
         if len(names) > _FEW:
             self.reread_all()
             return
         for name in names:
             with self._lock:
-                has = self._store.find_second_factor(name) is not None
-                (self._owners.add if has else self._owners.discard)(name.casefold())
+                found = self._store.find_second_factor(name)
+                if found:
+                    self._factors[name.casefold()] = found
+                else:
+                    self._factors.pop(name.casefold(), None)
 
     def reread_all(self) -> None:
         """The same of everybody. RecordsUnavailable."""
         with self._lock:  # so that who has one since is not forgotten
-            self._owners = {name.casefold() for name in self._store.list_second_factors()}
+            found = self._store.list_second_factors()
+            self._factors = {one.account.casefold(): one for one in found}
 
     def _find_step(self, secret: str, code: str) -> int | None:
         """The step whose code it is, among those about now."""
@@ -179,7 +209,7 @@ class SecondFactors:
     def _forget_removed(self, name: str) -> None:
         if self._accounts.look(name) is None:
             with self._lock:
-                self._owners.discard(name.casefold())
+                self._factors.pop(name.casefold(), None)
 
 
 def _code_at(device: pyotp.TOTP, step: int) -> bytes:
@@ -189,6 +219,10 @@ def _code_at(device: pyotp.TOTP, step: int) -> bytes:
 def _make_code() -> str:
     letters = [secrets.choice(_ALPHABET) for _ in range(_CODE_LENGTH)]
     return "-".join("".join(letters[at : at + 5]) for at in range(0, _CODE_LENGTH, 5))
+
+
+def _is_recovery(code: str) -> bool:
+    return len(_normalize(code)) == _CODE_LENGTH
 
 
 def _normalize(code: str) -> str:

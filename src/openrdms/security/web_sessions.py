@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from openrdms import ports
 from openrdms.model import errors
@@ -42,8 +42,12 @@ class WebSessions:
         accounts: Accounts,
         clock: ports.Clock,
         note_late: NoteLate | None = None,
+        confirm: Callable[[str, datetime], bool] = lambda _account, _since: True,
     ) -> None:
-        """Without ``note_late`` nothing goes on while records are away."""
+        """Without ``note_late`` nothing goes on while records are away. ``confirm`` says whether
+        what an account has proved itself by meanwhile, from a moment on, still does.
+        """
+        self._confirm = confirm
         self._store = store
         self._accounts = accounts
         self._clock = clock
@@ -151,7 +155,8 @@ class WebSessions:
             self._writing.add(session.secret_hash)
         try:
             self._accounts.refresh([session.account])
-            if self._find_account(session):
+            is_confirmed = self._confirm(session.account, session.began)
+            if is_confirmed and self._find_account(session):
                 self._store.put_web_session(session)
             with self._lock:
                 kept = self._unwritten.pop(session.secret_hash, None)

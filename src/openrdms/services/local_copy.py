@@ -92,6 +92,10 @@ class LocalCopy:
         """Tell it of who moves in, before he is let in."""
         self._listener = listener
 
+    def is_good(self) -> bool:
+        """Whether what others have changed until lately is known."""
+        return self._is_whole and self._clock() - self.read_at <= GOOD_SECONDS
+
     def find(self, desktop: str, account: str) -> DesktopUse | None:
         """The use of a desktop that this account has, or will have by moving in, and may use."""
         key = desktop.casefold()

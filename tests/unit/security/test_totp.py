@@ -5,11 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
 
 from fakes.clock import StoppedClock
+from fakes.leaving_records import LeavingRecords
 from openrdms.model import errors
 from openrdms.model.account import Account, Role
 from openrdms.ports import Store
@@ -121,3 +123,72 @@ def test_it_outlives_the_service_and_needs_its_key(
     with pytest.raises(errors.OperationFailed):
         other.check(ann, device.at(clock()))
     assert again.check(ann, device.at(clock()))
+
+
+class Away:
+    """ann's device, at two services of which the records of one are away."""
+
+    def __init__(self, store: Store, accounts: Accounts, place: Path, clock: StoppedClock) -> None:
+        self.records: Any = LeavingRecords(store)
+        self.here = SecondFactors(self.records, accounts, place / "key", clock)
+        self.there = SecondFactors(store, accounts, place / "key", clock)
+        self.ann = accounts.add("ann", Role.USER)
+        self.is_good = True
+        self.here.go_by_memory(lambda: self.is_good)
+        self.device = enrol(self.there, self.ann, clock)
+        self.here.reread(["ann"])
+        clock.move(timedelta(minutes=5))
+        self.clock = clock
+
+    def code(self, steps: int = 0) -> str:
+        return self.device.at(self.clock() + timedelta(seconds=30 * steps))
+
+    def confirms(self) -> bool:
+        return self.here.late_steps.confirms("ann", self.clock())
+
+
+@pytest.fixture
+def away(store: Store, accounts: Accounts, tmp_path: Path, clock: StoppedClock) -> Away:
+    made = Away(store, accounts, tmp_path, clock)
+    assert made.here.check(made.ann, made.code(-1))
+    made.records.away = True
+    return made
+
+
+def test_while_records_are_away_each_code_is_taken_once(away: Away) -> None:
+    times = (-1, 0, 0, -1, 1, 1, 2)
+    found = [away.here.check(away.ann, away.code(time)) for time in times]
+    assert found == [False, True, False, False, True, False, False]
+    away.records.away = False
+    assert not away.here.check(away.ann, away.code(1))
+    assert not away.there.check(away.ann, away.code(1))
+    assert away.confirms()
+
+
+def test_of_one_that_two_services_took_one_does_not_hold(away: Away) -> None:
+    assert away.here.check(away.ann, away.code())
+    assert away.there.check(away.ann, away.code())
+    with pytest.raises(errors.RecordsUnavailable):
+        away.confirms()
+    away.records.away = False
+    assert not away.confirms()
+    away.clock.move(timedelta(seconds=90))
+    assert away.here.check(away.ann, away.code())
+    assert away.confirms()
+
+
+def test_what_is_not_known_to_hold_is_not_gone_by(away: Away, accounts: Accounts) -> None:
+    for account, code in [(away.ann, "a" * 15), (accounts.add("bob", Role.USER), away.code())]:
+        with pytest.raises(errors.RecordsUnavailable):
+            away.here.check(account, code)
+    away.is_good = False
+    with pytest.raises(errors.RecordsUnavailable):
+        away.here.check(away.ann, away.code())
+
+
+def test_a_code_that_another_service_took_before_is_taken_no_more(away: Away) -> None:
+    away.records.away = False
+    assert away.there.check(away.ann, away.code())
+    away.here.reread(["ann"])
+    away.records.away = True
+    assert not away.here.check(away.ann, away.code())

@@ -34,7 +34,9 @@ class World:
         self.accounts.add("ann", Role.USER, password="quite a long password")
         self.audit_log = AuditLog(self.records, place / "audit-head", self.clock)
         self.late = LateRecords(self.audit_log, place / "late", self.clock)
-        self.sessions = WebSessions(self.records, self.accounts, self.clock, self.late.note)
+        self.unconfirmed: set[str] = set()
+        parts = (self.records, self.accounts, self.clock, self.late.note)
+        self.sessions = WebSessions(*parts, lambda account, _: account not in self.unconfirmed)
         self.accounts.subscribe(self.sessions.note_change)
 
     def sign_in(self) -> str:
@@ -141,3 +143,12 @@ def test_half_a_line_is_of_nobody(world: World, tmp_path: Path) -> None:
     world.late.write()
     told = [one.who for one in world.store.list_audit(0) if one.what == SIGNED_IN]
     assert (told, (tmp_path / "late").exists()) == (["ann"], False)
+
+
+def test_one_that_began_by_what_does_not_hold_ends(world: World) -> None:
+    world.records.away = True
+    secret = world.sign_in()
+    assert world.who(secret) == "ann"
+    world.records.away = False
+    world.unconfirmed.add("ann")
+    assert world.who(secret) is None

@@ -31,15 +31,18 @@ class SecondFactorRecords:
         with self._database.read() as connection:
             return rows.find_record(connection, SecondFactor, second_factors, _of(account))
 
-    def list_second_factors(self) -> list[str]:
+    def list_second_factors(self) -> list[SecondFactor]:
         with self._database.read() as connection:
-            return [*connection.execute(sa.select(_columns.account)).scalars()]
+            return rows.select_records(connection, SecondFactor, second_factors)
 
     def use_time_step(self, account: str, step: int) -> bool:
         unused = _of(account) & (_columns.last_step < step)
         with self._database.write() as connection:
             statement = sa.update(second_factors).where(unused).values(last_step=step)
-            return connection.execute(statement).rowcount == 1
+            taken = connection.execute(statement).rowcount == 1
+            if taken:
+                note_change(connection, Kind.ACCOUNT, account.casefold())
+            return taken
 
     def use_recovery_code(self, account: str, code_hash: str) -> bool:
         with self._database.write() as connection:
