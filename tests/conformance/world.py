@@ -25,7 +25,7 @@ from live.service import Service, rdms, until
 from live.wire import Wire
 from openrdms.adapters import simulator
 
-HOST, SPARE, SLOW = "host1.sim.local", "host3.sim.local", "slow"
+HOST, SPARE, IMAGE = "host1.sim.local", "host3.sim.local", "tiny@1"
 
 _RDSH, _SERVER = "Win32_RDSHCollection", "Win32_RDSHServer"
 _APPLICATION = "Win32_RDMSPublishedApplication"
@@ -122,9 +122,10 @@ class World:
             self._wire.invoke(COLLECTION, "ProvisioningJobCancel", JobGuid=self._slow_job)
             follow(self._wire, self._slow_job)
         alias = self.fresh("c")
+        simulator.set_image_fault(self._cluster, IMAGE, "no-agent")
         self._slow_job = begin_create(self._wire, alias, 1, host=HOST)
-        until("the desktop is started", lambda: self._is_running(f"{alias}-1"), pause=0.01)
-        simulator.set_fault(self._cluster, HOST, f"{alias}-1", "silent")
+        until("the desktop is started", lambda: self._is_running(f"{alias}-1"))
+        simulator.set_image_fault(self._cluster, IMAGE)
         until("the job does nothing but wait", self._is_quiet)
         return self._slow_job
 

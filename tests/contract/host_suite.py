@@ -111,7 +111,7 @@ class HostSuite:
     stop_timeout = 30.0
     """Seconds within which a guest that was asked to shut down is off."""
 
-    event_timeout = 5.0
+    event_timeout = 30.0
     """Seconds within which an event other than the agent's arrives."""
 
     @pytest.fixture(scope="class")

@@ -16,10 +16,6 @@ from openrdms.model.image import ImageVersion
 
 
 class TestSimulatorHost(HostSuite):
-    boot_timeout = 2
-    stop_timeout = 2
-    event_timeout = 1
-
     @pytest.fixture(scope="class")
     @classmethod
     def path(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -149,7 +149,7 @@ def test_the_operating_system_is_new_enough_for_clients_and_truly_named(select: 
     assert int(found["Version"].partition(".")[0]) >= 10
     assert f'PRETTY_NAME="{found["Caption"]}"' in Path("/etc/os-release").read_text()
     uptime = timedelta(seconds=float(Path("/proc/uptime").read_text().split()[0]))
-    assert abs(datetime.now(UTC) - uptime - found["LastBootUpTime"]) < timedelta(seconds=2)
+    assert abs(datetime.now(UTC) - uptime - found["LastBootUpTime"]) < timedelta(minutes=1)
     time.sleep(0.01)
     (again,) = select("root/cimv2", "SELECT * FROM Win32_OperatingSystem")
     assert again["LastBootUpTime"] == found["LastBootUpTime"]

@@ -383,7 +383,7 @@ def test_a_host_given_up_is_forgotten_until_it_is_back(world: World) -> None:
     spec = world.spec("late-1")  # recorded by a job that was just ending
     world.store.put_desktops([desktop(spec)])
     assert world.reconciling.forget("host1") == ["late-1"]
-    asyncio.run(asyncio.wait_for(world.health.back(HOST), 1))  # whoever waits goes on
+    asyncio.run(asyncio.wait_for(world.health.back(HOST), 60))  # whoever waits goes on
     simulator.set_fault(world.path, HOST)
     until(lambda: world.hosts.find(HOST))
     until(lambda: world.store.find_desktop("d-1"))
