@@ -39,13 +39,16 @@ def probe(port: int, libvirt_uri: str = NO_LIBVIRT) -> NodeProbe:
     return NodeProbe(libvirt_uri, "127.0.0.1", port)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Nobody listens there, nor can anybody else begin to."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
-def test_libvirt_that_answers_is_enough() -> None:
-    probe(free_port(), "test:///default").require_answer(FQDN)
+def test_libvirt_that_answers_is_enough(closed_port: int) -> None:
+    probe(closed_port, "test:///default").require_answer(FQDN)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +69,13 @@ def test_ssh_server_is_enough(greeting: list[bytes]) -> None:
         probe(port).require_answer(FQDN)
 
 
-def test_refusal_says_what_was_tried_and_what_each_said() -> None:
-    port = free_port()
+def test_refusal_says_what_was_tried_and_what_each_said(closed_port: int) -> None:
     with pytest.raises(HostUnavailable) as refused:
-        probe(port).require_answer(FQDN)
+        probe(closed_port).require_answer(FQDN)
     words = str(refused.value)
     assert FQDN in words
     assert "libvirt-sock" in words
-    assert f"SSH on port {port}: Connection refused" in words
+    assert f"SSH on port {closed_port}: Connection refused" in words
 
 
 @pytest.mark.parametrize(
@@ -94,11 +96,11 @@ def test_what_is_no_ssh_server(
         probe(port).require_answer(FQDN)
 
 
-def test_libvirt_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libvirt_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
     monkeypatch.setattr(node_probe, "_LIBVIRT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"qemu+tcp://127.0.0.1:{silent.getsockname()[1]}/system"
         begun = time.monotonic()
         with pytest.raises(HostUnavailable, match="no answer within 1 s"):
-            probe(free_port(), uri).require_answer(FQDN)
+            probe(closed_port, uri).require_answer(FQDN)
     assert time.monotonic() - begun < 20
