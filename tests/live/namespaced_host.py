@@ -1,7 +1,8 @@
-"""The first process of a machine made of namespaces: runs libvirtd, and collects its QEMUs.
+"""The first process of a machine made of namespaces: runs sshd and libvirtd, collects QEMUs.
 
 ``python namespaced_host.py DIR NAME``, as process 1 of fresh UTS, mount and PID namespaces: what
-libvirt keeps is below DIR (etc, lib, log, cache, run, hosts) from then on, and ends with it.
+libvirt keeps is below DIR (etc, lib, log, cache, run, hosts) from then on, and ends with it. sshd
+goes by DIR/sshd_config and the accounts of DIR/shadow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _PLACES = {
     "cache": "/var/cache/libvirt",
     "run": "/run/libvirt",
     "hosts": "/etc/hosts",
+    "shadow": "/etc/shadow",
+    "sshd": "/run/sshd",
 }
 
 
@@ -32,6 +35,7 @@ def main(directory: Path, name: str) -> int:
         if source.is_dir():
             Path(place).mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "--bind", source, place], check=True)
+    subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", directory / "sshd_config"])
     program = ["/usr/sbin/libvirtd", "--listen", "--pid-file", "/run/libvirt/libvirtd.pid"]
     daemon = subprocess.Popen(program)
     while True:

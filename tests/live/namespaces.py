@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from live.certificates import Authority
 from live.network import Network, Place, network, run
 from live.network import why_not as why_no_network
 from live.service import until
+from live.sshd import Client
 
 _LIBVIRTD = """
 listen_tls = 1
@@ -45,6 +47,8 @@ cgroup_controllers = []
 stdio_handler = "file"
 """
 
+_SSH_PORT = 22
+
 
 @functools.cache
 def why_not() -> str:
@@ -55,17 +59,20 @@ def why_not() -> str:
         run("unshare", "--uts", "--mount", "--pid", "--fork", "--mount-proc", "true")
     except (OSError, subprocess.CalledProcessError) as error:
         return f"mount or PID namespaces cannot be made here: {error}"
-    return "" if Path("/usr/sbin/libvirtd").exists() else "there is no libvirtd"
+    wanted = ("libvirtd", "sshd")
+    missing = [name for name in wanted if not Path("/usr/sbin", name).exists()]
+    return f"there is no {missing[0]}" if missing else ""
 
 
 class Machine:
     """A host of virtual machines; ``name`` is its own, ``place`` where it is on a network."""
 
-    def __init__(self, name: str, place: Place, authority: Authority) -> None:
+    def __init__(self, name: str, place: Place, authority: Authority, client: Client) -> None:
         self.name = name
         self.address = place.address
         self._place = place
         self._authority = authority
+        self._client = client
         # libvirt's sockets are below it, whose names must be short
         self._directory = Path(tempfile.mkdtemp(prefix="machine-", dir="/tmp"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,13 +84,18 @@ class Machine:
         return f"qemu+tls://{self.address}/system?pkipath={self._authority.file.parent}"
 
     @property
+    def ssh(self) -> str:
+        """Its URI by SSH, for a process that has the client's programs in PATH."""
+        return f"qemu+ssh://root@{self.address}/system?keyfile={self._client.keyfile}"
+
+    @property
     def unix(self) -> str:
         """Its URI by a socket, which no cut of the network reaches."""
         return f"qemu+unix:///system?socket={self._directory}/run/libvirt-sock"
 
     def make(self, neighbours: dict[str, str]) -> None:
         """Its directories, its certificate; it is off."""
-        for own in ("etc", "lib", "log", "cache", "run"):
+        for own in ("etc", "lib", "log", "cache", "run", "sshd"):
             (self._directory / own).mkdir()
             (self._directory / own).chmod(0o755)
         names = {**neighbours, "localhost": "127.0.0.1"}
@@ -96,9 +108,10 @@ class Machine:
         )
         (self._directory / "etc/libvirtd.conf").write_text(settings)
         (self._directory / "etc/qemu.conf").write_text(_QEMU)
+        self._client.prepare_server(self._directory, self.address)
 
     def start(self) -> None:
-        """Return when libvirtd answers."""
+        """Return when libvirtd and sshd answer."""
         program = Path(__file__).with_name("namespaced_host.py")
         self._process = subprocess.Popen(
             [
@@ -111,7 +124,7 @@ class Machine:
             stdout=self._log,
             stderr=self._log,
         )
-        until(f"libvirtd of {self.name} answers", self._answers)
+        until(f"{self.name} answers", self._answers)
 
     def kill(self) -> None:
         """The power goes: libvirtd and all virtual machines with it."""
@@ -152,8 +165,9 @@ class Machine:
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
             raise AssertionError((self._directory / "output").read_text())
-        with suppress(libvirt.libvirtError):
+        with suppress(libvirt.libvirtError, OSError):
             libvirt.open(self.unix).close()
+            socket.create_connection((self.address, _SSH_PORT), 1).close()
             return True
         return False
 
@@ -162,14 +176,14 @@ class Machine:
 def machines(count: int, directory: Path, joined: Network | None = None) -> Iterator[list[Machine]]:
     """So many machines, which answer, on a network of theirs or a given one.
 
-    Clients' certificates are in ``directory``.
+    Clients' certificates and SSH's ``programs`` are in ``directory``.
     """
-    authority = Authority(directory)
+    authority, client = Authority(directory), Client(directory)
     authority.issue(directory, "client", "the service")
     libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints them too
     with nullcontext(joined) if joined else network() as net:
         made = [
-            Machine(f"machine{number}", net.place(number + 10), authority)
+            Machine(f"machine{number}", net.place(number + 10), authority, client)
             for number in range(1, count + 1)
         ]
         try:

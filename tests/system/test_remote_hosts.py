@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,12 +25,26 @@ from openrdms.services.hosts import Hosts
 pytestmark = [pytest.mark.libvirt, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 Opener = Callable[[str], LibvirtHost]
+Far = Callable[[Machine], str]
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
-    with machines(2, tmp_path_factory.mktemp("pki")) as made:
+    directory = tmp_path_factory.mktemp("client")
+    with machines(2, directory) as made, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", str(directory / "programs"), prepend=os.pathsep)
         yield made
+
+
+@pytest.fixture(params=["tls", "ssh"])
+def far(request: pytest.FixtureRequest) -> Far:
+    """The URI by which a machine is reached over the network."""
+    transport: str = request.param
+
+    def uri(machine: Machine) -> str:
+        return str(getattr(machine, transport))
+
+    return uri
 
 
 @pytest.fixture
@@ -51,10 +66,12 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
         host.close()
 
 
-def test_hosts_are_reached_by_tls_and_by_a_socket(two: list[Machine], opened: Opener) -> None:
-    far, near = opened(f"{two[0].tls}&name=far"), opened(two[1].unix)
-    assert (far.name, near.name) == ("far", two[1].name)
-    for host in (far, near):
+def test_hosts_are_reached_over_the_network_and_by_a_socket(
+    two: list[Machine], opened: Opener, far: Far
+) -> None:
+    hosts = [opened(f"{far(two[0])}&name=far"), opened(two[1].unix)]
+    assert [host.name for host in hosts] == ["far", two[1].name]
+    for host in hosts:
         assert host.describe().reachable
         assert host.list_vms() == []
         assert host.list_leftovers() == []
@@ -70,15 +87,27 @@ def test_host_without_the_directory_is_refused(
     assert opened(two[0].tls).describe().reachable
 
 
-def test_services_connect_at_once(two: list[Machine], opened: Opener) -> None:
+def test_host_whose_key_is_not_known_is_not_asked(
+    two: list[Machine], opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's own ssh, which goes by the files of whoever runs the tests, has not met it."""
+    monkeypatch.setenv("PATH", os.defpath)
+    host = opened(f"{two[0].ssh}&name=stranger")
+    with pytest.raises(HostUnavailable, match="Host key verification failed"):
+        host.list_vms()
+
+
+def test_services_connect_at_once(two: list[Machine], opened: Opener, far: Far) -> None:
     """Each has the host look at the directory that they all share."""
     with ThreadPoolExecutor(6) as threads:
-        for connected in [threads.submit(opened, f"{two[0].tls}&name=all") for _ in range(12)]:
+        for connected in [threads.submit(opened, f"{far(two[0])}&name=all") for _ in range(12)]:
             assert connected.result(60).describe().reachable
 
 
-def test_host_that_is_cut_off_is_away_and_comes_back(two: list[Machine], opened: Opener) -> None:
-    hosts = Hosts([opened(f"{machine.tls}&name={machine.name}") for machine in two])
+def test_host_that_is_cut_off_is_away_and_comes_back(
+    two: list[Machine], opened: Opener, far: Far
+) -> None:
+    hosts = Hosts([opened(f"{far(machine)}&name={machine.name}") for machine in two])
     cut, other = two
     with closing(HostHealth(hosts, lambda: datetime.now(UTC))) as health:
         health.start()
@@ -94,10 +123,10 @@ def test_host_that_is_cut_off_is_away_and_comes_back(two: list[Machine], opened:
 
 
 def test_all_calls_that_wait_for_a_host_fail_when_it_is_cut_off(
-    two: list[Machine], opened: Opener
+    two: list[Machine], opened: Opener, far: Far
 ) -> None:
     """By its own keep-alive libvirt lets one fail, and the next ends this process."""
-    host = opened(f"{two[0].tls}&name=cut")
+    host = opened(f"{far(two[0])}&name=cut")
     two[0].cut_off()
     with ThreadPoolExecutor(8) as callers:
         calls = [callers.submit(host.list_vms) for _ in range(8)]
@@ -108,19 +137,21 @@ def test_all_calls_that_wait_for_a_host_fail_when_it_is_cut_off(
     until("it is there", lambda: host.describe().reachable)
 
 
-def test_host_may_be_away_when_the_service_begins(two: list[Machine], opened: Opener) -> None:
+def test_host_may_be_away_when_the_service_begins(
+    two: list[Machine], opened: Opener, far: Far
+) -> None:
     two[0].cut_off()
-    host = opened(f"{two[0].tls}&name=later")
+    host = opened(f"{far(two[0])}&name=later")
     assert not host.describe().reachable
     two[0].connect_again()
     until("it is there", lambda: host.describe().reachable)
 
 
 def test_services_begin_and_end_one_vm_at_once(
-    two: list[Machine], opened: Opener, tiny_image: ImageVersion
+    two: list[Machine], opened: Opener, far: Far, tiny_image: ImageVersion
 ) -> None:
     """One that has died asked for it, and one that goes on asks before it is done."""
-    services = [opened(f"{two[0].tls}&name=both") for _ in range(4)]
+    services = [opened(f"{far(two[0])}&name=both") for _ in range(4)]
     spec = make_spec(tiny_image, "once")
     vm = spec.name
 

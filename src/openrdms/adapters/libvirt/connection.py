@@ -59,7 +59,7 @@ def open_connection(uri: str) -> libvirt.virConnect:
     if place:
         far.knock(place)
     with errors.translated_open(uri):
-        connection = libvirt.open(uri)
+        connection = libvirt.open(far.bound_ssh(uri))
         if place:
             far.bound_silence(place)
         return connection

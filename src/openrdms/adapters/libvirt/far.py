@@ -1,7 +1,7 @@
 """Machines that are reached by TCP: whether one is there, and how soon a silent one is given up.
 
 libvirt bounds neither: its keep-alive is not for calls that wait (see ``connection``). The kernel
-does it.
+does it, and ``ssh`` where that is libvirt's way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 from collections.abc import Container
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from openrdms.model.errors import HostUnavailable
 
@@ -27,17 +27,32 @@ _SILENCE = {
 }
 """tcp(7): a connection fails 8 s after the other side has fallen silent, in use or not."""
 
+_SSH = Path(__file__).with_name("ssh")
+"""Ends 8 s after the other side has fallen silent, and after 3 s when nobody is there."""
+
 Place = tuple[str, int]
 
 
 def find_place(uri: str) -> Place | None:
-    """Host and port behind a libvirt URI. None for those without, and for ssh, which has time-outs
-    (ConnectTimeout, ServerAliveInterval) and names of its own in its configuration.
+    """Host and port behind a libvirt URI. None for those without, and for ssh, which has names of
+    its own in its configuration.
     """
     parts = urlsplit(uri)
     if not parts.hostname or parts.scheme != _TLS:
         return None
     return parts.hostname, parts.port or _PORT
+
+
+def bound_ssh(uri: str) -> str:
+    """The same URI, by which libvirt calls an ssh that gives up a silent host, unless it names the
+    program to call (``command``, libvirt.org/uri.html) itself.
+    """
+    parts = urlsplit(uri)
+    named = {key.casefold() for key, _ in parse_qsl(parts.query)}  # as libvirt reads it
+    if not parts.hostname or not parts.scheme.endswith("+ssh") or "command" in named:
+        return uri
+    separator = "&" if parts.query else "?"
+    return f"{uri}{separator}command={quote(str(_SSH))}"
 
 
 def knock(place: Place) -> None:
