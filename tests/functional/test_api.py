@@ -54,7 +54,8 @@ def client(service: Service, tokens: dict[str, str]) -> Iterator[ApiClient]:
         client.ask("POST", "/collections", 201, json={"alias": "pool", "allowed": ["Everyone"]})
         guid = client.ask("POST", "/jobs", 202, json=JOB)["guid"]
         until("the job ends", lambda: client.ask("GET", f"/jobs/{guid}")["ended"])
-        until("users are seen", lambda: client.ask("GET", "/desktops?use=taken")["items"])
+        taken = "/desktops?use=taken"
+        until("users are seen", lambda: len(client.ask("GET", taken)["items"]) == 4)
         yield client
 
 

@@ -45,10 +45,10 @@ def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str, tmp_path
     for name in ("ada", "eve"):
         role = ("--role", "administrator", "--password-file", str(password))
         rdms.read("user", "add", name, *role)
-    first = rdms.read("desktop", "connect", pool, "CORP\\admin", "--wait", "20")
+    first = rdms.read("desktop", "connect", pool, "CORP\\admin", "--wait", "60")
     assert (first["How"], set(first)) == ("spare", {"VMName", "VMHostName", "How"})
     session = log_on(rdms, first, "admin")
-    second = rdms.read("desktop", "connect", "POOL", "LAB\\ada", "--wait", "20")
+    second = rdms.read("desktop", "connect", "POOL", "LAB\\ada", "--wait", "60")
     log_on(rdms, second, "ada")
     assert {first["VMName"], second["VMName"]} == {"d-1", "d-2"}
     again = until(
@@ -74,7 +74,7 @@ def test_desktops_are_given_used_and_given_again(rdms: Rdms, pool: str, tmp_path
     assert shown == [[message], [message]]
 
     simulator.log_off(*session)
-    third = rdms.read("desktop", "connect", pool, "eve", "--wait", "30")
+    third = rdms.read("desktop", "connect", pool, "eve", "--wait", "60")
     assert third["VMName"] == first["VMName"]
     assert rdms.truth()[first["VMName"]]["sessions"] == []
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from live.service import PASSWORD, Service
 from openrdms import cli
+from openrdms.adapters import simulator
 
 ServiceFactory = Callable[..., Service]
 
@@ -133,8 +134,10 @@ def test_desktops_are_added_recreated_and_deleted(rdms: Rdms, pool: str) -> None
 
 
 def test_a_job_is_cancelled_and_leaves_nothing(rdms: Rdms) -> None:
+    simulator.set_image_fault(rdms.cluster, "tiny@1", "no-agent")  # so that it does not end
     created = rdms.read("collection", "create", "Big", "--image", "image:tiny", "--count", "60")
     ended = rdms.read("job", "cancel", created["JobGuid"], "--wait")
+    simulator.set_image_fault(rdms.cluster, "tiny@1")
     assert ended["State"] == "JOB_ABORTED"
     report = rdms.read("job", "report", created["JobGuid"])
     assert {desktop["Status"] for desktop in report["VmStatus"]} <= {"Cancelled", "Pending"}

@@ -59,7 +59,7 @@ def sign_in(rdms: Rdms) -> Iterator[SignIn]:
 @pytest.fixture
 def desktop(rdms: Rdms) -> Iterator[str]:
     """The one that ann has."""
-    given: str = rdms.read("desktop", "connect", "pool", "ann", "--wait", "30")["VMName"]
+    given: str = rdms.read("desktop", "connect", "pool", "ann", "--wait", "60")["VMName"]
     yield given
     rdms.run("pool", "release", given, "--force")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from functional.test_cli import Rdms
 from functional.test_display import log_on
 from live.axe import check_access
 from live.chromium import SECONDS, SHOWS_SOMETHING, Browse
+from live.free_ports import free_port
 from live.service import Service, until
 from openrdms.adapters import simulator
 
@@ -26,8 +26,7 @@ SECRET = "quite a long password"
 def rdms(running_service: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Rdms:
     """A pool, a user and a help desk."""
     place = tmp_path_factory.mktemp("display")
-    with socket.create_server(("127.0.0.1", 0)) as free:  # the same after a restart
-        port = str(free.getsockname()[1])
+    port = str(free_port())  # the same after a restart
     cluster = f"simulator://{place}/cluster?hosts=1&{TIMES}"
     rdms = Rdms(running_service(place / "state", cluster, options=("--web-port", port)))
     password = place / "users-password"
@@ -81,6 +80,7 @@ def test_buttons(rdms: Rdms, page: Page, desktop: str) -> None:
     screen_shows(rdms, desktop, "[Ctrl-Alt-Del]")
     page.get_by_role("button", name="Full screen").click()
     page.wait_for_function("document.fullscreenElement !== null")
+    page.wait_for_function("document.activeElement.closest('#screen')")  # a frame later
     page.keyboard.type("big")
     screen_shows(rdms, desktop, "big")
     fit = page.get_by_role("button", name="Fit to window")
@@ -124,7 +124,8 @@ def test_the_keyboard_leads_out_of_the_screen(page: Page) -> None:
 
 
 def test_it_comes_back_by_itself(rdms: Rdms, page: Page, desktop: str) -> None:
-    rdms.service.restart()
+    with page.expect_websocket():  # what it said before may be shown until that is there
+        rdms.service.restart()
     expect_connected(page)
     page.keyboard.type("again")
     screen_shows(rdms, desktop, "again")

@@ -9,7 +9,7 @@ from pathlib import Path
 import ldap
 import pytest
 
-from live import slapd
+from live.free_ports import free_port
 from live.slapd import GROUPS, PEOPLE, READER, READER_PASSWORD, SECRET, Slapd, dn_of, group_dn
 from openrdms.adapters.ldap.directory import LdapDirectory
 from openrdms.model.account import Role
@@ -121,7 +121,7 @@ def test_somebody_who_is_locked_out_there(server: Slapd, directory: LdapDirector
 
 
 def test_a_server_that_is_gone(options: LdapOptions) -> None:
-    gone = replace(options, url=f"ldaps://127.0.0.1:{slapd.free_port()}")
+    gone = replace(options, url=f"ldaps://127.0.0.1:{free_port()}")
     with pytest.raises(DirectoryUnavailable):
         LdapDirectory(gone).authenticate("ann", SECRET)
     with pytest.raises(DirectoryUnavailable):

@@ -66,9 +66,9 @@ def test_live_views_hear_and_pools_are_kept_by_one(two: Services, tmp_path: Path
             Rdms(one).read("collection", "create", "Pool", "--alias", "pool", *POOL)
             assert "pool" in await_event(events, "collection")["data"]
     ids = [member.ready["service"] for member in two.members]
-    held = two.read("SELECT name, service FROM duties WHERE name IN ('pools', 'schedules')")
-    assert {name for name, _ in held} == {"pools", "schedules"}
-    assert {service for _, service in held} <= set(ids)
+    duties = "SELECT name, service FROM duties WHERE name IN ('pools', 'schedules')"
+    until("both are somebody's", lambda: len(two.read(duties)) == 2)
+    assert {service for _, service in two.read(duties)} <= set(ids)
     given = Rdms(one).run("collection", "set", "pool", "--user-group", "Everyone")
     assert given.exit_code == 0, given.output
 
@@ -95,5 +95,5 @@ def test_a_pool_is_kept_by_another_when_its_service_dies(two: Services) -> None:
     for user in (USER, "bob"):
         client.invoke(*whose, UserName=user, UserDomain="")
     until("what they left is fresh again", lambda: count_ready() == 2)
-    held = two.read("SELECT DISTINCT service FROM duties WHERE name <> 'draining'")
-    assert held == [(other.ready["service"],)]
+    holders = "SELECT DISTINCT service FROM duties WHERE name <> 'draining'"
+    until("it has all duties", lambda: two.read(holders) == [(other.ready["service"],)])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fakes.provisioning_rig import FAST, POOL, Rig, create, later, now
+from fakes.provisioning_rig import FAST, POOL, Faults, Rig, create, later, now
 from openrdms.model import errors
 from openrdms.model.audit import AuditQuery
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.job import JobAction
-from openrdms.model.patch import PatchState
+from openrdms.model.patch import Patch, PatchState
 from openrdms.model.provisioning import JobDocument, render_job
 from openrdms.model.report import Report
 
@@ -28,6 +30,23 @@ def finish(rig: Rig, guid: str) -> Report:
     return rig.wait(guid)
 
 
+@contextmanager
+def held(rig: Rig) -> Iterator[None]:
+    """Nothing that is due begins before the end of the block, however long that takes."""
+    execute, go_on = rig.provisioning.execute_patch, threading.Event()
+
+    def wait(patch: Patch) -> None:
+        assert go_on.wait(60)
+        execute(patch)
+
+    rig.provisioning.execute_patch = wait  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        go_on.set()
+        rig.provisioning.execute_patch = execute  # type: ignore[method-assign]
+
+
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """A pool of two desktops."""
@@ -39,10 +58,11 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def test_update_starts_at_its_time_under_its_guid(rig: Rig) -> None:
-    patch = rig.schedule(0.3)
-    assert rig.state() is CollectionState.UPDATE_SCHEDULED
-    assert (rig.patch().state, rig.report(patch.guid).percent) == (PatchState.SUBMITTED, 0)
-    assert rig.report(patch.guid).requested == 2
+    with held(rig):
+        patch = rig.schedule(0.3)
+        assert rig.state() is CollectionState.UPDATE_SCHEDULED
+        assert (rig.patch().state, rig.report(patch.guid).percent) == (PatchState.SUBMITTED, 0)
+        assert rig.report(patch.guid).requested == 2
     rig.wait_until(lambda: rig.store.find_job(patch.guid) is not None)
     assert now() >= patch.start
     report = finish(rig, patch.guid)
@@ -84,13 +104,20 @@ def test_cancel_before_the_time_leaves_no_job(rig: Rig) -> None:
 
 
 def test_cancel_while_the_job_runs_cancels_the_job(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, "hosts=1&slots=1&clone_ms=300&boot_ms=10").resume()
+    faults, go_on = Faults(), threading.Event()
+    rig = Rig(tmp_path, FAST, wrap_host=faults.wrap).resume()
     rig.add_collection()
     rig.run(create())
+
+    def hold(call: str, vm: str) -> None:
+        assert call != "create_disk" or go_on.wait(60)
+
+    faults.before = hold
     patch = rig.schedule(0)
     rig.wait_until(lambda: rig.store.find_job(patch.guid) is not None)
     assert rig.patch().state is PatchState.UPDATE_STARTED
     rig.patching.cancel(POOL)
+    go_on.set()
     assert finish(rig, patch.guid).state is CollectionState.UPDATE_CANCELLED
     assert (rig.state(), rig.patch().state) == (
         CollectionState.UPDATE_CANCELLED,
@@ -131,8 +158,9 @@ def test_collection_with_a_scheduled_update_is_not_deleted(rig: Rig) -> None:
 
 
 def test_update_that_became_impossible_fails_and_says_why(rig: Rig) -> None:
-    patch = rig.schedule(0.3, later(JobAction.PATCH, "pool-1"))
-    rig.store.change_desktop("pool-1", lambda _: None)
+    with held(rig):
+        patch = rig.schedule(0.3, later(JobAction.PATCH, "pool-1"))
+        rig.store.change_desktop("pool-1", lambda _: None)
     rig.wait_until(lambda: rig.patch().state is PatchState.UPDATE_FAILED)
     assert rig.state() is CollectionState.UPDATE_FAILED
     assert "pool-1" in rig.patch().error
@@ -230,8 +258,9 @@ def test_only_managed_pooled_collections_are_updated(
 def test_what_the_clock_began_is_in_the_audit_log(rig: Rig) -> None:
     done = rig.schedule(0)
     finish(rig, done.guid)
-    failed = rig.schedule(0.3, later(JobAction.PATCH, "pool-1")).guid
-    rig.store.change_desktop("pool-1", lambda _: None)
+    with held(rig):
+        failed = rig.schedule(0.3, later(JobAction.PATCH, "pool-1")).guid
+        rig.store.change_desktop("pool-1", lambda _: None)
     rig.wait_until(lambda: rig.patch().state is PatchState.UPDATE_FAILED)
 
     def answers() -> list[tuple[object, str]]:

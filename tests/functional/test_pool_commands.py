@@ -24,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def service(place: Path, running_service: ServiceFactory) -> Service:
     cluster = f"simulator://{place}/cluster?hosts=1&{TIMES}"
-    service = running_service(place / "state", cluster, options=("--boot-timeout", "1"))
+    service = running_service(place / "state", cluster, options=("--boot-timeout", "4"))
     wire = service.wire()
     assert follow(wire, begin_create(wire, "pool", 5, host=HOST)).state == "JOB_COMPLETED"
     return service
@@ -91,7 +91,7 @@ def test_a_pool_without_a_working_guest_stops_until_it_is_let_go_on(
 ) -> None:
     until("all are ready", lambda: show(service)["Ready"] == 5)
     state_dir = ("--state-dir", service.state_dir)
-    rdms("host", "set", HOST, "--concurrency", "1", *state_dir)  # each gets its own second
+    rdms("host", "set", HOST, "--concurrency", "1", *state_dir)  # each gets its own seconds
     names = [f"pool-{number}" for number in range(1, 6)]
     for name in names:
         simulator.log_on(place / "cluster", HOST, name, "carol")
@@ -99,9 +99,9 @@ def test_a_pool_without_a_working_guest_stops_until_it_is_let_go_on(
     for name in names:
         simulator.set_fault(place / "cluster", HOST, name, "no-agent")
         simulator.log_off(place / "cluster", HOST, name, "carol")
-    until("the pool stops", lambda: show(service)["Stopped"], 60)
+    until("the pool stops", lambda: show(service)["Stopped"])
     assert "did not answer" in show(service)["Reason"]
     for name in names:
         simulator.set_fault(place / "cluster", HOST, name, "")
     run(service, "pool", "reset-breaker", "pool")
-    until("all are ready", lambda: show(service)["Ready"] == 5, 40)
+    until("all are ready", lambda: show(service)["Ready"] == 5)

@@ -199,18 +199,21 @@ def test_who_never_logs_on_loses_the_desktop(open_rig: Opened) -> None:
 def test_a_pool_that_keeps_failing_stops_and_says_why(
     open_rig: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Until then it is impatient; of guests that work none needs more than a moment."""
+    rig = open_rig().fill(6)
     monkeypatch.setattr(preparation, "BOOT_SHARE", 0.0)
-    rig = open_rig(boot_deadline=0.3).fill(6)
+    monkeypatch.setattr(rig.preparation, "_boot_deadline", 0.3)
     for use in rig.store.list_uses(POOL):
         rig.fault(use.name, "silent")
         rig.uses.move([use.name], Use.UNREADY, of={Use.READY})
-    rig.wait_until(lambda: bool(rig.pools.stopped(POOL)), 30)
+    rig.wait_until(lambda: bool(rig.pools.stopped(POOL)))
     assert "the guest agent did not answer within" in rig.pools.stopped(POOL)
     rig.wait_until(lambda: Use.PREPARING not in rig.store.count_uses(POOL))
     for use in rig.store.list_uses(POOL):
         rig.fault(use.name, "")
         rig.uses.change([use.name], lambda use: use.becoming(Use.UNREADY, use.since, failures=0))
     assert Use.READY not in rig.store.count_uses(POOL)
+    monkeypatch.undo()
     rig.pools.reset_breaker(POOL)
     rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 6})
     assert rig.orphans() == []

@@ -15,6 +15,7 @@ from live.postgresql import PostgreSql, running_server
 from live.rollout import COLLECTION, begin_create, cancel, follow, remove_all
 from live.service import PASSWORD, USER, Service, rdms, until
 from live.wire import Wire, fault
+from openrdms.adapters import simulator
 from openrdms.model.errors import WbemCode
 from openrdms.security.shared_key import make_key
 
@@ -23,7 +24,7 @@ SETTINGS = "Win32_RDMSDeploymentSettings"
 
 def find_hosts(place: Path) -> list[dict[str, Any]]:
     """The simulator's, past the service."""
-    hosts: list[dict[str, Any]] = rdms("simulator", "state", place / "cluster")["hosts"]
+    hosts: list[dict[str, Any]] = simulator.read_state(place / "cluster")["hosts"]
     return hosts
 
 

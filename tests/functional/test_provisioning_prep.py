@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fakes.pool_rig import PoolRig
-from fakes.provisioning_rig import FAST, Faults, Rig, create
+from fakes.provisioning_rig import Faults, Rig, create
 from openrdms.adapters import simulator
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
@@ -139,21 +139,25 @@ def test_failure_drops_the_copy_and_leaves_the_vm(rig: Rig, faults: Faults, call
         rig.images.resolve(EXPORT)
 
 
-def test_cancel_drops_the_copy_and_starts_the_vm_again(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, FAST.replace("boot_ms=10", "boot_ms=1200")).resume()
-    rig.add_collection()
-    rig.run(create())
+def test_cancel_drops_the_copy_and_starts_the_vm_again(rig: Rig, faults: Faults) -> None:
+    go_on = threading.Event()
+
+    def hold(call: str, _vm: str) -> None:
+        assert call != "generalise" or go_on.wait(60)
+
+    faults.before = hold
     guid = prepare(rig)
-    rig.wait_until(lambda: any(vm.startswith("prep-") for vm in rig.vms()))
+    rig.wait_until(lambda: any(call == "generalise" for call, _ in faults.calls))
+    assert any(vm.startswith("prep-") for vm in rig.vms())
     with pytest.raises(errors.InvalidOperation, match="in work"):
         prepare(rig)
     rig.provisioning.cancel(guid)
+    go_on.set()
     report = rig.wait(guid)
     assert report.state is CollectionState.JOB_ABORTED
     assert report.desktops[0].undone[-1] == "shut down"
     assert_vm_is_as_before(rig, "pool-1", "running")
     assert [image.name for image in rig.images.list()] == ["tiny"]
-    rig.close()
 
 
 def test_password_is_nowhere(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:

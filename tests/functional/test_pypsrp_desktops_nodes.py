@@ -272,26 +272,30 @@ def test_update_runs_at_its_time_under_its_guid(wire: Wire, pool: list[str]) -> 
     keys = {"Alias": "pool"}
     start = datetime.now(UTC) + timedelta(seconds=1)
     schedule(wire, "pool", start)
-    assert collection_state(wire, "pool") == 6
     patch = wire.invoke(COLLECTION, "GetPatchProperties", keys).outputs
     assert datetime.fromisoformat(str(patch["StartTime"])) == start
-    assert patch["State"] == "1"
-    guid = str(patch["JobGuid"])
-    waiting = read_report(wire, guid)
-    assert (waiting.state, waiting.percent, waiting.requested) == ("UPDATE_SCHEDULED", 0, 2)
-    busy = wire.invoke(
-        COLLECTION, "ProvisioningJobExecute", JobInputXml=job_document("Patch", "pool")
-    )
-    assert busy.return_value == INVALID_OPERATION
-    report = follow(wire, guid)
+    report = follow(wire, str(patch["JobGuid"]))
     assert (report.state, report.succeeded) == ("JOB_COMPLETED", 2)
     assert collection_state(wire, "pool") == 10
     assert wire.invoke(COLLECTION, "GetPatchProperties", keys).outputs["State"] == "4"
 
 
+def assert_is_scheduled(wire: Wire, alias: str, desktops: int) -> None:
+    assert collection_state(wire, alias) == 6
+    patch = wire.invoke(COLLECTION, "GetPatchProperties", {"Alias": alias}).outputs
+    assert patch["State"] == "1"
+    waiting = read_report(wire, str(patch["JobGuid"]))
+    assert (waiting.state, waiting.percent, waiting.requested) == ("UPDATE_SCHEDULED", 0, desktops)
+    busy = wire.invoke(
+        COLLECTION, "ProvisioningJobExecute", JobInputXml=job_document("Patch", alias)
+    )
+    assert busy.return_value == INVALID_OPERATION
+
+
 def test_update_survives_a_kill_and_is_cancelled(service: Service, pool: list[str]) -> None:
     start = datetime.now(UTC) + timedelta(hours=1)
     schedule(service.wire(), "pool", start)
+    assert_is_scheduled(service.wire(), "pool", desktops=len(pool))
     service.kill()
     service.start()
     wire = service.wire()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from live.service import PASSWORD, RDMS, Service, rdms
+from openrdms.adapters.simulator import set_fault
 from openrdms.cli.rdms_client import Login, RdmsClient
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
@@ -121,6 +122,8 @@ def test_a_job_goes_on_after_sigterm_and_after_kill(
 ) -> None:
     service = services(tmp_path / "state", simulator)
     service.start(RDMS)
+    for host in ("host1", "host2"):  # half a second for each disk: it is not over before the kill
+        set_fault(tmp_path / "cluster", host, fault="slow")
     with connect(service) as client:
         guid = start_job(client, 40)
     service.stop()
@@ -128,6 +131,8 @@ def test_a_job_goes_on_after_sigterm_and_after_kill(
     with connect(service) as client:
         assert parse_report(client.get_report(guid)).percent < 100
     service.kill()
+    for host in ("host1", "host2"):
+        set_fault(tmp_path / "cluster", host)
     service.start(RDMS)
     with connect(service) as client:
         job = wait_until_ended(client, guid)

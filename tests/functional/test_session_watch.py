@@ -191,7 +191,7 @@ def test_hosts_that_come_back_together_are_looked_at_together(rig: PoolRig) -> N
     def count(*args: Any, **conditions: Any) -> list[DesktopUse]:
         if not args and not conditions:
             lists.append(1)
-            go_on.wait(5)
+            go_on.wait(60)
         return list_uses(*args, **conditions)
 
     rig.store.list_uses = count  # type: ignore[method-assign]  # counts
@@ -199,7 +199,8 @@ def test_hosts_that_come_back_together_are_looked_at_together(rig: PoolRig) -> N
         for host in rig.hosts.all():
             rig.health.note_failure(host.name, errors.HostUnavailable("away"))
             rig.health.note_success(host.name)
+    rig.wait_until(lambda: len(lists) > 0)
     time.sleep(0.5)
     go_on.set()
     time.sleep(0.5)
-    assert 1 <= len(lists) <= 3
+    assert len(lists) <= 3

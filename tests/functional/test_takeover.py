@@ -141,9 +141,10 @@ def test_a_job_goes_on_that_a_fenced_service_took_up_before_it_learnt_of_that(
 
 
 def test_a_cancel_reaches_a_job_that_runs_elsewhere(three: Services) -> None:
-    guid = create(three.members[0], "cancelled", COUNT)
-    until("it is under way", lambda: count_started(three, "cancelled") >= 1)
     with connect(three.members[1]) as client:
+        client.get(COLLECTION, {"Alias": "killed"})  # so that it knows who asks
+        guid = create(three.members[0], "cancelled", COUNT)
+        until("it is under way", lambda: count_started(three, "cancelled") >= 1)
         client.invoke(COLLECTION, "ProvisioningJobCancel", JobGuid=guid)
     until("it has ended", lambda: ended(three, guid))
     assert three.owner(guid)

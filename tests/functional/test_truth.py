@@ -116,8 +116,12 @@ def test_a_host_that_goes_makes_its_desktops_unknown_and_its_jobs_wait(farm: Far
     waiting = farm.run("collection", "delete-desktops", "Both", "both-1", "both-3")
     other = farm.create("Else", "--host", "host2=10", "--wait")
     assert (other["State"], other["TotalSucceeded"]) == ("JOB_COMPLETED", 10)
-    report = farm.run("job", "report", waiting["JobGuid"])
-    assert ("HostAway" in str(report), report["TotalSucceeded"]) == (True, 1)
+
+    def waits() -> bool:
+        report = farm.run("job", "report", waiting["JobGuid"])
+        return "HostAway" in str(report) and report["TotalSucceeded"] == 1
+
+    until("one waits and the other is gone", waits)
     farm.fault(HOST1, "")
     ended = farm.end(waiting["JobGuid"])
     assert ended["TotalSucceeded"] == 2
@@ -157,7 +161,7 @@ def test_a_service_killed_while_it_reconciles_goes_on_at_its_next_start(farm: Fa
     recorded = "SELECT name FROM desktops ORDER BY name"
     names = sorted((f"kept-{number}",) for number in range(20))
     until("all are right", lambda: farm.service.read_rows(recorded) == names)
-    until("no orphan", lambda: farm.service.find_orphans() == [], 30, 0.5)
+    until("no orphan", lambda: farm.service.find_orphans() == [], pause=0.5)
     assert len(farm.hosts[HOST1].list_vms()) == 20
 
 

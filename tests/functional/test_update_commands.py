@@ -22,7 +22,7 @@ CLUSTER = "hosts=1&slots=8&clone_ms=2&start_ms=2&boot_ms=10&agent_ms=1&copy_ms=1
 def service(tmp_path: Path) -> Iterator[Service]:
     """With two versions of ``tiny`` and a pool of four desktops of the first, all ready."""
     cluster = f"simulator://{tmp_path / 'cluster'}?{CLUSTER}"
-    service = Service(tmp_path / "state", cluster, options=("--boot-timeout", "3"))
+    service = Service(tmp_path / "state", cluster, options=("--boot-timeout", "8"))
     service.start()
     service.stop()
     with closing(sql.open_store(f"sqlite:///{service.state_dir}/records.sqlite")) as store:

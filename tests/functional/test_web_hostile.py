@@ -683,7 +683,7 @@ def host(service: Service) -> str:
     return f"Host: {urlsplit(service.ready['web']).netloc}"
 
 
-def exchange(service: Service, octets: bytes, seconds: float = 10) -> bytes:
+def exchange(service: Service, octets: bytes, seconds: float = 60) -> bytes:
     """What comes back for octets of any kind; the connection is ended after the first silence."""
     url = urlsplit(service.ready["web"])
     address = (url.hostname or "", url.port or 0)

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, sync_
 
 from live.service import PASSWORD, USER, Service
 
-SECONDS = 30
+SECONDS = 60
 """What a page gets for anything, on a machine that has other work."""
 
 _ARGUMENTS = (

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from live.free_ports import free_port
+
 REALM = "RDMS.TEST"
 
 _CLIENT = """
@@ -41,7 +43,7 @@ class Kdc:
     def __init__(self, place: Path) -> None:
         place.mkdir()
         self._place = place
-        port = _free_port()
+        port = free_port()
         facts = {"realm": REALM, "port": port, "place": place}
         (place / "krb5.conf").write_text(_CLIENT.format(**facts))
         (place / "kdc.conf").write_text(_SERVER.format(**facts))
@@ -65,7 +67,7 @@ class Kdc:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(60)
 
     def add_principal(self, name: str, keytab: Path) -> None:
         """Make a principal and put its keys there."""
@@ -85,12 +87,6 @@ class Kdc:
         environment["PATH"] += ":/usr/sbin"
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout} {done.stderr}"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _wait_for(port: int) -> None:

@@ -11,8 +11,8 @@ from urllib.parse import urljoin
 
 import httpx
 
+from live.free_ports import free_port
 from live.service import until
-from live.slapd import free_port
 
 SCRIPT = Path(__file__).with_name("oidc-provider.mjs")
 CLIENT, SECRET = "openrdms", "known to the provider and us"

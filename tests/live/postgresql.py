@@ -18,8 +18,8 @@ import psycopg
 import pytest
 from psycopg import sql as text
 
+from live.free_ports import free_port
 from live.service import until
-from live.slapd import free_port
 from openrdms.adapters import sql
 
 USER, PASSWORD = "rdms", "the password of the records"

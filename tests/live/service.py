@@ -71,7 +71,7 @@ def destroy_qemus(state_dir: Path) -> list[int]:
     for pid in pids:
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
-    until("QEMU processes end", lambda: not find_qemus(state_dir), 10)
+    until("QEMU processes end", lambda: not find_qemus(state_dir))
     return pids
 
 
@@ -135,7 +135,7 @@ class Service:
         """End it as an administrator does; it has 5 s. Its VMs go on."""
         assert self._process
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(30) in (0, -signal.SIGTERM), self.read_log()
+        assert self._process.wait(60) in (0, -signal.SIGTERM), self.read_log()
         self._clients.close()
 
     def kill(self) -> None:

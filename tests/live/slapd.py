@@ -13,6 +13,7 @@ import ldap
 import ldap.modlist
 from ldap.ldapobject import SimpleLDAPObject
 
+from live.free_ports import free_port
 from live.service import until
 from openrdms.security import certificate
 
@@ -144,10 +145,3 @@ def _add(tree: SimpleLDAPObject, dn: str, *classes: str, **attributes: str) -> N
     entry = {name: [value.encode()] for name, value in attributes.items()}
     entry["objectClass"] = [name.encode() for name in classes]
     tree.add_s(dn, ldap.modlist.addModlist(entry))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
