@@ -150,7 +150,7 @@ def test_a_host_that_does_not_answer_is_degraded_until_it_does_again() -> None:
 def test_a_host_much_slower_than_the_others_is_degraded() -> None:
     tokens = make_tokens(slots=1)
     for _ in range(JUDGED_CALLS):
-        for host, seconds in (("a", 0.001), ("b", 0.001), ("slow", 0.3)):
+        for host, seconds in (("a", 0.001), ("b", 0.001), ("slow", 0.6)):
             tokens.run(host, Kind.CLONE, time.sleep, seconds)
     assert [tokens.is_degraded(host) for host in ("a", "b", "slow", "new")] == [
         *(False, False, True, False),
