@@ -59,6 +59,8 @@ class FirstStart:
                 self.identify(name)
             except errors.RdmsError as error:
                 _log.warning("identity not set", desktop=name, error=str(error))
+            except Exception:  # noqa: BLE001  whatever it was, the others get theirs
+                _log.exception("defect", desktop=name)
 
     def identify(self, name: str) -> None:
         """Give the desktop its identity if it runs and has none yet."""

@@ -11,6 +11,7 @@ import pytest
 from fakes.simulated_death import StandingClock
 from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
 from openrdms.adapters import simulator
+from openrdms.model.host import VmInfo
 from openrdms.services.first_start import FirstStart
 
 
@@ -71,6 +72,25 @@ def test_a_silent_guest_does_not_stop_the_others(
     watcher.start()
     assert eventually(lambda: has_identity(place, "vd-2"))
     assert not has_identity(place, "vd-1")
+
+
+def test_a_defect_with_one_does_not_stop_the_others(
+    place: SmallDeployment, watcher: FirstStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openrdms.services.first_start._WORKERS", 1)
+    for name in ("vd-1", "vd-2"):
+        place.make_desktop(name, "farm", identity_set=False)
+        place.hosts.get(HOST1).start(name)
+    host = place.hosts.get(HOST1)
+    really_find = host.find_vm
+
+    def find_vm(name: str) -> VmInfo | None:
+        assert name != "vd-1", "a defect"
+        return really_find(name)
+
+    monkeypatch.setattr(host, "find_vm", find_vm)
+    watcher.start()
+    assert eventually(lambda: has_identity(place, "vd-2"))
 
 
 @pytest.mark.parametrize("hold", ["pause", "save"])
