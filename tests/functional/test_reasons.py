@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,7 @@ def faults() -> Faults:
 
 @pytest.fixture
 def rig(tmp_path: Path, faults: Faults) -> Iterator[Rig]:
-    """A slow cluster, so that there is time to look."""
-    times = "clone_ms=150&start_ms=20&boot_ms=400&agent_ms=1&destroy_ms=1&copy_ms=600"
+    times = "clone_ms=20&start_ms=20&boot_ms=20&agent_ms=1&destroy_ms=1&copy_ms=20"
     parameters = f"hosts=2&slots=8&capacity=20&users=0&{times}"
     rig = Rig(tmp_path, parameters, wrap_host=faults.wrap).resume()
     rig.add_collection()
@@ -55,15 +56,31 @@ def see(rig: Rig, guid: str, code: ReasonCode) -> tuple[Report, list[DesktopRepo
     return seen[0]
 
 
+@contextmanager
+def held(faults: Faults, call: str, *vms: str) -> Iterator[None]:
+    """Such calls, for those VMs or all, go on at the end of the block: there is time to look."""
+    go_on = threading.Event()
+
+    def hold(name: str, vm: str) -> None:
+        assert name != call or (vms and vm not in vms) or go_on.wait(60)
+
+    faults.before = hold
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
 def codes(report: Report) -> dict[str, str]:
     return {desktop.name: desktop.code for desktop in report.desktops}
 
 
-def test_others_on_the_host_come_first(rig: Rig) -> None:
+def test_others_on_the_host_come_first(rig: Rig, faults: Faults) -> None:
     rig.store.change_host_settings(HOST, lambda _: HostSettings(concurrency=1))
     rig.run(create([(HOST, 1)]))  # so that there is something measured
-    guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
-    report, waiting = see(rig, guid, ReasonCode.HOST_BUSY)
+    with held(faults, "create_disk"):
+        guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
+        report, waiting = see(rig, guid, ReasonCode.HOST_BUSY)
     behind = [one for one in waiting if one.position]
     assert [one.position for one in behind] == list(range(1, len(behind) + 1))
     assert all(HOST in one.reason and one.seconds is not None for one in behind)
@@ -89,21 +106,22 @@ def test_a_host_is_away_and_the_job_waits_for_it(rig: Rig, faults: Faults) -> No
     assert rig.wait(guid).succeeded == 3
 
 
-def test_a_guest_boots(rig: Rig) -> None:
+def test_a_guest_boots(rig: Rig, faults: Faults) -> None:
     rig.run(create([(HOST, 1)]))
-    guid = rig.execute(later(JobAction.UPDATE, hosts=create([(HOST, 1)]).hosts))
-    _, (booting, *_) = see(rig, guid, ReasonCode.GUEST_BOOTING)
+    with held(faults, "ping"):
+        guid = rig.execute(later(JobAction.UPDATE, hosts=create([(HOST, 1)]).hosts))
+        _, (booting, *_) = see(rig, guid, ReasonCode.GUEST_BOOTING)
     assert "agent" in booting.reason
     assert booting.seconds is not None
     rig.wait(guid)
 
 
 def test_a_running_job_is_reported_without_reading_its_rows(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    guid = rig.execute(create(THREE))
-    written, _ = see(rig, guid, ReasonCode.GUEST_BOOTING)
-    with monkeypatch.context() as patched:
+    with held(faults, "ping"), monkeypatch.context() as patched:
+        guid = rig.execute(create(THREE))
+        written, _ = see(rig, guid, ReasonCode.GUEST_BOOTING)
         patched.setattr(rig.store, "list_job_desktops", lambda guid: pytest.fail("they were read"))
         report = rig.report(guid)
     assert [desktop.name for desktop in report.desktops] == [one.name for one in written.desktops]
@@ -119,11 +137,12 @@ def test_a_guest_does_not_answer_any_more(rig: Rig, faults: Faults) -> None:
     assert rig.wait(guid).succeeded == 1
 
 
-def test_the_image_comes_first(rig: Rig) -> None:
+def test_the_image_comes_first(rig: Rig, faults: Faults) -> None:
     tiny = rig.images.resolve("image:tiny")
     rig.store.add_image(replace(tiny, name="other"))
-    guid = rig.execute(create([(HOST, 2)], base_vm_location="image:other"))
-    _, waiting = see(rig, guid, ReasonCode.IMAGE_COPY)
+    with held(faults, "copy_image"):
+        guid = rig.execute(create([(HOST, 2)], base_vm_location="image:other"))
+        _, waiting = see(rig, guid, ReasonCode.IMAGE_COPY)
     assert "other@1" in waiting[0].reason
     assert rig.wait(guid).succeeded == 2
 
@@ -155,10 +174,11 @@ def test_what_fails_says_why_and_so_does_what_it_stops(
     }
 
 
-def test_a_cancelled_job_says_so_of_each(rig: Rig) -> None:
-    guid = rig.execute(create(THREE))
-    see(rig, guid, ReasonCode.GUEST_BOOTING)
-    rig.provisioning.cancel(guid)
+def test_a_cancelled_job_says_so_of_each(rig: Rig, faults: Faults) -> None:
+    with held(faults, "ping"):
+        guid = rig.execute(create(THREE))
+        see(rig, guid, ReasonCode.GUEST_BOOTING)
+        rig.provisioning.cancel(guid)
     assert set(codes(rig.wait(guid)).values()) == {ReasonCode.CANCELLED}
 
 
@@ -179,8 +199,7 @@ def test_a_job_that_cannot_be_planned_any_more_says_why(tmp_path: Path) -> None:
 
 
 def begin_update(rig: Rig, **fields: Any) -> str:
-    """Of four running desktops, to an image of another version."""
-    rig.run(create([(HOST, 4)]))
+    """Of the running desktops, to an image of another version."""
     tiny = rig.images.resolve("image:tiny")
     rig.store.add_image(replace(tiny, sha256="0" * 64))
     guid = rig.schedule(0, later(JobAction.PATCH, **fields)).guid
@@ -188,17 +207,22 @@ def begin_update(rig: Rig, **fields: Any) -> str:
     return guid
 
 
-def test_what_comes_later_in_an_update_waits_for_what_comes_first(rig: Rig) -> None:
-    guid = begin_update(rig, waves=(Share(1), ALL), max_unavailable=Share(1))
-    _, later_ones = see(rig, guid, ReasonCode.EARLIER_WAVE)
+def test_what_comes_later_in_an_update_waits_for_what_comes_first(rig: Rig, faults: Faults) -> None:
+    rig.run(create([(HOST, 4)]))
+    with ExitStack() as second_wave:
+        with held(faults, "define"):
+            guid = begin_update(rig, waves=(Share(1), ALL), max_unavailable=Share(1))
+            _, later_ones = see(rig, guid, ReasonCode.EARLIER_WAVE)
+            second_wave.enter_context(held(faults, "define", "pool-2", "pool-3", "pool-4"))
+        _, waiting = see(rig, guid, ReasonCode.TOO_MANY_UNAVAILABLE)
     assert later_ones[0].reason == "waits until wave 1 is done and good"
-    _, waiting = see(rig, guid, ReasonCode.TOO_MANY_UNAVAILABLE)
     assert [one.position for one in waiting] == list(range(1, len(waiting) + 1))
     assert rig.wait(guid).succeeded == 4
 
 
 def test_what_a_failed_wave_takes_back_says_so(rig: Rig, faults: Faults) -> None:
     faults.plan["run_command", "pool-2"] = errors.OperationFailed("no shell")
+    rig.run(create([(HOST, 4)]))
     report = rig.wait(begin_update(rig, max_unavailable=Share(1), probe="true"))
     assert codes(report)["pool-1"] == ReasonCode.WAVE_FAILED
     assert codes(report)["pool-2"] == ReasonCode.HOST_REFUSED
