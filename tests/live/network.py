@@ -62,9 +62,13 @@ class Network:
     """The bridge; ``address`` is this machine's on it."""
 
     def __init__(self) -> None:
-        self._bridge = "or" + secrets.token_hex(4)
-        self._prefix = f"10.{secrets.randbelow(50) + 200}.{secrets.randbelow(256)}"
         self._places: list[Place] = []
+        self._choose()
+
+    def _choose(self) -> None:
+        """A bridge is named by its addresses, so that no two networks have the same."""
+        self._prefix = f"10.{secrets.randbelow(50) + 200}.{secrets.randbelow(256)}"
+        self._bridge = f"or{self._prefix}"
 
     @property
     def address(self) -> str:
@@ -80,9 +84,20 @@ class Network:
 
     def make(self) -> None:
         """The bridge."""
-        _ip(f"link add {self._bridge} type bridge")
+        while not self._add():
+            self._choose()
         _ip(f"addr add {self.address}/24 dev {self._bridge}")
         _ip(f"link set {self._bridge} up")
+
+    def _add(self) -> bool:
+        """Whether no other network has that name."""
+        try:
+            _ip(f"link add {self._bridge} type bridge")
+        except subprocess.CalledProcessError as error:
+            if b"File exists" in error.stderr:
+                return False
+            raise
+        return True
 
     def remove(self) -> None:
         """With all its places."""
