@@ -57,11 +57,11 @@ class Measured:
     def pid(self) -> int:
         return int(self.service.ready["pid"])
 
-    def begin_create(self, alias: str, count: int, *, start: bool = True) -> Begun:
-        """A job that fills a new collection."""
+    def begin_create(self, alias: str, count: int, *, host: str = "", start: bool = True) -> Begun:
+        """A job that fills a new collection, at that host or where there is room."""
         create_collection(self.wire, alias)
         return self._begin(
-            create([("", count)], collection=alias, name_prefix=f"{alias}-", start=start)
+            create([(host, count)], collection=alias, name_prefix=f"{alias}-", start=start)
         )
 
     def begin_delete(self, alias: str) -> Begun:
