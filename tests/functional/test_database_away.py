@@ -6,21 +6,25 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+import pyotp
 import pytest
 import pywbem
 
 from functional.test_cli import Rdms
+from functional.test_rdp import enter, fetch
 from functional.test_takeover import count_started, create, judge
 from live.browser import WebClient, csrf_of
 from live.database_load import POOL, Load
 from live.displays import COOKIE, get_ticket, open_display
 from live.postgresql import PostgreSql
+from live.rdp import read
 from live.rfb import Viewer
 from live.service import PASSWORD, USER, rdms, until
 from live.services import Services, services
@@ -37,6 +41,7 @@ SECRET = "quite a long password"
 USERS = ("bob", "cid", "dot", "ann")
 NEWCOMER = "eva"
 """Has no desktop."""
+OWNER = "fay"
 
 PAGE = {"accept": "text/html"}
 
@@ -49,7 +54,7 @@ def furnish(world: Services, place: Path, desktops: int) -> str:
     password = place / "users-password"
     password.write_text(f"{SECRET}\n")
     command = Rdms(world.members[0])
-    for name in (*USERS, NEWCOMER):
+    for name in (*USERS, NEWCOMER, OWNER):
         command.read("user", "add", name, "--role", "user", "--password-file", str(password))
     command.read(
         *("collection", "create", "Pool", "--alias", POOL, "--prefix", "d-", "--wait"),
@@ -153,11 +158,61 @@ def test_nothing_is_lost_or_done_twice(
         print(line)
 
 
+class Owner:
+    """Somebody with a device, whose own desktop runs, and who has not been in it. He has a file
+    that leads there by RDP.
+    """
+
+    def __init__(self, world: Services) -> None:
+        self._world, [self._service] = world, world.members
+        command = Rdms(self._service)
+        command.read(
+            *("collection", "create", "Own", "--alias", "own", "--prefix", "o-", "--wait"),
+            *("--type", "personal", "--image", "image:tiny", "--host", "host1=1"),
+            *("--user-group", "Everyone"),
+        )
+        [self.desktop] = [
+            one["Name"] for one in command.read("desktop", "list", "--collection", "own")
+        ]
+        command.read("desktop", "assign", self.desktop, "--to", OWNER)
+        with WebClient(self._service) as client:
+            client.sign_in(OWNER, SECRET)
+            client.headers["x-csrf-token"] = csrf_of(client.get("/").text)
+            proposal = client.post("/api/v1/me/totp/proposal").json()
+            self._device = pyotp.TOTP(proposal["secret"])
+            shown = {"code": self._device.now()}
+            assert client.post("/api/v1/me/totp", json=shown).status_code == 200
+            self._file = fetch(client, collection="own")
+
+    @property
+    def use(self) -> tuple[str, str]:
+        """Who is in it."""
+        query = "SELECT use, coalesce(holder, '') FROM desktop_uses WHERE name_key = %s"
+        [(use, holder)] = self._world.read(query, self.desktop.casefold())
+        return use, holder
+
+    def sign_in(self, client: WebClient) -> None:
+        """With the code of the step to come, which is good once."""
+        code = {"code": self._device.at(int(time.time()) + 30)}
+        with WebClient(self._service) as other:
+            for one in (client, other):
+                assert one.try_sign_in(OWNER, SECRET).headers["location"] == "/sign-in/code"
+            assert client.send_form("/sign-in/code", code).status_code == 303
+            assert other.send_form("/sign-in/code", code).status_code == 401
+
+    def connect(self) -> socket.socket:
+        """By RDP."""
+        connection, desktop = enter(self._service, self._file)
+        assert desktop == self.desktop
+        return connection
+
+
 def test_who_has_a_desktop_signs_in_and_uses_it(world: Services, postgresql: PostgreSql) -> None:
     [service] = world.members
+    owner = Owner(world)
     [(desktop,)] = world.read("SELECT name_key FROM desktop_uses WHERE holder = 'ann'")
     time.sleep(2 * PERIOD)  # what she has is known by then
-    with WebClient(service) as ann, WebClient(service) as eva:
+    with WebClient(service) as ann, WebClient(service) as eva, WebClient(service) as fay:
         with crashed(postgresql):
             assert ann.try_sign_in("ann", "not her password").status_code == 401
             ann.sign_in("ann", SECRET)
@@ -176,17 +231,33 @@ def test_who_has_a_desktop_signs_in_and_uses_it(world: Services, postgresql: Pos
             assert ann.post("/api/v1/me/connections", json=body, headers=csrf).status_code == 503
             again = ann.post(f"/api/v1/me/desktops/{desktop}/reset", headers=csrf)
             assert again.status_code == 503
+            owner.sign_in(fay)
+            assert owner.desktop in fay.get("/", headers=PAGE).text
+            hers = open_display(service, fay, get_ticket(fay, owner.desktop))
+            looking = Viewer(hers.__enter__())
+            by_rdp = owner.connect()
         until("it answers again", lambda: eva.get("/readyz").status_code == 200)
         assert eva.get("/", headers=PAGE).status_code == 200
         opened = ann.post("/api/v1/me/connections", json=body, headers=csrf)
         assert opened.json()["desktop"] == desktop, opened.text
         calls = Rdms(service)
-        until("her sign-in is on record", lambda: _signed_in(calls) == {"ann", NEWCOMER})
+        with suppress(psycopg.OperationalError):  # the connection of before
+            world.read("SELECT 1")
+        until("she has moved in", lambda: owner.use == ("taken", OWNER))
+        until("sign-ins are on record", lambda: _signed_in(calls) == {"ann", NEWCOMER, OWNER})
+        assert fay.get("/", headers=PAGE).status_code == 200
         time.sleep(CHECKED + 1)
         before = viewer.look()
         viewer.type("!")
         viewer.look_until_it_changes(before)
-        display.__exit__(None, None, None)
+        before = looking.look()
+        looking.type("!")
+        looking.look_until_it_changes(before)
+        by_rdp.sendall(b"octets")
+        assert read(by_rdp, 6) == b"octets"
+        by_rdp.close()
+        for one in (display, hers):
+            one.__exit__(None, None, None)
 
 
 def _signed_in(command: Rdms) -> set[str]:

@@ -64,8 +64,8 @@ def sign_in(rdms: Rdms) -> Iterator[SignIn]:
         yield sign_in
 
 
-def fetch(client: WebClient, query: str = "") -> list[Setting]:
-    reply = client.get(f"/api/v1/me/connections/pool.rdp{query}")
+def fetch(client: WebClient, query: str = "", collection: str = "pool") -> list[Setting]:
+    reply = client.get(f"/api/v1/me/connections/{collection}.rdp{query}")
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"] == "application/x-rdp"
     return parse(decode(reply.content))

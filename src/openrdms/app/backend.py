@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from openrdms.app.admission import Admission
@@ -10,7 +9,6 @@ from openrdms.app.core import Core, now
 from openrdms.app.engine import Engine
 from openrdms.frontends.web.backend import Backend
 from openrdms.frontends.web.feed.access import FeedAccess
-from openrdms.model.change import Kind
 from openrdms.security.web_sessions import WebSessions
 from openrdms.services.clipboards import Clipboards
 from openrdms.services.desktop_list import DesktopList
@@ -60,13 +58,8 @@ def _make_web_sessions(core: Core, engine: Engine) -> WebSessions:
     confirm = core.second_factors.late_steps.confirms
     made = WebSessions(core.store, core.accounts, now, note_late, confirm)
     made.subscribe(engine.connections.recheck)
-    core.accounts.subscribe(made.note_change)
-
-    def hear(kind: Kind, keys: Sequence[str]) -> None:
-        for account in keys if kind is Kind.ACCOUNT else ():
-            made.note_change(account)
-
-    core.store.subscribe(hear)
+    core.accounts.subscribe(made.seen.note_change)
+    core.store.subscribe(made.seen.hear)
     return made
 
 

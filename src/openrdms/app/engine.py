@@ -85,7 +85,8 @@ class Engine:
         self.watch.start()
         self.pools.start()
         self.connections.start()
-        self.local_copy.start(self.late_records.write)
+        core.second_factors.go_by_memory(self.local_copy.is_good)
+        self.local_copy.start(self._write_late)
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
         core.moving.start()
@@ -94,6 +95,11 @@ class Engine:
             self._is_started = True
             self._take_duties()
         core.membership.watch(self._take_over, self.provisioning.resume_jobs)
+
+    def _write_late(self) -> None:
+        """What was done while the records were away. RecordsUnavailable, OperationFailed."""
+        self._core.second_factors.late_steps.write()
+        self.late_records.write()
 
     def _take_over(self, service: str) -> None:
         """Go on with what another one, that is dead, had in hand."""

@@ -15,11 +15,13 @@ from openrdms.frontends.web.app import make_app
 from openrdms.frontends.web.feed.access import FeedAccess
 from openrdms.frontends.web.server import WebServer
 from openrdms.model import errors
+from openrdms.model.rdp_token import RdpToken
 from openrdms.security.certificate import Certificate, names_of
 from openrdms.security.feed_cookie import FeedCookies
 from openrdms.security.negotiate import tls_server_end_point
 from openrdms.security.rdp_signature import RdpSigner
 from openrdms.security.rdp_token import RdpTokens
+from openrdms.security.seen import Seen
 from openrdms.services.rdp_access import RdpAccess
 from openrdms.services.rdp_files import RdpFiles
 from openrdms.services.rdp_places import Parts, RdpPlaces, Relay
@@ -39,9 +41,9 @@ class WebFrontend:
     ) -> None:
         """Bind both. OSError when an address cannot be bound."""
         tls = _own_certificate(settings) or tls
-        tokens = RdpTokens(core.store, now)
+        tokens = _make_tokens(core)
         self.relay = RdpRelay(
-            RdpAccess(tokens, engine.brokering, engine.connections, core.hosts, core.audit_log),
+            _make_rdp_access(core, engine, tokens),
             settings.listen,
             settings.rdp_port,
             balancers,
@@ -81,6 +83,27 @@ def _own_certificate(settings: config.ServeConfig) -> Certificate | None:
         if file is None or not os.access(file, os.R_OK):
             raise errors.InvalidParameter(option, f"{file or 'missing'}: cannot be read")
     return Certificate(settings.tls_cert, settings.tls_key)  # type: ignore[arg-type]
+
+
+def _make_tokens(core: Core) -> RdpTokens:
+    if not core.members.me:
+        return RdpTokens(core.store, now)
+    seen = Seen[RdpToken]()
+    core.accounts.subscribe(seen.note_change)
+    core.store.subscribe(seen.hear)
+    return RdpTokens(core.store, now, seen)
+
+
+def _make_rdp_access(core: Core, engine: Engine, tokens: RdpTokens) -> RdpAccess:
+    return RdpAccess(
+        tokens,
+        engine.brokering,
+        engine.connections,
+        core.hosts,
+        core.audit_log,
+        engine.local_copy,
+        engine.late_records,
+    )
 
 
 def _make_places(engine: Engine, tokens: RdpTokens, relay: Relay) -> RdpPlaces:

@@ -19,13 +19,13 @@ from openrdms.model import errors
 from openrdms.model.account import Account
 from openrdms.model.web_session import IDLE, WebSession, is_fresh, is_over
 from openrdms.security.accounts import Accounts
+from openrdms.security.seen import Seen
 
 _TOUCH = timedelta(minutes=1)
 """How exact the time of the last use is; each note of it is a write."""
 
-
-_MOST_KNOWN = 10_000
-"""Sessions that are remembered; of more, those that were seen last."""
+_ONE_REQUEST = timedelta(minutes=1)
+"""No longer is it from a code that is taken to the session that begins by it."""
 
 NoteLate = Callable[[str, str, str], None]
 """Keeps for the audit log that this account, from this address, did that. OperationFailed."""
@@ -52,29 +52,22 @@ class WebSessions:
         self._accounts = accounts
         self._clock = clock
         self._note_late = note_late
+        self.seen = Seen[WebSession]()
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[int, WebSession]] = {}
-        """As they were seen last, by the hash of their secret, and how many changes before that."""
-        self._changes = 0
-        self._changed: dict[str, int] = {}
-        """The last change of each account: what was seen before it is not known any more."""
         self._unwritten: dict[str, WebSession] = {}
         """Begun while records were away."""
         self._writing: set[str] = set()
         self._listeners: list[Callable[[str], None]] = []
-
-    def note_change(self, account: str) -> None:
-        """Something of the account, or of its sessions, is another than it was."""
-        with self._lock:
-            self._changes += 1
-            self._changed[account.casefold()] = self._changes
 
     def subscribe(self, listener: Callable[[str], None]) -> None:
         """Tell it the account of every session that somebody ended, in that thread."""
         self._listeners.append(listener)
 
     def begin(self, account: Account, address: str) -> tuple[str, WebSession]:
-        """A new session of somebody who has proved who he is, and what his browser holds of it."""
+        """A new session of somebody who has proved who he is, and what his browser holds of it.
+
+        AccessDenied when that does not hold any more.
+        """
         now = self._clock()
         secret = secrets.token_urlsafe(32)
         session = WebSession(
@@ -89,10 +82,15 @@ class WebSessions:
         )
         try:
             self._store.delete_web_sessions(used_before=now - IDLE)
+            if not self._still_proves(session):
+                raise errors.AccessDenied("the code was used already, at another service")
             self._store.put_web_session(session)
         except errors.RecordsUnavailable:
             self._keep(session)
         return secret, session
+
+    def _still_proves(self, session: WebSession) -> bool:
+        return self._confirm(session.account, session.began - _ONE_REQUEST)
 
     def _keep(self, session: WebSession) -> None:
         if self._note_late is None:
@@ -121,7 +119,7 @@ class WebSessions:
 
     def _read(self, secret_hash: str) -> WebSession | None:
         """RecordsUnavailable for one that is not known here."""
-        changes = self._changes
+        changes = self.seen.changes
         try:
             unwritten = self._unwritten.get(secret_hash)
             if unwritten and not self._write(unwritten):
@@ -132,17 +130,13 @@ class WebSessions:
             if known is None:
                 raise
             return known
-        self._remember(secret_hash, found, changes)
+        if self._note_late:
+            self.seen.keep(secret_hash, found, changes)
         return found
 
     def _recall(self, secret_hash: str) -> WebSession | None:
         """As records had it last, or will have it."""
-        with self._lock:
-            unwritten = self._unwritten.get(secret_hash)
-            at, known = self._known.get(secret_hash, (0, None))
-            if unwritten or known is None:
-                return unwritten
-            return known if self._changed.get(known.account.casefold(), 0) <= at else None
+        return self._unwritten.get(secret_hash) or self.seen.find(secret_hash)
 
     def _write(self, session: WebSession) -> bool:
         """What began while records were away, if it would begin by what they say now.
@@ -155,8 +149,7 @@ class WebSessions:
             self._writing.add(session.secret_hash)
         try:
             self._accounts.refresh([session.account])
-            is_confirmed = self._confirm(session.account, session.began)
-            if is_confirmed and self._find_account(session):
+            if self._still_proves(session) and self._find_account(session):
                 self._store.put_web_session(session)
             with self._lock:
                 kept = self._unwritten.pop(session.secret_hash, None)
@@ -166,14 +159,6 @@ class WebSessions:
             with self._lock:
                 self._writing.discard(session.secret_hash)
         return True
-
-    def _remember(self, secret_hash: str, found: WebSession | None, changes: int) -> None:
-        with self._lock:
-            self._known.pop(secret_hash, None)
-            if found and self._note_late:
-                self._known[secret_hash] = (changes, found)
-                if len(self._known) > _MOST_KNOWN:
-                    del self._known[next(iter(self._known))]
 
     def look(self, session: WebSession) -> Account | None:
         """Whose it still is; unlike ``find`` no use of the session."""
@@ -198,7 +183,7 @@ class WebSessions:
         """Sign out."""
         with self._lock:
             self._unwritten.pop(session.secret_hash, None)
-            self._known.pop(session.secret_hash, None)
+        self.seen.drop(session.secret_hash)
         self._store.delete_web_session(session.secret_hash)
         self._tell(session.account)
 

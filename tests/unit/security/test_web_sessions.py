@@ -37,7 +37,7 @@ class World:
         self.unconfirmed: set[str] = set()
         parts = (self.records, self.accounts, self.clock, self.late.note)
         self.sessions = WebSessions(*parts, lambda account, _: account not in self.unconfirmed)
-        self.accounts.subscribe(self.sessions.note_change)
+        self.accounts.subscribe(self.sessions.seen.note_change)
 
     def sign_in(self) -> str:
         return self.sessions.begin(self.accounts.get("ann"), ADDRESS)[0]
@@ -68,7 +68,7 @@ def test_one_that_was_seen_goes_on(world: World) -> None:
 def test_one_that_may_have_ended_does_not(world: World) -> None:
     seen = world.sign_in()
     assert world.who(seen) == "ann"
-    world.sessions.note_change("ANN")
+    world.sessions.seen.note_change("ANN")
     world.records.away = True
     with pytest.raises(errors.RecordsUnavailable):
         world.who(seen)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from openrdms.adapters.sql import rows
-from openrdms.adapters.sql.database import Database
+from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.web_tables import rdp_tokens
+from openrdms.model.change import Kind
 from openrdms.model.rdp_token import RdpToken
 
 
@@ -40,3 +41,4 @@ class RdpTokenRecords:
         with self._database.write() as connection:
             wanted = rdp_tokens.c.account_key == account.casefold()
             connection.execute(sa.delete(rdp_tokens).where(wanted))
+            note_change(connection, Kind.ACCOUNT, account.casefold())
