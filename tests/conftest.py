@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -85,6 +86,13 @@ def _rdms_is_forked(request: pytest.FixtureRequest) -> Iterator[None]:
 def _no_vm_outlives_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     assert destroy_qemus(tmp_path_factory.getbasetemp()) == [], "tests left these QEMU processes"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is there stays: to look at it again and again takes time, of tests that count it too."""
+    gc.collect()
+    gc.freeze()
 
 
 _EXIT_STATUS = pytest.StashKey[int]()

@@ -47,6 +47,23 @@ class TestSqliteStore(StoreSuite):
             store.close()
 
 
+def test_no_statement_has_so_many_rows_that_the_database_waits_long_for_them(
+    tmp_path: Path,
+) -> None:
+    counts: list[int] = []
+
+    def count(_one: sa.Connection, _two: object, _text: str, rows: object, *_more: object) -> None:
+        counts.append(len(rows) if isinstance(rows, list) else 1)
+
+    store = open_at(tmp_path)
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    store.put_desktops([make_desktop(f"vd-{number}") for number in range(2500)])
+    sa.event.remove(sa.Engine, "before_cursor_execute", count)
+    assert max(counts) == 1000
+    assert len(store.list_desktops("farm")) == 2500
+    store.close()
+
+
 def _tables(database: sqlite3.Connection) -> dict[str, list[str]]:
     """Definitions by name, the order of columns and constraints aside."""
     rows = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")

@@ -21,6 +21,7 @@ from psycopg import sql as text
 from live.free_ports import free_port
 from live.service import until
 from openrdms.adapters import sql
+from openrdms.adapters.sql import dialects
 
 USER, PASSWORD = "rdms", "the password of the records"
 
@@ -228,8 +229,14 @@ def running_server() -> Iterator[PostgreSql]:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSql]:
-    """One server for all tests of a process, which they leave running."""
-    with running_server() as server:
+    """One server for all tests of a process, which they leave running. It does not end who is busy
+    with something else for some seconds: that is the machine.
+    """
+    patient = dialects.CONNECT_OPTIONS["options"].replace(
+        "session_timeout=5s", "session_timeout=60s"
+    )
+    with running_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(dialects.CONNECT_OPTIONS, "options", patient)
         yield server
 
 

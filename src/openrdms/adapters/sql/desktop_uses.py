@@ -215,7 +215,7 @@ def enter_desktops(connection: sa.Connection, desktops: Sequence[Mapping[str, An
         {"name_key": row["name_key"], "collection_key": row["collection_key"], **new}
         for row in desktops
     ]
-    connection.execute(_enter(connection.dialect.name, tuple(new)), entered)
+    rows.execute_all(connection, _enter(connection.dialect.name, tuple(new)), entered)
 
 
 @functools.cache

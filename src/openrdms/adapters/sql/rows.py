@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 Record = TypeVar("Record")
+
+PART = 1000
+"""Rows at a time: a server that is kept waiting for more of them ends the transaction (dialects).
+"""
 
 _INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -60,7 +64,15 @@ def insert(dialect: str, table: sa.Table) -> Any:
 def put_rows(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     """Insert, or replace what has the same primary key."""
     if rows:
-        connection.execute(_upsert(connection.dialect.name, table, tuple(rows[0])), rows)
+        execute_all(connection, _upsert(connection.dialect.name, table, tuple(rows[0])), rows)
+
+
+def execute_all(
+    connection: sa.Connection, statement: sa.Executable, rows: Sequence[dict[str, Any]]
+) -> None:
+    """Once for each row, however many there are."""
+    for at in range(0, len(rows), PART):
+        connection.execute(statement, rows[at : at + PART])
 
 
 @functools.cache
