@@ -116,6 +116,7 @@ class Engine:
         """Services, or what was heard of them, have changed."""
         if not self._is_started:
             return
+        self.provisioning.expect_jobs()
         self._core.reconciling.take_duty()
         self.watch.take_duty()
         self.pools.take_duty()

@@ -25,6 +25,7 @@ import structlog
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepOptions, WorkflowStatus
 
 from openrdms.jobs.halt import Halt
+from openrdms.jobs.lookout import Lookout
 
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, T]]
@@ -115,6 +116,7 @@ class JobEngine:
         others share it; ``end`` is told why this process must end, which runs a job twice.
         """
         _log_through_structlog()
+        self._lookout = Lookout()
         config: DBOSConfig = {
             "name": "openrdms",
             "system_database_url": database,
@@ -128,7 +130,8 @@ class JobEngine:
             config["notification_coalesce_sec"] = _UNUSED_SECONDS
         if service:  # the others end all connections of that name when they have fenced it
             arguments = {"application_name": f"rdms:{service}"}
-            config["db_engine_kwargs"] = {"connect_args": arguments}
+            pool = self._lookout.pool
+            config["db_engine_kwargs"] = {"connect_args": arguments, "poolclass": pool}
         DBOS(config=config)
         self._is_alone = not service
         self._end = end
@@ -145,6 +148,7 @@ class JobEngine:
             await self._follow(guid, workflow)
 
         self._enter = enter
+        self._lookout.alert()
         DBOS.launch()
         if self._is_alone:
             self.renew()
@@ -182,16 +186,21 @@ class JobEngine:
             if not _is_over(status):
                 return
 
+    def expect_work(self) -> None:
+        """Some may be handed on by another service: look for it at once, and for some time."""
+        self._lookout.alert()
+
     def take_over(self, service: str) -> None:
         """Have all workflows of a service that is fenced gone on with, by any that lives.
 
         Nobody else may be at that: what is resumed twice runs twice. So each is looked at again
         right before, for who began this believing to be alone.
         """
-        for workflow in _list("PENDING", service):
+        for workflow in _list("PENDING", service=service):
             now = DBOS.get_workflow_status(workflow.workflow_id)
             if now and (now.status, now.executor_id) == ("PENDING", service):
                 _hand_on(now)
+                self._lookout.alert()
 
     @property
     def services(self) -> list[str]:
@@ -204,15 +213,20 @@ class JobEngine:
 
         One service at a time may be at that.
         """
-        left = [*_list("ENQUEUED"), *(_list("PENDING") if self._is_alone else ())]
-        older = [one for one in left if _version(one) < WORKFLOW_VERSION]
+        left = _list("ENQUEUED", "CANCELLED", *(("PENDING",) if self._is_alone else ()))
+        older = [
+            one for one in left if one.status != "CANCELLED" and _version(one) < WORKFLOW_VERSION
+        ]
         lifting = [
-            one for one in _list("CANCELLED") if OLDEST_VERSION <= _version(one) <= WORKFLOW_VERSION
+            one
+            for one in left
+            if one.status == "CANCELLED" and OLDEST_VERSION <= _version(one) <= WORKFLOW_VERSION
         ]
         for workflow in (*older, *lifting):
             now = DBOS.get_workflow_status(workflow.workflow_id)
             if now and now.status == workflow.status:
                 _lift(now)
+                self._lookout.alert()
 
     @property
     def running(self) -> list[str]:
@@ -233,13 +247,14 @@ class JobEngine:
         """End all workflows where they are. For tests of several services in one process: DBOS
         then takes them for failed, and ``start`` begins them anew. A service just exits.
         """
+        self._lookout.alert()
         DBOS.destroy(destroy_registry=True)
 
 
-def _list(status: str, service: str | None = None) -> list[WorkflowStatus]:
-    """Workflows of that status, and of that service."""
+def _list(*statuses: str, service: str | None = None) -> list[WorkflowStatus]:
+    """Workflows that have one of these, and are of that service."""
     return DBOS.list_workflows(
-        status=[status], executor_id=service, load_input=False, load_output=False
+        status=[*statuses], executor_id=service, load_input=False, load_output=False
     )
 
 

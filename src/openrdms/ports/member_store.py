@@ -24,15 +24,19 @@ class MemberStore(Protocol):
         """
 
     def beat(self) -> None:
-        """Live on: to be called twice a second, whatever else is under way."""
+        """Live on, and look at the others: to be called twice a second, whatever is under way."""
 
     def list_live(self) -> list[Member]:
         """Who is not fenced, the oldest first."""
 
     def fence_silent(self) -> list[str]:
-        """Fence who is dead or paused; ids that this call has fenced. From then on none of them
-        writes anything. To be called twice a second, beside ``beat``.
+        """Fence who was found dead or paused; ids that this call has fenced. From then on none of
+        them writes anything. To be called after each ``beat``, in another thread.
         """
+
+    @property
+    def sees_untaken(self) -> bool:
+        """Whether the last ``beat`` has found any that ``list_untaken`` lists."""
 
     def list_untaken(self) -> list[str]:
         """Fenced ones whose work nobody has taken over yet."""

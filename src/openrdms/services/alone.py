@@ -12,6 +12,7 @@ class Alone:
     """ports.MemberStore without any other."""
 
     me = ""
+    sees_untaken = False
 
     def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """Nobody is there to be joined."""

@@ -16,7 +16,7 @@ from openrdms import ports
 from openrdms.model import errors
 
 BEAT_SECONDS = 0.5
-"""From one beat, or look at the others, to the next."""
+"""From one beat to the next."""
 
 RESUME_SECONDS = 5.0
 """How often jobs are looked for that nobody runs, though nobody died."""
@@ -30,12 +30,13 @@ class Membership:
     def __init__(self, members: ports.MemberStore) -> None:
         self._members = members
         self._resumed = time.monotonic()
+        self._beaten = threading.Event()
 
     def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """Be one of the services from now on; see ports.MemberStore."""
         if self._members.me:
             self._members.join(name, address, version, before)
-            self._repeat("beats", self._members.beat)
+            self._repeat("beats", self._beat, time.sleep)
 
     def watch(self, take_over: Callable[[str], None], resume: Callable[[], None]) -> None:
         """From now on look after the others.
@@ -44,12 +45,20 @@ class Membership:
         that nobody runs. One service at a time is at either, and again when it has failed.
         """
         if self._members.me:
-            self._repeat("others", lambda: self._look(take_over, resume))
+            self._repeat("others", lambda: self._look(take_over, resume), self._await_beat)
 
-    def _repeat(self, name: str, work: Callable[[], None]) -> None:
-        threading.Thread(target=self._run, args=(work,), name=name, daemon=True).start()
+    def _beat(self) -> None:
+        self._members.beat()
+        self._beaten.set()
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _await_beat(self, _: float) -> None:
+        self._beaten.wait(2 * BEAT_SECONDS)
+        self._beaten.clear()
+
+    def _repeat(self, name: str, work: Callable[[], None], rest: Callable[[float], None]) -> None:
+        threading.Thread(target=self._run, args=(work, rest), name=name, daemon=True).start()
+
+    def _run(self, work: Callable[[], None], rest: Callable[[float], None]) -> None:
         while True:
             begun = time.monotonic()
             try:
@@ -58,12 +67,13 @@ class Membership:
                 pass  # the others' beats are as old as ours then, and nobody judges
             except Exception:  # noqa: BLE001  a defect may not end the beats
                 _log.exception("one of several services: a round failed")
-            time.sleep(max(0.0, begun + BEAT_SECONDS - time.monotonic()))
+            rest(max(0.0, begun + BEAT_SECONDS - time.monotonic()))
 
     def _look(self, take_over: Callable[[str], None], resume: Callable[[], None]) -> None:
-        for member in self._members.fence_silent():
+        fenced = self._members.fence_silent()
+        for member in fenced:
             _log.warning("a service is taken for dead", member=member)
-        for member in self._members.list_untaken():
+        for member in self._members.list_untaken() if fenced or self._members.sees_untaken else ():
             with self._members.exclusive("take over") as alone:
                 if alone and member in self._members.list_untaken():
                     take_over(member)
@@ -71,6 +81,7 @@ class Membership:
                     _log.info("what it had begun is taken over", member=member)
         if time.monotonic() > self._resumed + RESUME_SECONDS:
             self._resumed = time.monotonic()
-            with self._members.exclusive("take over") as alone:
-                if alone:
-                    resume()
+            if self._members.hold_duty("jobs"):
+                with self._members.exclusive("take over") as alone:
+                    if alone:
+                        resume()

@@ -12,6 +12,7 @@ import pytest
 from dbos import DBOS
 
 import openrdms.jobs.engine as engine_module
+from live.service import until
 from openrdms.jobs.engine import JobEngine, Run, Step, Workflow
 
 GUID = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3A}"
@@ -235,6 +236,15 @@ def test_wake_halts_the_run_it_is_meant_for(launch: Launch) -> None:
     engine.wake(GUID)
     assert halted.wait(60)
     wait_for_end(GUID)
+
+
+def test_dbos_calls_its_threads_what_the_lookout_knows_them_by(launch: Launch) -> None:
+    async def workflow(run: Run) -> None:
+        """Nothing."""
+
+    launch(workflow)
+    for name in ("(queue_thread)", "queue-worker-", "dbos-background-jobs"):
+        until(name, lambda n=name: any(n in thread.name for thread in threading.enumerate()))
 
 
 def test_starting_before_launch_is_a_defect(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ fresh, and a pause or a cut by their growing old.
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 import zlib
@@ -43,14 +44,18 @@ _Keys: TypeAlias = tuple[int, int]
 _LOCKS = 0x4D454D42
 """First key of the session locks of ``exclusive``; those of members have one key, their id."""
 
-_BEAT = "UPDATE members SET beat = clock_timestamp() WHERE id = %s AND NOT fenced"
-_LOOK = """
-    SELECT id, extract(epoch FROM clock_timestamp() - beat)::float, EXISTS (
-        SELECT FROM pg_locks
+_BEAT = """
+    WITH beaten AS (
+        UPDATE members SET beat = clock_timestamp() WHERE id = %(me)s AND NOT fenced RETURNING id)
+    SELECT id, extract(epoch FROM clock_timestamp() - beat)::float,
+      CASE WHEN id <> %(me)s THEN id IN (
+        SELECT lpad(to_hex(classid::bigint), 8, '0') || lpad(to_hex(objid::bigint), 8, '0')
+        FROM pg_locks
         WHERE locktype = 'advisory' AND objsubid = 1 AND granted
           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND lpad(to_hex(classid::bigint), 8, '0') || lpad(to_hex(objid::bigint), 8, '0') = id)
-    FROM members WHERE NOT fenced AND id <> %s"""
+        ) END, fenced, EXISTS (SELECT FROM beaten)
+    FROM members WHERE id = %(me)s OR NOT (fenced AND taken)"""
+"""And a look at the others, in the same trip: an idle service does hardly anything else."""
 _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
 
 _FENCED = sa.select(_members.c.fenced).where(_members.c.id == sa.bindparam("me"))
@@ -75,8 +80,12 @@ class SqlMembers:
         self._begun = self._answered = 0
         """How many beats were sent, and how many of them are over."""
         self._closed = threading.Event()
+        self._judging = threading.Lock()
+        self._ages: dict[str, float] = {}
+        """Of the beats of the others that are not fenced, when it beat last."""
         self._dying: set[str] = set()
         """Whose lock went while their beats were fresh."""
+        self.sees_untaken = False
 
     def join(self, name: str, address: str, version: str, before: str = "") -> None:
         """See ports.MemberStore."""
@@ -113,13 +122,23 @@ class SqlMembers:
     def _beat(self) -> None:
         self._hold_lock()
         with self._beating as connection:
-            alive = connection.execute(_BEAT, (self.me,)).rowcount
-        if not alive:
+            seen = connection.execute(_BEAT, {"me": self.me}).fetchall()
+        if not any(has_beaten for *_, has_beaten in seen):
             self._database.end_fenced("the other services have taken this one for dead")
         now = time.monotonic()
         if now - self._beaten > DEAD_SECONDS:
             self._steady = now
         self._beaten = now
+        self._note([(one, *what) for one, *what, _ in seen if one != self.me])
+
+    def _note(self, others: list[tuple[Any, ...]]) -> None:
+        """Their ids, the ages of their beats, whether they hold their locks, and are fenced."""
+        live = [(one, age, is_held) for one, age, is_held, is_fenced in others if not is_fenced]
+        with self._judging:
+            self.sees_untaken = len(live) < len(others)
+            self._ages = {one: age for one, age, _ in live}
+            self._dying -= {one for one, _, is_held in live if is_held}
+            self._dying |= {one for one, age, held in live if not held and age <= DEAD_SECONDS}
 
     @property
     def _may_judge(self) -> bool:
@@ -145,19 +164,17 @@ class SqlMembers:
             )
 
     def fence_silent(self) -> list[str]:
-        """See ports.MemberStore."""
-        with self._locking as connection:
-            seen = connection.execute(_LOOK, (self.me,)).fetchall()
-        held = {member for member, _, is_held in seen if is_held}
-        self._dying -= held
-        self._dying |= {m for m, age, is_held in seen if not is_held and age <= DEAD_SECONDS}
+        """See ports.MemberStore. By what was seen with the last beat."""
+        if self._locking.held:
+            with self._locking:  # which takes them again when its connection was lost
+                pass
+        with self._judging:
+            ages, dying = self._ages, {*self._dying}
         if not self._may_judge:
             return []
-        dead = [m for m, age, _ in seen if age > SILENT_SECONDS or self._is_dead(m, age)]
-        return [member for member in dead if self._fence(member, died=member in self._dying)]
-
-    def _is_dead(self, member: str, age: float) -> bool:
-        return member in self._dying and age > DEAD_SECONDS
+        limits = {member: DEAD_SECONDS if member in dying else SILENT_SECONDS for member in ages}
+        dead = [member for member, age in ages.items() if age > limits[member]]
+        return [member for member in dead if self._fence(member, died=member in dying)]
 
     def _fence(self, member: str, *, died: bool) -> bool:
         """Its connections first: a paused one may be in the middle of writing, and all others
@@ -173,7 +190,8 @@ class SqlMembers:
             fenced = connection.execute(fence.values(fenced=True, **proof)).rowcount == 1
             if fenced:
                 note_change(connection, Kind.MEMBER, member)
-        self._dying.discard(member)
+        with self._judging:
+            self._dying.discard(member)
         return fenced
 
     def list_untaken(self) -> list[str]:
@@ -253,6 +271,13 @@ def _try_lock(connection: psycopg.Connection[Any], keys: _Keys) -> bool:
     return bool(found and found[0])
 
 
+def _says_something(connection: psycopg.Connection[Any]) -> bool:
+    """Unasked: a server that ends a connection does."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class _Session:
     """A connection for one thread at a time, opened again when it was lost."""
 
@@ -270,6 +295,8 @@ class _Session:
     def __enter__(self) -> psycopg.Connection[Any]:
         self._lock.acquire()
         try:
+            if self._connection is not None and _says_something(self._connection):
+                self._close()
             if self._connection is None:
                 self._connection = self._connect()
                 self._lost = set(self.held)

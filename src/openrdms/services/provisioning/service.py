@@ -116,6 +116,10 @@ class Provisioning:
         self._engine.take_over(service)
         self._begin_all()
 
+    def expect_jobs(self) -> None:
+        """Services have come or gone, and may have handed on some."""
+        self._engine.expect_work()
+
     def recheck_cancels(self) -> None:
         """Hear of cancels of which the notice was lost."""
         for guid in self._engine.running:
