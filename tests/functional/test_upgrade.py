@@ -10,7 +10,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from functional.test_takeover import COUNT, SPEED, connect, count_started, create, ended, judge
+from functional.test_takeover import (
+    COUNT,
+    SPEED,
+    TAKEN_OVER_S,
+    connect,
+    count_started,
+    create,
+    ended,
+    judge,
+)
 from live.next_version import STEP, make_next_version
 from live.postgresql import PostgreSql
 from live.service import until
@@ -99,7 +108,8 @@ def test_a_job_begun_before_the_upgrade_ends_on_the_next_version(upgraded: World
             assert client.get_report(guid)
     assert world.owner(guid) == begun_by
     world.this.kill()
-    until("the next version has it", lambda: world.owner(guid) == world.next.ready["service"])
+    has_it = lambda: world.owner(guid) == world.next.ready["service"]  # noqa: E731
+    until("the next version has it", has_it, TAKEN_OVER_S)
     world.this.start()
     judge(world.services, "old", guid, COUNT)
     assert world.wait_for_end(guid) == [(guid, "SUCCESS", str(WORKFLOW_VERSION + 1))]
@@ -113,7 +123,7 @@ def test_a_job_of_the_next_version_waits_for_a_service_of_it(upgraded: World) ->
     begun_by = world.owner(guid)
     assert begun_by == world.next.ready["service"]
     world.next.kill()
-    until("it was handed on", lambda: world.is_taken(begun_by))
+    until("it was handed on", lambda: world.is_taken(begun_by), TAKEN_OVER_S)
     small = create(world.this, "small", 2)
     until("this version works", lambda: ended(world.services, small))
     assert world.owner(guid) == begun_by

@@ -17,7 +17,7 @@ class WebClient(httpx.Client):
         context = ssl.create_default_context(
             cafile=str(service.state_dir / "tls" / "certificate.pem")
         )
-        super().__init__(base_url=service.ready["web"], verify=context, trust_env=False, timeout=30)
+        super().__init__(base_url=service.ready["web"], verify=context, trust_env=False, timeout=60)
 
     def sign_in(self, name: str, password: str) -> None:
         """With a password; requests that change something prove themselves from here on."""

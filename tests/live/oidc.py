@@ -48,7 +48,7 @@ class OidcServer:
 
     def sign_in(self, url: str, name: str) -> str:
         """As somebody does there who was sent to ``url``; returns where he is led back to."""
-        with httpx.Client(trust_env=False, timeout=30) as browser:
+        with httpx.Client(trust_env=False, timeout=60) as browser:
             for fields in (
                 {"prompt": "login", "login": name, "password": "x"},
                 {"prompt": "consent"},

@@ -15,7 +15,7 @@ import pytest
 import pywbem
 
 from conftest import ServiceFactory
-from live.service import PASSWORD, RDMS, USER, Service
+from live.service import PASSWORD, RDMS, USER, Service, until
 from live.wire import Wire, fault
 from openrdms.adapters import simulator
 
@@ -187,27 +187,29 @@ def test_nothing_is_lost_and_nothing_grows(service: Service, seconds: int) -> No
     clients, gauge = Clients(service), Gauge(service.ready["pid"])
     turns = clients.make()
     ended = threading.Event()
+    counts = [0] * len(turns)
 
-    def live(turn: Turn) -> int:
-        for count in itertools.count(1):
-            if ended.is_set():
-                return count
+    def live(number: int) -> None:
+        while not ended.is_set():
             try:
-                turn(count)
+                turns[number](counts[number])
             except BaseException:
                 ended.set()
                 raise
-        raise AssertionError
+            counts[number] += 1
 
     with ThreadPoolExecutor(len(turns)) as threads:
-        running = [threads.submit(live, turn) for turn in turns]
-        ended.wait(seconds / 3)
-        memory, files = gauge.read()
-        ended.wait(seconds * 2 / 3)
-        memory_at_end, files_at_end = gauge.read()
-        ended.set()
-    counts = [future.result() for future in running]
-    assert min(counts) > 1
+        running = [threads.submit(live, number) for number in range(len(turns))]
+        try:
+            until("all are at work", lambda: ended.is_set() or min(counts) > 2, 120)
+            ended.wait(seconds / 3)
+            memory, files = gauge.read()
+            ended.wait(seconds * 2 / 3)
+            memory_at_end, files_at_end = gauge.read()
+        finally:
+            ended.set()
+    for future in running:
+        future.result()
     assert read_counter(service.wire()) - before == next(clients.added)
     assert memory_at_end - memory < MEMORY_MIB
     assert files_at_end - files < FILES

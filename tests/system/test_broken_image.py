@@ -56,7 +56,7 @@ def test_broken_image_is_stopped_by_its_first_wave(
     service = running_service(state_dir, options=("--boot-timeout", str(BOOT_TIMEOUT_S)))
     wire = service.wire()
     rdms("desktop", "stop", "pool-1", *login(service))
-    [before] = until("one user is left", lambda: list_sessions(wire, "pool"), 30, 1)
+    [before] = until("one user is left", lambda: list_sessions(wire, "pool"), BOOT_S, 1)
     machines = service.find_qemus()
     asked = ("pool", "image:tiny@2", "--waves", "1,100%", "--max-unavailable", "1")
     guid = rdms("collection", "update", *asked, *login(service))["UpdateJobGuid"]
