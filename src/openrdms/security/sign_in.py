@@ -192,8 +192,8 @@ class SignIn:
         """Record a refusal that is no guess."""
         try:
             self._record_refusal(name, address, SCHEME, reason)
-        except RdmsError:  # refused it is all the same
-            _log.exception("a refusal could not be recorded")
+        except RdmsError as error:  # refused it is all the same
+            _log.error("refusal not recorded", address=address, refused=reason, error=str(error))
 
     def failed(self, name: str, address: str, reason: str, place: str = "") -> None:
         """Count and record a failure; it counts for ``place``, or else for the address."""

@@ -115,8 +115,8 @@ class RdpAccess:
         vm = self._hosts.get(use.host).find_vm(use.name) if use else None
         if use is None or vm is None or (vm.uuid, vm.state) != (use.uuid, VmState.RUNNING):
             return None
-        on = {"CollectionAlias": token.collection}
-        self._late_records.note(token.account, client, CONNECTED, **on)
         if not self._copy.move_in(use.name, token.account):
             return None
+        on = {"CollectionAlias": token.collection}
+        self._late_records.note(token.account, client, CONNECTED, **on)
         return Connection(use.name, use.host, How.OWN, use.stay)

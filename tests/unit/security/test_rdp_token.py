@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.accounts_suite import make_account
+from fakes.leaving_records import LeavingRecords
 from openrdms.adapters import sql
+from openrdms.model import errors
+from openrdms.model.rdp_token import RdpToken
 from openrdms.ports import Store
 from openrdms.security.rdp_token import RdpTokens
+from openrdms.security.seen import Seen
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,6 +50,32 @@ def test_a_revoked_token_is_none(store: Store) -> None:
     assert text != tokens.issue("alice", "Office", HOUR)
     tokens.revoke("Alice")
     assert tokens.find(text) is None
+
+
+def test_while_records_are_away_those_that_were_seen_are_good(store: Store) -> None:
+    now = [NOON]
+    records: Any = LeavingRecords(store)
+    seen = Seen[RdpToken]()
+    store.subscribe(seen.hear)
+    here, there = RdpTokens(records, lambda: now[0], seen), RdpTokens(store, lambda: now[0])
+    issued, used, unseen = (one.issue("alice", "Office", HOUR) for one in (here, there, there))
+    assert here.find(used)
+    records.away = True
+    for known in (issued, used):
+        found = here.find(known)
+        assert found and found.account == "alice"
+    with pytest.raises(errors.RecordsUnavailable):
+        here.find(unseen)
+    there.revoke("alice")
+    for known in (issued, used):
+        with pytest.raises(errors.RecordsUnavailable):
+            here.find(known)
+    records.away = False
+    again = here.issue("alice", "Office", HOUR)
+    assert here.find(issued) is None
+    records.away = True
+    now[0] += HOUR
+    assert here.find(again) is None
 
 
 @given(st.text(max_size=60) | st.from_regex(r"openrdms:[\w-]{22}", fullmatch=True))
