@@ -284,12 +284,12 @@ def test_an_update_finds_the_generation_that_it_counted_on(open_rig: Opened) -> 
     def wait(location: str) -> ImageVersion:
         if location.endswith("@2") and not held.is_set():
             held.set()
-            hold.wait(30)
+            hold.wait(60)
         return resolve(location)
 
     rig.images.resolve = wait  # type: ignore[method-assign]  # preparing takes long
     rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
-    assert held.wait(30)
+    assert held.wait(60)
     rig.store.add_image(replace(second, sha256="0" * 64))
     times = rigs.now(), rigs.now() + timedelta(hours=1)
     rig.patching.schedule(POOL, *times, render_job(later(JobAction.PATCH)))
@@ -334,12 +334,12 @@ def test_a_desktop_that_leaves_while_it_is_prepared_can_be_deleted(open_rig: Ope
     def wait(location: str) -> ImageVersion:
         if not held.is_set():
             held.set()
-            hold.wait(30)
+            hold.wait(60)
         return resolve(location)
 
     rig.images.resolve = wait  # type: ignore[method-assign]  # preparing takes long
     rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
-    assert held.wait(30)
+    assert held.wait(60)
     guid = rig.execute(later(JobAction.DELETE))
     rig.wait_until(lambda: rig.use("pool-1").claim == guid)
     Collections(rig.store, rig.hosts, rig.uses).remove_virtual_desktop(POOL, "pool-1")

@@ -112,7 +112,7 @@ def test_temporary_trouble_is_waited_out(tmp_path: Path) -> None:
 def test_agent_that_never_answers_fails_the_desktop(tmp_path: Path) -> None:
     rig = Rig(tmp_path, FAST.replace("boot_ms=10", "boot_ms=600000"), boot_deadline=0.5).resume()
     rig.add_collection()
-    report = rig.wait(rig.execute(create([("host1", 1)])), 40)
+    report = rig.wait(rig.execute(create([("host1", 1)])))
     assert "agent did not answer" in report.desktops[0].error
     assert rig.files() == []
     rig.close()
@@ -298,7 +298,7 @@ def held(rig: Rig, faults: Faults) -> Iterator[threading.Event]:
 
     def hold(call: str, vm: str) -> None:
         if (call, vm) == ("create_disk", "pool-3"):
-            let_go.wait(30)
+            let_go.wait(60)
 
     faults.before = hold
     yield let_go
@@ -356,7 +356,7 @@ def test_records_that_fail_while_desktops_are_taken_back_early(tmp_path: Path, c
     guid = begin(rig)
     cancelled.set()
     rig.provisioning.cancel(guid)
-    assert failed.wait(30)
+    assert failed.wait(60)
     report = rig.wait(guid)
     assert report.state is CollectionState.JOB_ABORTED
     assert {d.status for d in report.desktops} == {VmStatus.CANCELLED}

@@ -219,11 +219,11 @@ def test_what_was_free_a_moment_ago_is_not_taken(pool: Pool, use: Use, holder: s
     def wait(call: str, vm: str) -> None:
         if call == "create_disk" and not held.is_set():
             held.set()
-            hold.wait(30)
+            hold.wait(60)
 
     pool.faults.before = wait
     guid = pool.update(max_unavailable=Share(1))
-    assert held.wait(30)
+    assert held.wait(60)
     rig.uses.move(["pool-4"], use, of={Use.READY}, holder=holder)
     pool.faults.before = lambda call, vm: None
     hold.set()
@@ -242,11 +242,11 @@ def test_what_its_record_says_does_not_keep_a_free_one_from_its_update(pool: Poo
     def wait(call: str, vm: str) -> None:
         if call == "create_disk" and not held.is_set():
             held.set()
-            hold.wait(30)
+            hold.wait(60)
 
     pool.faults.before = wait
     guid = pool.update(max_unavailable=Share(1))
-    assert held.wait(30)
+    assert held.wait(60)
     rig.store.change_desktop("pool-4", lambda one: one and replace(one, identity_set=False))
     hold.set()
     assert rig.wait(guid).succeeded == 4
