@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -145,7 +146,13 @@ class LiveConnections:
 
     def _watch(self) -> None:
         while not self._closed.wait(self._period):
-            self._check(self._list())
+            for one in self._list():
+                try:
+                    self._check([one])
+                except Exception:  # noqa: BLE001  whatever one does, the others are looked at
+                    _log.exception("a connection could not be checked", desktop=one.desktop)
+                    with suppress(Exception):  # fail closed, unless it is that which fails
+                        self._end(one)
 
     def _check(self, connections: Iterable[_Connection], *, is_new: bool = False) -> None:
         for one in connections:

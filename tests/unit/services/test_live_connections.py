@@ -161,6 +161,29 @@ def test_what_nobody_told_is_found(
     assert closed.wait(30)
 
 
+def test_a_defect_with_one_ends_it_and_the_others_are_looked_at(
+    connections: LiveConnections, small: SmallDeployment, taken: DesktopUse
+) -> None:
+    defects = [Closed(), Closed()]
+    asked = Closed()
+    for defect in defects:
+        connections.hold(
+            desktop=taken.name,
+            holder=taken.holder,
+            stay=taken.stay,
+            account="ann",
+            close=defect,
+            may_go_on=lambda: not asked.is_set() or bool(1 // 0),
+        )
+    connections.start()
+    asked.set()
+    for defect in defects:
+        assert defect.wait(30)
+    last = hold(connections, taken)
+    small.store.change_uses([taken.name], lambda use: replace(use, use=Use.UNREADY, holder=""))
+    assert last.wait(30)
+
+
 def test_who_went_is_forgotten(
     small: SmallDeployment, connections: LiveConnections, taken: DesktopUse
 ) -> None:
