@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from live.files import contents
 from live.service import PASSWORD, RDMS, Service, rdms
 from openrdms.adapters.simulator import set_fault
 from openrdms.cli.rdms_client import Login, RdmsClient
@@ -107,8 +108,8 @@ def test_what_is_kept_is_the_accounts_own_and_has_no_secret(served: Service) -> 
         assert list(client.enumerate(COLLECTION)) == []
     for name in ("service.json", "records.sqlite", "jobs.sqlite", "tls/key.pem", "admin.sock"):
         assert stat.S_IMODE((served.state_dir / name).stat().st_mode) == 0o600, name
-    written = [file for file in served.state_dir.rglob("*") if file.is_file()]
-    holders = [file.name for file in written if PASSWORD.encode() in file.read_bytes()]
+    written = contents(served.state_dir)
+    holders = [file.name for file, content in written if PASSWORD.encode() in content]
     assert holders == ["admin-password"]
 
 
