@@ -124,7 +124,7 @@ class Acceptance:
         if document.action is JobAction.UPDATE:
             stored = planning.get_settings(self._store, collection.alias)
         prefix = self._check_prefix(document, stored)
-        census = self._surveyor.take()
+        census = self._surveyor.take(wanted=document.hosts)
         wanted = resolve_hosts(document.hosts, self._hosts, census)
         require_room(wanted, census.rooms, 0)
         count = sum(number for _, number in wanted)

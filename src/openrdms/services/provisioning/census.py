@@ -7,8 +7,12 @@ are known by their name to be the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from concurrent.futures import Future, as_completed, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from openrdms import ports
 from openrdms.model import errors
@@ -19,14 +23,19 @@ from openrdms.model.provisioning import HostAllocation
 from openrdms.services.hosts import Hosts
 from openrdms.services.provisioning.placement import Room
 
+_T = TypeVar("_T")
+
 _PAGE = 1000
+
+_PATIENCE_SECONDS = 2.0
+"""For hosts that nobody named, once one has answered: who hangs may not be known to be away yet."""
 
 
 @dataclass(frozen=True)
 class Census:
     """``rooms`` of the hosts that take desktops now.
 
-    ``silent`` hosts could not be asked; ``closed`` ones are no VM hosts of the deployment now.
+    ``silent`` hosts did not answer; ``closed`` ones are no VM hosts of the deployment now.
     """
 
     rooms: tuple[Room, ...]
@@ -51,26 +60,33 @@ class Surveyor:
         self._is_away = is_away
         self._is_degraded = is_degraded
 
-    def take(self, image: ImageVersion | None = None, *, without_job: str = "") -> Census:
-        """Of all hosts, and whether they have ``image``; one job's own plan is left out."""
+    def take(
+        self,
+        image: ImageVersion | None = None,
+        *,
+        wanted: Iterable[HostAllocation] = (),
+        without_job: str = "",
+    ) -> Census:
+        """Of hosts ``wanted``, or all where the choice is open, and whether they have ``image``.
+
+        One job's own plan is left out. Hosts that are named are waited for (``ask_at_once``).
+        """
         reserved = self._reservations(without_job)
         unwilling = {n.fqdn.casefold() for n in self._store.list_nodes() if not n.takes_desktops}
         unwilling |= self._drained()
-        rooms: list[Room] = []
-        silent: set[str] = set()
-        closed: set[str] = set()
-        for host in self._hosts.all():
-            key = host.name.casefold()
-            try:
-                room = self._measure(host, image, reserved.get(key, {}))
-            except errors.HostUnavailable:
-                silent.add(host.name)
-            else:
-                if key not in unwilling:
-                    rooms.append(room)
-            if key in unwilling:
-                closed.add(host.name)
-        return Census(tuple(rooms), frozenset(silent), frozenset(closed))
+        hosts = self._hosts.all()
+        closed = frozenset(host.name for host in hosts if host.name.casefold() in unwilling)
+        allowed = {one.host for one in wanted} or {""}
+        named = {host.name for host in map(self._hosts.find, allowed - {""}) if host}
+        asked = [host for host in hosts if "" in allowed or host.name in named]
+        rooms = ask_at_once(
+            asked,
+            lambda host: self._measure(host, image, reserved.get(host.name.casefold(), {})),
+            named,
+        )
+        silent = frozenset(host.name for host in asked if host.name not in rooms)
+        willing = tuple(room for name, room in rooms.items() if name not in closed)
+        return Census(willing, silent, closed)
 
     def measure(self, host: ports.Host) -> Room:
         """Of one host, be it one that takes desktops or not. HostUnavailable."""
@@ -148,16 +164,49 @@ def _count_together(host: ports.Host, reserved: Mapping[str, int]) -> tuple[int,
     return len(vms.keys() | reserved.keys()), used_mib, len(coming)
 
 
-def find_names(hosts: Iterable[ports.Host], lowest: str, highest: str) -> set[str]:
-    """Case-folded names of VMs from ``lowest`` to ``highest``, on hosts that answer."""
-    found: set[str] = set()
-    for host in hosts:
-        try:
-            # what is one letter shorter comes right before it, and before all that begin with it
-            found.update(vm.name.casefold() for vm in list_all_vms(host, lowest[:-1], highest))
-        except errors.HostUnavailable:
-            continue
+def ask_at_once(
+    hosts: Iterable[ports.Host], question: Callable[[ports.Host], _T], awaited: Container[str] = ()
+) -> dict[str, _T]:
+    """What hosts answer, by name and in their order; nothing of those that are away.
+
+    Once one has answered, the others have 2 s more; those ``awaited`` have all the time they take.
+    """
+    answers = {host.name: _ask(host, question) for host in hosts}
+    any(answer.exception() is None for answer in as_completed(answers.values()))
+    wait(answers.values(), _PATIENCE_SECONDS)
+    wait(answer for name, answer in answers.items() if name in awaited)
+    found: dict[str, _T] = {}
+    for name, answer in answers.items():
+        if answer.done():
+            with suppress(errors.HostUnavailable):
+                found[name] = answer.result()
     return found
+
+
+def _ask(host: ports.Host, question: Callable[[ports.Host], _T]) -> Future[_T]:
+    """In a thread of its own: one that hangs must not keep the process from ending."""
+    answer: Future[_T] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question(host))
+        except BaseException as error:  # noqa: BLE001  whoever waits for it gets it
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name=f"ask-{host.name}", daemon=True).start()
+    return answer
+
+
+def find_names(
+    hosts: Iterable[ports.Host], lowest: str, highest: str, awaited: Container[str]
+) -> set[str]:
+    """Case-folded names of VMs from ``lowest`` to ``highest``, on hosts as in ``ask_at_once``."""
+
+    def list_names(host: ports.Host) -> set[str]:
+        # what is one letter shorter comes right before it, and before all that begin with it
+        return {vm.name.casefold() for vm in list_all_vms(host, lowest[:-1], highest)}
+
+    return set().union(*ask_at_once(hosts, list_names, awaited).values())
 
 
 def list_all_vms(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -88,14 +88,14 @@ class Planning:
 
     def _plan_making(self, job: Job, document: JobDocument, settings: ProvisioningSettings) -> Rows:
         image = self._resolve(f"image:{job.options['image']}")
-        census = self._surveyor.take(image, without_job=job.guid)
+        census = self._surveyor.take(image, wanted=document.hosts, without_job=job.guid)
         wanted = resolve_hosts(document.hosts, self._hosts, census)
         need = image.memory_mib if document.start else 0
         places = placement.place(wanted, census.rooms, need)
         start = max(document.start_index, settings.name_start_index)
         in_use = self._store.list_names_in_use(job.guid)
         names, next_index = self._choose_names(
-            settings.name_prefix, start, len(places), {name for name, _ in in_use}
+            settings.name_prefix, start, places, {name for name, _ in in_use}
         )
         identities = placement.make_identities(job.guid, names, {mac for _, mac in in_use})
         rows = [
@@ -119,14 +119,15 @@ class Planning:
         return Rows(rows, next_index)
 
     def _choose_names(
-        self, prefix: str, start: int, count: int, taken: set[str]
+        self, prefix: str, start: int, places: Sequence[placement.Place], taken: set[str]
     ) -> tuple[list[str], int]:
         """Names that no VM has either; hosts are asked for those that come into question."""
+        chosen = {place.host for place in places}
         while True:
-            names, next_index = placement.choose_names(prefix, start, count, taken)
+            names, next_index = placement.choose_names(prefix, start, len(places), taken)
             folded = {name.casefold() for name in names}
             answering = [one for one in self._hosts.all() if not self._is_away(one.name)]
-            there = find_names(answering, min(folded), max(folded))
+            there = find_names(answering, min(folded), max(folded), chosen)
             if not folded & there:
                 return names, next_index
             taken |= there

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +12,16 @@ from pathlib import Path
 import pytest
 
 from fakes.new_records import open_records
+from fakes.provisioning_rig import Meddled
+from live.service import until
 from openrdms.adapters import simulator
 from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.errors import HostUnavailable
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.model.job import RUNNING_STATE, Job, JobAction, JobDesktop, VmStatus
+from openrdms.model.provisioning import HostAllocation
 from openrdms.services.hosts import Hosts
+from openrdms.services.provisioning import census
 from openrdms.services.provisioning.census import Surveyor
 from openrdms.services.provisioning.placement import Room, make_mac, make_uuid
 
@@ -134,7 +141,79 @@ def test_what_is_said_of_hosts(world: World) -> None:
         return host == world.other.name
 
     surveyor = Surveyor(world.store, world.hosts, is_away=is_away, is_degraded=lambda host: True)
-    census = surveyor.take()
-    assert [room.spared for room in census.rooms] == [True]
-    assert census.silent == {world.other.name}
+    taken = surveyor.take()
+    assert [room.spared for room in taken.rooms] == [True]
+    assert taken.silent == {world.other.name}
     assert set(asked) == {world.host.name, world.other.name}
+
+
+class Hanging:
+    """Two hosts, of which the other one does not answer before ``answer`` is set, and refuses when
+    all is ``over``.
+    """
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(census, "_PATIENCE_SECONDS", 0)
+        self.names = world.host.name, world.other.name
+        self.answer = threading.Event()
+        self.over = False
+        self.asked: list[str] = []
+        self.hosts = Hosts(
+            [Meddled(world.host, self._note(0)), Meddled(world.other, self._note(1, self._hang))]
+        )
+        self.surveyor = Surveyor(world.store, self.hosts)
+
+    def _note(
+        self, number: int, act: Callable[[], object] = lambda: None
+    ) -> Callable[[str, str], None]:
+        def meddle(_call: str, _vm: str) -> None:
+            self.asked.append(self.names[number])
+            act()
+
+        return meddle
+
+    def _hang(self) -> None:
+        assert self.answer.wait(60)
+        if self.over:
+            raise HostUnavailable("over")
+
+
+@pytest.fixture
+def hanging(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    made = Hanging(world, monkeypatch)
+    yield made
+    made.over = True
+    made.answer.set()
+
+
+def test_host_that_hangs_is_not_waited_for_when_any_will_do(hanging: Hanging) -> None:
+    host, hung = hanging.names
+    taken = hanging.surveyor.take()
+    assert [room.host for room in taken.rooms] == [host]
+    assert taken.silent == {hung}
+
+
+def test_host_that_is_named_is_waited_for(hanging: Hanging) -> None:
+    host, hung = hanging.names
+    wanted = [HostAllocation(hung, 1), HostAllocation("", 1)]
+    with ThreadPoolExecutor(1) as threads:
+        taken = threads.submit(hanging.surveyor.take, wanted=wanted)
+        until("it is asked", lambda: hung in hanging.asked)
+        assert not taken.done()
+        hanging.answer.set()
+        assert [room.host for room in taken.result(60).rooms] == [host, hung]
+
+
+def test_hosts_that_do_not_matter_are_not_asked(hanging: Hanging) -> None:
+    host, hung = hanging.names
+    taken = hanging.surveyor.take(wanted=[HostAllocation(host, 1)])
+    assert [room.host for room in taken.rooms] == [host]
+    assert hung not in hanging.asked
+    assert taken.silent == set()
+
+
+def test_names_are_not_waited_for_where_nothing_is_made(hanging: Hanging, world: World) -> None:
+    host, _ = hanging.names
+    world.make("pool-1")
+    found = census.find_names(hanging.hosts.all(), "pool-1", "pool-9", {host})
+    assert found == {"pool-1"}
