@@ -94,7 +94,7 @@ class LocalCopy:
 
     def is_good(self) -> bool:
         """Whether what others have changed until lately is known."""
-        return self._is_whole and self._clock() - self.read_at <= GOOD_SECONDS
+        return self._clock() - self.read_at <= GOOD_SECONDS
 
     def find(self, desktop: str, account: str) -> DesktopUse | None:
         """The use of a desktop that this account has, or will have by moving in, and may use."""
@@ -104,9 +104,9 @@ class LocalCopy:
     def list(self, account: str) -> list[DesktopUse]:
         """All of them, in order of name."""
         key = account.casefold()
+        if not self.is_good():
+            return []
         with self._lock:
-            if self._clock() - self.read_at > GOOD_SECONDS:
-                return []
             known = [self._moved_of(use) or use for use in self._uses.values()]
         held = [one for one in known if one.holder.casefold() == key]
         where = {one.collection.casefold() for one in held}
@@ -192,6 +192,7 @@ class LocalCopy:
         """Nobody knows what has changed since it was read."""
         with self._lock:
             self._is_whole = False
+            self.read_at = float("-inf")
             self._uses.clear()
             self._collections.clear()
 

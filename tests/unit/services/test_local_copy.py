@@ -200,10 +200,13 @@ def test_what_could_not_be_read_is_read_later(world: World) -> None:
 
 def test_nothing_is_known_when_changes_were_missed(world: World) -> None:
     world.copy.forget()
-    assert world.names() == []
+    assert (world.names(), world.copy.is_good()) == ([], False)
+    with pytest.raises(errors.RecordsUnavailable):
+        world.copy.read()
+    assert not world.copy.is_good()
     world.records.away = False
     world.copy.read()
-    assert world.names() == ["pool-1"]
+    assert (world.names(), world.copy.is_good()) == (["pool-1"], True)
 
 
 def test_what_is_read_while_changes_are_missed_is_not_trusted(
