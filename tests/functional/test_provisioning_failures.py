@@ -312,9 +312,10 @@ def test_cancel_takes_back_what_is_at_rest_while_a_call_goes_on(
     rig.wait_until(lambda: rig.report(guid).succeeded == 2)
     rig.provisioning.cancel(guid)
     rig.wait_until(lambda: (rig.files(), rig.store.list_desktops()) == ([], []))
-    report = rig.report(guid)
-    assert report.state is CollectionState.CANCEL_INPROGRESS
-    assert [d.status for d in report.desktops[:2]] == [VmStatus.CANCELLED] * 2
+    # what is written is reported a moment later
+    two = [VmStatus.CANCELLED] * 2
+    rig.wait_until(lambda: [d.status for d in rig.report(guid).desktops[:2]] == two)
+    assert rig.report(guid).state is CollectionState.CANCEL_INPROGRESS
     held.set()
     report = rig.wait(guid)
     assert report.state is CollectionState.JOB_ABORTED

@@ -79,9 +79,13 @@ class Load:
 class _Call:
     """One call that waits for its turn, and what came of it."""
 
-    def __init__(self, kind: Kind, work: Callable[[], Any]) -> None:
+    def __init__(
+        self, kind: Kind, work: Callable[[], Any], turn: threading.Event | None = None
+    ) -> None:
+        """``turn`` is set, for who waits for it, when he may make the call himself."""
         self.kind = kind
         self.work = work
+        self.turn = turn
         self.among = 0
         """How many were under way with it when it began."""
         self.result: Future[Any] = Future()
@@ -171,7 +175,9 @@ class Limit:
 
 
 class _Lane:
-    """Calls of one host that share a limit. Who ends one begins the next in the same thread."""
+    """Calls of one host that share a limit. Who ends one begins the next in the same thread, or
+    gives its token to who waits for it in a thread of his own.
+    """
 
     def __init__(self, limit: Limit, threads: Threads) -> None:
         self.limit = limit
@@ -192,8 +198,23 @@ class _Lane:
             heapq.heappush(self._waiting, (order, next(self._order), call))
         self._go_on()
 
+    def run(self, call: _Call, order: int, turn: threading.Event) -> None:
+        """Make the call in this thread when its turn comes."""
+        self.submit(call, order)
+        turn.wait()
+        self._do(call)
+        if following := self._next(1):
+            self._begin(following)
+        self._go_on()  # the limit may have grown
+
     def _go_on(self) -> None:
         while call := self._next(0):
+            self._begin(call)
+
+    def _begin(self, call: _Call) -> None:
+        if call.turn:
+            call.turn.set()
+        else:
             self._threads.run(self._work, call)
 
     def _next(self, ended: int) -> _Call | None:
@@ -210,9 +231,11 @@ class _Lane:
 
     def _work(self, call: _Call) -> None:
         following: _Call | None = call
-        while following:
+        while following and not following.turn:
             self._do(following)
             following = self._next(1)
+        if following:
+            self._begin(following)
         self._go_on()  # the limit may have grown
 
     def _do(self, call: _Call) -> None:
@@ -256,8 +279,20 @@ class Tokens:
         *args: *Ts,
         urgent: bool = False,
     ) -> R:
-        """What ``function`` returns or raises, once it has had its turn; ``urgent`` for a user."""
-        return self._submit(host, kind, function, args, urgent=urgent).result()
+        """What ``function`` returns or raises, called in this thread once it has its turn;
+        ``urgent`` for a user.
+        """
+        turn = threading.Event()
+        call = _Call(kind, lambda: function(*args), turn)
+        self._lane(host, kind).run(call, _URGENT if urgent else _ORDER[kind], turn)
+        result: R = call.result.result()
+        return result
+
+    def submit(self, host: str, kind: Kind, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
+        """As ``run``, in a thread of its own, without waiting for it."""
+        call = _Call(kind, lambda: function(*args))
+        self._lane(host, kind).submit(call, _ORDER[kind])
+        return call.result
 
     async def call(
         self,
@@ -272,10 +307,10 @@ class Tokens:
         A call that has begun is never interrupted: threads cannot be, and its effect is on a host.
         """
         if halt is None:
-            return await asyncio.wrap_future(self._submit(host, kind, function, args))
+            return await asyncio.wrap_future(self.submit(host, kind, function, *args))
         if halt.is_set():
             raise Halted
-        future = self._submit(host, kind, function, args)
+        future = self.submit(host, kind, function, *args)
         with halt.telling(future.cancel):
             try:
                 return await asyncio.wrap_future(future)
@@ -283,19 +318,6 @@ class Tokens:
                 if halt.is_set() and future.cancelled():
                     raise Halted from None
                 raise
-
-    def _submit(
-        self,
-        host: str,
-        kind: Kind,
-        function: Callable[[*Ts], R],
-        args: tuple[*Ts],
-        *,
-        urgent: bool = False,
-    ) -> Future[R]:
-        call = _Call(kind, lambda: function(*args))
-        self._lane(host, kind).submit(call, _URGENT if urgent else _ORDER[kind])
-        return call.result
 
     def _lane(self, host: str, kind: Kind) -> _Lane:
         group = "make" if kind in _MAKING else str(kind)

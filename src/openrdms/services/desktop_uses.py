@@ -7,7 +7,8 @@ must be quick, and may not change uses themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
@@ -35,6 +36,7 @@ class DesktopUses:
         self._store = store
         self._clock = clock
         self._listeners: list[tuple[Listener, Wants]] = []
+        self._in_work: list[frozenset[str]] = []
 
     def subscribe(
         self, listener: Listener, wants: Wants = lambda _name: True
@@ -50,6 +52,23 @@ class DesktopUses:
     def count(self, collection: str) -> Mapping[Use, int]:
         """See ports.DesktopUseStore."""
         return self._store.count_uses(collection)
+
+    @contextmanager
+    def in_work(self, names: Iterable[str]) -> Iterator[None]:
+        """In the block these desktops are in the hands of a job of this service, or not there yet.
+
+        Records say so too; this costs nothing to ask.
+        """
+        keys = frozenset(name.casefold() for name in names)
+        self._in_work.append(keys)
+        try:
+            yield
+        finally:
+            self._in_work.remove(keys)
+
+    def is_in_work(self, key: str) -> bool:
+        """Whether that is known of the desktop of that case-folded name."""
+        return any(key in keys for keys in tuple(self._in_work))
 
     def take_ready(
         self, collection: str, holder: str, away: Collection[str] = ()

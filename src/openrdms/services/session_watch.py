@@ -168,7 +168,9 @@ class SessionWatch:
             self._stopped.add(key)
         elif event.kind is VmEventKind.AGENT_CONNECTED:
             self._stopped.discard(key)
-        if event.kind in _HEARD and self._watches:
+        # in a job's hands all that will count is who has logged on meanwhile
+        counts = event.kind is VmEventKind.LOGGED_ON or not self._uses.is_in_work(key)
+        if event.kind in _HEARD and self._watches and counts:
             self._look_soon(event.vm, event.kind)
 
     def _note_use(self, use: DesktopUse) -> None:

@@ -69,6 +69,27 @@ def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> Non
     waiter.join(30)
 
 
+def test_who_waits_makes_the_call_himself_and_gives_its_token_on() -> None:
+    tokens, gate = make_tokens(slots=1, factor=1), threading.Event()
+    before = tokens.submit("host", Kind.STOP, gate.wait, 30)
+    callers: dict[int, int] = {}
+
+    def call(number: int) -> None:
+        callers[number] = tokens.run("host", Kind.STOP, threading.get_ident)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    idents = [thread.ident for thread in threads]
+    after = tokens.submit("host", Kind.STOP, threading.get_ident)
+    gate.set()
+    for thread in threads:
+        thread.join(60)
+    assert [callers[number] for number in range(2)] == idents
+    assert before.result(60)
+    assert after.result(60)
+
+
 def test_users_go_first_and_then_who_is_closest_to_the_end() -> None:
     tokens, gate, begun = make_tokens(slots=1, factor=1), threading.Event(), threading.Event()
     order: list[str] = []

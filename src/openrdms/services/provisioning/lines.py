@@ -106,20 +106,25 @@ class _Line:
         self._leave(ordinal)
 
     def tell(self) -> list[tuple[int, Wait]]:
-        """What those that have not begun wait for, with position and estimate."""
-        each = acts.seconds_each(self._work, self._host)
-        words = f"waits until others on {self._host} are done"
-        since = self._work.job.started
-        return [
-            (
-                ordinal,
-                Wait(
-                    ReasonCode.HOST_BUSY,
-                    words,
-                    since,
-                    position,
-                    None if each is None else each * position,
-                ),
-            )
-            for position, ordinal in enumerate(tuple(self.waiting), 1)
-        ]
+        """What those that have not begun wait for."""
+        return tell_line(self._work, self._host, tuple(self.waiting))
+
+
+def tell_line(work: Work, host: str, ordinals: Iterable[int]) -> list[tuple[int, Wait]]:
+    """What desktops that stand in that order wait for on a host, with position and estimate."""
+    each = acts.seconds_each(work, host)
+    words = f"waits until others on {host} are done"
+    since = work.job.started
+    return [
+        (
+            ordinal,
+            Wait(
+                ReasonCode.HOST_BUSY,
+                words,
+                since,
+                position,
+                None if each is None else each * position,
+            ),
+        )
+        for position, ordinal in enumerate(ordinals, 1)
+    ]

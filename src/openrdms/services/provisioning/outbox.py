@@ -54,19 +54,25 @@ class Outbox:
         self._parcels: list[_Parcel] = []
         self._sender: asyncio.Task[None] | None = None
         self._next = 0.0
+        self._due = asyncio.Event()
 
-    async def put(self, changes: Sequence[Change]) -> None:
-        """Return when they are on disk. Raises what the store raises, to all in one transaction."""
+    async def put(self, changes: Sequence[Change], *, last: bool = False) -> None:
+        """Return when they are on disk. Raises what the store raises, to all in one transaction.
+
+        What is ``last`` waits for nothing that could be written with it.
+        """
         parcels = [_Parcel(changes[at : at + _LARGEST]) for at in range(0, len(changes), _LARGEST)]
         self._parcels += parcels
-        if self._sender is None:
+        if last:
+            self._due.set()
+        if parcels and self._sender is None:
             self._sender = asyncio.create_task(self._send())
         for parcel in parcels:
             await parcel.written
 
     async def _send(self) -> None:
         while self._parcels:
-            await asyncio.sleep(self._next - time.monotonic())
+            await self._rest()
             begun = time.monotonic()
             parcels = self._take()
             error: BaseException | None = None
@@ -84,6 +90,14 @@ class Outbox:
                 else:
                     parcel.written.set_exception(error)
         self._sender = None
+
+    async def _rest(self) -> None:
+        """Until the next transaction may begin."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._next - time.monotonic(), self._due.set)
+        await self._due.wait()
+        timer.cancel()
+        self._due.clear()
 
     def _take(self) -> list[_Parcel]:
         """The first ones, as many as go together."""

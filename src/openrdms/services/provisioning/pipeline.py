@@ -8,14 +8,13 @@ may have begun; so after a kill -9 everything that may have happened is known, a
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from openrdms.jobs.halt import Halted
-from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.job import JobAction, JobDesktop, VmStatus
@@ -25,17 +24,14 @@ from openrdms.services.provisioning.lines import in_lines
 from openrdms.services.provisioning.outbox import Change
 from openrdms.services.provisioning.records import pause
 from openrdms.services.provisioning.stages import Stage, Undo
-from openrdms.services.provisioning.work import CANCELLED, Work, give_up, with_error
+from openrdms.services.provisioning.undoing import Undoing, Undoings
+from openrdms.services.provisioning.work import CANCELLED, Work, give_up
 
 Stages = Sequence[Stage]
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between attempts while a guest does not answer, though its agent did before."""
 
-MAX_REFUSALS = 5
-"""How often an undo is asked for of a host that refuses it; then the desktop has failed."""
-
-_FIRST_PAUSE = 0.05
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
 _MAKING = (JobAction.CREATE, JobAction.UPDATE)
 
@@ -52,21 +48,25 @@ async def carry_all(work: Work, stages: Stages) -> None:
     carried again.
     """
     under_way: set[int] = set()
-    back = work.past_halt()
+    back = _taking_back(work, stages)
     withdrawn = asyncio.ensure_future(_await_withdrawal(work))
+
+    def take_back(rows: Iterable[JobDesktop]) -> None:
+        back.add(Undoing(row, to_undo(row, stages)) for row in rows)
 
     async def carry_one(ordinal: int) -> None:
         under_way.add(ordinal)
-        await carry(work, work.rows[ordinal], stages)
-        if work.halted and await withdrawn:
-            await _take_one_back(back, ordinal, stages)
+        row = await _go_through(work, work.rows[ordinal], stages)
+        if work.halted and await _says_so(withdrawn):
+            take_back([row])
+        else:
+            await _keep(work, row, stages)
         under_way.remove(ordinal)
 
     async def withdraw_others() -> None:
         if await withdrawn:
             others = [row for row in work.rows.values() if row.ordinal not in under_way]
-            await work.write(give_up(row, *CANCELLED) for row in others if not row.intended)
-            await take_back(work, others, stages)
+            take_back(sorted(others, key=lambda row: row.intended is None))
 
     others = asyncio.ensure_future(withdraw_others())
     try:
@@ -75,6 +75,7 @@ async def carry_all(work: Work, stages: Stages) -> None:
         if not work.halted:
             withdrawn.cancel()
         [trouble] = await asyncio.gather(others, return_exceptions=True)
+        await back.finish()
     if isinstance(trouble, Exception):
         raise trouble
 
@@ -87,8 +88,20 @@ async def _await_withdrawal(work: Work) -> bool:
     return work.job.action in _MAKING and (await work.reread()).cancel_requested is not None
 
 
+async def _says_so(answer: asyncio.Future[bool]) -> bool:
+    """False when there is none, for a reason that another one is told."""
+    with suppress(Exception):
+        return await answer
+    return False
+
+
 async def carry(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
     """One desktop through the phases that it has not done; returns its row as last written."""
+    return await _keep(work, await _go_through(work, row, stages), stages)
+
+
+async def _go_through(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
+    """The row as the last phase that was begun has left it; that is not on record yet."""
     phases = [stage.phase for stage in stages]
     first = phases.index(row.done) + 1 if row.done in phases else 0
     for stage in stages[first:]:
@@ -99,7 +112,11 @@ async def carry(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
         if row != work.rows[row.ordinal]:
             await work.write([row])
         row = await _attempt(work, stage, before)
-    if row.done == phases[-1] and row.status in _OPEN:
+    return row
+
+
+async def _keep(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop:
+    if row.done == stages[-1].phase and row.status in _OPEN:
         await work.change([_finished(work, row)])
     elif row != work.rows[row.ordinal]:
         await work.write([row])
@@ -176,25 +193,40 @@ def _finished(work: Work, row: JobDesktop) -> Change:
 async def take_back(work: Work, rows: Iterable[JobDesktop], stages: Stages) -> None:
     """Undo what each may have begun, its last phase first, and all of it in a row.
 
-    Hosts that are away are waited for. What a host refuses again and again stays, and becomes a
-    failed desktop on record: a disk must not go while a VM may use it.
+    What a host refuses again and again stays, and becomes a failed desktop on record: a disk must
+    not go while a VM may use it.
     """
-    work = work.past_halt()
-    begun = [row for row in rows if row.intended]
-    await in_lines(work, begun, lambda ordinal: _take_one_back(work, ordinal, stages))
+    back = _taking_back(work, stages)
+    back.add(Undoing(row, to_undo(row, stages)) for row in rows if row.intended)
+    await back.finish()
 
 
-async def _take_one_back(work: Work, ordinal: int, stages: Stages) -> None:
-    row = work.rows[ordinal]
-    undoing = _Undoing(work, row, to_undo(row, stages))
-    if not undoing.left:
-        return
-    if await _persist(undoing):
-        change = _taken_back(work, work.rows[ordinal], stages)
-    else:
-        change = _stuck(work, work.rows[ordinal])
-    change.row = undoing.tell(give_up(change.row, *CANCELLED))
-    await work.change([change])
+def _taking_back(work: Work, stages: Stages) -> Undoings:
+    def conclude(undoing: Undoing) -> Change | None:
+        row = undoing.row
+        change = _stuck(work, row) if undoing.left else _taken_back(work, row, stages)
+        change.row = undoing.tell(give_up(change.row, *CANCELLED))
+        return change if change.row is not work.rows[row.ordinal] else None
+
+    return Undoings(work, conclude)
+
+
+async def clean_up(work: Work, rows: Iterable[JobDesktop], undos: Sequence[Undo]) -> None:
+    """Remove what nobody needs any more of desktops that are done."""
+    cleaning = Undoings(work, lambda undoing: None)
+    cleaning.add(Undoing(row, [("clean up", undo) for undo in undos]) for row in rows)
+    await cleaning.finish()
+
+
+def to_undo(row: JobDesktop, stages: Stages) -> list[tuple[str, Undo]]:
+    """What may have begun and was not taken back, the last phase first."""
+    names = [stage.phase for stage in stages]
+    begun = stages[: names.index(row.intended) + 1] if row.intended in names else ()
+    return [
+        (str(stage.phase), stage.undo)
+        for stage in reversed(begun)
+        if stage.undo and str(stage.phase) not in row.undone
+    ]
 
 
 def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
@@ -209,42 +241,6 @@ def _taken_back(work: Work, row: JobDesktop, stages: Stages) -> Change:
     return Change(row, record=acts.make_record(work, before), mark="")
 
 
-class _Undoing:
-    """What is still to be undone of one desktop, what was, and what is to be said of it."""
-
-    def __init__(self, work: Work, row: JobDesktop, undos: Iterable[tuple[str, Undo]]) -> None:
-        self.work = work
-        self.row = row
-        self.left = deque(undos)
-        self.undone: list[str] = []
-        self.said: list[str] = []
-
-    def go_on(self) -> None:
-        """All of it, in a row, in this thread."""
-        while self.left:
-            name, undo = self.left[0]
-            self.said.append(undo(self.work, self.row))
-            self.undone.append(name)
-            self.left.popleft()
-
-    def tell(self, row: JobDesktop) -> JobDesktop:
-        """The row with what has come of it."""
-        for words in filter(None, self.said):
-            row = with_error(row, words)
-        return replace(row, undone=(*row.undone, *self.undone))
-
-
-def to_undo(row: JobDesktop, stages: Stages) -> list[tuple[str, Undo]]:
-    """What may have begun and was not taken back, the last phase first."""
-    names = [stage.phase for stage in stages]
-    begun = stages[: names.index(row.intended) + 1] if row.intended in names else ()
-    return [
-        (str(stage.phase), stage.undo)
-        for stage in reversed(begun)
-        if stage.undo and str(stage.phase) not in row.undone
-    ]
-
-
 def _stuck(work: Work, row: JobDesktop) -> Change:
     failed = replace(row, status=VmStatus.FAILED, reason=row.reason or ReasonCode.HOST_REFUSED)
     if work.job.action not in _MAKING:
@@ -252,51 +248,3 @@ def _stuck(work: Work, row: JobDesktop) -> Change:
     record = acts.make_record(work, row)
     remnant: Desktop = replace(record, collection="", status=DesktopStatus.FAILED)
     return Change(failed, record=remnant)
-
-
-async def clean_up(work: Work, rows: Iterable[JobDesktop], undos: Sequence[Undo]) -> None:
-    """Remove what nobody needs any more of desktops that are done."""
-    work = work.past_halt()
-
-    async def clean(ordinal: int) -> None:
-        row = work.rows[ordinal]
-        await _persist(_Undoing(work, row, (("clean up", undo) for undo in undos)))
-
-    if undos:
-        await in_lines(work, rows, clean)
-
-
-async def _persist(undoing: _Undoing) -> bool:
-    """Do it with patience; False when it is refused. What was in the way is in the row's error."""
-    work, row = undoing.work, undoing.row
-    refusals = 0
-    while True:
-        try:
-            await work.on_host(row, Kind.STOP, undoing.go_on)
-            return True
-        except errors.RecordsUnavailable:
-            await pause()
-        except errors.HostUnavailable as error:
-            await _tell(work, row, error)
-            await _await_host(work, row, error)
-        except Exception as error:  # noqa: BLE001  undo meets everything that can go wrong
-            refusals += 1
-            await _tell(work, row, error)
-            if refusals == MAX_REFUSALS:
-                return False
-            await asyncio.sleep(_FIRST_PAUSE * 2**refusals)
-
-
-async def _await_host(work: Work, row: JobDesktop, error: errors.HostUnavailable) -> None:
-    try:
-        await work.host_back(row, error)
-    except errors.NotFound:
-        return  # it was given up: the next attempt is refused
-
-
-async def _tell(work: Work, row: JobDesktop, error: Exception) -> None:
-    words = str(error) or repr(error)
-    _log.warning(
-        "cannot take back or clean up yet", job=work.job.guid, desktop=row.name, reason=words
-    )
-    await work.note(row, words)

@@ -143,17 +143,12 @@ class Work:
         """Write rows; see ``change``."""
         await self.change([Change(row) for row in rows])
 
-    async def change(self, changes: Sequence[Change]) -> None:
-        """Write rows and what becomes true with them, together with others of this moment."""
-        await self._outbox.put(changes)
+    async def change(self, changes: Sequence[Change], *, last: bool = False) -> None:
+        """Write rows and what becomes true with them, together with others of this moment; at once
+        when they are the ``last``.
+        """
+        await self._outbox.put(changes, last=last)
         self.rows.update({change.row.ordinal: change.row for change in changes})
-
-    async def note(self, row: JobDesktop, words: str) -> None:
-        """Let the report say what went wrong besides; once per reason."""
-        before = self.rows[row.ordinal]
-        after = with_error(before, words)
-        if after is not before:
-            await self.write([after])
 
     async def with_store(self, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """One transaction, in a thread; see ``with_records``."""
@@ -163,20 +158,23 @@ class Work:
         self, row: JobDesktop, kind: Kind, function: Callable[[*Ts], R], *args: *Ts
     ) -> R:
         """Work on the row's host, with a token of it. Halted instead of beginning it too late."""
-        tools = self.tools
 
         def call() -> R:
-            tools.waits.clear(self.job.guid, row.ordinal)
-            begun = time.monotonic()
-            with acting_for(self.job.guid):
-                result = function(*args)
-            tools.times.measure(row.host, kind, time.monotonic() - begun)
-            tools.health.note_success(row.host)
-            return result
+            self.tools.waits.clear(self.job.guid, row.ordinal)
+            return self.act(row, kind, function, *args)
 
         words = f"waits for its turn on {row.host}"
         with self.waiting(row, ReasonCode.HOST_BUSY, words):
-            return await tools.tokens.call(row.host, kind, self.gate, call)
+            return await self.tools.tokens.call(row.host, kind, self.gate, call)
+
+    def act(self, row: JobDesktop, kind: Kind, function: Callable[[*Ts], R], *args: *Ts) -> R:
+        """Work on the row's host, in a thread that has its turn there."""
+        begun = time.monotonic()
+        with acting_for(self.job.guid):
+            result = function(*args)
+        self.tools.times.measure(row.host, kind, time.monotonic() - begun)
+        self.tools.health.note_success(row.host)
+        return result
 
     async def in_guest(self, row: JobDesktop, function: Callable[[*Ts], R], *args: *Ts) -> R:
         """Call the guest's agent, without a token. Raises Halted without waiting for the answer

@@ -144,7 +144,8 @@ def _forward(work: Work, stages: Stages, wave: int | None) -> Step[str]:
             return await rollout.go_forward(work, stages, wave)
         if work.job.action is JobAction.DELETE:
             await claims.claim_all(work, list(work.rows.values()))
-        await pipeline.carry_all(work, stages)
+        with work.tools.uses.in_work(row.name for row in work.rows.values()):
+            await pipeline.carry_all(work, stages)
         return ""
 
     return forward
