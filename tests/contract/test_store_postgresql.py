@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,7 +22,7 @@ from openrdms.adapters import sql
 from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.addresses import check_address
 from openrdms.adapters.sql.database import Database
-from openrdms.adapters.sql.dialects import find_dialect
+from openrdms.adapters.sql.dialects import CONNECT_OPTIONS, find_dialect
 from openrdms.model import errors
 
 COLUMNS = """
@@ -265,6 +266,20 @@ def test_a_connection_that_an_administrator_ends_is_replaced(
     until("it is used again", lambda: _is_there(store))
     store.create_collection(make_collection("barn"))
     store.close()
+
+
+def test_who_is_too_busy_with_a_transaction_is_told_to_try_again(
+    postgresql_records: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = re.sub("(session_timeout)=[0-9]+s", r"\1=100ms", CONNECT_OPTIONS["options"])
+    monkeypatch.setitem(CONNECT_OPTIONS, "options", options)
+    database = Database(postgresql_records)
+    with pytest.raises(errors.RecordsUnavailable), database.write() as connection:
+        connection.execute(sa.text("SELECT 1"))
+        time.sleep(1)
+        connection.execute(sa.text("SELECT 1"))
+    assert database.available.wait(60)
+    database.close()
 
 
 def test_a_crash_loses_nothing_that_was_committed(own_server: PostgreSql) -> None:

@@ -58,6 +58,13 @@ CONNECT_OPTIONS = {
 _ORDERED = ("-c", "B", "_d", "a", "ab", "é", "ｚ", "𝕒")
 
 
+_OF_CONNECTIONS = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,  # by its class an internal error
+)
+
+
 class Dialect(Protocol):
     """What differs between databases, besides what SQLAlchemy knows."""
 
@@ -233,7 +240,7 @@ class Postgresql:
         """No answer, or one of: connection lost (08), shut down or starting (57P), too many
         connections (53300), ended by an administrator's or a timeout's hand (25P03).
         """
-        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        if not isinstance(error, _OF_CONNECTIONS):
             return False
         state = error.sqlstate
         return state is None or state.startswith(("08", "57P")) or state in ("53300", "25P03")
