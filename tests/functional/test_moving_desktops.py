@@ -84,10 +84,14 @@ def test_host_takes_no_more_than_it_has_room_for(tmp_path: Path) -> None:
         assert other
         with pytest.raises(errors.InvalidOperation, match="has memory for 0 more"):
             moving.move(one.name, OTHER)
-        assert moving.find_host(one) == THIRD
+        targets = moving.find_targets(rig.hosts.get(HOST))
+        found = targets.choose(one.name)
+        assert found.host == THIRD
         moving.move(one.name, THIRD)
-        with pytest.raises(errors.NoRoom):
-            moving.find_host(other)
+        targets.note_moved(found)
+        for known in (targets, moving.find_targets(rig.hosts.get(HOST))):
+            with pytest.raises(errors.NoRoom):
+                known.choose(other.name)
         assert (host_of(rig, one.name), host_of(rig, other.name)) == (THIRD, HOST)
     finally:
         rig.close()

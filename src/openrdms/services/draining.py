@@ -22,7 +22,7 @@ from openrdms.model.host import HostSettings
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
-from openrdms.services.moving_desktops import MovingDesktops
+from openrdms.services.moving_desktops import MovingDesktops, Target, Targets
 
 _AGAIN = 30.0
 """Seconds after which what a host refused is tried again when nothing was heard meanwhile."""
@@ -92,26 +92,21 @@ class Draining:
 
     def _empty(self, host: ports.Host) -> None:
         """Move what can be moved; stops when that is no longer wanted."""
+        targets = self._moving.find_targets(host)
         for record in self._store.list_desktops():
             if self._hosts.find(record.host) is not host:
                 continue
             if not self._is_drained(host.name):
                 return
             try:
-                target = self._choose(record)
+                target = _choose(targets, record)
                 self._drop_spare(host, record, movable=target is not None)
                 if target:
-                    self._moving.move(record.name, target)
+                    self._moving.move(record.name, target.host)
+                    targets.note_moved(target)
             except errors.RdmsError as error:
                 _log.info("a desktop stays for now", desktop=record.name, reason=str(error))
-
-    def _choose(self, record: Desktop) -> str | None:
-        """None when no other host that sees its disks has room."""
-        try:
-            return self._moving.find_host(record)
-        except errors.NoRoom as refusal:
-            _log.info("no other host for a desktop", desktop=record.name, reason=str(refusal))
-            return None
+                targets = self._moving.find_targets(host)  # perhaps it was chosen too late
 
     def _is_drained(self, host: str) -> bool:
         return self._store.find_host_settings(host).drain
@@ -126,3 +121,12 @@ class Draining:
         stays = use.saved or not movable
         if stays and self._uses.turn(use, Use.UNREADY, saved=False):
             host.destroy(record.name, record.uuid)
+
+
+def _choose(targets: Targets, record: Desktop) -> Target | None:
+    """None when no other host that sees its disks has room."""
+    try:
+        return targets.choose(record.name)
+    except errors.NoRoom as refusal:
+        _log.info("no other host for a desktop", desktop=record.name, reason=str(refusal))
+        return None

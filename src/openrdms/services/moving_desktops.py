@@ -8,8 +8,9 @@ is, and that becomes its host.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
 import structlog
 
@@ -22,9 +23,41 @@ from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.provisioning.census import Surveyor
-from openrdms.services.provisioning.placement import place
+from openrdms.services.provisioning.placement import Room, place
 
 _log = structlog.get_logger(__name__)
+
+
+class Target(NamedTuple):
+    """A host for one desktop, which needs so much memory there."""
+
+    host: str
+    need_mib: int
+
+
+class Targets:
+    """Hosts for desktops of one host, with the room that each had when all were asked, less what
+    has gone there since.
+    """
+
+    def __init__(self, source: ports.Host, rooms: Iterable[Room]) -> None:
+        self._source = source
+        self._rooms = {room.host: room for room in rooms}
+
+    def choose(self, name: str) -> Target:
+        """The best one for that VM, as a job would place it.
+
+        NoRoom when none has room. HostUnavailable when its own is away.
+        """
+        need = _memory_of(self._source, name)
+        [found] = place([(None, 1)], [*self._rooms.values()], need)
+        return Target(found.host, need)
+
+    def note_moved(self, target: Target) -> None:
+        """What it was chosen for is there now."""
+        room = self._rooms[target.host]
+        used_mib = room.used_mib + target.need_mib
+        self._rooms[target.host] = replace(room, used=room.used + 1, used_mib=used_mib)
 
 
 class MovingDesktops:
@@ -85,19 +118,16 @@ class MovingDesktops:
         """Whether this service is moving it now."""
         return name in self._under_way
 
-    def find_host(self, record: Desktop) -> str:
-        """The best other host for it of those that see its disks, as a job would place it.
-
-        NoRoom when none has room. HostUnavailable when its own is away.
-        """
-        source = self._hosts.get(record.host)
-        rooms = [
-            room
-            for room in self._surveyor.take().rooms
-            if room.host != source.name and source.is_shared_with(self._hosts.get(room.host))
-        ]
-        [found] = place([(None, 1)], rooms, _memory_of(source, record.name))
-        return found.host
+    def find_targets(self, source: ports.Host) -> Targets:
+        """Where desktops of that host can go: hosts that see its disks, as they are now."""
+        return Targets(
+            source,
+            (
+                room
+                for room in self._surveyor.take().rooms
+                if room.host != source.name and source.is_shared_with(self._hosts.get(room.host))
+            ),
+        )
 
     def move(self, name: str, destination: str) -> None:
         """Return when it runs, or is off, at that host; there already is fine.
