@@ -46,9 +46,10 @@ class Watcher:
         self._thread.start()
 
     def _beat(self) -> None:
-        while not self._closed.wait(0.2):
-            with suppress(errors.RecordsUnavailable):
-                self.members.beat()
+        with suppress(errors.Fenced):
+            while not self._closed.wait(0.2):
+                with suppress(errors.RecordsUnavailable):
+                    self.members.beat()
 
     def look(self) -> list[str]:
         try:

@@ -17,10 +17,10 @@ const region = () => document.getElementById("resources");
 const tileOf = (key) => [...region().querySelectorAll(".tile")].find((tile) => tile.dataset.key === key);
 
 // What this page waits for: {key, collection, application}. `words` is why, where the tile does
-// not say so by itself; `asking` while the service is asked.
+// not say so by itself; `asking` is the question to the service that is under way.
 let wanted = JSON.parse(sessionStorage.getItem("wanted") ?? "null");
 let words = "";
-let asking = false;
+let asking = null;
 let timer = 0;
 let said = "";
 
@@ -57,14 +57,14 @@ function wordsFor(reason) {
 async function ask() {
   clearTimeout(timer);
   if (!wanted || asking) return;
-  asking = true;
+  const { collection, application } = wanted;
+  asking = call("POST", "/me/connections", { collection, application });
   try {
-    const { collection, application } = wanted;
-    follow(await call("POST", "/me/connections", { collection, application }));
+    follow(await asking);
   } catch (refused) {
     give(refused);
   } finally {
-    asking = false;
+    asking = null;
   }
 }
 
@@ -90,6 +90,7 @@ function give(refused) {
 
 async function giveUp(collection) {
   want(null);
+  await asking?.catch(() => {}); // it would put him in line again if it came after this
   await call("DELETE", `/me/connections/${encodeURIComponent(collection)}`).catch((refused) => toast(refused.message, "bad"));
   await refresh(region());
 }
