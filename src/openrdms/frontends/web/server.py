@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import suppress
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -17,27 +16,6 @@ from openrdms.security.certificate import Certificate
 _KEEP_ALIVE_SECONDS = 75
 _STOP_SECONDS = 1
 """What requests under way get; pages that listen for events never end by themselves."""
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn's own loop wakes ten times a second, for the time in headers that we do without and
-    to see whether it is to end; this one is told.
-    """
-
-    _ending: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-
-    async def main_loop(self) -> None:
-        _, ended = self._ending = asyncio.get_running_loop(), asyncio.Event()
-        if not await self.on_tick(0):  # what it does at its beginning
-            await ended.wait()
-
-    def end(self) -> None:
-        """Stop accepting and leave; from another thread, at any time."""
-        self.should_exit = True
-        if self._ending:
-            loop, ended = self._ending
-            with suppress(RuntimeError):  # it has ended
-                loop.call_soon_threadsafe(ended.set)
 
 
 class WebServer:
@@ -59,7 +37,7 @@ class WebServer:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host, bound = self._socket.getsockname()[:2]
         self.url = f"https://{f'[{host}]' if ':' in host else host}:{bound}/"
-        self._server = _Server(
+        self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
                 http=Protocol,
@@ -86,7 +64,7 @@ class WebServer:
 
     def stop(self) -> None:
         """Stop accepting and leave."""
-        self._server.end()
+        self._server.should_exit = True
         self._thread.join(_STOP_SECONDS + 1)
         self._socket.close()
 
