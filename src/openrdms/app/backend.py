@@ -55,8 +55,7 @@ def make_backend(
 
 def _make_web_sessions(core: Core, engine: Engine) -> WebSessions:
     note_late = engine.late_records.note if core.members.me else None
-    confirm = core.second_factors.late_steps.confirms
-    made = WebSessions(core.store, core.accounts, now, note_late, confirm)
+    made = WebSessions(core.store, core.accounts, now, note_late)
     made.subscribe(engine.connections.recheck)
     core.accounts.subscribe(made.seen.note_change)
     core.store.subscribe(made.seen.hear)

@@ -1,28 +1,28 @@
 """Codes of devices that were taken while the records were away: each once here, and noted there
-when they are back. One that another service has taken as well is found then.
+when they are back, so that none of them is taken again.
 """
 
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+
+import structlog
 
 from openrdms import ports
+
+_log = structlog.get_logger(__name__)
 
 
 class LateSteps:
     """Safe from any thread."""
 
-    def __init__(self, store: ports.SecondFactorStore, clock: ports.Clock) -> None:
+    def __init__(self, store: ports.SecondFactorStore) -> None:
         self._store = store
-        self._clock = clock
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._newest: dict[str, int] = {}
         """The last step of each account that was taken here."""
         self._unwritten: dict[str, list[int]] = {}
-        self._refused: dict[str, datetime] = {}
-        """When it was found that a code of an account was no more to be taken."""
 
     def note(self, account: str, step: int) -> None:
         """It was taken, and is on record."""
@@ -46,22 +46,13 @@ class LateSteps:
             while self._unwritten.get(key):
                 self._write_first(key)
 
-    def confirms(self, account: str, since: datetime) -> bool:
-        """Whether all codes of an account that were taken here since then were taken here alone.
-
-        RecordsUnavailable.
-        """
-        self.write(account)
-        refused = self._refused.get(account.casefold())
-        return refused is None or refused < since
-
     def _write_first(self, key: str) -> None:
         with self._writing:  # or a second thread would find it taken
             steps = self._unwritten.get(key)
             if not steps:
                 return
             if not self._store.use_time_step(key, steps[0]):
-                self._refused[key] = self._clock()
+                _log.warning("a code was taken at another service, too", account=key)
             with self._lock:
                 del steps[0]
                 if not steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -11,7 +11,7 @@ import structlog
 from openrdms import ports
 from openrdms.model.account import Account
 from openrdms.model.directory import Flow
-from openrdms.model.errors import AccessDenied, InvalidParameter, RdmsError
+from openrdms.model.errors import AccessDenied, InvalidParameter, RdmsError, RecordsUnavailable
 from openrdms.model.web_session import Scope
 from openrdms.security.credentials import Credentials
 from openrdms.security.directory_accounts import Adopting
@@ -56,10 +56,14 @@ class TooLate(AccessDenied):
 
 @dataclass(frozen=True)
 class FirstStep:
-    """Somebody whose password was right, and where he wants to go."""
+    """Somebody whose password was right, and where he wants to go.
+
+    What he has proved ``is_passing`` when it holds only while the records are away.
+    """
 
     account: Account
     following: str
+    is_passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,14 +130,23 @@ class SignIn:
     def by_code(self, secret: str, code: str, address: str) -> FirstStep:
         """The one step of somebody who has a second factor. AccessDenied, Locked."""
         step = self._get_step(secret)
-        self.check_code(step.account, code, address)
+        try:
+            self.check_code(step.account, code, address)
+        except RecordsUnavailable:
+            self._check_code(step.account, code, address, self.second_factors.check_late)
+            return replace(self._take_step(secret), is_passing=True)
         return self._take_step(secret)
 
     def check_code(self, account: Account, code: str, address: str) -> None:
-        """Take a code of his second factor. AccessDenied, Locked."""
+        """Take a code of his second factor. AccessDenied, Locked, RecordsUnavailable."""
+        self._check_code(account, code, address, self.second_factors.check)
+
+    def _check_code(
+        self, account: Account, code: str, address: str, check: Callable[[Account, str], bool]
+    ) -> None:
         place = _second_place(account)
         self._refuse_locked(account.name, address, place)
-        if not self.second_factors.check(account, code):
+        if not check(account, code):
             self.failed(account.name, address, "wrong code", place)
             raise WrongCode("the code is wrong, or was used already")
         self._lockouts.succeeded(account.name, place)

@@ -80,7 +80,7 @@ class SecondFactors:
         self._proposed: dict[str, tuple[str, datetime]] = {}
         self._factors = {one.account.casefold(): one for one in store.list_second_factors()}
         self._is_known: Callable[[], bool] = lambda: False
-        self.late_steps = LateSteps(store, clock)
+        self.late_steps = LateSteps(store)
         accounts.subscribe(self._forget_removed)
 
     def require(self, roles: frozenset[Role]) -> None:
@@ -141,19 +141,9 @@ class SecondFactors:
         return codes
 
     def check(self, account: Account, code: str) -> bool:
-        """Whether it is right, and taken: it is good for nobody after that.
-
-        OperationFailed. RecordsUnavailable for recovery codes, and for who is not known.
-        """
-        try:
-            self.late_steps.write(account.name)
-            factor = self._store.find_second_factor(account.name)
-        except RecordsUnavailable:
-            known = self._factors.get(account.name.casefold())
-            if known is None or _is_recovery(code) or not self._is_known():
-                raise
-            step = self._find_step(self._decrypt(known), code)
-            return step is not None and self.late_steps.take(account.name, step, known.last_step)
+        """Whether it is right, and taken: it is good for nobody after that. OperationFailed."""
+        self.late_steps.write(account.name)
+        factor = self._store.find_second_factor(account.name)
         if factor is None:
             return False
         if _is_recovery(code):
@@ -163,6 +153,17 @@ class SecondFactors:
             return False
         self.late_steps.note(account.name, step)
         return True
+
+    def check_late(self, account: Account, code: str) -> bool:
+        """The same while the records are away: it is good for nobody at this service after that.
+
+        RecordsUnavailable for recovery codes, and when it is not known what holds.
+        """
+        known = self._factors.get(account.name.casefold())
+        if known is None or _is_recovery(code) or not self._is_known():
+            raise RecordsUnavailable("records: the database does not answer; try again")
+        step = self._find_step(self._decrypt(known), code)
+        return step is not None and self.late_steps.take(account.name, step, known.last_step)
 
     def remove(self, account: Account) -> None:
         """He has lost it, or wants none."""

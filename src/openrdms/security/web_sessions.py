@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from openrdms import ports
 from openrdms.model import errors
@@ -24,8 +24,8 @@ from openrdms.security.seen import Seen
 _TOUCH = timedelta(minutes=1)
 """How exact the time of the last use is; each note of it is a write."""
 
-_ONE_REQUEST = timedelta(minutes=1)
-"""No longer is it from a code that is taken to the session that begins by it."""
+_PASSING = timedelta(seconds=75)
+"""How long one that is passing lasts although records are away, or nobody has asked them since."""
 
 NoteLate = Callable[[str, str, str], None]
 """Keeps for the audit log that this account, from this address, did that. OperationFailed."""
@@ -42,12 +42,8 @@ class WebSessions:
         accounts: Accounts,
         clock: ports.Clock,
         note_late: NoteLate | None = None,
-        confirm: Callable[[str, datetime], bool] = lambda _account, _since: True,
     ) -> None:
-        """Without ``note_late`` nothing goes on while records are away. ``confirm`` says whether
-        what an account has proved itself by meanwhile, from a moment on, still does.
-        """
-        self._confirm = confirm
+        """Without ``note_late`` nothing goes on while records are away."""
         self._store = store
         self._accounts = accounts
         self._clock = clock
@@ -56,6 +52,8 @@ class WebSessions:
         self._lock = threading.Lock()
         self._unwritten: dict[str, WebSession] = {}
         """Begun while records were away."""
+        self._passing: set[str] = set()
+        """Those of them that end when records are back, or soon."""
         self._writing: set[str] = set()
         self._listeners: list[Callable[[str], None]] = []
 
@@ -63,10 +61,12 @@ class WebSessions:
         """Tell it the account of every session that somebody ended, in that thread."""
         self._listeners.append(listener)
 
-    def begin(self, account: Account, address: str) -> tuple[str, WebSession]:
+    def begin(
+        self, account: Account, address: str, *, is_passing: bool = False
+    ) -> tuple[str, WebSession]:
         """A new session of somebody who has proved who he is, and what his browser holds of it.
 
-        AccessDenied when that does not hold any more.
+        One that ``is_passing`` is over when records are back.
         """
         now = self._clock()
         secret = secrets.token_urlsafe(32)
@@ -80,17 +80,16 @@ class WebSessions:
             used=now,
             proved=now,
         )
+        if is_passing:
+            self._passing.add(session.secret_hash)
+            self._keep(session)
+            return secret, session
         try:
             self._store.delete_web_sessions(used_before=now - IDLE)
-            if not self._still_proves(session):
-                raise errors.AccessDenied("the code was used already, at another service")
             self._store.put_web_session(session)
         except errors.RecordsUnavailable:
             self._keep(session)
         return secret, session
-
-    def _still_proves(self, session: WebSession) -> bool:
-        return self._confirm(session.account, session.began - _ONE_REQUEST)
 
     def _keep(self, session: WebSession) -> None:
         if self._note_late is None:
@@ -100,6 +99,7 @@ class WebSessions:
         with self._lock:
             lasting = {key: one for key, one in self._unwritten.items() if not is_over(one, now)}
             self._unwritten = {**lasting, session.secret_hash: session}
+            self._passing &= self._unwritten.keys()
 
     def find(self, secret: str) -> tuple[WebSession, Account] | None:
         """The session of a browser and whose it is; None when it is over.
@@ -149,7 +149,8 @@ class WebSessions:
             self._writing.add(session.secret_hash)
         try:
             self._accounts.refresh([session.account])
-            if self._still_proves(session) and self._find_account(session):
+            lasts = session.secret_hash not in self._passing
+            if lasts and self._find_account(session):
                 self._store.put_web_session(session)
             with self._lock:
                 kept = self._unwritten.pop(session.secret_hash, None)
@@ -167,6 +168,9 @@ class WebSessions:
 
     def _find_account(self, session: WebSession) -> Account | None:
         account = self._accounts.find(session.account)
+        age = self._clock() - session.began
+        if session.secret_hash in self._passing and age > _PASSING:
+            return None
         if account is None or session.proof != _prove(account):
             return None
         return None if is_over(session, self._clock()) else account

@@ -34,9 +34,7 @@ class World:
         self.accounts.add("ann", Role.USER, password="quite a long password")
         self.audit_log = AuditLog(self.records, place / "audit-head", self.clock)
         self.late = LateRecords(self.audit_log, place / "late", self.clock)
-        self.unconfirmed: set[str] = set()
-        parts = (self.records, self.accounts, self.clock, self.late.note)
-        self.sessions = WebSessions(*parts, lambda account, _: account not in self.unconfirmed)
+        self.sessions = WebSessions(self.records, self.accounts, self.clock, self.late.note)
         self.accounts.subscribe(self.sessions.seen.note_change)
 
     def sign_in(self) -> str:
@@ -145,10 +143,15 @@ def test_half_a_line_is_of_nobody(world: World, tmp_path: Path) -> None:
     assert (told, (tmp_path / "late").exists()) == (["ann"], False)
 
 
-def test_one_that_began_by_what_does_not_hold_ends(world: World) -> None:
+def test_one_that_is_passing_ends_when_records_are_back(world: World) -> None:
     world.records.away = True
-    secret = world.sign_in()
-    assert world.who(secret) == "ann"
+    ann = world.accounts.get("ann")
+    secret, session = world.sessions.begin(ann, ADDRESS, is_passing=True)
+    lasting = world.sign_in()
+    assert (world.who(secret), world.who(lasting)) == ("ann", "ann")
+    world.clock.move(timedelta(seconds=76))
+    assert (world.who(secret), world.who(lasting)) == (None, "ann")
+    secret, session = world.sessions.begin(ann, ADDRESS, is_passing=True)
     world.records.away = False
-    world.unconfirmed.add("ann")
-    assert world.who(secret) is None
+    assert world.sessions.look(session) is None
+    assert (world.who(secret), world.who(lasting)) == (None, "ann")

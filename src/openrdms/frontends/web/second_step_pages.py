@@ -67,7 +67,8 @@ async def submit(
     try:
         if sign_in.second_factors.has(step.account):
             done = await run_in_threadpool(sign_in.by_code, secret, code, address)
-            return await begin_session(request, done.account, lead_to(done.following))
+            reply = lead_to(done.following)
+            return await begin_session(request, done.account, reply, is_passing=done.is_passing)
         done, codes = await run_in_threadpool(sign_in.by_enrolment, secret, code, address)
     except TooLate:
         return lead_to(SIGN_IN)

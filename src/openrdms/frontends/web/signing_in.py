@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -83,10 +84,13 @@ def _status_of(error: RdmsError) -> int:
     return 503 if isinstance(error, DirectoryUnavailable | RecordsUnavailable) else 401
 
 
-async def begin_session(request: Request, account: Account, reply: Response) -> Response:
-    """``reply`` with the cookie of a new session."""
+async def begin_session(
+    request: Request, account: Account, reply: Response, *, is_passing: bool = False
+) -> Response:
+    """``reply`` with the cookie of a new session (``WebSessions.begin``)."""
     sessions = backend_of(request).web_sessions
-    secret, _ = await run_in_threadpool(sessions.begin, account, address_of(request))
+    begin = partial(sessions.begin, account, address_of(request), is_passing=is_passing)
+    secret, _ = await run_in_threadpool(begin)
     set_cookie(reply, COOKIE, secret)
     drop_cookie(reply, STEP_COOKIE)
     return reply
