@@ -15,6 +15,7 @@ from psycopg import sql as text
 from contract.store_suite import make_collection, make_desktop
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
+from openrdms.adapters.sql import listening
 from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.model import errors
 from openrdms.model.change import Kind
@@ -51,7 +52,9 @@ class Ear:
 
 
 @pytest.fixture
-def stores(postgresql_records: str) -> Iterator[list[Store]]:
+def stores(postgresql_records: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Store]]:
+    """A busy machine is no lost connection, on which something may be missed."""
+    monkeypatch.setattr(listening, "_SILENCE", 60.0)
     opened = [sql.open_store(postgresql_records, name) for name in ("a" * 16, "b" * 16)]
     yield opened
     for store in opened:

@@ -35,5 +35,5 @@ def test_calls_end_although_records_cannot_be_read(monkeypatch: pytest.MonkeyPat
         settings.broken = True
         return 1
 
-    assert tokens._submit("host1", Kind.CLONE, work, ()).result(30) == 1
+    assert tokens.run("host1", Kind.CLONE, work) == 1
     assert known("host1") == 7
