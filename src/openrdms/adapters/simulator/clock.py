@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,24 +48,22 @@ def processes() -> Callers:
 class _Lives:
     """Each process is looked up once; from then on the kernel tells when it ends (pidfd_open(2)).
 
-    With several services at work every transaction asks for all of them, and every read.
+    With several services at work every transaction asks for all of them.
     """
 
     def __init__(self) -> None:
         self._ends: dict[str, tuple[int, select.poll]] = {}
-        self._lock = threading.Lock()
 
     def goes_on(self, token: str) -> bool:
-        """Whether the process with that token lives."""
-        with self._lock:
-            if token not in self._ends and not self._find(token):
-                return False
-            fileno, end = self._ends[token]
-            if not end.poll(0):
-                return True
-            del self._ends[token]
-            os.close(fileno)
+        """Whether the process with that token lives. Called by one thread at a time."""
+        if token not in self._ends and not self._find(token):
             return False
+        fileno, end = self._ends[token]
+        if not end.poll(0):
+            return True
+        del self._ends[token]
+        os.close(fileno)
+        return False
 
     def _find(self, token: str) -> bool:
         pid = int(token.split("@")[0])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,6 @@ from openrdms.model.host import (
 
 if TYPE_CHECKING:
     from openrdms.adapters.simulator.cluster import Cluster
-
-_Begin = Callable[[str], AbstractContextManager[sqlite3.Connection]]
-"""``transaction`` or ``reading`` of Operations."""
 
 ACTIVE, DISCONNECTED = 0, 4
 """ConnectState of Win32_VirtualDesktopSession."""
@@ -47,24 +44,23 @@ class SimulatorGuest:
 
     def __init__(self, cluster: Cluster, host: str, vm: str) -> None:
         self._cluster = cluster
-        self._operations = cluster.operations
         self._host = host
         self._vm = vm
 
     def ping(self, timeout: float) -> None:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.reading):
+        with self._agent(timeout):
             pass
 
     def list_sessions(self, timeout: float) -> list[GuestSession]:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.reading) as (db, vm):
+        with self._agent(timeout) as (db, vm):
             domain = _identity(db, vm).hostname
             return [_session(row, domain) for row in logged_on(db, vm, self._cluster.clock.now())]
 
     def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
         """See ``ports.Guest``. The message stays on the screen as long as the session."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
+        with self._agent(timeout) as (db, vm):
             db.execute(
                 "INSERT INTO messages (host, vm, guest_id, title, text) VALUES (?, ?, ?, ?, ?)",
                 (*_session_key(db, vm, session), title, text),
@@ -72,8 +68,8 @@ class SimulatorGuest:
 
     def disconnect(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
-            self._operations.check()
+        with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             db.execute(
                 "UPDATE sessions SET state = ? WHERE host = ? AND vm = ? AND guest_id = ?",
                 (DISCONNECTED, *_session_key(db, vm, session)),
@@ -81,8 +77,8 @@ class SimulatorGuest:
 
     def log_off(self, session: GuestSession, timeout: float) -> None:
         """See ``ports.Guest``. What was on the session's screen goes with it."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
-            self._operations.check()
+        with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             db.execute(
                 "DELETE FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
@@ -92,7 +88,7 @@ class SimulatorGuest:
 
     def read_clipboard(self, session: GuestSession, timeout: float) -> str:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.reading) as (db, vm):
+        with self._agent(timeout) as (db, vm):
             (text,) = db.execute(
                 "SELECT clipboard FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
@@ -101,7 +97,7 @@ class SimulatorGuest:
 
     def write_clipboard(self, session: GuestSession, text: str, timeout: float) -> None:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
+        with self._agent(timeout) as (db, vm):
             db.execute(
                 "UPDATE sessions SET clipboard = ? WHERE host = ? AND vm = ? AND guest_id = ?",
                 (text, *_session_key(db, vm, session)),
@@ -109,19 +105,19 @@ class SimulatorGuest:
 
     def list_applications(self, timeout: float) -> list[InstalledApplication]:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.reading):
+        with self._agent(timeout):
             return list(_APPLICATIONS)
 
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
         """See ``ports.Guest``. It is kept on the VM's disk, as in a real guest."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
-            self._operations.check()
+        with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             _write_identity(db, vm, identity)
 
     def run_command(self, command: str, timeout: float) -> CommandResult:
         """See ``ports.Guest``. It succeeds unless the VM or its image has the fault ``probe``."""
-        with self._agent(timeout, self._operations.reading) as (db, vm):
-            self._operations.check()
+        with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             disk = vms.find_disk(db, vm["host"], vm["name"], vm["disk"])
             fault = vms.find_image_fault(db, disk["image"]) if disk else ""
             failed = "probe" in (vm["fault"], fault)
@@ -129,18 +125,18 @@ class SimulatorGuest:
 
     def logon_mark(self, timeout: float) -> str:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.reading) as (_, vm):
+        with self._agent(timeout) as (_, vm):
             return f"{vm['started_at']!r}/{vm['logons']}"
 
     def generalise(self, timeout: float) -> None:
         """See ``ports.Guest``."""
-        with self._agent(timeout, self._operations.transaction) as (db, vm):
-            self._operations.check()
+        with self._agent(timeout) as (db, vm):
+            self._cluster.operations.check()
             _write_identity(db, vm, GuestIdentity("localhost", "", ""))
 
     def identity(self) -> GuestIdentity:
         """What the guest has on its disk, read past the agent. NotFound."""
-        with self._operations.reading(self._host) as db:
+        with self._cluster.operations.transaction(self._host) as db:
             return _identity(db, vms.get(db, self._host, self._vm))
 
     def log_on(self, user: str) -> str:
@@ -149,20 +145,18 @@ class SimulatorGuest:
         VmNotRunning, GuestUnreachable while it boots.
         """
         now = self._cluster.clock.now()
-        with self._running(self._operations.transaction) as (db, vm):
+        with self._running() as (db, vm):
             guest_id = effects.log_on(db, (self._host, vm["name"]), user, now)
             event = VmEvent(VmEventKind.LOGGED_ON, self._host, vm["name"])
         self._cluster.announcer.announce(now, event)
         return str(guest_id)
 
     @contextmanager
-    def _agent(
-        self, timeout: float, begin: _Begin
-    ) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
-        """The moment at which the agent carries out a call, as what ``begin`` begins."""
+    def _agent(self, timeout: float) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+        """The moment at which the agent carries out a call, as a transaction."""
         latency = self._cluster.settings.agent_ms / 1000
         self._cluster.clock.sleep(min(latency, timeout))
-        with self._running(begin) as (db, vm):
+        with self._running() as (db, vm):
             silent = vm["fault"] == "silent"
             if not silent and latency <= timeout:
                 yield db, vm
@@ -172,9 +166,9 @@ class SimulatorGuest:
         raise GuestUnreachable(f"the agent of {self._vm} did not answer in {timeout} s")
 
     @contextmanager
-    def _running(self, begin: _Begin) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+    def _running(self) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
         try:
-            with begin(self._host) as db:
+            with self._cluster.operations.transaction(self._host) as db:
                 vm = vms.find(db, self._host, self._vm)
                 if vm is None or vms.state(vm) is not VmState.RUNNING:
                     raise VmNotRunning(f"{self._vm} is not running on {self._host}")

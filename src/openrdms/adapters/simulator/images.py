@@ -52,7 +52,7 @@ class Images:
             self._remove(db, image)
 
     def _is_there(self, image: ImageVersion) -> bool:
-        with self._cluster.operations.reading(self._host) as db:
+        with self._cluster.operations.transaction(self._host) as db:
             return self.has(db, image)
 
     def _add_piece(self, image: ImageVersion) -> float:

@@ -78,25 +78,6 @@ class Operations:
         if news:
             self._tell(news)
 
-    @contextmanager
-    def reading(self, host: str) -> Iterator[sqlite3.Connection]:
-        """As ``transaction``, to be read only, and without waiting for anybody who writes."""
-        with self._state.reading() as db:
-            if self._is_settled(db):
-                where = "SELECT 1 FROM hosts WHERE name = ? AND fault = 'down'"
-                if db.execute(where, (host,)).fetchone():
-                    raise HostUnavailable(f"{host} is down")
-                yield db
-                return
-        with self.transaction(host) as db:
-            yield db
-
-    def _is_settled(self, db: sqlite3.Connection) -> bool:
-        """Whether all whose operations are under way live."""
-        others = "SELECT DISTINCT caller FROM operations WHERE caller <> ?"
-        callers = db.execute(others, (self._callers.me,)).fetchall()
-        return all(self._callers.alive(caller) for (caller,) in callers)
-
     def _catch_up(self, db: sqlite3.Connection) -> News:
         """What others wrote since; most often they did not, and one look at a counter says so."""
         (version,) = db.execute("PRAGMA data_version").fetchone()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,6 @@ from fakes.simulated_death import Lives, StandingClock
 from openrdms.adapters import simulator
 from openrdms.adapters.simulator import SimulatorHost
 from openrdms.adapters.simulator.clock import Clock
-from openrdms.adapters.simulator.state import State
 from openrdms.model.errors import (
     AlreadyExists,
     GuestUnreachable,
@@ -434,26 +432,3 @@ def test_stranger_runs_with_a_user_and_its_own_disk(host: SimulatorHost, path: P
     host.shut_down("theirs", 1)
     with pytest.raises(RdmsError, match="not a VM of ours"):
         host.undefine("theirs")
-
-
-def test_who_reads_waits_for_nobody_who_writes(
-    connect: Callable[[str], list[SimulatorHost]], path: Path
-) -> None:
-    (host,) = connect(f"hosts=1&{FAST}")
-    make_vm(host, spec_on(host, "desk"))
-    state = State(path)
-    with state.transaction() as db:
-        db.execute("DELETE FROM vms")
-        vm = host.find_vm("desk")
-        assert vm
-        assert vm.state is VmState.STOPPED
-        assert [row.name for row in host.list_vms()] == ["desk"]
-    state.close()
-    assert host.find_vm("desk") is None
-
-
-def test_what_is_read_cannot_be_written(tmp_path: Path) -> None:
-    state = State(tmp_path, create=True)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"), state.reading() as db:
-        db.execute("DELETE FROM vms")
-    state.close()
