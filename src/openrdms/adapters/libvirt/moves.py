@@ -90,7 +90,19 @@ def migrate(source: Site, target: Site, vm: str, uuid: UUID) -> None:
 
 
 def settle(source: Site, target: Site, vm: str, uuid: UUID) -> bool:
-    """See ports.Host: what runs at the target is the one, else what is at the source."""
+    """See ports.Host: what runs at the target is the one, else what is at the source.
+
+    One may go while it is looked at: libvirt ends the migration of whoever led it and was killed.
+    """
+    while True:
+        try:
+            return _settle(source, target, vm, uuid)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+
+
+def _settle(source: Site, target: Site, vm: str, uuid: UUID) -> bool:
     here, there = source.find(vm, uuid), target.find(vm, uuid)
     if here and there:
         arrived = there.state()[0] == libvirt.VIR_DOMAIN_RUNNING
