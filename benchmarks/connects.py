@@ -6,6 +6,7 @@ usage: python -m benchmarks.connects [--seconds S] [--rate N] [--desktops N]
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import tempfile
@@ -54,6 +55,7 @@ def main() -> None:
         path = Path(directory)
         with _open(path, given.desktops) as (core, brokering):
             people = People(path / "simulator", STAY_SECONDS)
+            gc.freeze()  # as the service does when it has started
             storm = Storm(brokering, people, _user(core, brokering), given.rate)
             storm.run(given.seconds)
             found = people.end()
