@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)  # requests prefers them to the certificate that a test names
+
+# Threads of tests that are over may still have something to say, which is no output of a command.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
 
 # The usual run tries the same examples each time; new ones, and more, are for ./test --full.
 # How long one takes says how busy the machine is, and nothing else.

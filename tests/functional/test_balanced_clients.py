@@ -6,9 +6,11 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import pywbem
 from pypsrp.wsman import WSMan
@@ -19,7 +21,7 @@ from functional.test_cli import Rdms
 from live.browser import WebClient
 from live.displays import get_ticket, open_display
 from live.postgresql import PostgreSql
-from live.service import PASSWORD, USER, rdms
+from live.service import PASSWORD, USER, rdms, until
 from live.services import Balancer, Member, Services, simulated
 from live.wire import CIM_NAMESPACE, Wire, fault
 from openrdms.security import certificate
@@ -70,7 +72,14 @@ def helen(services: Services, tmp_path_factory: pytest.TempPathFactory) -> str:
     given = ("--role", "administrator", "--password-file", file)
     rdms("user", "add", "helen", *given, *place)
     rdms("user", "set", "helen", "--ntlm", "--password-file", file, *place)
+    for member in services.members:
+        until("it has heard of her", partial(offers_ntlm, member))
     return "helen"
+
+
+def offers_ntlm(member: Member) -> bool:
+    answer = httpx.post(member.ready["wsman_http"], trust_env=False)
+    return "NTLM" in answer.headers.get_list("www-authenticate")
 
 
 def address_of(member: Member, listener: str) -> tuple[str, int]:

@@ -56,14 +56,15 @@ _Waiting = tuple[asyncio.AbstractEventLoop, asyncio.Event]
 class _Watch:
     """What is known of one host; guarded by the lock of HostHealth.
 
-    ``heard`` is when it last answered anybody (monotonic); ``met`` is set when somebody has met
-    it away, so that it is asked soon.
+    ``heard`` is when it last answered anybody, ``left`` when it was found away (monotonic); ``met``
+    is set when somebody has met it away, so that it is asked soon.
     """
 
     host: ports.Host
     absence: Absence | None = None
     given_up: bool = False
     heard: float = 0.0
+    left: float = 0.0
     met: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: list[_Waiting] = field(default_factory=list)
 
@@ -190,6 +191,7 @@ class HostHealth:
                 self._hosts.take_back(watch.host)
                 self._wake(watch)
             else:
+                watch.left = time.monotonic()
                 self._begin()  # now that it is known, lest the host is asked before its pause
             if self._loop is not None:
                 _call_soon(self._loop, watch.met.set)
@@ -256,10 +258,11 @@ class HostHealth:
                 await asyncio.shield(answer)
         if not answer.done() and watch.heard < asked:
             self._note_silent(watch, f"has not answered for {self._pace.patience:g} s")
-        if await answer:
-            self._note(watch, None)
-        else:
+            asked = time.monotonic()
+        if not await answer:
             self._note_silent(watch, "cannot be reached")
+        elif asked >= watch.left:  # else it was found away since, and this may be of before
+            self._note(watch, None)
 
     def _note_silent(self, watch: _Watch, what: str) -> None:
         self._note(watch, Absence(self._clock(), f"{watch.host.name} {what}"))

@@ -199,3 +199,27 @@ def test_who_listens_late_hears_of_those_that_are_away(deployment: Deployment) -
     told: list[str] = []
     deployment.health.subscribe(lambda host, _: told.append(host))
     assert told == ["one.test"]
+
+
+def test_an_answer_of_before_it_went_is_no_return(patient: Deployment) -> None:
+    host = patient.one
+    begun = threading.Event()
+
+    def answer_late() -> HostInfo:
+        there = host.there
+        begun.set()
+        host.answers.wait(60)
+        return HostInfo(host.name, there, "none", 1, 1, "test")
+
+    host.describe = answer_late  # type: ignore[method-assign]
+    host.answers.clear()
+    patient.health.start()
+    assert begun.wait(60)
+    host.there = False
+    patient.health.note_failure(host.name, errors.HostUnavailable("gone"))
+    begun.clear()
+    host.answers.set()
+    assert begun.wait(60)  # asked anew, so what it had said before was heard
+    assert patient.told_of(host) == [True]
+    host.there = True
+    until(lambda: patient.told_of(host) == [True, False])
