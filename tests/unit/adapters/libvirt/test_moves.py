@@ -38,10 +38,12 @@ class Looked:
 
 @pytest.fixture
 def connections(tmp_path: Path) -> Iterator[list[libvirt.virConnect]]:
-    """Two test hosts, each of its own."""
+    """Two test hosts, each of its own, at both of which the VM runs."""
     node = tmp_path / "node.xml"
     node.write_text("<node></node>")
     opened = [libvirt.open(f"test://{node}") for _ in range(2)]
+    for connection in opened:
+        connection.createXML(DEFINITION)
     yield opened
     for connection in opened:
         connection.close()
@@ -55,8 +57,6 @@ def test_one_that_goes_while_it_is_looked_at_has_not_arrived(
     connections: list[libvirt.virConnect], tmp_path: Path
 ) -> None:
     here, there = connections
-    here.createXML(DEFINITION)
-    there.createXML(DEFINITION)
     source = make_site("source", Looked(here, goes=False), tmp_path)
     target = make_site("target", Looked(there, goes=True), tmp_path)
     assert moves.settle(source, target, "desk", DESK) is False
@@ -69,8 +69,6 @@ def test_one_that_left_while_it_was_looked_at_has_arrived(
     connections: list[libvirt.virConnect], tmp_path: Path
 ) -> None:
     here, there = connections
-    here.createXML(DEFINITION)
-    there.createXML(DEFINITION)
     source = make_site("source", Looked(here, goes=True), tmp_path)
     target = make_site("target", Looked(there, goes=False), tmp_path)
     assert moves.settle(source, target, "desk", DESK) is True
