@@ -81,8 +81,7 @@ class WebSessions:
             proved=now,
         )
         if is_passing:
-            self._passing.add(session.secret_hash)
-            self._keep(session)
+            self._keep(session, is_passing=True)
             return secret, session
         try:
             self._store.delete_web_sessions(used_before=now - IDLE)
@@ -91,15 +90,17 @@ class WebSessions:
             self._keep(session)
         return secret, session
 
-    def _keep(self, session: WebSession) -> None:
+    def _keep(self, session: WebSession, *, is_passing: bool = False) -> None:
         if self._note_late is None:
             raise errors.RecordsUnavailable("records: they do not answer; try again")
         self._note_late(session.account, session.address, SIGNED_IN)
         now = self._clock()
         with self._lock:
             lasting = {key: one for key, one in self._unwritten.items() if not is_over(one, now)}
+            self._passing &= lasting.keys()
+            if is_passing:
+                self._passing.add(session.secret_hash)
             self._unwritten = {**lasting, session.secret_hash: session}
-            self._passing &= self._unwritten.keys()
 
     def find(self, secret: str) -> tuple[WebSession, Account] | None:
         """The session of a browser and whose it is; None when it is over.

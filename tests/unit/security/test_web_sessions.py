@@ -155,3 +155,19 @@ def test_one_that_is_passing_ends_when_records_are_back(world: World) -> None:
     world.records.away = False
     assert world.sessions.look(session) is None
     assert (world.who(secret), world.who(lasting)) == (None, "ann")
+
+
+def test_who_signs_in_at_the_same_moment_does_not_make_it_last(world: World) -> None:
+    ann, others = world.accounts.get("ann"), ["olga"]
+
+    def note(who: str, address: str, what: str) -> None:
+        if others:
+            sessions.begin(world.accounts.get(others.pop()), ADDRESS)
+        world.late.note(who, address, what)
+
+    sessions = WebSessions(world.records, world.accounts, world.clock, note)
+    world.records.away = True
+    _, passing = sessions.begin(ann, ADDRESS, is_passing=True)
+    assert sessions.look(passing) == ann
+    world.records.away = False
+    assert sessions.look(passing) is None
