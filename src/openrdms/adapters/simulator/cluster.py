@@ -66,7 +66,7 @@ class Cluster:
         """Whether what was to happen at ``due`` still does: same boot, running, not silenced."""
         if event.kind not in (VmEventKind.AGENT_CONNECTED, VmEventKind.LOGGED_ON):
             return True
-        with self._state.transaction() as db:
+        with self._state.reading() as db:
             row = vms.find(db, event.host, event.vm)
             if row is None or vms.state(row) is not VmState.RUNNING:
                 return False
@@ -84,7 +84,7 @@ class Cluster:
         if version == self._version:
             return []
         self._version = version
-        with self._state.transaction() as db:
+        with self._state.reading() as db:
             rows = db.execute(
                 "SELECT * FROM tidings WHERE id > ? ORDER BY id", (self._last_tiding or 0,)
             ).fetchall()

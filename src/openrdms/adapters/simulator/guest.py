@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,9 @@ from openrdms.model.host import (
 
 if TYPE_CHECKING:
     from openrdms.adapters.simulator.cluster import Cluster
+
+_Moment = AbstractContextManager[tuple[sqlite3.Connection, sqlite3.Row]]
+_Begin = Callable[[str], AbstractContextManager[sqlite3.Connection]]
 
 ACTIVE, DISCONNECTED = 0, 4
 """ConnectState of Win32_VirtualDesktopSession."""
@@ -49,12 +52,12 @@ class SimulatorGuest:
 
     def ping(self, timeout: float) -> None:
         """See ``ports.Guest``."""
-        with self._agent(timeout):
+        with self._asked(timeout):
             pass
 
     def list_sessions(self, timeout: float) -> list[GuestSession]:
         """See ``ports.Guest``."""
-        with self._agent(timeout) as (db, vm):
+        with self._asked(timeout) as (db, vm):
             domain = _identity(db, vm).hostname
             return [_session(row, domain) for row in logged_on(db, vm, self._cluster.clock.now())]
 
@@ -88,7 +91,7 @@ class SimulatorGuest:
 
     def read_clipboard(self, session: GuestSession, timeout: float) -> str:
         """See ``ports.Guest``."""
-        with self._agent(timeout) as (db, vm):
+        with self._asked(timeout) as (db, vm):
             (text,) = db.execute(
                 "SELECT clipboard FROM sessions WHERE host = ? AND vm = ? AND guest_id = ?",
                 _session_key(db, vm, session),
@@ -105,7 +108,7 @@ class SimulatorGuest:
 
     def list_applications(self, timeout: float) -> list[InstalledApplication]:
         """See ``ports.Guest``."""
-        with self._agent(timeout):
+        with self._asked(timeout):
             return list(_APPLICATIONS)
 
     def set_identity(self, identity: GuestIdentity, timeout: float) -> None:
@@ -125,7 +128,7 @@ class SimulatorGuest:
 
     def logon_mark(self, timeout: float) -> str:
         """See ``ports.Guest``."""
-        with self._agent(timeout) as (_, vm):
+        with self._asked(timeout) as (_, vm):
             return f"{vm['started_at']!r}/{vm['logons']}"
 
     def generalise(self, timeout: float) -> None:
@@ -145,18 +148,27 @@ class SimulatorGuest:
         VmNotRunning, GuestUnreachable while it boots.
         """
         now = self._cluster.clock.now()
-        with self._running() as (db, vm):
+        with self._running(self._cluster.operations.transaction) as (db, vm):
             guest_id = effects.log_on(db, (self._host, vm["name"]), user, now)
             event = VmEvent(VmEventKind.LOGGED_ON, self._host, vm["name"])
         self._cluster.announcer.announce(now, event)
         return str(guest_id)
 
-    @contextmanager
-    def _agent(self, timeout: float) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+    def _agent(self, timeout: float) -> _Moment:
         """The moment at which the agent carries out a call, as a transaction."""
+        return self._answer(timeout, self._cluster.operations.transaction)
+
+    def _asked(self, timeout: float) -> _Moment:
+        """The moment at which the agent answers a call that changes nothing."""
+        return self._answer(timeout, self._cluster.operations.reading)
+
+    @contextmanager
+    def _answer(
+        self, timeout: float, begin: _Begin
+    ) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
         latency = self._cluster.settings.agent_ms / 1000
         self._cluster.clock.sleep(min(latency, timeout))
-        with self._running() as (db, vm):
+        with self._running(begin) as (db, vm):
             silent = vm["fault"] == "silent"
             if not silent and latency <= timeout:
                 yield db, vm
@@ -166,9 +178,9 @@ class SimulatorGuest:
         raise GuestUnreachable(f"the agent of {self._vm} did not answer in {timeout} s")
 
     @contextmanager
-    def _running(self) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
+    def _running(self, begin: _Begin) -> Iterator[tuple[sqlite3.Connection, sqlite3.Row]]:
         try:
-            with self._cluster.operations.transaction(self._host) as db:
+            with begin(self._host) as db:
                 vm = vms.find(db, self._host, self._vm)
                 if vm is None or vms.state(vm) is not VmState.RUNNING:
                     raise VmNotRunning(f"{self._vm} is not running on {self._host}")

@@ -67,7 +67,7 @@ class SimulatorHost:
     def describe(self) -> HostInfo:
         """See ``ports.Host``. Free is what so many more desktops of ``tiny`` would fill."""
         try:
-            with self._operations.transaction(self._name) as db:
+            with self._operations.reading(self._name) as db:
                 room, reachable = self._settings.capacity - vms.count_desktops(db, self._name), True
                 count, used = vms.count_vms(db, self._name)
         except HostUnavailable:
@@ -86,19 +86,19 @@ class SimulatorHost:
 
     def list_vms(self) -> list[VmInfo]:
         """See ``ports.Host``."""
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             rows = db.execute("SELECT * FROM vms WHERE host = ?", (self._name,)).fetchall()
         return [vms.info(row) for row in rows]
 
     def page_vms(self, after: str, until: str | None, limit: int) -> list[VmSummary]:
         """See ``ports.Host``. Names are ASCII, so the file's order is that of folded names."""
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             rows = vms.page(db, self._name, after, until, limit)
         return [VmSummary(row["name"], vms.state(row), vms.maker(row)) for row in rows]
 
     def find_vm(self, name: str) -> VmInfo | None:
         """See ``ports.Host``."""
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             row = vms.find(db, self._name, name)
         return None if row is None else vms.info(row)
 
@@ -113,7 +113,7 @@ class SimulatorHost:
 
     def has_image(self, image: ImageVersion) -> bool:
         """See ``ports.Host``."""
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             return self._images.has(db, image)
 
     def copy_image(
@@ -324,7 +324,7 @@ class SimulatorHost:
         )
 
     def _read_screen(self, vm: str) -> list[str]:
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             row = vms.get(db, self._name, vm)
             if vms.state(row) in (VmState.STOPPED, VmState.SAVED):
                 raise VmNotRunning(f"{vm} on {self._name} is off and shows nothing")
@@ -342,7 +342,7 @@ class SimulatorHost:
         return self._rdp.address_of(vm, lambda: self._require_running(vm))
 
     def _require_running(self, vm: str) -> None:
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             if vms.state(vms.get(db, self._name, vm)) is not VmState.RUNNING:
                 raise VmNotRunning(f"{vm} on {self._name} is not running")
 
@@ -358,7 +358,7 @@ class SimulatorHost:
 
     def list_leftovers(self) -> list[Leftover]:
         """See ``ports.Host``. A simulated host has VMs, disks and saved states only."""
-        with self._operations.transaction(self._name) as db:
+        with self._operations.reading(self._name) as db:
             rows = db.execute(
                 """SELECT 'vm' AS kind, name, name AS vm FROM vms
                    WHERE host = :host AND collection IS NOT NULL

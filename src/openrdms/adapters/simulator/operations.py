@@ -78,6 +78,19 @@ class Operations:
         if news:
             self._tell(news)
 
+    @contextmanager
+    def reading(self, host: str) -> Iterator[sqlite3.Connection]:
+        """As ``transaction``, for who writes nothing. HostUnavailable."""
+        with self._state.reading() as db:
+            (version,) = db.execute("PRAGMA data_version").fetchone()
+            if version == self._seen and not self._others_at_work:
+                if self._faults.get(host) == "down":
+                    raise HostUnavailable(f"{host} is down")
+                yield db
+                return
+        with self.transaction(host) as db:
+            yield db
+
     def _catch_up(self, db: sqlite3.Connection) -> News:
         """What others wrote since; most often they did not, and one look at a counter says so."""
         (version,) = db.execute("PRAGMA data_version").fetchone()
@@ -123,7 +136,7 @@ class Operations:
         self._clock.sleep(max(0.0, operation["ends"] - self._clock.now()))
         with self._state.transaction() as db:
             outcome = self._draw_outcome(operation)
-            news = _finish(db, operation, outcome) if _is_under_way(db, operation) else []
+            news = _finish(db, operation, outcome)
         self._tell(news)
         if outcome is not Outcome.DONE:
             raise OperationFailed(f"{task.kind} of {vm} on {host} failed (simulated)")
@@ -201,19 +214,16 @@ def draw(operation: Operation, purpose: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
 
 
-def _is_under_way(db: sqlite3.Connection, operation: Operation) -> bool:
-    """Unless somebody else has found it overdue meanwhile."""
-    where = tuple(operation[name] for name in ("host", "vm", "kind", "attempt"))
-    found = "SELECT 1 FROM operations WHERE host = ? AND vm = ? AND kind = ? AND attempt = ?"
-    return db.execute(found, where).fetchone() is not None
-
-
 def _finish(db: sqlite3.Connection, operation: Operation, outcome: Outcome) -> News:
-    where = (operation["host"], operation["vm"])
-    db.execute("DELETE FROM operations WHERE host = ? AND vm = ?", where)
+    """Unless somebody else has found it overdue meanwhile, and did so."""
+    which = tuple(operation[name] for name in ("host", "vm", "kind", "attempt"))
+    ended = db.execute(
+        "DELETE FROM operations WHERE host = ? AND vm = ? AND kind = ? AND attempt = ?", which
+    )
+    if not ended.rowcount:
+        return []
     if outcome is Outcome.DONE:
         db.execute(
-            "UPDATE attempts SET done = done + 1 WHERE host = ? AND vm = ? AND kind = ?",
-            (*where, operation["kind"]),
+            "UPDATE attempts SET done = done + 1 WHERE host = ? AND vm = ? AND kind = ?", which[:3]
         )
     return apply(db, operation, outcome)
