@@ -128,7 +128,8 @@ class Widgets(Provider):
         )
 
     def do_refuse(self, parameters: Values) -> MethodResult:
-        return MethodResult(WBEM_E_INVALID_PARAMETER, reason="not like <this> & that")
+        words = "not like <this> & that"
+        return MethodResult(WBEM_E_INVALID_PARAMETER, reason=words, reason_code="NotAsAsked")
 
     def do_large(self, parameters: Values) -> MethodResult:
         length = parameters["Length"]

@@ -93,6 +93,7 @@ def test_a_report_says_why(rdms: Rdms, pool: str) -> None:
     assert "on the host that had most to spare" in shown
     words = rdms.refuse(1, "collection", "extend", pool, "--count", "200")
     assert "NumberVms: host1.sim.local has room for 48 more" in words
+    assert words.endswith(" (NoCapacity)\n")
 
 
 def test_hosts_are_set_over_ws_management(rdms: Rdms) -> None:

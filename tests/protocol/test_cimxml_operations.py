@@ -442,6 +442,7 @@ class TestMethods:
         assert connection.InvokeMethod("Refuse", CLASS)[0] == 0x80041008
         reply = post(server, methodcall("Refuse", f'<CLASSNAME NAME="{CLASS}"/>'))
         assert unquote(dict(reply.headers)["OpenRDMS-Reason"]) == "not like <this> & that"
+        assert dict(reply.headers)["OpenRDMS-Reason-Code"] == "NotAsAsked"
 
     @pytest.mark.parametrize(
         ("method", "target", "parameters", "status"),

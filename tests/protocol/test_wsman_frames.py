@@ -284,8 +284,8 @@ class TestInvoke:
     ) -> None:
         reply = client.invoke(f"{WIDGET}/Refuse", WIDGET, body)
         assert reply.findtext(f".//{{{WIDGET}}}ReturnValue") == "2147749896"
-        reason = reply.findtext("s:Header/{urn:openrdms:reason}Reason", "", NAMESPACES)
-        assert reason == "not like <this> & that"
+        reason = reply.find("s:Header/{urn:openrdms:reason}Reason", NAMESPACES)
+        assert (reason.text, reason.get("Code")) == ("not like <this> & that", "NotAsAsked")
 
     def test_the_providers_code_reaches_the_client(self, client: FrameClient) -> None:
         body = element(WIDGET, "ReadKey_INPUT", {"Key": "Colour"})

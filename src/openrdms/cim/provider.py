@@ -24,11 +24,14 @@ class Caller:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """ReturnValue and out-parameters by name. ``reason`` explains a refusal in plain words."""
+    """ReturnValue and out-parameters by name. ``reason`` explains a refusal in plain words,
+    ``reason_code`` in one for programs, "" where there is none.
+    """
 
     return_value: int = 0
     outputs: Mapping[str, CimValue] = field(default_factory=dict)
     reason: str = ""
+    reason_code: str = ""
 
 
 class Provider:

@@ -30,7 +30,7 @@ OURS = "openrdms_"
 
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 REASON = "{urn:openrdms:reason}Reason"
-"""SOAP header in which OpenRDMS explains a ReturnValue that is not 0."""
+"""SOAP header in which OpenRDMS explains a ReturnValue that is not 0; its Code is a ReasonCode."""
 
 RDVH_MANAGEMENT = "Win32_RDVHManagement"
 _NIL = f"{{{NAMESPACES['xsi']}}}nil"
@@ -55,11 +55,15 @@ Values = Mapping[str, CimValue]
 
 
 class Refused(RdmsError):
-    """A method returned something else than 0; ``return_value`` is what."""
+    """A method returned something else than 0; ``return_value`` is what.
 
-    def __init__(self, method: str, return_value: int, reason: str) -> None:
+    ``reason`` says why in words, ``reason_code`` as a ReasonCode; both may be "".
+    """
+
+    def __init__(self, method: str, return_value: int, reason: str, reason_code: str = "") -> None:
         words = f": {reason}" if reason else ""
-        super().__init__(f"{method} returned {name_code(return_value)}{words}")
+        code = f" ({reason_code})" if reason_code else ""
+        super().__init__(f"{method} returned {name_code(return_value)}{words}{code}")
         self.return_value = return_value
 
 
@@ -290,8 +294,9 @@ def _check_return_value(method: str, envelope: ET.Element, reply: ET.Element) ->
     if value is None:
         raise Fault(f"{method}: the reply has no ReturnValue")
     if int(value) != 0:
-        reason = envelope.findtext(f"s:Header/{REASON}", "", NAMESPACES)
-        raise Refused(method, int(value), reason)
+        reason = envelope.find(f"s:Header/{REASON}", NAMESPACES)
+        told = ("", "") if reason is None else (reason.text or "", reason.get("Code", ""))
+        raise Refused(method, int(value), *told)
 
 
 def _enumerate_request(class_name: str, where: str) -> ET.Element:

@@ -89,10 +89,15 @@ def parse_reason(reason: str) -> tuple[str, str]:
 
 
 def explain_refusal(error: errors.RdmsError) -> ReasonCode:
-    """The code of a request that was refused; its words are the error's."""
+    """The code of a job that was refused; its words are the error's."""
+    return find_refusal(error) or ReasonCode.NOT_NOW
+
+
+def find_refusal(error: errors.RdmsError) -> ReasonCode | None:
+    """The same for any request; None where no code says more than the error's kind."""
     if isinstance(error, errors.NoRoom):
         return ReasonCode(error.reason)
-    return next((code for kind, code in _REFUSALS if isinstance(error, kind)), ReasonCode.NOT_NOW)
+    return next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
 
 
 _REFUSALS = (
@@ -101,4 +106,7 @@ _REFUSALS = (
     (errors.InvalidParameter, ReasonCode.NOT_AS_ASKED),
     (errors.NotFound, ReasonCode.NOT_AS_ASKED),
     (errors.NotSupported, ReasonCode.NOT_AS_ASKED),
+    (errors.AlreadyExists, ReasonCode.NOT_AS_ASKED),
+    (errors.InvalidOperation, ReasonCode.NOT_NOW),
+    (errors.RecordsUnavailable, ReasonCode.NOT_NOW),
 )

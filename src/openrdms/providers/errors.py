@@ -9,6 +9,7 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.provider import MethodResult
 from openrdms.model import errors
 from openrdms.model.errors import WbemCode
+from openrdms.model.reason import find_refusal
 
 _STATUS = {
     WbemCode.NOT_FOUND: CimStatus.NOT_FOUND,
@@ -32,7 +33,7 @@ def faults() -> Iterator[None]:
 def refuse(error: errors.RdmsError) -> MethodResult:
     """The answer of a method that refuses: a Win32 code for sessions, else a WBEM code."""
     code = error.win32 if isinstance(error, errors.SessionError) else int(error.code)
-    return MethodResult(code, reason=str(error))
+    return MethodResult(code, reason=str(error), reason_code=find_refusal(error) or "")
 
 
 def fault(error: errors.RdmsError) -> CimError:

@@ -11,14 +11,16 @@ from openrdms.frontends.cimxml.values import read_keys, read_named
 from openrdms.frontends.xml_input import Element
 
 
-def invoke(manager: ObjectManager, caller: Caller, call: Call, target: Element) -> tuple[str, str]:
-    """What the METHODRESPONSE holds, and why the method refused; raises CimError."""
+def invoke(
+    manager: ObjectManager, caller: Caller, call: Call, target: Element
+) -> tuple[str, MethodResult]:
+    """What the METHODRESPONSE holds, and what that is made of; raises CimError."""
     cim_class = manager.schema.get_class(class_of(target))
     method = cim_class.get_method(call.name)
     parameters = read_named(call.parameters, method.get_input, "PARAMTYPE")
     keys = read_keys(target, cim_class) if target.tag == "INSTANCENAME" else {}
     result = manager.invoke(caller, cim_class.name, method.name, keys, parameters)
-    return _render(method, result), result.reason
+    return _render(method, result), result
 
 
 def _render(method: Method, result: MethodResult) -> str:

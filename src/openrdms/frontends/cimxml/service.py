@@ -8,7 +8,7 @@ from urllib.parse import quote
 from openrdms.cim.enumeration import Contexts
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import Namespaces
-from openrdms.cim.provider import Caller
+from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.xmltext import escape
 from openrdms.frontends.cimxml import (
     associations,
@@ -26,11 +26,14 @@ from openrdms.frontends.exchange import HttpReply, HttpRequest
 CONTENT_TYPE = 'application/xml; charset="utf-8"'
 REASON = "OpenRDMS-Reason"
 """Ours: a header that says in words, percent-encoded, why a method refused."""
+REASON_CODE = "OpenRDMS-Reason-Code"
+"""Ours: the same as a ReasonCode, where there is one."""
 DETAIL = "PGErrorDetail"
 """OpenPegasus' header, which clients print: what is wrong with a request, percent-encoded."""
 
 _REASON_LENGTH = 1000
 """Characters, well below what clients take as one header."""
+_Headers = tuple[tuple[str, str], ...]
 _OPERATION = ("CIMOperation", "MethodResponse")
 _FAILED = CimError(CimStatus.FAILED, "the service failed; see its log")
 
@@ -67,33 +70,39 @@ class CimXmlServer:
         except Exception:  # noqa: BLE001 - the edge: a client gets an error, and the log the trace
             _log.exception("a message could not be read")
             return HttpReply(500, CONTENT_TYPE, b"")
-        content, reason = self._answer(caller, call, request.headers.get("host", "localhost"))
-        headers = [_OPERATION]
-        if reason:
-            headers.append((REASON, quote(reason[:_REASON_LENGTH])))
-        return HttpReply(200, CONTENT_TYPE, message.render_response(call, content), tuple(headers))
+        content, why = self._answer(caller, call, request.headers.get("host", "localhost"))
+        body = message.render_response(call, content)
+        return HttpReply(200, CONTENT_TYPE, body, (_OPERATION, *why))
 
     def handle_anonymous(self, request: HttpRequest) -> None:
         """Nothing is answered without a name."""
 
-    def _answer(self, caller: Caller, call: Call, host: str) -> tuple[str, str]:
+    def _answer(self, caller: Caller, call: Call, host: str) -> tuple[str, _Headers]:
         try:
             return self._dispatch(caller, call, host)
         except CimError as error:
-            return _render_error(error), ""
+            return _render_error(error), ()
         except Exception:  # noqa: BLE001 - the edge: a client gets an error, and the log the trace
             _log.exception("a request failed unexpectedly")
-            return _render_error(_FAILED), ""
+            return _render_error(_FAILED), ()
 
-    def _dispatch(self, caller: Caller, call: Call, host: str) -> tuple[str, str]:
+    def _dispatch(self, caller: Caller, call: Call, host: str) -> tuple[str, _Headers]:
         manager = self._namespaces.get(call.namespace)
         if call.target is not None:
-            return methods.invoke(manager, caller, call, call.target)
+            content, result = methods.invoke(manager, caller, call, call.target)
+            return content, _explain(result)
         operation = self._operations.get(call.name.lower())
         if operation is None:
             raise CimError(CimStatus.NOT_SUPPORTED, f"{call.name} is not supported")
         arguments = Arguments(operation.parameters, call.parameters)
-        return operation.answer(Scope(caller, manager, host), arguments), ""
+        return operation.answer(Scope(caller, manager, host), arguments), ()
+
+
+def _explain(result: MethodResult) -> _Headers:
+    """Why a method refused."""
+    words, code = result.reason[:_REASON_LENGTH], result.reason_code
+    told = ((REASON, quote(words)), (REASON_CODE, code))
+    return tuple((name, text) for name, text in told if text)
 
 
 def _render_error(error: CimError) -> str:

@@ -19,6 +19,7 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.visitors import Unauthenticated
 from openrdms.model import errors
+from openrdms.model.reason import find_refusal
 from openrdms.security.sign_in import Locked
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,7 +76,7 @@ def from_error(error: errors.RdmsError) -> Problem:
     status = next(found, HTTPStatus.INTERNAL_SERVER_ERROR)
     problem = _make(status, str(error))
     problem.code = int(error.code)
-    problem.reason = getattr(error, "reason", None)
+    problem.reason = getattr(error, "reason", None) or find_refusal(error)
     if isinstance(error, errors.InvalidParameter):
         words = str(error).removeprefix(f"{error.field}: ")
         problem.fields = [FieldProblem(field=error.field, reason=words)]

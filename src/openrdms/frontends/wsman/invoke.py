@@ -21,7 +21,7 @@ def invoke(namespaces: Namespaces, caller: Caller, request: Request) -> Reply:
     keys = target.keys(cim_class)
     result = target.manager.invoke(caller, cim_class.name, method.name, keys, parameters)
     body = _render_output(method, target.uri_of(cim_class), result)
-    return Reply(f"{request.action}Response", body, _render_reason(result.reason))
+    return Reply(f"{request.action}Response", body, _render_reason(result))
 
 
 def _method(request: Request, cim_class: CimClass) -> Method:
@@ -49,5 +49,8 @@ def _render_output(method: Method, uri: str, result: MethodResult) -> str:
     )
 
 
-def _render_reason(reason: str) -> str:
-    return f'<o:Reason xmlns:o="{names.REASON}">{escape(reason)}</o:Reason>' if reason else ""
+def _render_reason(result: MethodResult) -> str:
+    if not result.reason:
+        return ""
+    code = f' Code="{escape(result.reason_code)}"' if result.reason_code else ""
+    return f'<o:Reason xmlns:o="{names.REASON}"{code}>{escape(result.reason)}</o:Reason>'
