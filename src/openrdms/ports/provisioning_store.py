@@ -27,11 +27,17 @@ class CollectionStore(Protocol):
     def create_collection(self, collection: Collection) -> None:
         """AlreadyExists when a collection, of desktops or of sessions, has the alias or name."""
 
-    def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
+    def change_collection(
+        self, alias: str, change: Callable[[Collection], Collection]
+    ) -> Sequence[str]:
         """Replace the instance properties by those of what ``change`` makes of the collection.
 
         One transaction; ``change`` must be quick and may not use the store. Alias, ``state`` and
         ``job_guid`` are left alone. NotFound; AlreadyExists when the name is taken.
+
+        Returns the desktops whose uses are others now since the collection resets them from now
+        on, or no more (``DesktopUse.resets``). READY ones of a collection that begins to are
+        UNREADY then.
         """
 
     def delete_collection(self, alias: str) -> None:

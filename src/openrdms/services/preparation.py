@@ -36,6 +36,7 @@ RECHECK = 10.0
 
 _ASK_SECONDS = 2.0
 _PING_SECONDS = 2.0
+_MARK_SECONDS = 8.0
 _IDENTITY_SECONDS = 120.0
 
 _log = structlog.get_logger(__name__)
@@ -54,6 +55,13 @@ class _Occupied(errors.InvalidOperation):
     def __init__(self, name: str, user: str) -> None:
         super().__init__(f"{user} is logged on to {name}")
         self.user = user
+
+
+class _NeverFresh(errors.OperationFailed):
+    """Its collection resets desktops, and this one has a disk of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is no copy of an image, so it cannot be reset")
 
 
 _NOT_ITS_FAULT = (_Yielded, errors.HostUnavailable, errors.RecordsUnavailable)
@@ -149,9 +157,14 @@ class Preparation:
         rules = self._find_rules(desktop)
         image = (attempt.use.image and rules.image) or desktop.image
         ours = desktop.disk_kind is DiskKind.LINKED and not desktop.adopted
-        if ours and (rules.resets or image != desktop.image or vm is None):
+        resets = attempt.use.resets
+        if resets and not ours:
+            raise _NeverFresh(desktop.name)
+        anew = ours and (resets or image != desktop.image or vm is None)
+        if anew:
             self._make_anew(attempt, host, desktop, image, vm)
-        attempt.heard = False
+        # The agent of what runs, and goes on so, is there already: it is asked at once.
+        attempt.heard = not anew and vm is not None and vm.state is VmState.RUNNING
         self._call(attempt, Kind.START, host.start, desktop.name)
         self._let_boot(attempt)
 
@@ -202,9 +215,14 @@ class Preparation:
         self._let_go(attempt, Use.UNREADY)
 
     def save(self, attempt: Attempt) -> None:
-        """Write a spare to disk; it stays as fresh as it was."""
+        """Write a spare to disk; it stays as fresh as it was. Who gets it then cannot ask its guest
+        any more whether somebody was on it: it is not kept if somebody was, or nobody can say.
+        """
         host = self._hosts.get(attempt.use.host)
         self._call(attempt, Kind.STOP, host.save, attempt.use.name)
+        if not _is_untouched(host, attempt.use):
+            self._let_go(attempt, Use.UNREADY)
+            return
         self._let_go(attempt, Use.READY, fresh=attempt.use.fresh, saved=True)
 
     def resume(self, attempt: Attempt) -> None:
@@ -222,6 +240,8 @@ class Preparation:
         elif attempt.given_up or isinstance(error, _NOT_ITS_FAULT):
             self._let_go(attempt, Use.UNREADY)
         else:
+        elif isinstance(error, _NeverFresh):
+            self._let_go(attempt, Use.QUARANTINED, reason=str(error))
             failures = use.failures + 1
             apart = failures >= MOST_FAILURES
             after = Use.QUARANTINED if apart else Use.UNREADY
@@ -358,6 +378,17 @@ def _as_left_off(present: Desktop | None) -> Desktop | None:
 
 def _as_prepared(present: Desktop | None) -> Desktop | None:
     return present and replace(present, identity_set=True, status=DesktopStatus.SUCCESS)
+
+
+def _is_untouched(host: ports.Host, use: DesktopUse) -> bool:
+    """Whether it is known that nobody has logged on since it became READY; where desktops are
+    handed on as they were left that is of no account.
+    """
+    if host.tells_sessions or not use.resets:
+        return True
+    with suppress(errors.SessionError):
+        return host.guest(use.name).logon_mark(_MARK_SECONDS) == use.mark
+    return False
 
 
 def _who(guest: ports.Guest) -> str:
