@@ -69,7 +69,7 @@ _URGENT = 0
 
 @dataclass(frozen=True)
 class Load:
-    """What a host is doing: ``limit`` calls that make something may run at a time."""
+    """What a host is doing: ``limit`` calls of a sort may run at a time."""
 
     limit: int
     running: int
@@ -80,11 +80,16 @@ class _Call:
     """One call that waits for its turn, and what came of it."""
 
     def __init__(
-        self, kind: Kind, work: Callable[[], Any], turn: threading.Event | None = None
+        self,
+        kind: Kind,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        turn: threading.Event | None = None,
     ) -> None:
         """``turn`` is set, for who waits for it, when he may make the call himself."""
         self.kind = kind
-        self.work = work
+        self.function = function
+        self.args = args
         self.turn = turn
         self.among = 0
         """How many were under way with it when it began."""
@@ -192,6 +197,18 @@ class _Lane:
         """How many calls wait for a token."""
         return len(self._waiting)
 
+    def list_ahead(self, function: Callable[..., Any]) -> list[Kind] | None:
+        """Calls that get a token before that of ``function``; None when it does not wait."""
+        with self._lock:
+            waiting = self._waiting.copy()
+        ahead: list[Kind] = []
+        for _, _, call in sorted(waiting):
+            if call.function == function:
+                return ahead
+            if not call.result.cancelled():
+                ahead.append(call.kind)
+        return None
+
     def submit(self, call: _Call, order: int) -> None:
         """Let it run when its turn comes."""
         with self._lock:
@@ -242,7 +259,7 @@ class _Lane:
         begun = time.monotonic()
         away = False
         try:
-            result = call.work()
+            result = call.function(*call.args)
         except BaseException as error:  # noqa: BLE001  it is raised to who asked for the call
             away = isinstance(error, errors.HostUnavailable)
             self._measure(call, begun, away=away)
@@ -283,14 +300,14 @@ class Tokens:
         ``urgent`` for a user.
         """
         turn = threading.Event()
-        call = _Call(kind, lambda: function(*args), turn)
+        call = _Call(kind, function, args, turn)
         self._lane(host, kind).run(call, _URGENT if urgent else _ORDER[kind], turn)
         result: R = call.result.result()
         return result
 
     def submit(self, host: str, kind: Kind, function: Callable[[*Ts], R], *args: *Ts) -> Future[R]:
         """As ``run``, in a thread of its own, without waiting for it."""
-        call = _Call(kind, lambda: function(*args))
+        call = _Call(kind, function, args)
         self._lane(host, kind).submit(call, _ORDER[kind])
         return call.result
 
@@ -350,10 +367,16 @@ class Tokens:
             _is_slow(mine, kind, list(making.values())) for kind in mine.usual
         )
 
-    def load(self, host: str) -> Load:
-        """What there is to be made on it at this moment."""
-        lane = self._lane(host, Kind.START)
+    def load(self, host: str, kind: Kind = Kind.START) -> Load:
+        """What is done on it at this moment by calls that share their tokens with that ``kind``."""
+        lane = self._lane(host, kind)
         return Load(lane.limit.now, lane.running, lane.waiting)
+
+    def list_ahead(
+        self, host: str, kind: Kind, function: Callable[..., object]
+    ) -> list[Kind] | None:
+        """What comes before a call that was asked for, in that order; None when it has begun."""
+        return self._lane(host, kind).list_ahead(function)
 
 
 def _is_slow(mine: Limit, kind: Kind, others: list[Limit]) -> bool:

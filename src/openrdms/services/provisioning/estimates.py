@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import groupby
 
 from openrdms.jobs.tokens import Kind
-from openrdms.model.job import Job, JobAction, JobDesktop, VmStatus
+from openrdms.model import rollout
+from openrdms.model.job import PHASES, Job, JobAction, JobDesktop, VmStatus
+from openrdms.model.pace import Pace
+from openrdms.model.patch import force_time
+from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import ReasonCode, Wait
-from openrdms.services.provisioning.step_times import BOOT
+from openrdms.services.provisioning.step_times import BOOT, UNDO
 from openrdms.services.provisioning.work import Tools
 
-_OPEN_ENDED = frozenset({ReasonCode.HOST_AWAY, ReasonCode.USER_LOGGED_ON})
+_OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
+
+_OPEN_ENDED = frozenset({ReasonCode.HOST_AWAY, ReasonCode.USER_LOGGED_ON, ReasonCode.IMAGE_COPY})
 """Without an estimate of their own these waits may take for ever."""
+
+_REMOVALS = len(PHASES[JobAction.DELETE])
+"""Calls that a Delete makes for a desktop, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -34,44 +45,167 @@ class Estimate:
     basis: str
 
 
-def estimate(tools: Tools, action: JobAction, shares: Mapping[str, Share]) -> Estimate:
-    """Until the last desktop of the slowest host is done; hosts work at the same time.
+@dataclass
+class _Times:
+    """What was measured, as far as it was asked for."""
 
-    Users, whom an update may wait for, are not counted.
+    tools: Tools
+    known: dict[str, float] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+
+    def take(self, host: str, kind: str) -> float:
+        """Seconds; 0 when there is no telling."""
+        seconds = self.tools.times.estimate(host, kind)
+        if seconds is None:
+            self.unknown.add(kind)
+            return 0.0
+        self.known[kind] = seconds
+        return seconds
+
+    def pace(self, host: str, action: JobAction | None, share: Share) -> Pace:
+        """Of such a job on the host, None: of what is taken back."""
+        lane, boot = Kind.STOP, 0.0
+        if action is None:
+            calls = one = self.take(host, UNDO)
+        elif action is JobAction.DELETE:
+            calls = one = _REMOVALS * self.take(host, Kind.STOP)
+        else:
+            lane = Kind.START
+            calls = one = self.take(host, Kind.CLONE) + self.take(host, Kind.DEFINE)
+            if share.started:
+                start, boot = self.take(host, Kind.START), self.take(host, BOOT)
+                calls += start * share.started / share.desktops
+                one += start + boot
+        tokens = self.tools.tokens
+        return Pace(calls / tokens.load(host, lane).limit, one, boot, tokens.factor(host))
+
+    def wave(self, job: Job, rows: Sequence[JobDesktop], most: int) -> tuple[int, float]:
+        """How often as many as may be are begun, and how long each time takes: what is done of an
+        update is handed out all together, and only then others are taken.
+        """
+        times = math.ceil(len(rows) / most)
+        shares = share_out(job, rows)
+        each = max(
+            self.pace(host, job.action, share).last(
+                math.ceil(share.desktops / times), math.ceil(share.started / times)
+            )
+            for host, share in shares.items()
+        )
+        return times, each
+
+    def trial(self, job: Job, rows: Sequence[JobDesktop]) -> float:
+        """What it takes to see whether an update is good of which all desktops are left off."""
+        if job.action is not JobAction.PATCH or any(row.was_running for row in rows):
+            return 0.0
+        return self.take(rows[0].host, Kind.START) + self.take(rows[0].host, BOOT)
+
+
+def estimate(
+    tools: Tools,
+    job: Job,
+    rows: Collection[JobDesktop],
+    *,
+    forced: bool = True,
+    lacking: Iterable[str] = (),
+) -> Estimate:
+    """Until all of the rows are done that are not: wave after wave, in each all hosts at once.
+
+    Users, whom an update may wait for, are not counted; ``forced`` if it waits for none, so that as
+    many as wanted may be unavailable. ``lacking`` are hosts to which its image is to be copied.
     """
-    known: dict[str, float] = {}
-    unknown: set[str] = set()
-    longest = 0.0
-    for host, share in shares.items():
-        for kind in _kinds(action, share):
-            seconds = _usual(tools, host, kind)
-            if seconds is None:
-                unknown.add(kind)
-            known[kind] = seconds or 0.0
-        longest = max(longest, _last_done(tools, host, action, share, known))
-    if action is JobAction.PREP or unknown:
-        return Estimate(None, f"never measured: {', '.join(sorted(unknown)) or 'copy'}")
-    steps = ", ".join(f"{kind} {seconds:.2g} s" for kind, seconds in sorted(known.items()))
-    return Estimate(math.ceil(longest), f"measured: {steps}" if steps else "nothing to do")
+    times = _Times(tools)
+    most = find_most(job, len(rows), forced=forced)
+    seconds = max((times.take(host, Kind.COPY) for host in lacking), default=0.0)
+    waves = 0
+    for wave in _waves(rows):
+        number, each = times.wave(job, wave, most)
+        seconds += number * each + times.trial(job, wave)
+        waves += 1
+    if job.action is JobAction.PREP or times.unknown:
+        return Estimate(None, f"never measured: {', '.join(sorted(times.unknown)) or 'copy'}")
+    if not times.known:
+        return Estimate(0, "nothing to do")
+    steps = ", ".join(f"{kind} {took:.2g} s" for kind, took in sorted(times.known.items()))
+    paced = f"; at most {most} at a time, {waves} waves" if job.action is JobAction.PATCH else ""
+    return Estimate(math.ceil(seconds), f"measured: {steps}{paced}")
 
 
 def estimate_end(
-    tools: Tools, job: Job, rows: Iterable[JobDesktop], waits: Mapping[int, Wait]
+    tools: Tools, job: Job, rows: Collection[JobDesktop], waits: Mapping[int, Wait]
 ) -> datetime | None:
     """When a running job will be done: no sooner than the longest wait that is foreseen.
 
     None when there is no telling, as while a host is away that something waits for.
     """
-    left = [row for row in rows if row.status in (VmStatus.PENDING, VmStatus.IN_PROGRESS)]
-    if job.ended or job.cancel_requested or not left:
+    if job.ended or job.cancel_requested or not any(row.status in _OPEN for row in rows):
         return None
     if any(wait.code in _OPEN_ENDED and wait.seconds is None for wait in waits.values()):
         return None
-    expected = estimate(tools, job.action, share_out(job, left))
-    longest = max((wait.seconds or 0.0 for wait in waits.values()), default=0.0)
-    if expected.seconds is None:
+    left = _left(tools, job, rows)
+    if left is None:
         return None
-    return tools.clock() + timedelta(seconds=max(expected.seconds, longest))
+    left += _longest(wait for wait in waits.values() if wait.code is ReasonCode.IMAGE_COPY)
+    return tools.clock() + timedelta(seconds=max(left, _longest(waits.values())))
+
+
+def _left(tools: Tools, job: Job, rows: Collection[JobDesktop]) -> float | None:
+    """An update that waits for users is done with all that are left soon after its force time."""
+    force, now = force_time(job), tools.clock()
+    at_once = estimate(tools, job, rows).seconds
+    if at_once is None or rollout.is_forced(force, now):
+        return at_once
+    paced = estimate(tools, job, rows, forced=False).seconds
+    until_force = (force - now).total_seconds() if force else 0.0
+    return None if paced is None else min(paced, until_force + at_once)
+
+
+def _longest(waits: Iterable[Wait]) -> float:
+    return max((wait.seconds or 0.0 for wait in waits), default=0.0)
+
+
+def expect_begins(
+    tools: Tools,
+    host: str,
+    action: JobAction | None,
+    *,
+    starts: bool,
+    ages: Iterable[float] = (),
+    calling: int = 0,
+) -> Iterator[float] | None:
+    """Seconds until work begins on each of those that stand in line for a host (see Pace.begins),
+    of a job that makes or removes them; None: of what is taken back. None when there is no telling.
+    """
+    times = _Times(tools)
+    pace = times.pace(host, action, Share(1, int(starts)))
+    return None if times.unknown else pace.begins(ages, calling)
+
+
+def expect_wave(
+    tools: Tools, job: Job, rows: Sequence[JobDesktop], most: int
+) -> tuple[int, float | None]:
+    """How often desktops of a wave are begun, ``most`` at a time, and the seconds each time takes;
+    None when there is no telling.
+    """
+    times = _Times(tools)
+    number, each = times.wave(job, rows, most) if rows else (0, 0.0)
+    return number, None if times.unknown else each
+
+
+def find_most(job: Job, total: int, *, forced: bool) -> int:
+    """How many of a job's desktops may be in work at a time."""
+    if job.action is not JobAction.PATCH:
+        return max(1, total)
+    return rollout.allowed(_max_unavailable(job.document), total, forced=forced)
+
+
+@lru_cache(maxsize=32)
+def _max_unavailable(document: str) -> rollout.Share | None:
+    return parse_job(document).max_unavailable
+
+
+def _waves(rows: Iterable[JobDesktop]) -> Iterator[list[JobDesktop]]:
+    left = sorted((row for row in rows if row.status in _OPEN), key=lambda row: row.wave)
+    return (list(wave) for _, wave in groupby(left, key=lambda row: row.wave))
 
 
 def share_out(job: Job, rows: Iterable[JobDesktop]) -> dict[str, Share]:
@@ -87,41 +221,3 @@ def _is_to_run(job: Job, row: JobDesktop) -> bool:
     if job.action is JobAction.PATCH:
         return row.was_running
     return job.action is not JobAction.DELETE and bool(job.options.get("start", True))
-
-
-def _kinds(action: JobAction, share: Share) -> tuple[str, ...]:
-    if action is JobAction.DELETE:
-        return (Kind.STOP,)
-    making: tuple[str, ...] = (Kind.CLONE, Kind.DEFINE)
-    if share.started:
-        making += (Kind.START, BOOT)
-        if action is JobAction.PATCH:
-            making += (Kind.STOP,)
-    return making
-
-
-def _usual(tools: Tools, host: str, kind: str) -> float | None:
-    """On that host, or on others when there was none yet."""
-    here = tools.times.estimate(host, kind)
-    if here is not None:
-        return here
-    others = [tools.times.estimate(other.name, kind) for other in tools.hosts.all()]
-    found = [seconds for seconds in others if seconds is not None]
-    return sum(found) / len(found) if found else None
-
-
-def _last_done(
-    tools: Tools, host: str, action: JobAction, share: Share, seconds: Mapping[str, float]
-) -> float:
-    """Calls of one host share its limit; desktops under way, guests that boot too, its factor."""
-    if action is JobAction.DELETE:
-        return share.desktops * seconds[Kind.STOP] / tools.tokens.load(host).limit
-    each = seconds[Kind.CLONE] + seconds[Kind.DEFINE]
-    calls = share.desktops * each
-    if not share.started:
-        return calls / tools.tokens.load(host).limit
-    starting = seconds[Kind.START] + seconds.get(Kind.STOP, 0.0)
-    whole = each + starting + seconds[BOOT]
-    calls += share.started * starting
-    pace = max(calls / tools.tokens.load(host).limit, share.started * whole / tools.factor(host))
-    return max(whole, pace + seconds[BOOT])

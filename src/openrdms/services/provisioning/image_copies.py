@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from openrdms import ports
 from openrdms.jobs.halt import Halted
@@ -11,7 +14,7 @@ from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import JobDesktop
-from openrdms.model.reason import ReasonCode
+from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.provisioning.work import Work
 
 
@@ -19,33 +22,95 @@ async def ensure_image(work: Work, row: JobDesktop) -> None:
     """Return when the row's host has its image. One copy at a time goes to a host.
 
     Raises Halted when the job halts; what has come until then is there for the next attempt.
-    HostUnavailable, OperationFailed, OutOfSpace.
+    HostUnavailable, RecordsUnavailable: ask again. What else is wrong with a copy all that need it
+    are told: NotFound, OperationFailed, OutOfSpace.
     """
     key = (row.host, row.image)
     copy = work.copies.get(key)
     if copy is None:
-        copy = work.copies[key] = asyncio.create_task(_bring(work, row))
-    if copy.done():
-        copy.result()
-        return
-    words = f"waits until {row.host} has image {row.image}"
-    with work.waiting(row, ReasonCode.IMAGE_COPY, words):
-        await asyncio.shield(copy)
+        copy = work.copies[key] = ImageCopy(work, row)
+    await copy.await_end(row)
 
 
-async def _bring(work: Work, row: JobDesktop) -> None:
-    host, image = work.host(row), work.image(row.image)
-    try:
-        await work.on_host(row, Kind.COPY, _copy, host, image, lambda: not work.halted)
-    except errors.InvalidOperation:
-        if work.halted:
-            raise Halted from None
-        raise
-    except errors.HostUnavailable:
-        del work.copies[row.host, row.image]
-        raise
+@dataclass(frozen=True)
+class _Mark:
+    """``share`` of the image, 0 to 1, was there at ``time``, by the monotonic clock."""
+
+    share: float
+    time: float
 
 
-def _copy(host: ports.Host, image: ImageVersion, go_on: Callable[[], bool]) -> None:
-    if not host.has_image(image):
-        host.copy_image(image, go_on, lambda _share: None)
+class ImageCopy:
+    """Of one image to one host, for all desktops of a job that need it there."""
+
+    def __init__(self, work: Work, row: JobDesktop) -> None:
+        """Begin with it, for the first of them. On the job's event loop."""
+        self._work = work
+        self._row = row
+        self._awaited = 0
+        self._marks: tuple[_Mark, _Mark] | None = None
+        """The first, which may tell of what an earlier attempt has brought, and the last."""
+        self._task = asyncio.create_task(self._bring())
+
+    async def await_end(self, row: JobDesktop) -> None:
+        """See ``ensure_image``."""
+        if self._task.done():
+            self._task.result()
+            return
+        work = self._work
+        self._awaited += 1
+        tell = partial(self._tell, self._awaited, work.tools.clock())
+        with work.tools.waits.during(work.job.guid, row.ordinal, tell):
+            await asyncio.shield(self._task)
+
+    async def _bring(self) -> None:
+        work, row = self._work, self._row
+        try:
+            image = await work.with_store(work.image, row.image)
+            host = work.host(row)
+            await work.tools.tokens.call(row.host, Kind.COPY, work.gate, self._copy, host, image)
+        except errors.InvalidOperation:
+            if work.halted:
+                raise Halted from None
+            raise
+        except (errors.HostUnavailable, errors.RecordsUnavailable):
+            del work.copies[row.host, row.image]
+            raise
+
+    def _copy(self, host: ports.Host, image: ImageVersion) -> None:
+        """In a thread, when its turn has come. What is there already is no measure of a copy."""
+        work = self._work
+        if not host.has_image(image):
+            go_on = partial(_goes_on, work)
+            work.act(self._row, Kind.COPY, host.copy_image, image, go_on, self._note)
+
+    def _note(self, share: float) -> None:
+        mark = _Mark(share, time.monotonic())
+        self._marks = (self._marks[0] if self._marks else mark, mark)
+
+    def _tell(self, position: int, since: datetime) -> Wait:
+        """Those that need it go on in the order in which they came."""
+        row, tokens = self._row, self._work.tools.tokens
+        words = f"waits until {row.host} has image {row.image}"
+        ahead = tokens.list_ahead(row.host, Kind.COPY, self._copy)
+        if ahead is not None:
+            words = f"{words}, which is copied there after another one"
+        elif self._marks:
+            words = f"{words}, of which {self._marks[1].share:.0%} is there"
+        seconds = self._estimate(len(ahead) + 1 if ahead is not None else 0)
+        return Wait(ReasonCode.IMAGE_COPY, words, since, position, seconds)
+
+    def _estimate(self, before: int) -> float | None:
+        """Seconds until it is there: as it has gone until now, else as such copies usually go."""
+        now = time.monotonic()
+        if self._marks:
+            first, last = self._marks
+            if last.share > first.share:
+                pace = (last.time - first.time) / (last.share - first.share)
+                return max(0.0, (1 - last.share) * pace - (now - last.time))
+        usual = self._work.tools.times.estimate(self._row.host, Kind.COPY)
+        return None if usual is None else (before + 1) * usual
+
+
+def _goes_on(work: Work) -> bool:
+    return not work.halted

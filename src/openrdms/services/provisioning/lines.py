@@ -8,12 +8,15 @@ bring nothing forward. Those whose guests boot count as under way alone.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import repeat
 
 from openrdms.model.job import JobDesktop
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.provisioning import stages as acts
+from openrdms.services.provisioning.estimates import expect_begins
 from openrdms.services.provisioning.work import Work
 
 Act = Callable[[int], Awaitable[None]]
@@ -65,7 +68,8 @@ class _Line:
         self._work = work
         self._host = host
         self._act = act
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], float] = {}
+        """Since when, by the monotonic clock."""
         self._making: set[int] = set()
         self._moved = asyncio.Event()
 
@@ -92,39 +96,44 @@ class _Line:
         self._making.add(ordinal)
         self._work.made[ordinal] = lambda: self._leave(ordinal)
         task = asyncio.ensure_future(self._act(ordinal))
-        self._under_way.add(task)
+        self._under_way[task] = time.monotonic()
         task.add_done_callback(lambda task: self._end(ordinal, task))
 
     def _leave(self, ordinal: int) -> None:
         self._making.discard(ordinal)
         self._moved.set()
 
-    def _end(self, ordinal: int, task: asyncio.Future[None]) -> None:
+    def _end(self, ordinal: int, task: asyncio.Task[None]) -> None:
         self._work.made.pop(ordinal, None)
-        self._under_way.discard(task)
+        del self._under_way[task]
         self.error = self.error or error_of(task)
         self._leave(ordinal)
 
     def tell(self) -> list[tuple[int, Wait]]:
         """What those that have not begun wait for."""
-        return tell_line(self._work, self._host, tuple(self.waiting))
+        now = time.monotonic()
+        ages = [now - begun for begun in self._under_way.copy().values()]
+        return tell_line(self._work, self._host, tuple(self.waiting), ages, len(self._making))
 
 
-def tell_line(work: Work, host: str, ordinals: Iterable[int]) -> list[tuple[int, Wait]]:
-    """What desktops that stand in that order wait for on a host, with position and estimate."""
-    each = acts.seconds_each(work, host)
+def tell_line(
+    work: Work,
+    host: str,
+    ordinals: Iterable[int],
+    ages: Sequence[float] = (),
+    calling: int = 0,
+) -> list[tuple[int, Wait]]:
+    """What desktops that stand in that order wait for on a host, with position and estimate. Those
+    before the line are under way for ``ages`` in seconds, and ``calling`` of them still make calls.
+    """
+    action = None if work.gate is None else work.job.action
+    starts = acts.starts_any(work)
+    expected = expect_begins(work.tools, host, action, starts=starts, ages=ages, calling=calling)
+    begins: Iterable[float | None] = repeat(None) if expected is None else expected
     words = f"waits until others on {host} are done"
-    since = work.job.started
+    if ages:
+        words = f"{words}, of which {len(ages)} are under way"
     return [
-        (
-            ordinal,
-            Wait(
-                ReasonCode.HOST_BUSY,
-                words,
-                since,
-                position,
-                None if each is None else each * position,
-            ),
-        )
-        for position, ordinal in enumerate(ordinals, 1)
+        (ordinal, Wait(ReasonCode.HOST_BUSY, words, work.job.started, position, seconds))
+        for position, (ordinal, seconds) in enumerate(zip(ordinals, begins, strict=False), 1)
     ]

@@ -142,13 +142,14 @@ async def _attempt(work: Work, stage: Stage, before: JobDesktop) -> JobDesktop:
 
 
 async def _try(work: Work, stage: Stage, row: JobDesktop, pauses: Iterator[float]) -> bool:
-    """Once; False when it may be tried again, now that a host is back or a pause is over."""
+    """Once; False when it may be tried again, as a host is back or a pause is over. Halted."""
     try:
         await stage.do(work, row)
-    except errors.RecordsUnavailable:
-        await pause()
-        return False
-    except (errors.HostUnavailable, errors.GuestUnreachable) as trouble:
+    except (
+        errors.RecordsUnavailable,
+        errors.HostUnavailable,
+        errors.GuestUnreachable,
+    ) as trouble:
         try:
             await _recover(work, row, trouble, pauses)
         except Halted as halted:
@@ -161,15 +162,22 @@ async def _try(work: Work, stage: Stage, row: JobDesktop, pauses: Iterator[float
 async def _recover(
     work: Work, row: JobDesktop, trouble: errors.RdmsError, pauses: Iterator[float]
 ) -> None:
-    """Hosts are waited for without end, guests as long as there are ``pauses``."""
+    """Hosts and records are waited for without end, guests as long as there are ``pauses``. Raises
+    Halted: nobody must wait to be cancelled for what may fail for ever.
+    """
     if isinstance(trouble, errors.HostUnavailable):
         await work.host_back(row, trouble)
         return
-    pause = next(pauses, None)
-    if pause is None:
+    if isinstance(trouble, errors.RecordsUnavailable):
+        await pause()
+        if work.halted:
+            raise Halted
+        return
+    seconds = next(pauses, None)
+    if seconds is None:
         raise acts.PhaseFailed(str(trouble), ReasonCode.GUEST_SILENT) from trouble
-    with work.waiting(row, ReasonCode.GUEST_SILENT, str(trouble)):
-        await work.wait(asyncio.Event(), pause)
+    with work.waiting(row, ReasonCode.GUEST_SILENT, str(trouble), seconds):
+        await work.wait(asyncio.Event(), seconds)
 
 
 def _failed(work: Work, row: JobDesktop, words: str, reason: ReasonCode) -> JobDesktop:

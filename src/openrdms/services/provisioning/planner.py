@@ -58,7 +58,8 @@ class Planner:
         shares = share_out(job, rows)
         linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
         measured = [self._measure(*share, image, linked=linked) for share in shares.items()]
-        expected = estimate(self._tools, job.action, shares)
+        lacking = [host.name for host, _ in measured if host.copy_bytes]
+        expected = estimate(self._tools, job, rows, forced=not patient, lacking=lacking)
         return Plan(
             collection=job.collection,
             action=job.action,

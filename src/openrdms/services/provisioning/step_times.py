@@ -12,10 +12,13 @@ _WEIGHT = 0.2
 """Of the newest measurement, once there are as many that it is no longer their plain mean."""
 
 _Key = tuple[str, str]
-"""Case-folded host, and kind: a tokens.Kind, or BOOT."""
+"""Case-folded host, and kind: a tokens.Kind, BOOT or UNDO."""
 
 BOOT = "boot"
 """From the start of a VM until its agent answers."""
+
+UNDO = "undo"
+"""All that is taken back or cleaned up of one desktop, in a row."""
 
 
 class StepTimes:
@@ -53,10 +56,14 @@ class StepTimes:
             self._changed.add(key)
 
     def estimate(self, host: str, kind: str) -> float | None:
-        """Seconds that such a call will take there; None when there never was one."""
+        """Seconds that such a call will take there, as on other hosts when there was none yet;
+        None when there never was one.
+        """
         with self._lock:
-            known = self._times.get(_key(host, kind))
-        return known.seconds if known else None
+            if known := self._times.get(_key(host, kind)):
+                return known.seconds
+            others = [time.seconds for time in self._times.values() if time.kind == kind]
+        return sum(others) / len(others) if others else None
 
 
 def _key(host: str, kind: str) -> _Key:

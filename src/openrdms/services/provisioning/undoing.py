@@ -26,6 +26,7 @@ from openrdms.services.provisioning.lines import tell_line
 from openrdms.services.provisioning.outbox import Change
 from openrdms.services.provisioning.records import pause
 from openrdms.services.provisioning.stages import Undo
+from openrdms.services.provisioning.step_times import UNDO
 from openrdms.services.provisioning.work import Work, with_error
 
 MAX_REFUSALS = 5
@@ -235,7 +236,7 @@ class _Line:
         """In a thread, with a token of the host."""
         self._not_begun.pop(undoing.row.ordinal, None)
         try:
-            self._work.act(undoing.row, Kind.STOP, undoing.go_on, self._work)
+            self._work.act(undoing.row, UNDO, undoing.go_on, self._work)
         except Exception as error:  # undo meets everything that can go wrong
             undoing.error = error
             raise  # how many calls the host gets hangs on it

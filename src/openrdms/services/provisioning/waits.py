@@ -1,4 +1,8 @@
-"""What desktops of running jobs wait for, at this moment: in memory, for who asks why."""
+"""What desktops of running jobs wait for, at this moment: in memory, for who asks why.
+
+Positions and estimates are worked out when somebody asks: thousands of waits are begun and ended in
+a moment, of which hardly any is ever seen.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +11,29 @@ from contextlib import contextmanager
 
 from openrdms.model.reason import Wait
 
+Tell = Callable[[], Wait | None]
+"""What one waits for as it is now; None once its turn has come."""
+
 Line = Callable[[], Sequence[tuple[int, Wait]]]
-"""Those that have not begun, by ordinal, worked out when somebody asks."""
+"""What those wait for that have not begun, by ordinal."""
 
 
 class Waits:
     """By GUID of the job and ordinal of its desktop. Safe from any thread."""
 
     def __init__(self) -> None:
-        self._waits: dict[str, dict[int, Wait]] = {}
+        self._waits: dict[str, dict[int, Tell]] = {}
         self._lines: dict[str, list[Line]] = {}
 
-    def set(self, job: str, ordinal: int, wait: Wait) -> None:
-        """From now on it waits for this, and nothing else."""
-        self._waits.setdefault(job, {})[ordinal] = wait
-
-    def clear(self, job: str, ordinal: int) -> None:
-        """It waits no more."""
-        self._waits.get(job, {}).pop(ordinal, None)
-
     @contextmanager
-    def during(self, job: str, ordinal: int, wait: Wait) -> Iterator[None]:
-        """It waits for this as long as the block takes."""
-        self.set(job, ordinal, wait)
+    def during(self, job: str, ordinal: int, tell: Tell) -> Iterator[None]:
+        """It waits for this, and nothing else, as long as the block takes."""
+        waits = self._waits.setdefault(job, {})
+        waits[ordinal] = tell
         try:
             yield
         finally:
-            self.clear(job, ordinal)
+            waits.pop(ordinal, None)
 
     @contextmanager
     def line(self, job: str, line: Line) -> Iterator[None]:
@@ -55,4 +55,6 @@ class Waits:
         found = {
             ordinal: wait for line in tuple(self._lines.get(job, ())) for ordinal, wait in line()
         }
-        return found | dict(self._waits.get(job, {}))
+        waits = self._waits.get(job, {}).copy()
+        told = ((ordinal, tell()) for ordinal, tell in waits.items())
+        return found | {ordinal: wait for ordinal, wait in told if wait}

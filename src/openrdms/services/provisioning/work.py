@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from openrdms import ports
 from openrdms.jobs.engine import Run
@@ -31,6 +33,9 @@ from openrdms.services.provisioning.outbox import Change, Outbox
 from openrdms.services.provisioning.records import with_records
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.waits import Waits
+
+if TYPE_CHECKING:
+    from openrdms.services.provisioning.image_copies import ImageCopy
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -85,8 +90,8 @@ class Work:
         """What calls on hosts must find open; None for what takes back and cleans up."""
         self.made: dict[int, Callable[[], None]] = {}
         """By ordinal, what to call when nothing but a boot is left to wait for on the host."""
-        self.copies: dict[tuple[str, str], asyncio.Task[None]] = {}
-        """Of images to hosts, by host and image: under way, done or failed."""
+        self.copies: dict[tuple[str, str], ImageCopy] = {}
+        """By host and image: under way, done, or failed for good."""
         self.preparing: set[str] = set()
         """Names of desktops to remove that a pool still prepares."""
         self.defect = ""
@@ -160,15 +165,31 @@ class Work:
         """Work on the row's host, with a token of it. Halted instead of beginning it too late."""
 
         def call() -> R:
-            self.tools.waits.clear(self.job.guid, row.ordinal)
             return self.act(row, kind, function, *args)
 
-        words = f"waits for its turn on {row.host}"
-        with self.waiting(row, ReasonCode.HOST_BUSY, words):
+        tell = partial(self._tell_turn, row.host, kind, call, self.tools.clock())
+        with self.tools.waits.during(self.job.guid, row.ordinal, tell):
             return await self.tools.tokens.call(row.host, kind, self.gate, call)
 
-    def act(self, row: JobDesktop, kind: Kind, function: Callable[[*Ts], R], *args: *Ts) -> R:
-        """Work on the row's host, in a thread that has its turn there."""
+    def _tell_turn(
+        self, host: str, kind: Kind, call: Callable[[], object], since: datetime
+    ) -> Wait | None:
+        """Its position among the calls on the host, and how long those before it take; None for
+        one that has begun.
+        """
+        ahead = self.tools.tokens.list_ahead(host, kind, call)
+        if ahead is None:
+            return None
+        each = [self.tools.times.estimate(host, one) for one in (*ahead, kind)]
+        limit = self.tools.tokens.load(host, kind).limit
+        seconds = None if None in each else sum(filter(None, each)) / limit
+        words = f"waits for its turn on {host}"
+        return Wait(ReasonCode.HOST_BUSY, words, since, len(each), seconds)
+
+    def act(self, row: JobDesktop, kind: str, function: Callable[[*Ts], R], *args: *Ts) -> R:
+        """Work on the row's host, in a thread that has its turn there. ``kind`` is what its time is
+        measured as.
+        """
         begun = time.monotonic()
         with acting_for(self.job.guid):
             result = function(*args)
@@ -228,9 +249,10 @@ class Work:
     def waiting(
         self, row: JobDesktop, code: ReasonCode, words: str, seconds: float | None = None
     ) -> AbstractContextManager[None]:
-        """Let the report say what the desktop waits for in the block."""
+        """Let the report say what the desktop waits for in the block, for about ``seconds``."""
         wait = Wait(code, words, self.tools.clock(), seconds=seconds)
-        return self.tools.waits.during(self.job.guid, row.ordinal, wait)
+        tell = partial(_tell_rest, wait, time.monotonic())
+        return self.tools.waits.during(self.job.guid, row.ordinal, tell)
 
     def host(self, row: JobDesktop) -> ports.Host:
         """The row's host. NotFound when the service has it no more."""
@@ -257,6 +279,13 @@ class Work:
             generation=generation,
             ownership=Ownership(self.job.collection, self.job.guid, image),
         )
+
+
+def _tell_rest(wait: Wait, begun: float) -> Wait:
+    """With what is left of its seconds: 0 when it takes longer than foreseen."""
+    if wait.seconds is None:
+        return wait
+    return replace(wait, seconds=max(0.0, wait.seconds - (time.monotonic() - begun)))
 
 
 def give_up(row: JobDesktop, words: str, reason: ReasonCode) -> JobDesktop:
