@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from openrdms.model import errors
+from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import DiskKind, HostSettings
@@ -109,6 +110,32 @@ class PoolSuite:
         store.put_desktops([replace(one, collection="other")])
         moved = store.find_use("pool-1")
         assert moved and not moved.holder and moved.stay > straight
+
+    def test_a_collection_that_begins_to_reset_has_nothing_ready(self, store: Store) -> None:
+        """What its users left is on those that were handed on as they were."""
+        store.create_collection(
+            Collection("Pool", "p", CollectionType.POOLED, True, rollback_enabled=False)
+        )
+        names = ["pool-1", "pool-2", "pool-3", "other-1"]
+        store.put_desktops(desktop(name, name.partition("-")[0]) for name in names)
+        store.change_uses(["pool-1", "other-1"], lambda use: replace(make_ready(use), saved=True))
+        store.change_uses(["pool-2"], lambda use: replace(use, use=Use.TAKEN, holder="ann"))
+        seen = {use.name: use for use in store.list_uses()}
+        assert not any(use.resets for use in seen.values())
+        assert store.change_collection("pool", partial(replace, description="new")) == []
+        changed = store.change_collection("POOL", partial(replace, rollback_enabled=True))
+        assert sorted(changed) == ["pool-1", "pool-2", "pool-3"]
+        uses = {use.name: use for use in store.list_uses()}
+        assert [uses[name].use for name in names] == [
+            Use.UNREADY, Use.TAKEN, Use.UNREADY, Use.READY,
+        ]  # fmt: skip
+        assert [uses[name].resets for name in names] == [True, True, True, False]
+        assert not uses["pool-1"].saved and uses["pool-1"].since > seen["pool-1"].since
+        assert store.take_ready("pool", "bob", NOW) is None
+        store.change_uses(["pool-1"], make_ready)
+        assert store.change_collection("pool", partial(replace, rollback_enabled=False))
+        again = store.find_use("pool-1")
+        assert again and (again.use, again.resets) == (Use.READY, False)
 
     def test_running_ones_go_before_saved_ones(self, store: Store) -> None:
         store.put_desktops([desktop("pool-1"), desktop("pool-2")])

@@ -16,10 +16,10 @@ from fakes import provisioning_rig as rigs
 from fakes.pool_rig import HOST, QUIET, PoolRig
 from fakes.provisioning_rig import POOL, Faults, create, later
 from openrdms.adapters import simulator
-from openrdms.model import errors
+from openrdms.model import errors, farm_settings
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
-from openrdms.model.host import GuestIdentity, HostSettings
+from openrdms.model.host import DiskKind, GuestIdentity, HostSettings
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import JobAction
 from openrdms.model.pool_policy import MOST_FAILURES
@@ -114,6 +114,98 @@ def test_nothing_is_reset_without_rollback(open_rig: Opened) -> None:
     ready = rig.wait_for("pool-1", Use.READY)
     assert hostname(rig, "pool-1") == "spoiled"
     assert ready.mark != taken.mark
+
+
+def give_and_spoil(rig: PoolRig, name: str) -> None:
+    """Somebody has it, leaves something on it, and goes."""
+    rig.uses.move([name], Use.TAKEN, of={Use.READY}, holder="corp\\alice", asked=True)
+    rig.log_on(name)
+    rig.wait_until(lambda: rig.use(name).seen)
+    spoil(rig, name)
+    rig.log_off(name)
+    rig.wait_for(name, Use.READY)
+    assert hostname(rig, name) == "spoiled"
+
+
+def begin_to_reset(rig: PoolRig) -> None:
+    collections = Collections(rig.store, rig.hosts, rig.uses)
+    collections.subscribe(rig.pools.note_collection)
+    collections.subscribe(rig.watch.note_collection)
+    settings = farm_settings.DEFAULT
+    collections.modify(POOL, rollback_enabled=True, vm_farm_settings=settings)
+
+
+def test_what_was_handed_on_as_it_was_is_reset_once_the_collection_does_so(
+    open_rig: Opened,
+) -> None:
+    """Also what is in the pool's hands just then: one is saved, one started, as they were left."""
+    hold, held, faults = threading.Event(), threading.Semaphore(0), Faults()
+    rig = open_rig(wrap_host=faults.wrap).fill(3, rollback_enabled=False)
+    for name in ("pool-1", "pool-2", "pool-3"):
+        give_and_spoil(rig, name)
+
+    def wait(call: str, vm: str) -> None:
+        if (call, vm) in (("save", "pool-2"), ("start", "pool-3")):
+            held.release()
+            hold.wait(60)
+
+    faults.before = wait
+    (saved,) = rig.uses.move(["pool-2"], Use.PREPARING, of={Use.READY})
+    attempt = rig.preparation.enter(saved)
+    saving = threading.Thread(target=rig.preparation.save, args=[attempt], daemon=True)
+    saving.start()
+    rig.uses.move(["pool-3"], Use.UNREADY, of={Use.READY})
+    assert held.acquire(timeout=60)
+    assert held.acquire(timeout=60)
+    given = {name: rig.use(name).since for name in ("pool-1", "pool-2", "pool-3")}
+    begin_to_reset(rig)
+    hold.set()
+    saving.join(60)
+    for name, before in given.items():
+        rig.wait_until(lambda name=name, before=before: rig.use(name).fresh > before)
+        rig.wait_for(name, Use.READY)
+        assert hostname(rig, name) == name
+    assert rig.orphans() == []
+
+
+def test_who_leaves_while_the_collection_begins_to_reset_leaves_nothing(open_rig: Opened) -> None:
+    """That he has left was seen before the change, and is written after it."""
+    rig = open_rig().fill(1, rollback_enabled=False)
+    before = rig.take()
+    begin_to_reset(rig)
+    after = rig.uses.turn(before, Use.READY, mark="seen before")
+    assert after and after.use is Use.UNREADY
+    rig.wait_for("pool-1", Use.READY)
+    assert rig.use("pool-1").mark != "seen before"
+
+
+def test_a_desktop_that_cannot_be_reset_is_put_apart(open_rig: Opened) -> None:
+    """One that a personal collection had made, and that has become a member."""
+    rig = open_rig().fill(2)
+    record = rig.store.find_desktop("pool-1")
+    assert record
+    rig.store.put_desktops([replace(record, disk_kind=DiskKind.FULL)])
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    assert "cannot be reset" in rig.wait_for("pool-1", Use.QUARANTINED).reason
+    assert rig.pools.breaker(POOL).failures == 0
+
+
+def test_a_spare_that_was_touched_is_not_saved(
+    open_rig: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody was on it between two questions; once it is saved its guest cannot be asked."""
+    monkeypatch.setattr(simulator.SimulatorHost, "tells_sessions", False)
+    rig = open_rig().fill(2)
+    for name in ("pool-1", "pool-2"):
+        (use,) = rig.uses.move([name], Use.PREPARING, of={Use.READY}, fresh=rig.use(name).fresh)
+        if name == "pool-1":
+            rig.log_on(name)
+            rig.log_off(name)
+            spoil(rig, name)
+        rig.preparation.save(rig.preparation.enter(use))
+    assert (rig.use("pool-2").use, rig.use("pool-2").saved) == (Use.READY, True)
+    rig.wait_until(lambda: rig.use("pool-1").use is Use.READY)
+    assert hostname(rig, "pool-1") == "pool-1"
 
 
 def test_desktops_left_off_are_started_for_those_who_wait(open_rig: Opened) -> None:

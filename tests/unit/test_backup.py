@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 import stat
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +18,10 @@ from openrdms.app import backup
 from openrdms.app.state_directory import hold
 from openrdms.model import errors
 from openrdms.model.account import Role
+from openrdms.model.collection import Collection, CollectionType
+from openrdms.model.desktop import Desktop, DesktopStatus
+from openrdms.model.desktop_use import Use
+from openrdms.model.host import DiskKind
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.security.accounts import Accounts
 from openrdms.security.audit_log import AuditLog
@@ -30,6 +36,13 @@ def make_image(place: Path, version: int) -> ImageVersion:
         name="tiny", version=version, disk=place.with_name(str(version)) / "disk.qcow2",
         virtual_bytes=1, sha256="", os=GuestOs.LINUX, firmware=Firmware.BIOS, memory_mib=1,
         vcpus=1, disk_bus=DiskBus.VIRTIO, created=now(),
+    )  # fmt: skip
+
+
+def make_desktop(name: str) -> Desktop:
+    return Desktop(
+        name=name, host="host1", uuid=uuid4(), mac="", collection="pool", home="pool",
+        image="tiny@1", disk_kind=DiskKind.LINKED, generation=1, status=DesktopStatus.SUCCESS,
     )  # fmt: skip
 
 
@@ -75,6 +88,26 @@ def test_images_are_in_it_when_they_are_asked_for(state: Path, tmp_path: Path) -
     assert stat.S_IMODE(disk.stat().st_mode) == 0o444  # QEMU has an account of its own
     assert stat.S_IMODE(disk.parent.stat().st_mode) & 0o055 == 0o055
     assert find_accounts(tmp_path / "new") == ["ann"]
+
+
+def test_what_a_job_had_finished_is_prepared_before_it_is_given(
+    state: Path, tmp_path: Path
+) -> None:
+    """It may have had users since: when the job that goes on lets go of it, it is not READY."""
+    records = f"sqlite:///{state / 'records.sqlite'}"
+    store = sql.open_store(records)
+    store.create_collection(Collection("pool", "p", CollectionType.POOLED, is_managed=True))
+    store.put_desktops([make_desktop("vd-1")])
+    done = {"use": Use.WORK, "claim": "{JOB}", "mark": "as it was"}
+    store.change_uses(["vd-1"], lambda use: replace(use, **done))  # type: ignore[arg-type]
+    store.close()
+    file = tmp_path / "backup"
+    backup.back_up(state, file, images=False)
+    backup.restore(file, state)
+    store = sql.open_store(records)
+    assert [use.use for use in store.list_uses()] == [Use.WORK]
+    assert [use.use for use in store.release_uses("{JOB}", now())] == [Use.UNREADY]
+    store.close()
 
 
 def test_what_was_there_is_moved_aside(state: Path, tmp_path: Path) -> None:

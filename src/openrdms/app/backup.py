@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -118,9 +119,11 @@ def _make_safe(place: Path) -> None:
         }
 
         def take_back(use: DesktopUse) -> DesktopUse | None:
-            if use.use in _OLD and use.collection.casefold() in pooled:
-                return use.becoming(Use.UNREADY, now())
-            return None
+            if use.collection.casefold() not in pooled:
+                return None
+            if use.use is Use.WORK:  # what its job had finished is not READY when that goes on
+                return replace(use, mark="")
+            return use.becoming(Use.UNREADY, now()) if use.use in _OLD else None
 
         DesktopUses(store, now).change([use.name for use in store.list_uses()], take_back)
         log = AuditLog(store, place / "security" / "audit-head", now)

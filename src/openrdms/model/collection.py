@@ -89,6 +89,11 @@ class Collection:
     state: CollectionState = CollectionState.UNKNOWN
     job_guid: str = ""
 
+    @property
+    def resets(self) -> bool:
+        """Whether its desktops are made anew from their image after each user."""
+        return self.type is CollectionType.POOLED and self.rollback_enabled
+
 
 NO_DOMAIN = "WORKGROUP"
 """What clients are told of desktops that belong to no domain, and send back: they cannot do with

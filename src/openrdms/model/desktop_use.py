@@ -13,7 +13,8 @@ class Use(StrEnum):
 
     UNREADY    off, or perhaps used: it must be prepared before anybody gets it
     PREPARING  the pool makes it fresh, or starts it
-    READY      nobody has it and nothing of a former user is on it; running, saved or off
+    READY      nobody has it, running, saved or off; where its collection ``resets``, nothing of a
+               former user is on it
     TAKEN      ``holder`` has it, logged on or not yet
     WORK       the job ``claim`` has it in hand
     QUARANTINED  nobody gets it; ``reason`` says why
@@ -47,6 +48,9 @@ class DesktopUse:
     ``image`` is what its disk was made from, "" where its collection's does not count; ``moving``
     while it goes to another host: pools and jobs do not take it in hand; ``assigned`` is whose it
     is, as case-folded DOMAIN\\USER of which either part may be empty, "" for nobody's.
+
+    Of its collection: ``resets`` when desktops are made anew from their image after each user. What
+    is decided by it holds only if it has not changed when that is written, see ``is_good_for``.
     """
 
     name: str
@@ -71,6 +75,7 @@ class DesktopUse:
     image: str = ""
     moving: bool = False
     assigned: str = ""
+    resets: bool = False
 
     def becoming(self, use: Use, now: datetime, **values: object) -> DesktopUse:
         """It as ``use`` with other fields set. Leaving TAKEN ends the holder's claim to it; what
@@ -83,3 +88,9 @@ class DesktopUse:
         if use is not Use.TAKEN:
             given |= {"holder": "", "asked": False, "seen": False}
         return replace(self, **{**given, **values})  # type: ignore[arg-type]  # fields of it
+
+    def is_good_for(self, now: DesktopUse) -> bool:
+        """Whether what was found fit for the next user when it was like this still is when it is
+        like ``now``: until its collection resets desktops one may be handed on as it was left.
+        """
+        return self.resets or not now.resets

@@ -63,13 +63,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class PoolRules:
-    """What a collection's settings say. ``resets``: desktops are made anew after each user.
+    """What a collection's settings say, but whether it resets desktops, which each use knows.
 
     ``image`` is NAME@VERSION of what its desktops should have, "" while that is not decided.
     """
 
     pooled: bool
-    resets: bool
     save_delay: timedelta
     image: str = ""
 
@@ -100,9 +99,9 @@ class Situation:
     allowance: int | None = None
 
 
-def use_after(use: DesktopUse, rules: PoolRules) -> tuple[Use, str]:
+def use_after(use: DesktopUse) -> tuple[Use, str]:
     """What a running desktop is once its user has left, and the reason when it is put apart."""
-    if not rules.resets:
+    if not use.resets:
         return Use.READY, ""
     return (Use.QUARANTINED, NOT_MADE_HERE) if use.adopted else (Use.UNREADY, "")
 
@@ -147,10 +146,9 @@ class _Deciding:
         return at <= self.now.now
 
     def _put_apart(self) -> None:
-        if self.now.rules.resets:
-            for use in (*self._by_use[Use.READY], *self._by_use[Use.UNREADY]):
-                if use.adopted:
-                    self._decide(Step.PUT_APART, use)
+        for use in (*self._by_use[Use.READY], *self._by_use[Use.UNREADY]):
+            if use.adopted and use.resets:
+                self._decide(Step.PUT_APART, use)
 
     def _take_back(self) -> None:
         for use in self._by_use[Use.TAKEN]:
@@ -168,7 +166,7 @@ class _Deciding:
         )
         most = max(1, len(oldest) // EXPIRING_SHARE) - under_way
         for use in oldest[: max(0, most)]:
-            old = self.now.rules.resets and self._is_due(use.fresh + EXPIRY)
+            old = use.resets and self._is_due(use.fresh + EXPIRY)
             if old or self._is_stale(use):
                 self._decide(Step.EXPIRE, use)
 
@@ -222,7 +220,7 @@ class _Deciding:
 
     def _leave_off(self, use: DesktopUse) -> None:
         """What a user has left must not go on running until somebody needs the desktop."""
-        if self.now.rules.resets and not use.left_off:
+        if use.resets and not use.left_off:
             self._decide(Step.LEAVE_OFF, use)
 
     def _save(self) -> None:

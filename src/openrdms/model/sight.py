@@ -26,7 +26,7 @@ def conclude(use: DesktopUse, sight: Sight, rules: PoolRules) -> Mapping[str, ob
     if sight.state is VmState.SAVED:
         return None if use.saved or use.use is Use.UNREADY else {"saved": True}
     if sight.state is VmState.STOPPED:
-        return _conclude_off(use, rules)
+        return _conclude_off(use)
     if sight.state is not VmState.RUNNING:
         return None
     if sight.user:
@@ -34,10 +34,10 @@ def conclude(use: DesktopUse, sight: Sight, rules: PoolRules) -> Mapping[str, ob
     return _conclude_nobody(use, rules)
 
 
-def _conclude_off(use: DesktopUse, rules: PoolRules) -> Mapping[str, object] | None:
+def _conclude_off(use: DesktopUse) -> Mapping[str, object] | None:
     if use.use is Use.UNREADY:
         return None
-    after, reason = use_after(use, rules)
+    after, reason = use_after(use)
     return {"use": Use.UNREADY if after is Use.READY else after, "reason": reason, "saved": False}
 
 
@@ -56,7 +56,7 @@ def _conclude_logged_on(use: DesktopUse, user: str) -> Mapping[str, object] | No
 
 def _conclude_nobody(use: DesktopUse, rules: PoolRules) -> Mapping[str, object] | None:
     if use.use is Use.TAKEN and use.seen:
-        after, reason = use_after(use, rules)
+        after, reason = use_after(use)
         return {"use": after, "reason": reason, "saved": False}
     if use.use is Use.UNREADY and _is_kept(use, rules):
         return {"use": Use.READY, "reason": "", "saved": False}
@@ -65,4 +65,4 @@ def _conclude_nobody(use: DesktopUse, rules: PoolRules) -> Mapping[str, object] 
 
 def _is_kept(use: DesktopUse, rules: PoolRules) -> bool:
     """Whether nobody prepares it: it is whoever's it is as soon as it runs."""
-    return not rules.pooled or (use.adopted and not rules.resets)
+    return not rules.pooled or (use.adopted and not use.resets)

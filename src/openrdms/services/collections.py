@@ -50,7 +50,9 @@ class Collections:
         self._listeners.append(listener)
 
     def _tell(self, alias: str, moved: Iterable[str] = ()) -> None:
-        """``moved`` are desktops that came or went: whoever had one has it no more."""
+        """``moved`` are desktops that came or went, whoever had one has it no more; or that are
+        reset from now on, and as ready as they were no more.
+        """
         self._uses.announce(moved)
         for listener in self._listeners:
             listener(alias)
@@ -84,8 +86,7 @@ class Collections:
         def change(before: Collection) -> Collection:
             return _accept_change(before, replace(before, **changes))
 
-        self._store.change_collection(alias, change)
-        self._tell(alias)
+        self._tell(alias, self._store.change_collection(alias, change))
 
     def delete(self, alias: str) -> None:
         """Remove the collection; members of an unmanaged one are let go.

@@ -101,13 +101,17 @@ class DesktopUses:
     def turn(self, was: DesktopUse, use: Use, **values: object) -> DesktopUse | None:
         """Bring one to ``use`` unless it has become another's, or anything else, since ``was``.
 
-        ``values`` are other fields. Returns it as it is then, None when it was left alone.
+        ``values`` are other fields. Returns it as it is then, None when it was left alone. What was
+        to become READY as it is becomes UNREADY when its collection resets desktops since ``was``.
         """
         now = self._clock()
 
         def change(before: DesktopUse) -> DesktopUse | None:
-            same = all(getattr(before, name) == getattr(was, name) for name in _SAME)
-            return before.becoming(use, now, **values) if same else None
+            if any(getattr(before, name) != getattr(was, name) for name in _SAME):
+                return None
+            if use is Use.READY and not was.is_good_for(before):
+                return before.becoming(Use.UNREADY, now, **{**values, "saved": False})
+            return before.becoming(use, now, **values)
 
         changed = self.change([was.name], change)
         return changed[0] if changed else None

@@ -18,12 +18,10 @@ def find_rules(store: ports.Store, alias: str) -> PoolRules | None:
     collection = store.find_collection(alias)
     if collection is None:
         return None
-    pooled = collection.type is CollectionType.POOLED
     settings = store.find_provisioning(alias)
     decided = settings is not None and collection.state not in _UPDATING
     return PoolRules(
-        pooled=pooled,
-        resets=pooled and collection.rollback_enabled,
+        pooled=collection.type is CollectionType.POOLED,
         save_delay=farm_settings.read_save_delay(
             collection.vm_farm_settings or farm_settings.DEFAULT
         ),

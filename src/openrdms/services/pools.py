@@ -29,7 +29,6 @@ from openrdms.model.pool_policy import (
     Decision,
     HostRoom,
     Plan,
-    PoolRules,
     Situation,
     Step,
     decide,
@@ -62,7 +61,6 @@ class _Pool:
     alias: str
     uses: dict[str, DesktopUse] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
-    rules: PoolRules | None = None
     waiting: int = 0
     due: datetime | None = None
     seconds: float | None = None
@@ -336,7 +334,7 @@ class Pools:
         return max(0.0, min(min(waits), threading.TIMEOUT_MAX)) if waits else None
 
     def _decide(self, pool: _Pool, now: datetime) -> Plan:
-        rules = pool.rules = find_rules(self._store, pool.alias)
+        rules = find_rules(self._store, pool.alias)
         if rules is None:
             pool.due = None
             return Plan((), None)
@@ -377,18 +375,17 @@ class Pools:
         """Change uses where the desktops are still as they were, then do what that stands for."""
         if not plan.decisions:
             return
-        rules = pool.rules
         decided = {one.use.name.casefold(): one for one in plan.decisions}
         now = self._clock()
 
         def change(use: DesktopUse) -> DesktopUse | None:
             decision = decided[use.name.casefold()]
-            if use != decision.use or rules is None:
+            if use != decision.use:
                 return None
             if decision.step is Step.EXPIRE:
                 return use.becoming(Use.UNREADY, now, saved=False)
             if decision.step in (Step.TAKE_BACK, Step.PUT_APART):
-                after, reason = use_after(use, rules)
+                after, reason = use_after(use)
                 return use.becoming(after, now, reason=reason)
             return use.becoming(Use.PREPARING, now, reason="")
 

@@ -182,7 +182,10 @@ class Repairs:
         before = was.use if was else Use.QUARANTINED
 
         def change(use: DesktopUse) -> DesktopUse | None:
-            return replace(use, use=before) if use.use is Use.PREPARING else None
+            if use.use is not Use.PREPARING:
+                return None
+            spoilt = before is Use.READY and was and not was.is_good_for(use)
+            return replace(use, use=Use.UNREADY if spoilt else before)
 
         self._uses.change([name], change)
 

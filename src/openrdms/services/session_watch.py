@@ -148,10 +148,9 @@ class SessionWatch:
 
         Where desktops go from one user to the next as they are, only who is on it now counts.
         """
-        rules = find_rules(self._store, use.collection)
         try:
             user = _who(host, use.name)
-            if not user and rules and not rules.resets:
+            if not user and not use.resets:
                 return False
         except errors.RdmsError:
             user = ""

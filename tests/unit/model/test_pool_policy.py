@@ -27,13 +27,13 @@ from openrdms.model.pool_policy import (
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DELAY = timedelta(minutes=30)
-RULES = PoolRules(pooled=True, resets=True, save_delay=DELAY, image="tiny@1")
+RULES = PoolRules(pooled=True, save_delay=DELAY, image="tiny@1")
 HOSTS = {"host1": HostRoom(None, 100), "host2": HostRoom(None, 100)}
 
 
 def make_use(number: int = 1, use: Use = Use.READY, **fields: object) -> DesktopUse:
     made = DesktopUse(f"pool-{number}", "pool", "host1", UUID(int=number), use, NOW, NOW)
-    return replace(made, **{"image": "tiny@1", **fields})  # type: ignore[arg-type]
+    return replace(made, **{"image": "tiny@1", "resets": True, **fields})  # type: ignore[arg-type]
 
 
 def ages() -> st.SearchStrategy[datetime]:
@@ -44,6 +44,7 @@ def ages() -> st.SearchStrategy[datetime]:
 @st.composite
 def uses(draw: st.DrawFn) -> list[DesktopUse]:
     kinds = draw(st.lists(st.sampled_from(Use), max_size=12))
+    resets = draw(st.booleans())
     return [
         make_use(
             number,
@@ -58,6 +59,7 @@ def uses(draw: st.DrawFn) -> list[DesktopUse]:
             left_off=draw(st.booleans()),
             failures=draw(st.integers(0, 2)),
             image=draw(st.sampled_from(["tiny@1", "tiny@2", ""])),
+            resets=resets,
         )
         for number, use in enumerate(kinds)
     ]
@@ -69,8 +71,7 @@ situations = st.builds(
     rules=st.sampled_from(
         [
             RULES,
-            replace(RULES, resets=False),
-            replace(RULES, pooled=False, resets=False),
+            replace(RULES, pooled=False),
             replace(RULES, image=""),
         ]
     ),
@@ -125,7 +126,7 @@ def test_each_step_begins_where_it_can(situation: Situation) -> None:
                 assert (use.use, use.adopted, situation.rules.pooled) == (Use.READY, False, True)
             case Step.PUT_APART:
                 assert use.adopted
-                assert situation.rules.resets
+                assert use.resets
 
 
 @given(situations)
@@ -205,10 +206,9 @@ def test_when_there_will_be_something_to_do() -> None:
 
 def test_what_a_desktop_is_after_its_user() -> None:
     taken = make_use(1, Use.TAKEN)
-    assert use_after(taken, RULES) == (Use.UNREADY, "")
-    assert use_after(taken, replace(RULES, resets=False)) == (Use.READY, "")
-    adopted = replace(taken, adopted=True)
-    assert use_after(adopted, RULES) == (Use.QUARANTINED, NOT_MADE_HERE)
+    assert use_after(taken) == (Use.UNREADY, "")
+    assert use_after(replace(taken, resets=False)) == (Use.READY, "")
+    assert use_after(replace(taken, adopted=True)) == (Use.QUARANTINED, NOT_MADE_HERE)
 
 
 def test_the_breaker_opens_and_tries_again_after_growing_pauses() -> None:

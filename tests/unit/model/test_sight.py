@@ -14,9 +14,10 @@ from openrdms.model.pool_policy import PoolRules
 from openrdms.model.sight import Sight, conclude
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-RESETS = PoolRules(pooled=True, resets=True, save_delay=timedelta())
-KEEPS = replace(RESETS, resets=False)
-PERSONAL = replace(KEEPS, pooled=False)
+POOLED = PoolRules(pooled=True, save_delay=timedelta())
+PERSONAL = replace(POOLED, pooled=False)
+RESETS, KEEPS, OWN = (POOLED, True), (POOLED, False), (PERSONAL, False)
+"""What a collection says, and whether it resets its desktops, as their uses know."""
 ALICE = Sight(VmState.RUNNING, "corp\\alice")
 NOBODY = Sight(VmState.RUNNING)
 OFF = Sight(VmState.STOPPED)
@@ -40,7 +41,7 @@ AT_WORK = replace(HANDED_OUT, seen=True)
         (AT_WORK, ALICE, RESETS, None),
         (AT_WORK, NOBODY, RESETS, Use.UNREADY),
         (AT_WORK, NOBODY, KEEPS, Use.READY),
-        (AT_WORK, NOBODY, PERSONAL, Use.READY),
+        (AT_WORK, NOBODY, OWN, Use.READY),
         (replace(AT_WORK, adopted=True), NOBODY, RESETS, Use.QUARANTINED),
         (AT_WORK, OFF, KEEPS, Use.UNREADY),
         (HANDED_OUT, OFF, RESETS, Use.UNREADY),
@@ -48,23 +49,24 @@ AT_WORK = replace(HANDED_OUT, seen=True)
         (AT_WORK, Sight(VmState.PAUSED), RESETS, None),
         (make(Use.READY), NOBODY, RESETS, None),
         (make(Use.READY), ALICE, RESETS, Use.TAKEN),
-        (make(Use.READY, saved=True), ALICE, PERSONAL, Use.TAKEN),
+        (make(Use.READY, saved=True), ALICE, OWN, Use.TAKEN),
         (make(Use.READY), OFF, RESETS, Use.UNREADY),
-        (make(Use.READY), OFF, PERSONAL, Use.UNREADY),
+        (make(Use.READY), OFF, OWN, Use.UNREADY),
         (make(Use.READY), SAVED, RESETS, "saved"),
         (make(Use.UNREADY), ALICE, RESETS, Use.TAKEN),
         (make(Use.UNREADY), NOBODY, RESETS, None),
         (make(Use.UNREADY), NOBODY, KEEPS, None),
         (make(Use.UNREADY, adopted=True), NOBODY, KEEPS, Use.READY),
         (make(Use.UNREADY, adopted=True), NOBODY, RESETS, None),
-        (make(Use.UNREADY), NOBODY, PERSONAL, Use.READY),
+        (make(Use.UNREADY), NOBODY, OWN, Use.READY),
         (make(Use.UNREADY), OFF, RESETS, None),
     ],
 )
 def test_conclusions(
-    use: DesktopUse, sight: Sight, rules: PoolRules, after: Use | str | None
+    use: DesktopUse, sight: Sight, rules: tuple[PoolRules, bool], after: Use | str | None
 ) -> None:
-    fields = conclude(use, sight, rules)
+    pool, resets = rules
+    fields = conclude(replace(use, resets=resets), sight, pool)
     if isinstance(after, Use):
         assert fields
         assert fields["use"] is after
@@ -77,6 +79,6 @@ def test_conclusions(
 
 
 def test_who_comes_unasked_has_it() -> None:
-    fields = conclude(make(Use.READY, turn=3), ALICE, RESETS)
+    fields = conclude(make(Use.READY, turn=3, resets=True), ALICE, POOLED)
     assert fields
     assert (fields["holder"], fields["asked"], fields["turn"]) == ("corp\\alice", False, 4)

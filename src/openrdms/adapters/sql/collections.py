@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import rows, schema
 from openrdms.adapters.sql.collection_names import claim_names, claim_share, release_names, rename
 from openrdms.adapters.sql.database import Database, note_change
+from openrdms.adapters.sql.desktop_uses import change_resets
 from openrdms.adapters.sql.feed import refresh_feed
 from openrdms.adapters.sql.publishing_tables import applications
 from openrdms.model import errors
@@ -72,7 +73,9 @@ class CollectionRecords:
             refresh_feed(connection, collection.alias)
             note_change(connection, Kind.COLLECTION, collection.alias)
 
-    def change_collection(self, alias: str, change: Callable[[Collection], Collection]) -> None:
+    def change_collection(
+        self, alias: str, change: Callable[[Collection], Collection]
+    ) -> list[str]:
         kept = ("alias", "alias_key", "state", "job_guid")
         with self._database.write() as connection:
             before = get_collection(connection, alias)
@@ -85,6 +88,9 @@ class CollectionRecords:
             connection.execute(sa.update(_collections).where(_is(alias)).values(values))
             refresh_feed(connection, alias)
             note_change(connection, Kind.COLLECTION, before.alias)
+            if changed.resets is before.resets:
+                return []
+            return change_resets(connection, alias, resets=changed.resets)
 
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:

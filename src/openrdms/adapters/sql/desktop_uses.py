@@ -15,6 +15,7 @@ from openrdms.adapters.sql.compiled import execute
 from openrdms.adapters.sql.database import Database, note_change
 from openrdms.adapters.sql.pool_tables import desktop_uses
 from openrdms.model.change import Kind
+from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
 
 SHOWN_SECONDS = 100.0
@@ -30,27 +31,38 @@ _TOLD_SECONDS = 5.0
 """What ended so long before its last beat a service knows of, whoever's clock said when."""
 
 _desktops = schema.desktops.c
+_collections = schema.collections.c
 _uses = desktop_uses.c
 _STATE = (
     *("use", "since", "fresh", "holder", "asked", "seen", "turn", "stay", "mark", "claim"),
     *("saved", "failures", "reason"),
 )
-"""Columns that have the names of their fields; the rest of a use is its desktop's."""
+"""Columns that have the names of their fields; the rest of a use is its desktop's, or its
+collection's.
+"""
 
-_QUERY = sa.select(
-    _desktops.name,
-    _desktops.collection,
-    _desktops.host,
-    _desktops.uuid,
-    *(_uses[name] for name in _STATE),
-    (_desktops.home == "").label("adopted"),
-    (~_desktops.identity_set).label("left_off"),
-    sa.case((_desktops.home_key == _desktops.collection_key, _desktops.image), else_="").label(
-        "image"
-    ),
-    (_desktops.moving_to != "").label("moving"),
-    sa.func.coalesce(_desktops.user_key, "").label("assigned"),
-).join_from(desktop_uses, schema.desktops)
+_RESETS = sa.and_(_collections.type == CollectionType.POOLED, _collections.rollback_enabled)
+"""As ``Collection.resets`` has it."""
+
+_QUERY = (
+    sa.select(
+        _desktops.name,
+        _desktops.collection,
+        _desktops.host,
+        _desktops.uuid,
+        *(_uses[name] for name in _STATE),
+        (_desktops.home == "").label("adopted"),
+        (~_desktops.identity_set).label("left_off"),
+        sa.case((_desktops.home_key == _desktops.collection_key, _desktops.image), else_="").label(
+            "image"
+        ),
+        (_desktops.moving_to != "").label("moving"),
+        sa.func.coalesce(_desktops.user_key, "").label("assigned"),
+        sa.func.coalesce(_RESETS, sa.false()).label("resets"),
+    )
+    .join_from(desktop_uses, schema.desktops)
+    .outerjoin(schema.collections, _collections.alias_key == _uses.collection_key)
+)
 
 
 class DesktopUseRecords:
@@ -228,6 +240,24 @@ def _enter(dialect: str, names: tuple[str, ...]) -> Any:
         | {"stay": _uses.stay + 1},
         where=_uses.collection_key != insert.excluded.collection_key,
     )
+
+
+def change_resets(connection: sa.Connection, alias: str, *, resets: bool) -> list[str]:
+    """The collection resets its desktops from now on, or no more; returns their names.
+
+    When it begins to, what somebody left on those that are READY is still there: none is READY.
+    """
+    mine = _uses.collection_key == alias.casefold()
+    if resets:
+        connection.execute(
+            sa.update(desktop_uses)
+            .where(mine, _uses.use == Use.READY)
+            .values(use=Use.UNREADY, since=datetime.now(UTC), saved=False)
+        )
+    query = sa.select(_desktops.name).join_from(desktop_uses, schema.desktops).where(mine)
+    names = [*connection.execute(query).scalars()]
+    note_change(connection, Kind.DESKTOP, *names)
+    return names
 
 
 _PART = 1000
