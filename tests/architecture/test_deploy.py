@@ -95,7 +95,10 @@ def test_the_template_differs_in_what_several_services_need() -> None:
     keys = {line.partition("=")[0] for line in alone ^ several}
     assert keys - {line for line in keys if line.startswith("#")} == {
         *("Description", "Documentation", "EnvironmentFile", "LoadCredential", "ExecStart"),
-        "StateDirectory",
+        *("StateDirectory", "After", "RequiresMountsFor"),
+        # hosts are elsewhere: no devices, no QEMU
+        *("PrivateDevices", "ReadWritePaths", "DevicePolicy", "DeviceAllow"),
+        "MemoryDenyWriteExecute",
     }
 
 
@@ -172,6 +175,12 @@ def test_the_container_is_built_of_what_there_is() -> None:
     }
     assert {line[0] for line in words} <= known
     top = DEPLOY.parent
-    for line in words:
-        if line[0] == "COPY" and not line[1].startswith("--from"):
-            assert all((top / name).exists() for name in line[1:-1])
+    kept = re.findall(r"^!(\S+)$", (top / ".dockerignore").read_text(), re.MULTILINE)
+    copied = [
+        name
+        for line in words
+        if line[0] == "COPY" and not line[1].startswith("--from")
+        for name in line[1:-1]
+    ]
+    assert all((top / name).exists() for name in copied)
+    assert {name.partition("/")[0] for name in copied} == {*kept}

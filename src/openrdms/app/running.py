@@ -39,6 +39,11 @@ _STOP_SECONDS = 2.0
 FENCED = 75
 """Exit code of a service that the others have taken for dead (EX_TEMPFAIL of sysexits.h)."""
 
+_UMASK = 0o022
+"""Whoever starts us may have another: QEMU's account reads images and passes through directories.
+What is for nobody else has modes of its own, in a state directory that is ours alone.
+"""
+
 SWITCH_SECONDS = 0.002
 """After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
 away, and would wait 5 ms, Python's own interval, until it gets it back. Every thread that waits
@@ -53,6 +58,7 @@ def open_admin(state_dir: Path) -> Iterator[LocalAdmin]:
     """Administration of a state directory that no service runs on, with its last hypervisors."""
     last = recall(state_dir)
     log_to_stderr(logging.WARNING)
+    os.umask(_UMASK)
     with hold(state_dir):
         databases = find_databases(
             state_dir, last.database, last.database_password_file, last.shared_key
@@ -67,6 +73,7 @@ def serve(settings: config.ServeConfig) -> NoReturn:
     RdmsError when it cannot start.
     """
     log_to_stderr(logging.INFO)
+    os.umask(_UMASK)
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
     with hold(settings.state_dir):

@@ -68,6 +68,8 @@ class Places:
         """
         self.desktops.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.accelerator_cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.shared:  # QEMU of another machine, and by another account than ours, looks there
+            self._nvram.mkdir(mode=0o711, exist_ok=True)
         for directory in (self._nvram, self._vnc, self._agent):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if account:
