@@ -234,6 +234,15 @@ class HostSuite:
         assert disks_of(host, spec.name) == once
         assert len(once) == 1
 
+    def test_disk_that_is_left_over_is_not_taken_for_a_new_one(
+        self, host: Host, spec: VmSpec, tmp_path: Path
+    ) -> None:
+        larger = replace(spec.image, virtual_bytes=2 * spec.image.virtual_bytes)
+        host.create_disk(replace(spec, image=larger))
+        make_vm(host, spec)
+        assert len(disks_of(host, spec.name)) == 1
+        assert host.export_disk(spec.name, tmp_path / "x") == spec.image.virtual_bytes
+
     def test_disk_name_tells_vm_and_generation(self, host: Host, spec: VmSpec) -> None:
         host.create_disk(spec)
         assert Path(disks_of(host, spec.name)[0]).name == f"{spec.name}.1.qcow2"
@@ -264,6 +273,20 @@ class HostSuite:
         break_disk(spec)
         host.delete_disk(spec.name, 1)
         assert leftovers_of(host, spec.name) == []
+
+    def test_disks_that_no_definition_names_are_deleted(
+        self, host: Host, spec: VmSpec, break_disk: Callable[[VmSpec], None]
+    ) -> None:
+        host.delete_unused_disks(spec.name)
+        break_disk(replace(spec, generation=12))
+        host.create_disk(spec)
+        used = make_vm(host, replace(spec, generation=2)).disks
+        host.delete_unused_disks(spec.name)
+        assert disks_of(host, spec.name) == list(used)
+        host.undefine(spec.name)
+        for _ in range(2):
+            host.delete_unused_disks(spec.name)
+            assert leftovers_of(host, spec.name) == []
 
     # definitions
 
@@ -444,17 +467,19 @@ class HostSuite:
         with pytest.raises(VmNotRunning, match=spec.name):
             host.rdp_address(spec.name)
 
-    def test_running_vm_keeps_its_definition(self, host: Host, booted: VmSpec) -> None:
+    def test_running_vm_keeps_its_definition_and_disk(self, host: Host, booted: VmSpec) -> None:
         vm = get_vm(host, booted.name)
         host.define(booted)
-        host.create_disk(booted)
+        host.delete_unused_disks(booted.name)
         for refused in (
+            lambda: host.create_disk(booted),
             lambda: host.define(replace(booted, generation=2)),
             lambda: host.undefine(booted.name),
         ):
             with pytest.raises(RdmsError, match=booted.name):
                 refused()
         assert get_vm(host, booted.name) == vm
+        assert disks_of(host, booted.name) == list(vm.disks)
 
     def test_ownership_changes_while_it_runs(self, host: Host, booted: VmSpec) -> None:
         host.set_ownership(booted.name, None)

@@ -39,7 +39,8 @@ from openrdms.ports import Host
 
 CHANGING = frozenset(
     {
-        *("create_disk", "delete_disk", "define", "undefine", "start", "destroy"),
+        *("create_disk", "delete_disk", "delete_unused_disks"),
+        *("define", "undefine", "start", "destroy"),
         *("shut_down", "export_disk", "ping", "set_identity", "generalise"),
         *("accept_job", "add_job_desktops", "put_job_desktops", "request_cancel", "end_job"),
         *("change_uses", "release_uses", "copy_image"),
@@ -168,23 +169,25 @@ SCENARIOS = {
 }
 
 
-def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Path) -> None:
-    """One life of the service: go on with what there is, or begin the job; then look around."""
-    (directory / "made").touch()
-
+def _open(directory: Path, boundaries: Boundaries) -> rigs.Rig:
     def watch(port: Any) -> Any:
         return Watched(port, boundaries, lambda made: _append(directory / "made", made))
 
-    rig = rigs.Rig(directory, PARAMETERS, wrap_host=watch, wrap_store=watch)
-    begun, cancelled = directory / "begun", directory / "cancelled"
-    if not begun.exists():
-        rig.add_collection()
-        rig.resume()
-        for document in scenario.before:
-            rig.run(document)
-        begun.touch()
-    else:
-        rig.resume()
+    return rigs.Rig(directory, PARAMETERS, wrap_host=watch, wrap_store=watch).resume()
+
+
+def _prepare(directory: Path, scenario: Scenario) -> None:
+    (directory / "made").touch()
+    rig = _open(directory, Boundaries(0, 0))
+    rig.add_collection()
+    for document in scenario.before:
+        rig.run(document)
+
+
+def live(directory: Path, scenario: Scenario, boundaries: Boundaries, result: Path) -> None:
+    """One life of the service: go on with what there is, or begin the job; then look around."""
+    rig = _open(directory, boundaries)
+    cancelled = directory / "cancelled"
     boundaries.counting = True
     earlier = len(scenario.before)
 
@@ -265,11 +268,25 @@ def fork(life: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def begin_from(kept: Path, directory: Path, prepare: Callable[[], None]) -> None:
+    """Have in ``directory`` what ``prepare`` makes there, in a process of its own and but once.
+
+    What it makes is copied to ``kept``, and from there from then on: paths are in it.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    if kept.exists():
+        shutil.copytree(kept, directory)
+        return
+    directory.mkdir(parents=True)
+    assert fork(prepare) == 0, "nothing could be prepared"
+    shutil.copytree(directory, kept)
+
+
 def crash(directory: Path, name: str, kill_at: int, cancel_at: int = 0) -> dict[str, Any]:
     """Kill at one boundary, then live to the end; what there is then."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    scenario, result = SCENARIOS[name], directory / "result.json"
+    scenario, kept = SCENARIOS[name], directory.with_name(f"{name}-prepared")
+    begin_from(kept, directory, lambda: _prepare(directory, scenario))
+    result = directory / "result.json"
     first = fork(lambda: live(directory, scenario, Boundaries(kill_at, cancel_at), result))
     if first == -signal.SIGKILL:
         second = fork(lambda: live(directory, scenario, Boundaries(0, 0), result))
@@ -331,9 +348,8 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def run(kill_at: int) -> dict[str, Any]:
-        directory = options.directory / str(kill_at)
-        found = crash(directory, options.scenario, kill_at, options.cancel_at)
-        shutil.rmtree(directory)
+        world = options.directory / "world"
+        found = crash(world, options.scenario, kill_at, options.cancel_at)
         print(json.dumps(found | {"wrong": judge(options.scenario, found)}), flush=True)
         return found
 

@@ -15,20 +15,36 @@ import pytest
 
 from fakes.crash_driver import fork
 from fakes.pool_rig import HOST, PoolRig
-from fakes.provisioning_rig import POOL
+from fakes.provisioning_rig import POOL, Rig, later
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity
+from openrdms.model.job import JobAction
 
 CALLS = (
-    *("change_uses", "destroy", "delete_disk", "create_disk", "define", "start"),
-    *("set_identity", "logon_mark", "change_desktop"),
+    *("change_uses", "destroy", "create_disk", "define", "start"),
+    *("set_identity", "logon_mark", "change_desktop", "delete_unused_disks"),
 )
+OF_NEWER = ("change_desktop", "delete_unused_disks")
+"""What is not called for a desktop whose image stays as it is."""
+
 MOMENTS = [
     (image, when, call)
     for image in ("same", "newer")
     for when in ("before", "after")
     for call in CALLS
-    if (image, call) != ("same", "change_desktop")  # its record stays as it is
+    if image == "newer" or call not in OF_NEWER
+]
+BETWEEN = [
+    pytest.param(*one, marks=pytest.mark.slow if number else [], id="-".join(one))
+    for number, one in enumerate(
+        [
+            ("after", "change_desktop"),
+            ("before", "create_disk"),
+            ("after", "create_disk"),
+            ("after", "define"),
+            ("after", "delete_unused_disks"),
+        ]
+    )
 ]
 CHOSEN = random.Random(4).sample(MOMENTS, 5)
 EVERY = [
@@ -104,3 +120,19 @@ def test_killed_while_preparing(tmp_path: Path, image: str, when: str, call: str
     died = fork(lambda: use_and_die(tmp_path, image, when, call))
     assert died == -signal.SIGKILL
     assert fork(lambda: live_on(tmp_path, image)) == 0
+
+
+def delete(directory: Path) -> None:
+    """Before a pool has looked at it."""
+    rig = PoolRig(directory)
+    rig.reconciling.settle_uses()
+    Rig.resume(rig)
+    assert rig.run(later(JobAction.DELETE)).succeeded == 1
+    assert (rig.vms(), rig.files(), rig.orphans()) == ({}, [], [])
+
+
+@pytest.mark.parametrize(("when", "call"), BETWEEN)
+def test_killed_between_two_images_and_deleted(tmp_path: Path, when: str, call: str) -> None:
+    died = fork(lambda: use_and_die(tmp_path, "newer", when, call))
+    assert died == -signal.SIGKILL
+    assert fork(lambda: delete(tmp_path)) == 0

@@ -164,8 +164,13 @@ def test_what_cannot_be_taken_back_is_left_for_a_delete(rig: Rig, faults: Faults
     assert rig.orphans() == []
 
 
-def test_patch_that_cannot_go_back_keeps_the_disk_in_use(rig: Rig, faults: Faults) -> None:
-    rig.run(create())
+@pytest.fixture
+def stuck(rig: Rig, faults: Faults) -> Rig:
+    """A Patch to tiny@2 could not take pool-1 back: its VM is over the second disk, though records
+    say the first.
+    """
+    rig.run(create([("host1", 1)]))
+    rig.store.add_image(rig.images.resolve("image:tiny"))
     faults.plan["set_identity", "pool-1"] = BROKEN
 
     def refuse(call: str, vm: str) -> None:
@@ -175,8 +180,35 @@ def test_patch_that_cannot_go_back_keeps_the_disk_in_use(rig: Rig, faults: Fault
     faults.before = refuse
     report = rig.run(later(JobAction.PATCH))
     assert report.state is CollectionState.UPDATE_FAILED
-    assert (report.desktops[0].status, report.desktops[0].undone) == (VmStatus.FAILED, ())
-    assert "pool-1.2.qcow2" in rig.files()
+    [desktop] = report.desktops
+    assert (desktop.status, desktop.undone) == (VmStatus.FAILED, ())
+    faults.before = lambda call, vm: None
+    faults.plan.clear()
+    return rig
+
+
+def test_patch_that_cannot_go_back_keeps_the_disk_in_use(stuck: Rig) -> None:
+    assert stuck.files() == ["pool-1.1.qcow2", "pool-1.2.qcow2"]
+    assert stuck.vms() == {"pool-1": ["pool-1.2.qcow2"]}
+    record = stuck.store.find_desktop("pool-1")
+    assert record
+    assert (record.generation, record.image) == (1, "tiny@1")
+
+
+def test_patch_after_one_that_could_not_go_back_makes_its_own_disk(stuck: Rig) -> None:
+    """It boots the desktop to try the image, which over tiny@2 would not answer."""
+    simulator.set_image_fault(stuck.simulator, "tiny@2", "no-agent")
+    stuck.store.add_image(stuck.images.resolve("image:tiny"))
+    assert stuck.run(later(JobAction.PATCH)).succeeded == 1
+    record = stuck.store.find_desktop("pool-1")
+    assert record
+    assert (record.generation, record.image) == (2, "tiny@3")
+    assert stuck.files() == ["pool-1.2.qcow2"]
+
+
+def test_delete_after_a_patch_that_could_not_go_back_leaves_nothing(stuck: Rig) -> None:
+    assert stuck.run(later(JobAction.DELETE)).succeeded == 1
+    assert (stuck.vms(), stuck.files(), stuck.orphans()) == ({}, [], [])
 
 
 def test_delete_goes_on_after_a_failure_and_may_be_repeated(rig: Rig, faults: Faults) -> None:

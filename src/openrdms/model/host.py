@@ -82,6 +82,10 @@ class VmInfo:
     disk_bus: DiskBus = DiskBus.VIRTIO
     os: GuestOs = GuestOs.LINUX
 
+    def is_over(self, generation: int) -> bool:
+        """Whether it is over the disk of that generation, as all hosts name them."""
+        return any(disk.endswith(f"{self.name}.{generation}.qcow2") for disk in self.disks)
+
     @property
     def maker(self) -> str:
         """The collection for which a job of ours made it, "" for all others."""

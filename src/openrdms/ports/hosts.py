@@ -128,11 +128,18 @@ class Host(Protocol):
     def create_disk(self, spec: VmSpec) -> None:
         """Make the disk of that generation: overlay or full copy of ``spec.image``.
 
-        Repeatable; a half-made disk is replaced. Raises OutOfSpace before writing.
+        It is always a new one: what has its name, whole or half made, is left over and goes first.
+        InvalidOperation while the VM has it in use, running or saved. Raises OutOfSpace before
+        writing.
         """
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """Remove that generation's disk, whole or half made; absent is fine."""
+
+    def delete_unused_disks(self, vm: str) -> None:
+        """Remove the VM's disks of all generations, whole or half made, but for what it is defined
+        over; nothing is fine, and so is no VM.
+        """
 
     def define(self, spec: VmSpec) -> None:
         """Define the VM over its disk; on a VM already defined (Patch) the disk is exchanged.

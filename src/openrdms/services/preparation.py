@@ -160,7 +160,8 @@ class Preparation:
         resets = attempt.use.resets
         if resets and not ours:
             raise _NeverFresh(desktop.name)
-        anew = ours and (resets or image != desktop.image or vm is None)
+        as_it_was = image == desktop.image and vm and vm.is_over(desktop.generation)
+        anew = ours and (resets or not as_it_was)
         if anew:
             self._make_anew(attempt, host, desktop, image, vm)
         # The agent of what runs, and goes on so, is there already: it is asked at once.
@@ -219,10 +220,10 @@ class Preparation:
         any more whether somebody was on it: it is not kept if somebody was, or nobody can say.
         """
         host = self._hosts.get(attempt.use.host)
-        self._call(attempt, Kind.STOP, host.save, attempt.use.name)
         if not _is_untouched(host, attempt.use):
             self._let_go(attempt, Use.UNREADY)
             return
+        self._call(attempt, Kind.STOP, host.save, attempt.use.name)
         self._let_go(attempt, Use.READY, fresh=attempt.use.fresh, saved=True)
 
     def resume(self, attempt: Attempt) -> None:
@@ -239,9 +240,9 @@ class Preparation:
             self._let_go(attempt, Use.TAKEN, asked=False, **who)
         elif attempt.given_up or isinstance(error, _NOT_ITS_FAULT):
             self._let_go(attempt, Use.UNREADY)
-        else:
         elif isinstance(error, _NeverFresh):
             self._let_go(attempt, Use.QUARANTINED, reason=str(error))
+        else:
             failures = use.failures + 1
             apart = failures >= MOST_FAILURES
             after = Use.QUARANTINED if apart else Use.UNREADY
@@ -294,9 +295,7 @@ class Preparation:
         if vm and vm.state is VmState.RUNNING:
             self._ask_once_more(host, desktop)
         self._call(attempt, Kind.STOP, host.destroy, desktop.name)
-        if image == desktop.image:
-            self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, desktop.generation)
-        else:
+        if image != desktop.image:
             desktop = self._turn_to(desktop, image)
         job = vm.ownership.job if vm and vm.ownership else ""
         spec = VmSpec(
@@ -310,10 +309,11 @@ class Preparation:
         )
         self._call(attempt, Kind.CLONE, host.create_disk, spec)
         self._call(attempt, Kind.DEFINE, host.define, spec)
-        if desktop.generation > 1 and self._find_rules(desktop).image:
-            # of one whose image has changed, now or before we died; an update that runs keeps it
-            before = desktop.generation - 1
-            self._call(attempt, Kind.STOP, host.delete_disk, desktop.name, before)
+        is_other = not (vm and vm.is_over(desktop.generation))
+        if (is_other or desktop.generation > 1) and self._find_rules(desktop).image:
+            # its image has changed, now or before we died, or an update of it could not go back;
+            # one that runs keeps what it may go back to
+            self._call(attempt, Kind.STOP, host.delete_unused_disks, desktop.name)
 
     def _bring_image(self, attempt: Attempt, host: ports.Host, image: ImageVersion) -> None:
         if not host.has_image(image):

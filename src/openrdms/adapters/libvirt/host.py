@@ -208,17 +208,31 @@ class LibvirtHost:
         """See ports.Host."""
         spec = self._localise(spec)
         self._let_qemu_reach(spec.image)
+        if self._storage.has_disk(spec.name, spec.generation):
+            self._require_unused(spec.name, spec.generation)
         self._vms.check()
         self._storage.create_disk(spec)
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ports.Host. InvalidOperation while the VM runs on it."""
+        self._require_unused(vm, generation)
+        self._vms.check()
+        self._storage.delete_disk(vm, generation)
+
+    def _require_unused(self, vm: str, generation: int) -> None:
         info = self.find_vm(vm)
         path = self._storage.disk_path(vm, generation)
         if info and info.state is not VmState.STOPPED and str(path) in info.disks:
-            raise InvalidOperation(f"{vm} is running on {path}")
+            raise InvalidOperation(f"{vm} is {info.state.name.lower()} on {path}")
+
+    def delete_unused_disks(self, vm: str) -> None:
+        """See ports.Host. Disks are compared by their names: a path has more than one form."""
+        info = self.find_vm(vm)
+        used = {Path(disk).name for disk in info.disks} if info else set()
         self._vms.check()
-        self._storage.delete_disk(vm, generation)
+        for generation in self._storage.list_generations(vm):
+            if self._storage.disk_path(vm, generation).name not in used:
+                self._storage.delete_disk(vm, generation)
 
     def define(self, spec: VmSpec) -> None:
         """See ports.Host."""

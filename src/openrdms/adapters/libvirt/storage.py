@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import struct
 import threading
 from collections.abc import Iterator
@@ -65,6 +66,19 @@ class Storage:
         with translated(self._directory):
             return [(file, *_owner_of(file)) for file in sorted(self._directory.iterdir())]
 
+    def list_generations(self, vm: str) -> set[int]:
+        """Of which there are disks of that VM, whole or half made."""
+        with translated(self._directory):
+            names = [name for name in os.listdir(self._directory) if name.startswith(f"{vm}.")]
+        owners = [_owner_of(Path(name)) for name in names]
+        return {number for owner, number in owners if owner == vm and number is not None}
+
+    def has_disk(self, vm: str, generation: int) -> bool:
+        """Whether that disk is there, whole."""
+        path = self.disk_path(vm, generation)
+        with translated(path):
+            return path.exists()
+
     def free_bytes(self) -> int:
         """Room for an account without privileges."""
         with translated(self._directory):
@@ -74,14 +88,15 @@ class Storage:
         """See ports.Host."""
         path = self.disk_path(spec.name, spec.generation)
         with self._locks.setdefault(path, threading.Lock()), translated(path):
-            if path.exists():
-                return
+            path.unlink(missing_ok=True)
             _drop_parts(path)
             part = _part_of(path)
             try:
                 self._write(spec, part)
                 if self._account:
                     os.chown(part, self._account.uid, self._account.gid)
+                elif self._directory.stat().st_mode & stat.S_ISGID:
+                    part.chmod(0o660)  # QEMU is in the group that the directory gives its files
                 _put_in_place(part, path)
             except BaseException:
                 part.unlink(missing_ok=True)

@@ -134,12 +134,11 @@ class SimulatorHost:
 
         def plan(db: sqlite3.Connection) -> Task | None:
             name = _disk_name(spec.name, spec.generation)
-            if vms.is_whole(vms.find_disk(db, self._name, spec.name, name)):
-                return None
             # A PrepJob's copy comes from this host and is no image yet.
             if spec.network and not self._images.has(db, spec.image):
                 raise OperationFailed(f"{spec.image.reference} is not on {self._name} yet")
             self._check_room(db, spec.name)
+            self._drop_unused(db, spec.name, name)
             disk = {
                 "generation": spec.generation,
                 "name": name,
@@ -157,6 +156,15 @@ class SimulatorHost:
             db.execute(
                 "DELETE FROM disks WHERE host = ? AND vm = ? AND generation = ?",
                 (self._name, vm, generation),
+            )
+
+    def delete_unused_disks(self, vm: str) -> None:
+        """See ``ports.Host``."""
+        with self._operations.at_rest(self._name, vm) as db:
+            db.execute(
+                """DELETE FROM disks WHERE host = :host AND vm = :vm AND generation IS NOT NULL
+                   AND name NOT IN (SELECT disk FROM vms WHERE host = :host AND name = :vm)""",
+                {"host": self._name, "vm": vm},
             )
 
     def define(self, spec: VmSpec) -> None:
@@ -404,6 +412,17 @@ class SimulatorHost:
         capacity = self._settings.capacity
         if has_disk.fetchone() is None and not vms.has_room(db, self._name, capacity):
             raise OutOfSpace(f"{self._name} is full: it holds {capacity} desktops")
+
+    def _drop_unused(self, db: sqlite3.Connection, vm: str, disk: str) -> None:
+        """What is left over under the name of a disk that is about to be made."""
+        if vms.find_disk(db, self._name, vm, disk) is None:
+            return
+        row = vms.find(db, self._name, vm)
+        if row and row["disk"] == disk and vms.state(row) is not VmState.STOPPED:
+            raise InvalidOperation(f"{vm} is {vms.state(row).name.lower()} on {disk}")
+        db.execute(
+            "DELETE FROM disks WHERE host = ? AND vm = ? AND name = ?", (self._name, vm, disk)
+        )
 
     def _check_ours(self, row: sqlite3.Row) -> None:
         if vms.ownership(row) is None:

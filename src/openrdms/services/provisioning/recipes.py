@@ -29,14 +29,14 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
     JobAction.DELETE: (
         Stage(Phase.STOP, claims.stop_for_good),
         Stage(Phase.UNDEFINE, stages.removing(stages.undefine)),
-        Stage(Phase.ERASE, stages.removing(stages.delete_disk)),
+        Stage(Phase.ERASE, stages.removing(stages.delete_unused_disks)),
     ),
     JobAction.PREP: preparing.STAGES,
 }
 """In the order of PHASES, which a test holds. Delete has no undo: it cannot be cancelled."""
 
 CLEANING: Mapping[JobAction, tuple[Undo, ...]] = {
-    JobAction.PATCH: (gate.end_trial, stages.delete_old_disk),
+    JobAction.PATCH: (gate.end_trial, stages.delete_unused_disks),
     JobAction.PREP: preparing.CLEANING,
 }
 """What remains to be done for the desktops that succeeded, once nothing can undo them."""

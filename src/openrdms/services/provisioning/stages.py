@@ -15,7 +15,7 @@ from openrdms import ports
 from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
-from openrdms.model.host import GuestIdentity, VmInfo, VmSpec, VmState
+from openrdms.model.host import GuestIdentity, VmSpec, VmState
 from openrdms.model.job import JobAction, JobDesktop, Phase
 from openrdms.model.reason import ReasonCode
 from openrdms.services.provisioning.image_copies import ensure_image
@@ -58,7 +58,9 @@ class Stage:
 
 
 async def make_disk(work: Work, row: JobDesktop) -> None:
-    """The disk of the row's generation, once its image is on the host."""
+    """The disk of the row's generation, once its image is on the host: a new one, also when this
+    is repeated. Nothing uses it before the next phase.
+    """
     await ensure_image(work, row)
     await work.on_host(row, Kind.CLONE, work.host(row).create_disk, work.spec(row))
 
@@ -66,6 +68,16 @@ async def make_disk(work: Work, row: JobDesktop) -> None:
 def delete_disk(work: Work, row: JobDesktop) -> str:
     """Undo of make_disk."""
     work.host(row).delete_disk(row.name, row.generation)
+    return ""
+
+
+def delete_unused_disks(work: Work, row: JobDesktop) -> str:
+    """What nobody needs any more: all disks once there is no VM, else all but the one in use.
+
+    These are more than the record knows of when a pool was interrupted between two generations, or
+    an update could not go back.
+    """
+    work.host(row).delete_unused_disks(row.name)
     return ""
 
 
@@ -181,15 +193,10 @@ def restore_disk(work: Work, row: JobDesktop) -> str:
     vm = host.find_vm(row.name)
     if vm is not None and vm.uuid != row.uuid:
         return ""
-    if vm is None or not _uses_disk(vm, row.previous):
+    if vm is None or not vm.is_over(row.previous):
         host.destroy(row.name)
         host.define(work.spec_of(row, row.previous, row.previous_image))
     return start_or_say(host, row.name) if row.was_running else ""
-
-
-def _uses_disk(vm: VmInfo, generation: int) -> bool:
-    """Whether the VM is over the disk of that generation, as all hosts name them."""
-    return any(disk.endswith(f"{vm.name}.{generation}.qcow2") for disk in vm.disks)
 
 
 def start_or_say(host: ports.Host, name: str) -> str:
@@ -217,13 +224,6 @@ async def await_agent_again(work: Work, row: JobDesktop) -> None:
         await await_agent(work, row)
 
 
-def delete_old_disk(work: Work, row: JobDesktop) -> str:
-    """Patch: what nobody needs once the new disk is in use."""
-    if row.previous is not None:
-        work.host(row).delete_disk(row.name, row.previous)
-    return ""
-
-
 def reason_of(error: errors.RdmsError) -> ReasonCode:
     """Why a desktop has failed, in one word."""
     if isinstance(error, errors.OutOfSpace):
@@ -231,17 +231,6 @@ def reason_of(error: errors.RdmsError) -> ReasonCode:
     if isinstance(error, PhaseFailed):
         return error.reason
     return ReasonCode.HOST_REFUSED
-
-
-def seconds_each(work: Work, host: str) -> float | None:
-    """How long one more desktop takes on a host that has all hands full, as far as is known."""
-    if work.gate is None or work.job.action is JobAction.DELETE:
-        kinds = [Kind.STOP]
-    else:
-        kinds = [Kind.CLONE, Kind.DEFINE, *([Kind.START] if starts_any(work) else [])]
-    known = [work.tools.times.estimate(host, kind) for kind in kinds]
-    total = sum(seconds for seconds in known if seconds is not None)
-    return None if None in known else total / work.tools.tokens.load(host).limit
 
 
 def starts_any(work: Work) -> bool:

@@ -78,6 +78,15 @@ def test_disk_is_sound_and_writable(
     assert disk.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("kind", list(DiskKind))
+def test_disk_is_for_the_group_that_a_directory_gives_its_files(
+    disks: Storage, spec: VmSpec, desktops: Path, kind: DiskKind
+) -> None:
+    desktops.chmod(0o2711)
+    disks.create_disk(replace(spec, disk_kind=kind))
+    assert (desktops / "desk-1.1.qcow2").stat().st_mode & 0o777 == 0o660
+
+
 def test_overlay_is_based_on_the_image(disks: Storage, spec: VmSpec, desktops: Path) -> None:
     subprocess.run(["qemu-io", "-c", "write -P 5 0 65536", spec.image.disk], check=True)
     disks.create_disk(spec)
@@ -240,6 +249,28 @@ def test_disk_goes_with_what_was_half_made_of_it(
     (desktops / "desk-1.1.qcow2.0123abcd.part").touch()
     disks.delete_disk("desk-1", 1)
     assert [path.name for path in desktops.iterdir()] == [other]
+
+
+def test_what_is_left_over_is_not_taken_for_a_new_disk(
+    disks: Storage, spec: VmSpec, desktops: Path
+) -> None:
+    disk = desktops / "desk-1.1.qcow2"
+    disks.create_disk(spec)
+    as_made = disk.read_bytes()
+    write_and_read(disk)
+    disks.create_disk(spec)
+    assert disk.read_bytes() == as_made
+
+
+def test_generations_are_those_of_that_vm_alone(disks: Storage, desktops: Path) -> None:
+    for name in ("a.1.qcow2", "a.12.qcow2.0123abcd.part", "a.1.qcow2.3.qcow2", "a.b.4.qcow2"):
+        (desktops / name).touch()
+    (desktops / "ab.5.qcow2").touch()
+    (desktops / "a.lost+found").touch()
+    assert disks.list_generations("a") == {1, 12}
+    assert disks.list_generations("a.1.qcow2") == {3}
+    assert disks.has_disk("a", 1)
+    assert not disks.has_disk("a", 12)
 
 
 def test_copy_keeps_holes_and_bytes(tmp_path: Path) -> None:

@@ -57,8 +57,9 @@ time.sleep(60)
 
 
 def make(host: SimulatorHost, vm: str) -> None:
+    """From the beginning: no disk is made under a VM that runs."""
     spec = make_spec(host.images()[0], vm)
-    for step in MAKING:
+    for step in ("destroy", *MAKING):
         STEPS[step](host, spec)
 
 
