@@ -3,9 +3,9 @@ the end.
 
     python random_takeovers.py PROOF COUNT WORLDS
 
-runs those of 100 seeds that the file PROOF has no line of yet, with jobs of COUNT desktops, in so
-many worlds of three services side by side. SIGTERM ends it after the seeds that are under way, and
-the same command goes on. The exit code is 1 when anything was wrong.
+runs those of 100 seeds that the file PROOF has no line of yet, or of other code, with jobs of COUNT
+desktops, in so many worlds of three services side by side. SIGTERM ends it after the seeds that are
+under way, and the same command goes on. The exit code is 1 when anything was wrong.
 
 A seed decides what is done to which service and when, whether the job is cancelled, and whether it
 makes desktops or removes them. Services run on from seed to seed; who has been killed, or was

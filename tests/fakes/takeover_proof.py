@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from fakes.code_digest import digest_code
+
 TAKEOVER_SECONDS = 5.0
 """A job is another service's at the latest then, when the one that had it has died."""
 
@@ -17,14 +19,16 @@ _WELL = "; well"
 
 
 class Proof:
-    """Lines of other plans than these, or of jobs of another size, are not kept."""
+    """Lines of other plans than these, of jobs of another size or of other code are not kept."""
 
     def __init__(self, file: Path, count: int, plans: Mapping[int, object]) -> None:
         """``plans``: what each seed stands for, with jobs of so many desktops."""
         self.count = count
         self._file = file
         digest = zlib.crc32(repr(plans).encode())
-        self._head = f"Three services, jobs of {count} desktops, plans {digest:08x}"
+        self._head = (
+            f"Three services, jobs of {count} desktops, plans {digest:08x}, code {digest_code()}"
+        )
         self._lines: dict[int, str] = {}
         self._seeds = list(plans)
         self._changing = threading.Lock()

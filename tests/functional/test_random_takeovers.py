@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes import takeover_proof
 from fakes.random_takeovers import ALL, Kind, draw, keep, open_proof, surroundings, world
 from fakes.takeover_proof import Proof
 from live.network import why_not
@@ -32,7 +33,7 @@ def test_killed_paused_and_cut_off_at_random(tmp_path: Path) -> None:
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_killed_paused_and_cut_off_at_random_for_the_record() -> None:
-    """Half a minute for each seed that the proof has no line of yet."""
+    """Half a minute for each seed that the proof has no line of yet, or of other code."""
     proof = open_proof(PROOF, count=300)
     keep(proof, worlds=2, stop=threading.Event())
     assert proof.is_well, proof.summary
@@ -47,7 +48,7 @@ def test_a_seed_stands_for_one_plan() -> None:
     assert all(blows.count(kind) > ALL / 3 for kind in Kind)
 
 
-def test_a_proof_goes_on_where_it_was_left(tmp_path: Path) -> None:
+def test_a_proof_goes_on_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "proof"
     plans = {1: "kill", 2: "cut", 3: "pause"}
     proof = Proof(file, 30, plans)
@@ -66,3 +67,5 @@ def test_a_proof_goes_on_where_it_was_left(tmp_path: Path) -> None:
     ]
     assert Proof(file, 300, plans).missing == [1, 2, 3]
     assert Proof(file, 30, {**plans, 2: "kill"}).missing == [1, 2, 3]
+    monkeypatch.setattr(takeover_proof, "digest_code", lambda: "other code")
+    assert Proof(file, 30, plans).missing == [1, 2, 3]

@@ -40,7 +40,9 @@ pytestmark = [pytest.mark.libvirt, pytest.mark.skipif(bool(why_not()), reason=wh
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_killed_paused_and_cut_off_on_real_hosts(tmp_path: Path) -> None:
-    """Two minutes for each seed that the proof has no line of yet, and on a busy machine five."""
+    """Two minutes for each seed that the proof has no line of yet, or of other code, and on a busy
+    machine five.
+    """
     proof = Proof(PROOF, COUNT, {seed: draw(seed) for seed in SEEDS})
     if proof.missing:
         with world(tmp_path) as made:
