@@ -16,7 +16,7 @@ import asyncio
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -34,6 +34,7 @@ from openrdms.services.provisioning import gate, pipeline, stages, taking
 from openrdms.services.provisioning.lines import error_of
 from openrdms.services.provisioning.pipeline import Stages
 from openrdms.services.provisioning.records import pause, with_records
+from openrdms.services.provisioning.wave_waits import WaveNow, tell_wave
 from openrdms.services.provisioning.work import Work
 
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
@@ -242,8 +243,7 @@ class _Wave:
         on; with one in any case, for how long a host is away nobody knows.
         """
         work = self._work
-        most = allowed(self._max_unavailable, len(work.rows), forced=self._forced)
-        most = max(1, most - self._count_away())
+        most = self._most()
         in_hand = (*self._running, *self._finished)
         in_work = sum(1 for ordinal in in_hand if self._absence(ordinal) is None)
         under_way = Counter(work.rows[ordinal].host for ordinal in self._running)
@@ -262,6 +262,11 @@ class _Wave:
                 self._start(ordinal)
                 under_way[work.rows[ordinal].host] += 1
                 in_work += 1
+
+    def _most(self) -> int:
+        """How many may be in work of those that can be reached."""
+        most = allowed(self._max_unavailable, len(self._work.rows), forced=self._forced)
+        return max(1, most - self._count_away())
 
     def _count_away(self) -> int:
         return sum(self._hosted[host] for host in self._list_away())
@@ -355,22 +360,38 @@ class _Wave:
 
     def _tell(self) -> list[tuple[int, Wait]]:
         """What those that nothing is done to wait for; asked from other threads."""
-        rows = self._work.rows
-        waiting = sorted(self._waiting.copy())
-        words = ""
-        if away := self._list_away():
-            words = f"; {self._count_away()} cannot be reached on {', '.join(away)}"
-        too_many = f"as many desktops as may be are being updated{words}"
-        told = [
-            (ordinal, self._explain(ordinal, position, too_many))
-            for position, ordinal in enumerate(waiting, 1)
-        ]
-        words = f"waits until wave {self._wave + 1} is done and good{words}"
-        later = Wait(ReasonCode.EARLIER_WAVE, words, self._since)
-        told += [(row.ordinal, later) for row in list(rows.values()) if row.wave > self._wave]
-        return told
+        waits = {ordinal: self._explain(ordinal) for ordinal in sorted(self._waiting.copy())}
+        away = ""
+        if hosts := self._list_away():
+            away = f"; {self._count_away()} cannot be reached on {', '.join(hosts)}"
+        under_way = list(self._running)
+        wave = WaveNow(
+            number=self._wave + 1,
+            since=self._since,
+            most=self._most(),
+            under_way=under_way,
+            finished=len(self._finished),
+            age=self._age(under_way),
+            line=sorted((o for o, wait in waits.items() if wait is None), key=self._place),
+            others={ordinal: wait for ordinal, wait in waits.items() if wait},
+            later=[self._waves[wave] for wave in sorted(self._waves) if wave > self._wave],
+            away=away,
+        )
+        return tell_wave(self._work, wave)
 
-    def _explain(self, ordinal: int, position: int, too_many: str) -> Wait:
+    def _age(self, under_way: Iterable[int]) -> float:
+        """Seconds since the last one was taken."""
+        now = self._work.tools.clock()
+        taken = (self._uses[ordinal].since for ordinal in under_way if self._is_ours(ordinal))
+        return (now - max(taken, default=now)).total_seconds()
+
+    def _place(self, ordinal: int) -> tuple[Rank, int]:
+        """Who is taken before others, the least first."""
+        use, row = self._uses.get(ordinal), self._work.rows[ordinal]
+        return rank(use.use if use else None, runs=row.was_running), ordinal
+
+    def _explain(self, ordinal: int) -> Wait | None:
+        """What else than its turn it waits for."""
         if absence := self._absence(ordinal):
             return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
         use = self._uses.get(ordinal)
@@ -382,7 +403,7 @@ class _Wave:
         if use and use.use is Use.PREPARING:
             words = "its pool prepares it"
             return Wait(ReasonCode.DESKTOP_IN_WORK, words, use.since)
-        return Wait(ReasonCode.TOO_MANY_UNAVAILABLE, too_many, self._since, position)
+        return None
 
     def _waits_for_user(self, words: str, since: datetime) -> Wait:
         seconds = None
