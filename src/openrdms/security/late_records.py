@@ -5,6 +5,7 @@ service.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -28,12 +29,14 @@ class LateRecords:
     def note(self, who: str, address: str, what: str, **on: JsonValue) -> None:
         """It is to be in the log. OperationFailed when it cannot be kept."""
         at = self._clock().isoformat(timespec="milliseconds")
-        line = json.dumps([who, address, what, on, at]) + "\n"
+        line = f"\n{json.dumps([who, address, what, on, at])}\n".encode()  # after half a one, too
         with self._lock:
             try:
                 handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
                 try:
-                    os.write(handle, line.encode())
+                    written = os.write(handle, line)
+                    if written < len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     os.fsync(handle)
                 finally:
                     os.close(handle)
@@ -57,6 +60,6 @@ class LateRecords:
     def _record(self, line: str) -> None:
         try:
             who, address, what, on, at = json.loads(line)
-        except ValueError:  # half a line: the machine died before anybody was let in by it
+        except ValueError:  # none, or half a line: nobody was let in by it
             return
         self._audit_log.record(who, address, what, on, {"at": at}, result=DONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -141,6 +142,19 @@ def test_half_a_line_is_of_nobody(world: World, tmp_path: Path) -> None:
     world.late.write()
     told = [one.who for one in world.store.list_audit(0) if one.what == SIGNED_IN]
     assert (told, (tmp_path / "late").exists()) == (["ann"], False)
+
+
+def test_who_could_not_be_kept_does_not_take_the_next_one_along(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[: len(data) // 2]))
+        with pytest.raises(errors.OperationFailed, match="No space left"):
+            world.late.note("bob", ADDRESS, SIGNED_IN)
+    world.late.note("ann", ADDRESS, SIGNED_IN)
+    world.late.write()
+    assert [one.who for one in world.store.list_audit(0) if one.what == SIGNED_IN] == ["ann"]
 
 
 def test_one_that_is_passing_ends_when_records_are_back(world: World) -> None:
