@@ -33,6 +33,9 @@ class DesktopUseStore(Protocol):
     def count_uses(self, collection: str) -> Mapping[Use, int]:
         """Only those that occur."""
 
+    def count_uses_by_host(self, collection: str) -> Mapping[str, Mapping[Use, int]]:
+        """The same of each host, as records name it."""
+
     def find_use(self, name: str) -> DesktopUse | None: ...
     def find_held(self, collection: str, holder: str) -> DesktopUse | None:
         """What that user has taken in a collection."""
@@ -54,6 +57,11 @@ class DesktopUseStore(Protocol):
         READY ones first; several users get different ones. The desktop that the user has
         already is given again, whatever its host.
         """
+
+    def find_free(
+        self, collection: str, user: str, domain: str, away: Collection[str] = ()
+    ) -> Desktop | None:
+        """What ``assign_free`` would give him now; nothing is assigned."""
 
     def change_uses(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -154,6 +155,7 @@ class Brokering:
         self._hosts = parts.hosts
         self._uses = parts.uses
         self._access = parts.access
+        self._health = parts.health
         self._watch = parts.watch
         self._pools = parts.pools
         self._clock = parts.clock
@@ -304,7 +306,7 @@ class Brokering:
         alias = collection.alias
         standing = self._lines.find(alias, user.holder)
         ahead = self._lines.count(alias)
-        ready = self._watch.is_checked(alias) and self._store.count_uses(alias).get(Use.READY)
+        ready = self._watch.is_checked(alias) and self._count_there(alias).get(Use.READY)
         if ready and not ahead:
             return Outlook()
         last = Standing(ahead + 1, is_new=True, waited=0.0)
@@ -340,14 +342,33 @@ class Brokering:
         stopped = self._pools.stopped(alias)
         if stopped:
             return Wait(ReasonCode.POOL_STOPPED, stopped, since, position)
-        counts = self._store.count_uses(alias)
-        if not any(counts.get(use) for use in _COMING):
+        if not _is_coming(self._count_there(alias)):
+            if absence := self._find_absence(alias):
+                return Wait(ReasonCode.HOST_AWAY, absence.words, since, position)
             words = f"all desktops of {alias} are in use"
             return Wait(ReasonCode.NO_DESKTOP_LEFT, words, since, position)
         one = self._pools.seconds(alias)
         seconds = None if one is None else self._lines.estimate(alias, position, one)
         words = f"no desktop of {alias} is ready"
         return Wait(ReasonCode.NO_DESKTOP_READY, words, since, position, seconds)
+
+    def _count_there(self, alias: str) -> Mapping[Use, int]:
+        """How many desktops of each use are on hosts that answer."""
+        away = self._reaching.away()
+        if not away:
+            return self._store.count_uses(alias)
+        counts: Counter[Use] = Counter()
+        for host, uses in self._store.count_uses_by_host(alias).items():
+            counts.update(uses if host not in away else {})
+        return counts
+
+    def _find_absence(self, alias: str) -> Absence | None:
+        """Of a host that is away, with desktops that may be somebody's when it is back."""
+        away = self._reaching.away()
+        for host, uses in self._store.count_uses_by_host(alias).items() if away else ():
+            if host in away and _is_coming(uses):
+                return self._health.status(host)
+        return None
 
     def _find_own(self, user: User, collection: Collection) -> Connection | Wait:
         alias = collection.alias
@@ -356,8 +377,7 @@ class Brokering:
             away = self._reaching.away()
             desktop = self._store.assign_free(alias, user.name, user.domain, away)
         if desktop is None:
-            words = f"every desktop of {alias} has its user"
-            return Wait(ReasonCode.NO_DESKTOP_LEFT, words, self._clock())
+            return self._explain_nothing_free(user, alias)
         move_in = partial(_move_in, user=user, now=self._clock())
         taken = self._uses.change([desktop.name], move_in)
         if taken:
@@ -367,10 +387,26 @@ class Brokering:
     def _look_for_own(self, user: User, collection: Collection) -> Outlook:
         desktop = self._find_assigned(user, collection)
         if desktop is None:
-            return Outlook()
+            away = self._reaching.away()
+            free = self._store.find_free(collection.alias, user.name, user.domain, away)
+            if free is None:
+                return Outlook(wait=self._explain_nothing_free(user, collection.alias))
+            if free.user is None:
+                return Outlook()
+            desktop = free
         use = self._store.find_use(desktop.name)
         is_free = use and _move_in(use, user, use.since)
         return Outlook(desktop.name, wait=None if is_free else self._explain_taken(desktop.name))
+
+    def _explain_nothing_free(self, user: User, alias: str) -> Wait:
+        """Nobody stands in line for a personal desktop: whoever asks when one is free gets it."""
+        away = self._reaching.away()
+        free = self._store.find_free(alias, user.name, user.domain) if away else None
+        absence = self._health.status(free.host) if free and free.host in away else None
+        if absence:
+            return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
+        words = f"every desktop of {alias} has its user"
+        return Wait(ReasonCode.NO_DESKTOP_LEFT, words, self._clock())
 
     def _find_assigned(self, user: User, collection: Collection) -> Desktop | None:
         """None where one that is free would be assigned to him. Refused."""
@@ -452,6 +488,10 @@ class Brokering:
         self._pools.set_waiting(collection, count)
         for _, listener in self._listeners:
             listener(collection)
+
+
+def _is_coming(counts: Mapping[Use, int]) -> bool:
+    return any(counts.get(use) for use in _COMING)
 
 
 def _connect(use: DesktopUse, how: How) -> Connection:

@@ -20,7 +20,7 @@ from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait, parse_reason
-from openrdms.services.brokering import Connection, How, Refused
+from openrdms.services.brokering import Connection, How, Outlook, Refused
 
 POOLED = CollectionType.POOLED
 MANUAL, AUTO = CollectionType.MANUAL_PERSONAL, CollectionType.AUTO_PERSONAL
@@ -88,8 +88,19 @@ def test_nothing_on_a_host_that_is_away_is_handed_out(rig: BrokeringRig, name: s
     user = rig.add_user("ann")
     simulator.set_fault(rig.place.path, HOST1, fault="down")
     rig.health.note_failure(HOST1, errors.HostUnavailable("away"))
-    assert isinstance(rig.brokering.connect(user, "pool"), Wait)
+    rig.pools.usual = 60.0
+    looked = rig.brokering.look(user, "pool").wait
+    told = wait_of(rig.brokering.connect(user, "pool"))
+    for wait in (looked, told):
+        assert wait and (wait.code, wait.words) == (ReasonCode.HOST_AWAY, "away")
+        assert (wait.position, wait.seconds) == (1, None)
     assert rig.use("vd-1").use is Use.READY
+    rig.add_ready("vd-2", host=HOST2)
+    rig.make("vd-2", Use.PREPARING)
+    assert wait_of(rig.brokering.connect(user, "pool")).code is ReasonCode.NO_DESKTOP_READY
+    rig.make("vd-2", Use.TAKEN, holder="bob")
+    rig.make("vd-1", Use.QUARANTINED)
+    assert wait_of(rig.brokering.connect(user, "pool")).code is ReasonCode.NO_DESKTOP_LEFT
 
 
 def test_an_account_has_one_place_in_line_whatever_domain_it_names(rig: BrokeringRig) -> None:
@@ -355,6 +366,25 @@ def test_the_first_connection_assigns_a_free_desktop(rig: BrokeringRig) -> None:
             assert answer.code is ReasonCode.NO_DESKTOP_LEFT
     connected = {one.desktop for one in answers if isinstance(one, Connection)}
     assert connected <= set(owners)
+
+
+def test_a_look_tells_whether_one_is_free(rig: BrokeringRig) -> None:
+    rig.add_collection("own", AUTO)
+    desktop = rig.add_ready("my-1", "own")
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
+    assert rig.brokering.look(ann, "own") == Outlook()
+    rig.place.store.put_desktops([replace(desktop, user="bob", user_domain="LAB")])
+    wait = rig.brokering.look(ann, "own").wait
+    assert wait and wait.code is ReasonCode.NO_DESKTOP_LEFT
+    assert rig.brokering.look(bob, "own") == Outlook("my-1")
+    rig.add_ready("my-2", "own")
+    simulator.set_fault(rig.place.path, HOST1, fault="down")
+    rig.health.note_failure(HOST1, errors.HostUnavailable("away"))
+    wait = rig.brokering.look(ann, "own").wait
+    assert wait and (wait.code, wait.words) == (ReasonCode.HOST_AWAY, "away")
+    assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.HOST_AWAY
+    owners = [one.user for one in rig.place.store.list_desktops("own")]
+    assert owners == ["bob", None]
 
 
 def test_a_deleted_desktop_frees_its_user(rig: BrokeringRig) -> None:

@@ -104,6 +104,14 @@ class DesktopUseRecords:
         found = self._database.quick.rows(_QUICK_COUNT, collection=collection.casefold())
         return {row[0]: row[1] for row in found}
 
+    def count_uses_by_host(self, collection: str) -> Mapping[str, Mapping[Use, int]]:
+        hosts: dict[str, dict[Use, int]] = {}
+        for host, use, count in self._database.quick.rows(
+            _QUICK_COUNT_BY_HOST, collection=collection.casefold()
+        ):
+            hosts.setdefault(host, {})[use] = count
+        return hosts
+
     def find_use(self, name: str) -> DesktopUse | None:
         found = self._database.quick.rows(_QUICK_FIND, key=name.casefold())
         return DesktopUse(*found[0]) if found else None
@@ -168,6 +176,12 @@ _QUICK_COUNT = (
     sa.select(_uses.use, sa.func.count().label("number"))
     .where(_uses.collection_key == sa.bindparam("collection"))
     .group_by(_uses.use)
+)
+_QUICK_COUNT_BY_HOST = (
+    sa.select(_desktops.host, _uses.use, sa.func.count().label("number"))
+    .join_from(desktop_uses, schema.desktops)
+    .where(_uses.collection_key == sa.bindparam("collection"))
+    .group_by(_desktops.host, _uses.use)
 )
 _QUICK_HELD = (
     _QUERY.where(

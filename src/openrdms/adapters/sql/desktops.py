@@ -148,19 +148,20 @@ class DesktopRecords:
         self, collection: str, user: str, domain: str, away: Collection[str] = ()
     ) -> Desktop | None:
         def assign(connection: sa.Connection) -> Desktop | None:
-            owned = _find_assigned(connection, collection, user, domain)
-            owned = owned or _find_assigned_anywhere(connection, collection, user)
-            if owned:
-                return owned
-            wanted = {"collection": collection.casefold(), "away": list(away)}
-            row = connection.execute(_NEXT_FREE, wanted).first()
-            if row is None:
-                return None
-            desktop = replace(Desktop(*row), user=user, user_domain=domain)
+            found = _find_free(connection, collection, user, domain, away)
+            if found is None or found.user is not None:
+                return found
+            desktop = replace(found, user=user, user_domain=domain)
             put_desktops(connection, [desktop])
             return desktop
 
         return self._database.grouped(assign, urgent=True)
+
+    def find_free(
+        self, collection: str, user: str, domain: str, away: Collection[str] = ()
+    ) -> Desktop | None:
+        with self._database.read() as connection:
+            return _find_free(connection, collection, user, domain, away)
 
     def was_member(self, alias: str, name: str) -> bool:
         history = schema.memberships.c
@@ -278,6 +279,19 @@ def _find_assigned_anywhere(
         order=[_desktops.c.name_key],
     )
     return found[0] if found else None
+
+
+def _find_free(
+    connection: sa.Connection, collection: str, user: str, domain: str, away: Collection[str]
+) -> Desktop | None:
+    """The one that is his already, else one that is nobody's."""
+    owned = _find_assigned(connection, collection, user, domain)
+    owned = owned or _find_assigned_anywhere(connection, collection, user)
+    if owned:
+        return owned
+    wanted = {"collection": collection.casefold(), "away": list(away)}
+    row = connection.execute(_NEXT_FREE, wanted).first()
+    return Desktop(*row) if row else None
 
 
 def _check_user(connection: sa.Connection, desktop: Desktop) -> None:
