@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from contract.host_suite import make_spec, make_vm
 from fakes.pool_rig import HOST, PoolRig
-from fakes.provisioning_rig import POOL, Faults, create, later
+from fakes.provisioning_rig import POOL, Faults, create, later, now
 from openrdms.model import errors
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity
@@ -79,7 +80,7 @@ def test_delete_leaves_nothing_of_a_pool_that_had_no_room_for_another_image(
     assert settings
     rig.store.set_provisioning(POOL, replace(settings, image=newer.reference))
     faults.plan["create_disk", "pool-1"] = errors.OutOfSpace("no room")
-    failed = {"failures": MOST_FAILURES - 1}
+    failed = {"failures": MOST_FAILURES - 1, "since": now() - timedelta(hours=1)}
     rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY}, **failed)
     rig.wait_for("pool-1", Use.QUARANTINED)
     record = rig.store.find_desktop("pool-1")
