@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,6 +102,8 @@ class AuditLog:
         self._lock = threading.Lock()
         self._queue: list[_Waiting] = []
         self._led = False
+        self._late: dict[int, Callable[[], int]] = {}
+        """What writes the ends of calls, by their sequences, that could not be written."""
         last = store.last_audit()
         self._head = AuditHead(last.sequence, last.hash) if last else AuditHead()
         self._noted = _HeadFile(head_file)
@@ -134,7 +136,7 @@ class AuditLog:
 
         ``on`` and ``parameters`` are what may be disclosed; texts are made printable here.
         """
-        self._write_counts()
+        self._catch_up()
         who, address, reason = map(disclosure.clean, (who, address, reason))
         now = self._clock()
         record = AuditRecord(
@@ -145,6 +147,49 @@ class AuditLog:
             about = {"on": record.on, "result": result, "reason": reason}
             _log.info(what, caller=who, address=address, **about)
         return written.sequence
+
+    def record_end(
+        self,
+        asked: int,
+        who: str,
+        address: str,
+        what: str,
+        on: Mapping[str, JsonValue],
+        outputs: Mapping[str, JsonValue],
+        *,
+        result: str,
+        reason: str,
+    ) -> None:
+        """Write how the call of that sequence has ended: later, when that cannot be done now.
+
+        What was done is done, and to say that it failed would be a lie. When the service dies
+        before it is written nobody knows how it ended (``close_calls``).
+        """
+        subject = (who, address, what, on)
+        try:
+            self.record(*subject, outputs, result=result, reason=reason, of=asked)
+        except errors.RdmsError as error:
+            _log.error("an audit record waits", of=asked, result=result, error=str(error))
+            noted = {**outputs, "at": self._clock().isoformat(timespec="milliseconds")}
+            write = partial(self.record, *subject, noted, result=result, reason=reason, of=asked)
+            with self._lock:
+                self._late[asked] = write
+
+    def write_late(self) -> None:
+        """Write the ends of calls that could not be written. OperationFailed: the rest is kept."""
+        if not self._late:
+            return
+        with self._lock:
+            late, self._late = self._late, {}
+        try:
+            for asked in sorted(late):
+                [call] = self._store.list_audited_calls(AuditQuery(limit=1, before=asked + 1))
+                if call.answer is None:  # else the attempt that seemed to fail is on record
+                    late[asked]()
+                del late[asked]
+        finally:
+            with self._lock:
+                self._late |= late
 
     def deny(
         self,
@@ -159,7 +204,8 @@ class AuditLog:
         if self._refusals.note((disclosure.clean(who), address, what)):
             self.record(who, address, what, on, parameters, result=DENIED, reason=reason)
 
-    def _write_counts(self) -> None:
+    def _catch_up(self) -> None:
+        self.write_late()
         self._refusals.write_counts()
         self._strangers.write_counts()
 
@@ -171,12 +217,12 @@ class AuditLog:
 
     def list_calls(self, query: AuditQuery) -> list[AuditedCall]:
         """What was asked or refused, with what came of it, in order."""
-        self._write_counts()
+        self._catch_up()
         return self._store.list_audited_calls(query)
 
     def verify(self) -> Verification:
         """Walk the whole chain."""
-        self._write_counts()
+        self._catch_up()
         noted = self._noted.read()
         head, told = AuditHead(), list[str]()
         for page in self._pages():

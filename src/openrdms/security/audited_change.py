@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import TracebackType
 
-import structlog
-
 from openrdms.cim.errors import CimError
 from openrdms.cim.provider import MethodResult
 from openrdms.cim.types import CimValue
@@ -17,8 +15,6 @@ from openrdms.security.audit_log import AuditLog
 
 _WBEM = 0x8000_0000
 """WBEM codes begin here and are known in hex; Win32 codes are below, known in decimal."""
-
-_log = structlog.get_logger(__name__)
 
 
 class AuditedChange:
@@ -60,10 +56,7 @@ class AuditedChange:
             result, field = _describe(error)
         elif self._result.return_value:
             field = disclosure.find_field(self._result.reason, self._names)
-        try:
-            self._log.record(*self._subject, outputs, result=result, reason=field, of=self._asked)
-        except RdmsError as failure:  # what was done is done: saying it failed would be a lie
-            _log.error("audit record lost", of=self._asked, result=result, error=str(failure))
+        self._log.record_end(self._asked, *self._subject, outputs, result=result, reason=field)
 
 
 def _describe(error: BaseException) -> tuple[str, str]:

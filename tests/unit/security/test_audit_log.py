@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from fakes.clock import StoppedClock
+from fakes.leaving_records import LeavingRecords
+from openrdms.cim.provider import MethodResult
 from openrdms.model import errors
 from openrdms.model.audit import AuditHead, AuditQuery, AuditRecord, chain
 from openrdms.ports import Store
 from openrdms.security.audit_log import MOST_STRANGERS, AuditLog
+from openrdms.security.audited_change import AuditedChange
 
 OpenLog = Callable[[], AuditLog]
 
@@ -87,6 +91,54 @@ def test_calls_that_a_service_left_open_are_closed_by_the_next(
     assert call.answer.on == {"Alias": "a"}
     found = open_log().verify()
     assert (found.count, found.problems) == (2, ())
+
+
+@pytest.fixture
+def records(store: Store) -> Any:
+    return LeavingRecords(store)
+
+
+@pytest.fixture
+def leaving_log(records: Any, tmp_path: Path) -> AuditLog:
+    return AuditLog(records, tmp_path / "security" / "audit-head", StoppedClock())
+
+
+@pytest.mark.parametrize("kick", [AuditLog.write_late, AuditLog.verify])
+def test_an_end_that_could_not_be_written_is_when_records_are_back(
+    leaving_log: AuditLog, records: Any, kick: Callable[[AuditLog], object]
+) -> None:
+    names = {"Name": "one"}
+    with AuditedChange(leaving_log, "ann", "", "call", on=names, values={}) as change:
+        records.away = True
+        change.answered(MethodResult(5))
+    with pytest.raises(errors.RecordsUnavailable):
+        leaving_log.write_late()
+    records.away = False
+    kick(leaving_log)
+    leaving_log.write_late()
+    [call] = leaving_log.list_calls(AuditQuery())
+    assert call.answer
+    assert (call.asked.result, call.answer.result, call.answer.on) == ("asked", "5", names)
+    assert call.answer.parameters == {"at": "2026-03-01T12:00:00.000+00:00"}
+    found = leaving_log.verify()
+    assert (found.count, found.problems) == (2, ())
+
+
+def test_an_end_that_is_on_record_is_not_written_again(
+    leaving_log: AuditLog, records: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection was lost right after the commit."""
+    append = records.append_audit
+
+    def lose(new: Sequence[AuditRecord]) -> None:
+        append(new)
+        raise errors.RecordsUnavailable("lost")
+
+    change = AuditedChange(leaving_log, "ann", "", "call", on={}, values={})
+    with monkeypatch.context() as losing, change:
+        losing.setattr(records, "append_audit", lose, raising=False)
+    leaving_log.write_late()
+    assert [one.result for one in records.list_audit()] == ["asked", "0"]
 
 
 def test_many_subjects_are_counted_in_bounded_memory(log: AuditLog) -> None:
