@@ -308,10 +308,14 @@ class HostSuite:
         host.define(spec)
         assert [found for found in host.list_vms() if found.name == spec.name] == [vm]
 
-    def test_definition_needs_its_disk(self, host: Host, spec: VmSpec) -> None:
-        with pytest.raises(RdmsError):
-            host.define(spec)
-        assert host.find_vm(spec.name) is None
+    def test_definition_needs_its_disk(
+        self, host: Host, spec: VmSpec, break_disk: Callable[[VmSpec], None]
+    ) -> None:
+        for leave in (lambda _spec: None, break_disk):
+            leave(spec)
+            with pytest.raises(NotFound, match=spec.name):
+                host.define(spec)
+            assert host.find_vm(spec.name) is None
 
     def test_undefined_vm_leaves_only_its_disk(self, host: Host, spec: VmSpec) -> None:
         make_vm(host, spec)

@@ -107,18 +107,20 @@ def test_update_leaves_one_disk_of_a_desktop_between_two_images(rig: PoolRig) ->
     assert rig.orphans() == []
 
 
-def test_update_of_a_desktop_between_two_images_that_fails_leaves_one_disk_in_the_end(
+def test_update_of_a_desktop_between_two_images_makes_the_disk_it_goes_back_to(
     rig: PoolRig, faults: Faults
 ) -> None:
-    """There is no disk that the update could go back to: the pool makes it."""
     rig.fill(1)
     turn_to_newer_image(rig)
-    faults.plan["start", "pool-1"] = errors.OperationFailed("it does not start")
+    broken = [errors.OperationFailed("it does not take it")]
+
+    def refuse_once(call: str, _vm: str) -> None:
+        if call == "set_identity" and broken:
+            raise broken.pop()
+
+    faults.before = refuse_once
     [failed] = rig.run(later(JobAction.PATCH)).desktops
-    assert failed.status is VmStatus.FAILED
-    faults.plan.clear()
-    if rig.use("pool-1").use is Use.QUARANTINED:
-        rig.uses.move(["pool-1"], Use.UNREADY, of={Use.QUARANTINED})
+    assert (failed.status, failed.undone) == (VmStatus.FAILED, ("define", "disk"))
     rig.wait_for("pool-1", Use.READY)
     assert rig.files() == rig.vms()["pool-1"] == ["pool-1.2.qcow2"]
     assert rig.orphans() == []

@@ -153,10 +153,11 @@ def _judge_leftover(
         code, remedy = ReasonCode.UNKNOWN_VM, Remedy.NONE
         words = f"the desktop of this name has uuid {record.uuid}, this VM {vm.uuid}"
     elif leftover.kind == "disk" and vm and leftover.name not in vm.disks:
-        if known.renews_disk(key):
+        past = _is_past(leftover, record, vm)
+        if known.renews_disk(key) and not past:
             return ()
         code, words = ReasonCode.UNFINISHED_VM, f"desktop {vm.name} uses another disk"
-        remedy = Remedy.DELETE_DISK if _is_past(leftover, record, vm) else Remedy.NONE
+        remedy = Remedy.DELETE_DISK if past else Remedy.NONE
     else:
         return ()
     what = (inventory.host, leftover.kind, leftover.name, leftover.vm, code, words, remedy)

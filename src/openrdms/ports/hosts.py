@@ -145,7 +145,7 @@ class Host(Protocol):
         """Define the VM over its disk; on a VM already defined (Patch) the disk is exchanged.
 
         Same uuid and MAC always. The VM must be off; a saved one loses its saved state with its
-        disk. Never touches a VM without our metadata.
+        disk. Never touches a VM without our metadata. NotFound when the disk is not there, whole.
         """
 
     def undefine(self, vm: str, uuid: UUID | None = None) -> None:

@@ -19,6 +19,7 @@ from openrdms.adapters.simulator.rdp import RdpServers
 from openrdms.model.errors import (
     HostUnavailable,
     InvalidOperation,
+    NotFound,
     NotSupported,
     OperationFailed,
     OutOfSpace,
@@ -173,7 +174,7 @@ class SimulatorHost:
         ended = False
         with self._operations.at_rest(self._name, spec.name) as db:
             if not vms.is_whole(vms.find_disk(db, self._name, spec.name, disk)):
-                raise OperationFailed(f"{spec.name} has no disk {disk} on {self._name}")
+                raise NotFound(f"{spec.name} has no disk {disk} on {self._name}")
             row = vms.find(db, self._name, spec.name)
             if row is not None:
                 self._check_ours(row)

@@ -186,7 +186,11 @@ def _exchange(host: ports.Host, row: JobDesktop, spec: VmSpec) -> None:
 
 
 def restore_disk(work: Work, row: JobDesktop) -> str:
-    """Patch: back to the old disk, running again if it ran."""
+    """Patch: back to the old disk, running again if it ran.
+
+    A pool that turned the desktop to another image may have been interrupted before it made what
+    is on record as the old one: then that is made now.
+    """
     host = work.host(row)
     if row.previous is None:
         return ""
@@ -194,8 +198,13 @@ def restore_disk(work: Work, row: JobDesktop) -> str:
     if vm is not None and vm.uuid != row.uuid:
         return ""
     if vm is None or not vm.is_over(row.previous):
+        before = work.spec_of(row, row.previous, row.previous_image)
         host.destroy(row.name)
-        host.define(work.spec_of(row, row.previous, row.previous_image))
+        try:
+            host.define(before)
+        except errors.NotFound:
+            host.create_disk(before)
+            host.define(before)
     return start_or_say(host, row.name) if row.was_running else ""
 
 
