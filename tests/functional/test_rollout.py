@@ -23,6 +23,7 @@ from openrdms.model.provisioning import JobDocument, render_job
 from openrdms.model.reason import ReasonCode
 from openrdms.model.rollout import ALL, Share
 from openrdms.services import patching
+from openrdms.services.provisioning import rollout
 from openrdms.services.session_watch import SessionWatch
 
 HOST = "host1.sim.local"
@@ -279,9 +280,13 @@ def test_without_time_between_the_clocks_nobody_is_asked(pool: Pool) -> None:
     assert ("send_message", "pool-2") not in pool.faults.calls
 
 
-def test_silent_guest_counts_as_occupied_until_force(pool: Pool) -> None:
+def test_silent_guest_counts_as_occupied_until_it_says_otherwise(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is logged on to it, and nothing tells that its guest answers again."""
+    monkeypatch.setattr(rollout, "_ASK_AGAIN_SECONDS", 0.5)
     simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "silent")
-    guid = pool.update(force=50)
+    guid = pool.update()
     pool.rig.wait_until(lambda: list(pool.images().values()).count("2") == 3)
     pool.rig.wait_until(lambda: pool.waits(guid) == {"pool-3": ReasonCode.USER_LOGGED_ON})
     simulator.set_fault(pool.rig.simulator, HOST, "pool-3", "")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,6 +41,9 @@ from openrdms.services.provisioning.work import Work
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
 _NEVER = 9999
 """Year of a ForceLogOffTime that means that nobody is logged off: the last one there is."""
+
+_ASK_AGAIN_SECONDS = 10.0
+"""After which a guest is asked once more that did not say that nobody is logged on."""
 
 
 async def go_forward(work: Work, stages: Stages, wave: int) -> str:
@@ -90,7 +94,10 @@ class _Wave:
         self._uses: dict[int, DesktopUse] = {}
         self._waiting: set[int] = set()
         self._occupied: set[int] = set()
-        """Of those that wait: somebody is logged on though the use says nobody, or none can say."""
+        """Of those that wait: somebody is logged on though the use says nobody, or none can say.
+        They are asked again, at ``_ask_at`` on the monotonic clock.
+        """
+        self._ask_at = 0.0
         self._away: dict[str, Absence | None] = {}
         """Hosts that were heard to go, None for those that are back."""
         self._free = _Free()
@@ -130,7 +137,7 @@ class _Wave:
             elif self._may_go_on_to_next():
                 self._begin_wave(self._wave + 1)
             else:
-                await self._work.wait(self._changed, self._seconds_to_force())
+                await self._work.wait(self._changed, self._seconds_to_look())
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -232,6 +239,16 @@ class _Wave:
             self._occupied.clear()
             for ordinal in self._waiting:
                 self._offer(ordinal)
+        if self._occupied and time.monotonic() >= self._ask_at:
+            asked, self._occupied = self._occupied, set()
+            for ordinal in asked:
+                self._offer(ordinal)
+
+    def _seconds_to_look(self) -> float | None:
+        """Until the clock has something to say though nothing changes; None for never."""
+        ask = max(0.0, self._ask_at - time.monotonic()) if self._occupied else None
+        waits = (ask, self._seconds_to_force())
+        return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _seconds_to_force(self) -> float | None:
         if self._forced or self._force is None:
@@ -305,6 +322,8 @@ class _Wave:
         if self._forced or self._uses.get(ordinal) is not use:
             self._offer(ordinal)
         else:
+            if not self._occupied:
+                self._ask_at = time.monotonic() + _ASK_AGAIN_SECONDS
             self._occupied.add(ordinal)
 
     async def _hand_out(self) -> None:
