@@ -2,9 +2,10 @@
 
 Format: QEMU, docs/interop/qcow2.txt. A disk is written under another name, made durable and then
 given its final one, so that what has that is whole, also after a power failure; records that say
-"disk made" are durable too, and the two must not disagree. Names in between are each writer's own
-and nothing takes the place of a file: a service that was cut off may still be writing a disk that
-another one has made in the meantime, and with which its VM runs.
+"disk made" are durable too, and the two must not disagree. What is
+there before it begins is left over and may have been used: it goes first. From then on names are
+each writer's own and nothing takes the place of a file: a service that was cut off may still be
+writing a disk that another one has made in the meantime, and with which its VM runs.
 """
 
 from __future__ import annotations
