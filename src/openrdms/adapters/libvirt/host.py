@@ -205,25 +205,24 @@ class LibvirtHost:
             self._gold.drop(image)
 
     def create_disk(self, spec: VmSpec) -> None:
-        """See ports.Host."""
+        """See ports.Host. Only what was seen before it was sure that this service may is deleted:
+        what comes after that may be of one that has taken over.
+        """
         spec = self._localise(spec)
         self._let_qemu_reach(spec.image)
         if self._storage.has_disk(spec.name, spec.generation):
-            self._require_unused(spec.name, spec.generation)
+            self.delete_disk(spec.name, spec.generation)
         self._vms.check()
         self._storage.create_disk(spec)
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ports.Host. InvalidOperation while the VM runs on it."""
-        self._require_unused(vm, generation)
-        self._vms.check()
-        self._storage.delete_disk(vm, generation)
-
-    def _require_unused(self, vm: str, generation: int) -> None:
         info = self.find_vm(vm)
         path = self._storage.disk_path(vm, generation)
         if info and info.state is not VmState.STOPPED and str(path) in info.disks:
-            raise InvalidOperation(f"{vm} is {info.state.name.lower()} on {path}")
+            raise InvalidOperation(f"{vm} is running on {path}")
+        self._vms.check()
+        self._storage.delete_disk(vm, generation)
 
     def delete_unused_disks(self, vm: str) -> None:
         """See ports.Host. Disks are compared by their names: a path has more than one form."""

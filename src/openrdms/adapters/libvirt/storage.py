@@ -2,10 +2,9 @@
 
 Format: QEMU, docs/interop/qcow2.txt. A disk is written under another name, made durable and then
 given its final one, so that what has that is whole, also after a power failure; records that say
-"disk made" are durable too, and the two must not disagree. What is
-there before it begins is left over and may have been used: it goes first. From then on names are
-each writer's own and nothing takes the place of a file: a service that was cut off may still be
-writing a disk that another one has made in the meantime, and with which its VM runs.
+"disk made" are durable too, and the two must not disagree. Names in between are each writer's own
+and nothing takes the place of a file: a service that was cut off may still be writing a disk that
+another one has made in the meantime, and with which its VM runs.
 """
 
 from __future__ import annotations
@@ -86,10 +85,13 @@ class Storage:
             return _free_bytes(self._directory)
 
     def create_disk(self, spec: VmSpec) -> None:
-        """See ports.Host."""
+        """See ports.Host. What is there by now was made for the same by another service: what was
+        left over has been deleted before.
+        """
         path = self.disk_path(spec.name, spec.generation)
         with self._locks.setdefault(path, threading.Lock()), translated(path):
-            path.unlink(missing_ok=True)
+            if path.exists():
+                return
             _drop_parts(path)
             part = _part_of(path)
             try:

@@ -251,17 +251,6 @@ def test_disk_goes_with_what_was_half_made_of_it(
     assert [path.name for path in desktops.iterdir()] == [other]
 
 
-def test_what_is_left_over_is_not_taken_for_a_new_disk(
-    disks: Storage, spec: VmSpec, desktops: Path
-) -> None:
-    disk = desktops / "desk-1.1.qcow2"
-    disks.create_disk(spec)
-    as_made = disk.read_bytes()
-    write_and_read(disk)
-    disks.create_disk(spec)
-    assert disk.read_bytes() == as_made
-
-
 def test_generations_are_those_of_that_vm_alone(disks: Storage, desktops: Path) -> None:
     for name in ("a.1.qcow2", "a.12.qcow2.0123abcd.part", "a.1.qcow2.3.qcow2", "a.b.4.qcow2"):
         (desktops / name).touch()
