@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contract.repeated_request_suite import make_request, put_alice
-from contract.store_suite import make_desktop
+from contract.store_suite import make_copying, make_desktop
 from contract.task_suite import make_task
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
@@ -98,6 +98,14 @@ def test_tasks(
     starting.end_tasks("why", NOW)
     states = {task.id: task.state for task in starting.list_tasks(None, 9)}
     assert states == {"one": TaskState.WAITING, "two": TaskState.FAILED}
+
+
+def test_who_runs_a_job(living: Store, starting: Store) -> None:
+    job = make_copying("vm1")
+    living.accept_job(job)
+    assert starting.find_runner(job.guid) == ""
+    living.adopt_job(job.guid)
+    assert starting.find_runner(job.guid) == "a" * 16
 
 
 def test_requests_that_may_come_again(

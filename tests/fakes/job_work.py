@@ -81,6 +81,10 @@ class FakeHost:
         self.disks.append(spec.name)
 
 
+def _find_image(location: str) -> ImageVersion:
+    return IMAGE
+
+
 def make_tools(
     times: Mapping[str, float],
     *hosts: FakeHost,
@@ -97,8 +101,10 @@ def make_tools(
     return Tools(
         store=store,
         hosts=held,
-        health=cast("Any", SimpleNamespace(note_success=lambda host: None)),
-        images=cast("Any", SimpleNamespace(resolve=lambda location: IMAGE)),
+        health=cast(
+            "Any", SimpleNamespace(note_success=lambda host: None, is_away=lambda host: False)
+        ),
+        images=cast("Any", SimpleNamespace(resolve=_find_image, foresee=_find_image)),
         uses=nothing,
         agents=nothing,
         tokens=Tokens(lambda _: slots, lambda _: factor),

@@ -230,6 +230,7 @@ def _summary(job: report.Report) -> dict[str, object]:
         "EstimatedEndTime": job.end.isoformat() if job.end else None,
         "ReasonCode": job.code or None,
         "Error": job.error or None,
+        "Note": job.note or None,
     }
 
 

@@ -51,7 +51,7 @@ class Report:
     """What a client is told of a job. ``percent`` is 0 to 100; 100 only when nothing is left.
 
     ``end`` is when it will have ended, as far as can be told. ``code`` and ``error`` say why it
-    failed as a whole.
+    failed as a whole; ``note`` is what else is to be said of it.
     """
 
     job_guid: str
@@ -67,6 +67,7 @@ class Report:
     end: datetime | None = None
     code: str = ""
     error: str = ""
+    note: str = ""
     desktops: tuple[DesktopReport, ...] = ()
 
 
@@ -75,6 +76,7 @@ def build_report(
     desktops: Sequence[JobDesktop],
     waits: Mapping[int, Wait] = MappingProxyType({}),
     end: datetime | None = None,
+    note: str = "",
 ) -> Report:
     """The report from the job's rows. Before the plan is made there are no ``desktops``.
 
@@ -96,6 +98,7 @@ def build_report(
         end=end,
         code=code,
         error=error,
+        note=note,
         desktops=tuple(_describe(job, desktop, waits.get(desktop.ordinal)) for desktop in desktops),
     )
 
@@ -156,6 +159,8 @@ def _write(report: Report) -> Iterator[str]:
         yield write_element("ReasonCode", report.code)
     if report.error:
         yield write_element("Error", report.error)
+    if report.note:
+        yield write_element("Note", report.note)
     for desktop in report.desktops:
         yield from _write_desktop(desktop)
     yield f"</{ROOT}>"
@@ -211,6 +216,7 @@ def _read_report(root: etree._Element) -> Report:
         end=datetime.fromisoformat(end) if end else None,
         code=facts.get("ReasonCode", ""),
         error=facts.get("Error", ""),
+        note=facts.get("Note", ""),
         desktops=tuple(map(_read_desktop, root.iterchildren(f"{{{NAMESPACE}}}VmStatus"))),
     )
 

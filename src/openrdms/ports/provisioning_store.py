@@ -158,6 +158,9 @@ class JobStore(Protocol):
         another one plans, writes or ends of it later is Fenced there.
         """
 
+    def find_runner(self, guid: str) -> str:
+        """The id of the service that has adopted the job, "" when none has."""
+
     def put_job_option(self, guid: str, name: str, value: int) -> None:
         """Note something for what carries the job out. NotFound."""
 

@@ -94,6 +94,10 @@ class JobRecords:
                 running = sa.update(_jobs).where(_jobs.c.guid == guid, _jobs.c.ended.is_(None))
                 connection.execute(running.values(service=service))
 
+    def find_runner(self, guid: str) -> str:
+        with self._database.read() as connection:
+            return connection.scalar(sa.select(_jobs.c.service).where(_jobs.c.guid == guid)) or ""
+
     def _require_mine(self, connection: sa.Connection, *guids: str) -> None:
         """Fenced when another service has adopted one of them meanwhile."""
         if service := self._database.service:

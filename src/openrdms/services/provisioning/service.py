@@ -232,9 +232,25 @@ class Provisioning:
         """
         job = self.get_job(guid)
         rows = self._list_rows(job)
+        if job.ended is None and job.guid not in self._tools.works:
+            return build_report(job, rows, note=self._tell_runner(job))
         waits = self._tools.waits.of_job(job.guid)
         end = estimate_end(self._tools, job, rows, waits)
         return build_report(job, rows, waits, end)
+
+    def _tell_runner(self, job: Job) -> str:
+        """Which other service runs it: that one alone knows what its desktops wait for."""
+        members = self._tools.members
+        if not members.me or job.state in _SCHEDULED:
+            return ""
+        runner = self._store.find_runner(job.guid)
+        names = [one.name for one in members.list_live() if one.id == runner != members.me]
+        if not names:
+            return "no service runs this job at the moment: one will begin or go on with it"
+        return (
+            f"service {names[0]} runs this job: it alone knows what its desktops wait for, "
+            "and when it will have ended"
+        )
 
     def _list_rows(self, job: Job) -> list[JobDesktop]:
         """A job that runs has them in memory, as they were last written: it is asked often."""

@@ -82,9 +82,12 @@ class Job(BaseModel):
 
 
 class JobDetail(Job):
-    """``expected_end`` is null when there is no telling."""
+    """``expected_end`` is null when there is no telling. ``note`` says who knows more, if that is
+    another service.
+    """
 
     expected_end: datetime | None
+    note: str
 
 
 class JobDesktopView(BaseModel):
@@ -171,8 +174,9 @@ def read_job(backend: Backend, guid: str) -> JobDetail:
     job = backend.provisioning.get_job(guid)
     row = _as_row(job)
     listed = _render(ListedJob(row, backend.jobs.find_progress(row)))
-    end = None if job.ended else backend.provisioning.find_report(job.guid).end
-    return JobDetail(**listed.model_dump(), expected_end=end)
+    report = None if job.ended else backend.provisioning.find_report(job.guid)
+    end, note = (report.end, report.note) if report else (None, "")
+    return JobDetail(**listed.model_dump(), expected_end=end, note=note)
 
 
 def read_desktops(
