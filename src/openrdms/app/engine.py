@@ -52,8 +52,8 @@ class Engine:
         self.patching = _make_patching(core, self.provisioning, self.sessions)
         self.watch = _make_watch(core)
         self.pools = _make_pools(core, boot_timeout)
-        self.releasing = Releasing(core.store, core.hosts, core.uses)
-        self.brokering = _make_brokering(core, self.watch, self.pools)
+        self.releasing = Releasing(core.store, core.hosts, core.uses, self.pools.seconds)
+        self.brokering = _make_brokering(core, self.watch, self.pools, self.provisioning)
         late_file = core.state_dir / "security" / "late-records"
         self.late_records = LateRecords(core.audit_log, late_file, now)
         self.local_copy = _make_local_copy(core, self.late_records)
@@ -232,13 +232,16 @@ def _make_pools(core: Core, boot_timeout: float) -> Pools:
     return pools
 
 
-def _make_brokering(core: Core, watch: SessionWatch, pools: Pools) -> Brokering:
+def _make_brokering(
+    core: Core, watch: SessionWatch, pools: Pools, provisioning: Provisioning
+) -> Brokering:
     return Brokering(
         Parts(
             core.store,
             core.hosts,
             core.uses,
             core.access,
+            provisioning.times,
             core.health,
             core.tokens,
             watch,

@@ -34,7 +34,7 @@ from openrdms.services.alone import ALONE
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
-from openrdms.services.reaching import Reaching
+from openrdms.services.reaching import Reaching, StepTimes
 from openrdms.services.releasing import empty_guest
 from openrdms.services.session_watch import SessionWatch
 from openrdms.services.waiting_lines import LinesInMemory, WaitingLines
@@ -145,6 +145,7 @@ class Parts:
     pools: Pools
     clock: ports.Clock
     members: ports.MemberStore = ALONE
+    times: StepTimes | None = None
 
 
 class Brokering:
@@ -162,7 +163,7 @@ class Brokering:
         places = parts.store if parts.members.me else LinesInMemory()
         self._lines = WaitingLines(self._note_count, places, parts.members)
         self._reaching = Reaching(
-            parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder
+            parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder, parts.times
         )
         self._lock = threading.Lock()
         self._listening: dict[_Key, set[threading.Event]] = {}

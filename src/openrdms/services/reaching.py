@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
@@ -23,7 +26,37 @@ _STARTS_AT_ONCE = 32
 _PING_SECONDS = 1.0
 """What a guest gets to show that it is up, while somebody waits for the answer."""
 
+_BOOT = "boot"
+"""As jobs measure it (provisioning.step_times): from a start until the guest's agent answers."""
+
+_RESUME = "resume"
+"""A start of what is saved or paused, as it is measured here."""
+
 _log = structlog.get_logger(__name__)
+
+
+class StepTimes(Protocol):
+    """How long calls on hosts take lately, in seconds (provisioning.step_times)."""
+
+    def measure(self, host: str, kind: str, seconds: float) -> None: ...
+    def estimate(self, host: str, kind: str) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Of a desktop to its user: since when, in monotonic seconds too, and how long that usually
+    takes; None when it never was measured.
+    """
+
+    since: datetime
+    begun: float
+    usual: float | None
+
+    def wait(self, code: ReasonCode, words: str) -> Wait:
+        """What he is told who asks now."""
+        gone = time.monotonic() - self.begun
+        left = None if self.usual is None else max(0.0, self.usual - gone)
+        return Wait(code, words, self.since, seconds=left)
 
 
 class Reaching:
@@ -40,6 +73,7 @@ class Reaching:
         tokens: Tokens,
         clock: ports.Clock,
         heard: Callable[[DesktopUse], None],
+        times: StepTimes | None = None,
     ) -> None:
         """``heard`` is told of a desktop that was waited for; it must be quick."""
         self._hosts = hosts
@@ -47,10 +81,12 @@ class Reaching:
         self._tokens = tokens
         self._clock = clock
         self._heard = heard
+        self._times = times
         self._lock = threading.Lock()
         self._starts: dict[str, Future[None]] = {}
         self._awaited: dict[str, DesktopUse] = {}
         self._booting: set[str] = set()
+        self._ways: dict[str, _Way] = {}
         self._starters = ThreadPoolExecutor(_STARTS_AT_ONCE, thread_name_prefix="reach")
         hosts.subscribe(self._hear)
 
@@ -83,6 +119,7 @@ class Reaching:
         if wait is None:
             with self._lock:
                 self._awaited.pop(use.name.casefold(), None)
+                self._ways.pop(use.name.casefold(), None)
         return wait
 
     def _look(self, host: ports.Host, use: DesktopUse) -> Wait | None:
@@ -98,24 +135,43 @@ class Reaching:
         try:
             host.guest(use.name).ping(_PING_SECONDS)
         except (errors.GuestUnreachable, errors.VmNotRunning) as error:
-            return Wait(ReasonCode.GUEST_BOOTING, str(error), self._clock())
+            with self._lock:
+                way = self._ways.setdefault(key, self._set_out(host.name, _BOOT))
+            return way.wait(ReasonCode.GUEST_BOOTING, str(error))
         self._booting.discard(key)
         return None
 
     def _start(self, host: ports.Host, vm: VmInfo) -> Wait:
         key = vm.name.casefold()
+        kind = Kind.START if vm.state is VmState.STOPPED else _RESUME
         with self._lock:
             self._booting.add(key)
+            boot = (_BOOT,) if kind is Kind.START else ()
+            way = self._set_out(host.name, kind, *boot)
             if key in self._starts:
-                return _starting(vm.name, self._clock())
-            future = self._starts[key] = self._starters.submit(self._run, host, vm.name)
+                return _starting(vm.name, self._ways.setdefault(key, way))
+            self._ways[key] = way
+            future = self._starts[key] = self._starters.submit(self._run, host, vm.name, kind)
         # Without the lock: of a start that is done already it is told at once, in this thread.
         future.add_done_callback(lambda _: self._tell(key))
         _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
-        return _starting(vm.name, self._clock())
+        return _starting(vm.name, way)
 
-    def _run(self, host: ports.Host, name: str) -> None:
-        self._tokens.run(host.name, Kind.START, host.start, name, urgent=True)
+    def _run(self, host: ports.Host, name: str, kind: str) -> None:
+        def start() -> None:
+            begun = time.monotonic()
+            host.start(name)
+            if self._times:
+                self._times.measure(host.name, kind, time.monotonic() - begun)
+
+        self._tokens.run(host.name, Kind.START, start, urgent=True)
+
+    def _set_out(self, host: str, *kinds: str) -> _Way:
+        """From now on, when these steps are still to be done."""
+        each = [self._times.estimate(host, kind) if self._times else None for kind in kinds]
+        known = [seconds for seconds in each if seconds is not None]
+        usual = sum(known) if len(known) == len(kinds) else None
+        return _Way(self._clock(), time.monotonic(), usual)
 
     def _find_start(self, use: DesktopUse) -> Wait | None:
         """None when we are not starting it, or have just done so. Raises what that came to."""
@@ -125,7 +181,8 @@ class Reaching:
             if future is None:
                 return None
             if not future.done():
-                return _starting(use.name, self._clock())
+                way = self._ways.setdefault(key, self._set_out(use.host, Kind.START))
+                return _starting(use.name, way)
             del self._starts[key]
         future.result()
         return None
@@ -134,7 +191,10 @@ class Reaching:
         if event.kind is VmEventKind.AGENT_CONNECTED:
             self._tell(event.vm.casefold())
         elif event.kind is VmEventKind.STOPPED:
-            self._booting.discard(event.vm.casefold())
+            with self._lock:
+                self._booting.discard(event.vm.casefold())
+                if event.vm.casefold() not in self._starts:
+                    self._ways.pop(event.vm.casefold(), None)
 
     def _tell(self, key: str) -> None:
         with self._lock:
@@ -143,5 +203,5 @@ class Reaching:
             self._heard(use)
 
 
-def _starting(name: str, now: datetime) -> Wait:
-    return Wait(ReasonCode.DESKTOP_STARTING, f"{name} is being started", now)
+def _starting(name: str, way: _Way) -> Wait:
+    return way.wait(ReasonCode.DESKTOP_STARTING, f"{name} is being started")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 
 from fakes.brokering_rig import BrokeringRig, open_brokering_rig
 from fakes.small_deployment import HOST1
+from openrdms.adapters import simulator
+from openrdms.jobs.tokens import Kind
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse
 from openrdms.model.reason import ReasonCode
+from openrdms.services.provisioning.step_times import BOOT, StepTimes
 from openrdms.services.reaching import Reaching
 
 
@@ -48,3 +52,29 @@ def test_a_start_that_is_done_at_once(rig: BrokeringRig, monkeypatch: pytest.Mon
     asking.join(30)
     assert [wait.code for wait in answers] == [ReasonCode.DESKTOP_STARTING]
     assert [use.name for use in heard][:1] == ["vd-1"]
+
+
+def test_who_waits_is_told_since_when_and_for_how_long(rig: BrokeringRig) -> None:
+    """However often he asks, by what such steps have taken there lately."""
+    rig.add_ready("vd-1")
+    rig.place.hosts.get(HOST1).destroy("vd-1")
+    times = StepTimes(rig.place.store)
+    for kind, seconds in ((Kind.START, 5.0), (BOOT, 600.0)):
+        times.measure(HOST1, kind, seconds)
+    parts = (rig.place.hosts, rig.health, rig.tokens, rig.clock, lambda _use: None, times)
+    reaching = Reaching(*parts)
+    simulator.set_fault(rig.place.path, HOST1, "vd-1", "silent")
+    first = reaching.reach(rig.use("vd-1"))
+    assert first and first.code is ReasonCode.DESKTOP_STARTING
+    assert first.seconds and 500 < first.seconds <= 605
+    later = first
+    for _ in range(6000):
+        asked = reaching.reach(rig.use("vd-1"))
+        assert asked and asked.seconds is not None and later.seconds is not None
+        assert asked.since == first.since and asked.seconds <= later.seconds
+        later = asked
+        if asked.code is ReasonCode.GUEST_BOOTING:
+            break
+        time.sleep(0.01)
+    assert later.code is ReasonCode.GUEST_BOOTING
+    assert times.estimate(HOST1, Kind.START) != 5.0  # this one was measured, too

@@ -70,7 +70,7 @@ class Provisioning:
         self._accepting = threading.Lock()  # two Prep jobs must not take the same VM
         agents = AgentEvents(hosts, health)
         self._agents = agents
-        self._times = StepTimes(store)
+        self.times = StepTimes(store)
         self._tools = tools = Tools(
             store=store,
             hosts=hosts,
@@ -80,7 +80,7 @@ class Provisioning:
             agents=agents,
             tokens=tokens,
             factor=tokens.factor,
-            times=self._times,
+            times=self.times,
             clock=clock,
             members=members,
             staging=staging,
@@ -91,7 +91,7 @@ class Provisioning:
     def resume(self) -> None:
         """Begin to work, with the jobs that an earlier process left. Call it once."""
         self._agents.listen()
-        self._times.load()
+        self.times.load()
         self._store.subscribe(self._hear)
         self._engine.launch(self._run)
         self._begin_all()
