@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.database import note_change
 from openrdms.adapters.sql.desktop_uses import select_uses
 from openrdms.adapters.sql.pool_tables import desktop_uses
@@ -15,6 +16,7 @@ from openrdms.model.desktop_use import DesktopUse, Use
 
 _uses = desktop_uses.c
 
+_is_held = _uses.holder_key.is_not(None)
 _CLAIM = (
     sa.update(desktop_uses)
     .where(_uses.name_key == sa.bindparam("key"))
@@ -25,7 +27,8 @@ _CLAIM = (
         mark=sa.bindparam("said"),
         holder="",
         holder_key=None,
-        stay=sa.case((_uses.holder_key.is_not(None), _uses.stay + 1), else_=_uses.stay),
+        stay=sa.case((_is_held, _uses.stay + 1), else_=_uses.stay),
+        stay_ended=sa.case((_is_held, schema.DatabaseClock()), else_=_uses.stay_ended),
         asked=False,
         seen=False,
         saved=False,

@@ -28,7 +28,7 @@ _QUIET_SECONDS = 3.0
 """Age of the last beat of who may be cut off."""
 
 _TOLD_SECONDS = 5.0
-"""What ended so long before its last beat a service knows of, whoever's clock said when."""
+"""What ended so long before its last beat, by the same clock, a service knows of."""
 
 _desktops = schema.desktops.c
 _collections = schema.collections.c
@@ -203,7 +203,7 @@ _NEXT_READY = (
     .limit(1)
 )
 
-_now = sa.func.clock_timestamp()
+_now = schema.DatabaseClock()
 _LAST_BEAT = sa.select(sa.func.min(schema.members.c.beat)).where(
     sa.not_(schema.members.c.died),
     schema.members.c.id != sa.bindparam("me"),
@@ -214,7 +214,15 @@ _LAST_BEAT = sa.select(sa.func.min(schema.members.c.beat)).where(
 _REPLACE = (
     sa.update(desktop_uses)
     .where(_uses.name_key == sa.bindparam("key"))
-    .values({name: sa.bindparam(f"new_{name}") for name in (*_STATE, "holder_key", "service")})
+    .values(
+        {
+            **{name: sa.bindparam(f"new_{name}") for name in (*_STATE, "holder_key", "service")},
+            "stay_ended": sa.case(
+                (_uses.stay != sa.bindparam("new_stay"), schema.DatabaseClock()),
+                else_=_uses.stay_ended,
+            ),
+        }
+    )
 )
 
 
@@ -251,7 +259,7 @@ def _enter(dialect: str, names: tuple[str, ...]) -> Any:
     return insert.on_conflict_do_update(
         index_elements=["name_key"],
         set_={name: insert.excluded[name] for name in ("collection_key", *names)}
-        | {"stay": _uses.stay + 1},
+        | {"stay": _uses.stay + 1, "stay_ended": schema.DatabaseClock()},
         where=_uses.collection_key != insert.excluded.collection_key,
     )
 
@@ -310,7 +318,9 @@ def _find_ready(
     if away or silence:
         query = _NEXT_READY.where(_desktops.host.not_in(away))
         if silence:
-            query = query.where(sa.or_(_uses.since < silence, _uses.stay == 0))
+            # ``since`` is by a service's clock, but all there is of a service before 0017
+            left = sa.func.greatest(_uses.since, _uses.stay_ended)
+            query = query.where(sa.or_(left < silence, _uses.stay == 0))
         row = connection.execute(query, {"collection": collection.casefold()}).first()
         return DesktopUse(*row) if row else None
     found = execute(connection, _NEXT_READY, collection=collection.casefold())

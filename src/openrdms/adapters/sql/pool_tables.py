@@ -32,6 +32,7 @@ desktop_uses = sa.Table(
     schema.number_column("failures"),
     schema.text_column("reason"),
     schema.service_column(),
+    schema.time_column("stay_ended", null=True),
     sa.CheckConstraint("(holder_key IS NOT NULL) = (use = 'taken')", name="held"),
     sa.CheckConstraint("(holder_key IS NULL) = (holder = '')", name="holder"),
     sa.Index("desktop_uses_state", "collection_key", "use", "claim", "saved", "fresh"),
@@ -46,7 +47,9 @@ desktop_uses = sa.Table(
         postgresql_where=sa.text("asked"),
     ),
 )
-"""``holder_key`` is the holder case-folded, NULL for nobody."""
+"""``holder_key`` is the holder case-folded, NULL for nobody; ``stay_ended`` is when ``stay`` became
+another one, by the database's clock.
+"""
 
 host_settings = sa.Table(
     "host_settings",

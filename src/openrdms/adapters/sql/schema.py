@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from openrdms.model.collection import CollectionState, CollectionType
@@ -56,6 +58,23 @@ class _UtcTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         return value.replace(tzinfo=value.tzinfo or UTC) if value else None
+
+
+class DatabaseClock(FunctionElement[datetime]):
+    """What the database's clock says at that moment, whichever service asks."""
+
+    type = _UtcTime()
+    inherit_cache = True
+
+
+@compiles(DatabaseClock, "sqlite")
+def _ask_sqlite(*_: object, **__: object) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(DatabaseClock, "postgresql")
+def _ask_postgresql(*_: object, **__: object) -> str:
+    return "clock_timestamp()"
 
 
 class _FilePath(TypeDecorator[Path]):
