@@ -23,13 +23,17 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.errors import RdmsError, WbemCode
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
-from openrdms.model.plan import Plan, parse_plan
+from openrdms.model.plan import Plan, PlannedChange, parse_plan
 from openrdms.model.provisioning import JobDocument, render_job
 from openrdms.model.reason import ReasonCode
 from openrdms.providers.interop import Server
 from openrdms.providers.namespaces import make_namespaces
-from openrdms.providers.openrdms import PlannerProvider
+from openrdms.providers.openrdms import PlannedServices, PlannerProvider
 from openrdms.providers.schema import OPENRDMS
+from openrdms.services.collections import Collections
+from openrdms.services.draining import Draining
+from openrdms.services.moving_desktops import MovingDesktops
+from openrdms.services.releasing import Releasing
 
 _SCHEMA = etree.XMLSchema(
     etree.fromstring((resources.files("openrdms.model") / "plan.xsd").read_bytes())
@@ -59,6 +63,18 @@ def dump(rig: Rig) -> dict[str, Any]:
     del tables["step_times"]
     files = sorted(str(path) for path in (state / "images").rglob("*"))
     return {**tables, "names": sorted(names), "files": files, "truth": rig.truth()}
+
+
+def planned_services(rig: Rig) -> PlannedServices:
+    moving = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses)
+    return PlannedServices(
+        rig.provisioning,
+        rig.patching,
+        moving,
+        Releasing(rig.store, rig.hosts, rig.uses),
+        Draining(rig.store, rig.hosts, rig.uses, moving),
+        Collections(rig.store, rig.hosts, rig.uses),
+    )
 
 
 def plan(rig: Rig, document: JobDocument, *, new: bool = False) -> Plan:
@@ -99,7 +115,7 @@ def test_a_create_does_what_its_plan_said(rig: Rig) -> None:
 
 
 def test_over_cim_xml(rig: Rig) -> None:
-    provider = PlannerProvider(rig.provisioning)
+    provider = PlannerProvider(planned_services(rig))
     server = Server("broker.test", "1.2.3")
     client = connect(CimXmlServer(make_namespaces({}, [], [], [provider], OpenGuard(), server)))
     planner = pywbem.CIMClassName("OpenRDMS_Planner", namespace=OPENRDMS)
@@ -109,6 +125,17 @@ def test_over_cim_xml(rig: Rig) -> None:
     assert (value, len(parse_plan(outputs["PlanXml"]).desktops)) == (0, 2)
     value, _ = client.InvokeMethod("Plan", planner, **given | {"JobInputXml": "<none/>"})
     assert value == WbemCode.INVALID_PARAMETER
+    value, outputs = client.InvokeMethod("PlanDeletion", planner, CollectionAlias=POOL)
+    assert (value, parse_plan(outputs["PlanXml"]).action) == (0, PlannedChange.REMOVE)
+    rig.run(create([("host1", 1)]))
+    value, _ = client.InvokeMethod("PlanDeletion", planner, CollectionAlias=POOL)
+    assert value == WbemCode.INVALID_OPERATION
+    move = {"VMName": "pool-1", "DestinationHost": "host2"}
+    value, outputs = client.InvokeMethod("PlanMove", planner, **move)
+    assert (value, parse_plan(outputs["PlanXml"]).desktops[0].host) == (0, "host2.sim.local")
+    prep = {"VMHostName": "host1", "VMName": "none", "ExportToLocation": "x", "bSysPrep": True}
+    value, outputs = client.InvokeMethod("PlanPrep", planner, CollectionAlias=None, **prep)
+    assert (value, parse_plan(outputs["PlanXml"]).reason) == (0, ReasonCode.NOT_AS_ASKED)
 
 
 def test_a_collection_that_is_to_be_created_first(rig: Rig) -> None:

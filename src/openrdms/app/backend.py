@@ -79,6 +79,7 @@ def _with_core(core: Core) -> partial[Backend]:
         health=core.health,
         host_states=core.host_states,
         moving=core.moving,
+        draining=core.draining,
         tokens=core.tokens,
         audit=core.audit,
         jobs=JobList(core.store),

@@ -24,6 +24,7 @@ from openrdms.services.access import Access
 from openrdms.services.alone import ALONE
 from openrdms.services.audit import Audit
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.draining import Draining
 from openrdms.services.fencing import Fence
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
@@ -58,6 +59,7 @@ class Core:
     health: HostHealth
     host_states: HostStates
     moving: MovingDesktops
+    draining: Draining
     uses: DesktopUses
     tokens: Tokens
     reconciling: Reconciling
@@ -89,10 +91,11 @@ def open_core(
     hosts = _open_hosts(hypervisors, state_dir, members)
     health = HostHealth(hosts, now)
     uses = DesktopUses(store, now)
-    looks = partial(members.hold_duty, "hosts")
+    looks, drains = (partial(members.hold_duty, duty) for duty in ("hosts", "draining"))
     tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
     images = _open_images(state_dir, store, hosts, members)
     accounts, second_factors, audit_log = _open_security(state_dir, databases, store, members.me)
+    moving = _make_moving(store, hosts, health, uses, members, tokens.is_degraded)
     try:
         yield Core(
             state_dir=state_dir,
@@ -104,7 +107,8 @@ def open_core(
             hosts=hosts,
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
-            moving=_make_moving(store, hosts, health, uses, members, tokens.is_degraded),
+            moving=moving,
+            draining=Draining(store, hosts, uses, moving, drains),
             uses=uses,
             tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now, looks),

@@ -19,7 +19,6 @@ from openrdms.services.changes import Changes
 from openrdms.services.collections import Collections
 from openrdms.services.deployment import Deployment
 from openrdms.services.desktops import Desktops
-from openrdms.services.draining import Draining
 from openrdms.services.first_start import FirstStart
 from openrdms.services.live_connections import LiveConnections
 from openrdms.services.local_copy import LocalCopy
@@ -68,7 +67,6 @@ class Engine:
         self.user_news = UserNews(core.store, self.brokering, core.uses, core.hosts)
         self.run_states = RunStates(core.store, core.hosts, core.uses, self.pools.prepare)
         self.services = self._make_services()
-        self._draining = _make_draining(core)
         self._others = self._make_others()
         self._is_started = False
 
@@ -90,7 +88,7 @@ class Engine:
         self.user_news.start(self.changes.publish)
         FirstStart(core.store, core.hosts).start()
         core.moving.start()
-        self._draining.start(core.host_states)
+        core.draining.start(core.host_states)
         if core.members.me:
             self._is_started = True
             self._take_duties()
@@ -189,11 +187,6 @@ class Engine:
 def _make_local_copy(core: Core, late_records: LateRecords) -> LocalCopy:
     parts = (core.store, core.access, core.hosts, core.uses, late_records, now)
     return LocalCopy(*parts, core.members)
-
-
-def _make_draining(core: Core) -> Draining:
-    parts = (core.store, core.hosts, core.uses, core.moving)
-    return Draining(*parts, partial(core.members.hold_duty, "draining"))
 
 
 def _make_provisioning(core: Core, boot_timeout: float) -> Provisioning:

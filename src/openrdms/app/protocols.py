@@ -19,6 +19,7 @@ from openrdms.providers.interop import Server
 from openrdms.providers.namespaces import make_namespaces
 from openrdms.providers.openrdms import (
     HostProvider,
+    PlannedServices,
     PlannerProvider,
     PoolProvider,
     PoolServices,
@@ -62,13 +63,21 @@ def _make_namespaces(core: Core, engine: Engine, guard: Guard) -> Namespaces:
         engine.releasing,
         engine.sessions,
     )
+    planned = PlannedServices(
+        engine.provisioning,
+        engine.patching,
+        core.moving,
+        engine.releasing,
+        core.draining,
+        services.collections,
+    )
     return make_namespaces(
         rdms.make_providers(services),
         [OperatingSystem(), SessionDirectory(engine.sessions, services.collections)],
         [HostManagement(core.moving)],
         [
             HostProvider(core.host_states),
-            PlannerProvider(engine.provisioning),
+            PlannerProvider(planned),
             PoolProvider(pools),
         ],
         guard,

@@ -14,7 +14,7 @@ from openrdms.cli.collection_settings import DEFAULTS, TYPES, WORDS
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, find_update, submit, submit_or_plan, wait_for
-from openrdms.cli.job_plan import DryRun, show_plan
+from openrdms.cli.job_plan import DryRun, ask_plan, show_plan
 from openrdms.cli.output import Facts, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model.collection import CollectionState, CollectionType
@@ -198,9 +198,9 @@ def delete(
 ) -> Result:
     """Delete a collection; a managed one only when it has no desktops."""
     if dry_run:
-        if not desktops:
-            raise typer.BadParameter("--dry-run goes with --desktops: else there is no job")
-        return show_plan(rdms, _deletion(alias))
+        if desktops:
+            return show_plan(rdms, _deletion(alias))
+        return ask_plan(rdms, "PlanDeletion", CollectionAlias=alias)
     if desktops:
         submit(rdms, _deletion(alias), wait=True)
         _let_go(rdms, alias)

@@ -8,22 +8,23 @@ from typing import Annotated
 
 import typer
 
+from openrdms.cim.types import CimValue
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
 from openrdms.cli.job import Wait, find_update, wait_for
-from openrdms.cli.job_plan import DryRun, show_plan
+from openrdms.cli.job_plan import DryRun, ask_plan
 from openrdms.cli.output import Result
 from openrdms.cli.rdms_client import RdmsClient
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction
+from openrdms.model.patch import NEVER
 from openrdms.model.provisioning import HostAllocation, JobDocument, OnError, render_job
 from openrdms.model.rollout import parse_share, parse_waves
 
 CLASS = "Win32_RDMSVirtualDesktopCollection"
 PROPERTIES = "Win32_RDMSCollectionProperties"
 
-_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""As late as all clients can say."""
+_NEVER = datetime(NEVER, 12, 31, tzinfo=UTC)
 
 _TIME = "ISO 8601, as 2026-12-24T22:00; local time unless it says otherwise."
 
@@ -83,10 +84,14 @@ def update(
         probe=probe.strip(),
     )
     text = render_job(document)
+    asked: dict[str, CimValue] = {
+        "StartTime": begin,
+        "ForceLogOffTime": force,
+        "JobInputXml": text,
+    }
     if dry_run:
-        return show_plan(rdms, text, patient=not force_logoff)
-    times = {"StartTime": begin, "ForceLogOffTime": force}
-    rdms.invoke(CLASS, "SchedulePatch", {"Alias": alias}, **times, JobInputXml=text)
+        return ask_plan(rdms, "PlanPatch", CollectionAlias=alias, **asked)
+    rdms.invoke(CLASS, "SchedulePatch", {"Alias": alias}, **asked)
     scheduled = find_update(rdms, alias)
     return wait_for(rdms, str(scheduled["UpdateJobGuid"])) if wait else scheduled
 

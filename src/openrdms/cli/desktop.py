@@ -9,6 +9,7 @@ import typer
 
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
+from openrdms.cli.job_plan import DryRun, ask_plan
 from openrdms.cli.output import Facts, Listing, NotYet, Result, Row, Words
 from openrdms.cli.rdms_client import RDVH_MANAGEMENT, RdmsClient, quote
 from openrdms.model.desktop import DesktopStatus
@@ -87,8 +88,11 @@ def move(
     rdms: RdmsClient,
     name: Name,
     host: Annotated[str, typer.Argument(help="The host where it is to go on.")],
+    dry_run: DryRun = False,
 ) -> Result:
     """Move a desktop to another host that sees the same disks, while it runs."""
+    if dry_run:
+        return ask_plan(rdms, "PlanMove", VMName=name, DestinationHost=host)
     rdms.invoke(
         *(RDVH_MANAGEMENT, "RdvMigrateVmToDifferentHost"), DestinationHost=host, VmName=name
     )

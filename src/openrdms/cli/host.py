@@ -10,6 +10,7 @@ import typer
 
 from openrdms.cli.admin import AdminSession, open_admin
 from openrdms.cli.commands import command
+from openrdms.cli.job_plan import DryRun, describe_plan
 from openrdms.cli.output import Listing, Result
 
 COLUMNS = (
@@ -55,23 +56,30 @@ def drain_host(
     admin: AdminSession,
     host: Annotated[str, typer.Argument(help="Name of the host.")],
     off: Annotated[bool, typer.Option("--off", help="It may have desktops again.")] = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Empty a host: it gets no desktops, and those on it move to hosts that share its disks.
 
     They move while they run. What cannot move stays off, or until its user has logged off; `rdms
     host list` tells how many are left.
     """
+    if dry_run:
+        return describe_plan(admin.run("host plan-drain", host=host, drain=not off))
     return dict(admin.run("host set", host=host, settings={"drain": not off}))
 
 
 @command(group, "forget", opens=open_admin)
 def forget_host(
-    admin: AdminSession, host: Annotated[str, typer.Argument(help="A host that is away for good.")]
+    admin: AdminSession,
+    host: Annotated[str, typer.Argument(help="A host that is away for good.")],
+    dry_run: DryRun = False,
 ) -> Result:
     """Give up a dead host: its desktops go from the records, and jobs go on without it.
 
     Should it come back, its VMs are recorded as unknown ones that nobody gets.
     """
+    if dry_run:
+        return describe_plan(admin.run("host plan-forgetting", host=host))
     return Listing([{"name": name} for name in admin.run("host forget", host=host)], ("name",))
 
 

@@ -9,12 +9,13 @@ import typer
 
 from openrdms.cli.admin import AdminSession, open_or_make_admin
 from openrdms.cli.commands import command
+from openrdms.cli.job_plan import DryRun
 from openrdms.cli.output import Document, Listing, Result
 from openrdms.model.image import DiskBus, Firmware, GuestOs
 
 COLUMNS = ("name", "version", "os", "firmware", "memory_mib", "vcpus", "disk_bus", "source")
 
-REMOVAL_COLUMNS = ("name", "version", "kept_for", "copies_left_on")
+REMOVAL_COLUMNS = ("name", "version", "kept_for", "copies_left_on", "freed_bytes")
 DIFF_COLUMNS = ("change", "kind", "name", "details")
 
 group = typer.Typer(help="Golden images: build, import, list, compare, remove.")
@@ -78,12 +79,14 @@ def import_file(
 def remove(
     admin: AdminSession,
     name: Annotated[str, typer.Argument(help="NAME@VERSION; NAME for all that nobody needs.")],
+    dry_run: DryRun = False,
 ) -> Result:
     """Remove versions of an image, and the copies of them on hosts.
 
     What desktops, collections, jobs or scheduled updates need is kept.
     """
-    return Listing(admin.run("image remove", name=name), REMOVAL_COLUMNS)
+    command_name = "image plan-removal" if dry_run else "image remove"
+    return Listing(admin.run(command_name, name=name), REMOVAL_COLUMNS)
 
 
 @command(group, "diff", opens=open_or_make_admin)

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
+from openrdms.cim.types import CimValue
 from openrdms.cli import output
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
-from openrdms.cli.job_plan import DryRun, show_plan
+from openrdms.cli.job_plan import DryRun, ask_plan, show_plan
 from openrdms.cli.output import Document, Listing, Result, Row
 from openrdms.cli.rdms_client import RdmsClient, Refused, Values
 from openrdms.model import report
@@ -131,20 +132,20 @@ def prepare(
         bool, typer.Option(help="Remove from the copy what must not be cloned.")
     ] = True,
     wait: Wait = False,
+    dry_run: DryRun = False,
 ) -> Result:
-    """Make a golden image of a VM's disk."""
-    outputs = rdms.invoke(
-        CLASS,
-        "ProvisioningPrepJob",
-        CollectionAlias="",
-        VMHostName=host,
-        VMName=vm,
-        ExportToLocation=location,
-        bSysPrep=generalise,
-        MachineName="",
-        UserName="",
-        Password="",  # the guest agent needs no account
-    )
+    """Make a golden image of a VM's disk; while it is copied the VM is off."""
+    asked: dict[str, CimValue] = {
+        "CollectionAlias": "",
+        "VMHostName": host,
+        "VMName": vm,
+        "ExportToLocation": location,
+        "bSysPrep": generalise,
+    }
+    if dry_run:
+        return ask_plan(rdms, "PlanPrep", **asked)
+    nobody = {"MachineName": "", "UserName": "", "Password": ""}  # the guest agent needs no account
+    outputs = rdms.invoke(CLASS, "ProvisioningPrepJob", **asked, **nobody)
     return _accepted(rdms, outputs, wait=wait)
 
 

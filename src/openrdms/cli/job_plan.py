@@ -1,33 +1,42 @@
-"""What a job would do, before it does: ``rdms job plan`` and ``--dry-run``."""
+"""What a job or another change would do, before it does: ``rdms job plan`` and ``--dry-run``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openrdms.cim.types import CimValue
 from openrdms.cli.output import Document, Row
-from openrdms.cli.rdms_client import RdmsClient
 from openrdms.model.errors import OperationFailed
 from openrdms.model.plan import Plan, PlannedHost, parse_plan
+
+if TYPE_CHECKING:  # commands that ask over the admin socket need no client
+    from openrdms.cli.rdms_client import RdmsClient
 
 CLASS = "OpenRDMS_Planner"
 COLUMNS = ("VirtualDesktopName", "HostName", "ReasonCode", "LogsOff", "WaitsFor", "Note")
 
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Only show what the job would do; nothing changes.")
+    bool, typer.Option("--dry-run", help="Only show what would be done; nothing changes.")
 ]
 
 
-def show_plan(
-    rdms: RdmsClient, document: str, *, new: bool = False, patient: bool = False
-) -> Document:
-    """What a job document (XML) would do now; ``new``: in a collection that is created first,
-    ``patient``: as an update that logs nobody off. OperationFailed when it would be refused.
+def show_plan(rdms: RdmsClient, document: str, *, new: bool = False) -> Document:
+    """What a job document (XML) would do now; ``new``: in a collection that is created first.
+    OperationFailed when it would be refused.
     """
-    options = {"NewCollection": new, "WaitForUsers": patient}
-    outputs = rdms.ask(CLASS, "Plan", JobInputXml=document, **options)
-    plan = parse_plan(str(outputs["PlanXml"]))
+    return ask_plan(rdms, "Plan", JobInputXml=document, NewCollection=new, WaitForUsers=False)
+
+
+def ask_plan(rdms: RdmsClient, method: str, **inputs: CimValue) -> Document:
+    """What a method of the planner answers. Refused, or OperationFailed, as what is planned."""
+    return describe_plan(str(rdms.ask(CLASS, method, **inputs)["PlanXml"]))
+
+
+def describe_plan(text: str) -> Document:
+    """The plan in ``text``. OperationFailed for that of a job that would be refused."""
+    plan = parse_plan(text)
     if plan.refusal:
         raise OperationFailed(f"would be refused: {plan.refusal} ({plan.reason})")
     facts = _summarise(plan)
@@ -51,7 +60,7 @@ def show_plan(
 
 def _summarise(plan: Plan) -> dict[str, object]:
     return {
-        "CollectionAlias": plan.collection,
+        "CollectionAlias": plan.collection or None,
         "Action": str(plan.action),
         "Image": plan.image or None,
         "TotalRequested": len(plan.desktops),

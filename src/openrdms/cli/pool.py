@@ -10,6 +10,7 @@ from openrdms.cim.types import CimValue
 from openrdms.cli.collection_settings import TYPES
 from openrdms.cli.commands import command
 from openrdms.cli.connection import open_rdms
+from openrdms.cli.job_plan import DryRun, ask_plan
 from openrdms.cli.output import Document, Listing, Result, Words
 from openrdms.cli.rdms_client import RdmsClient
 
@@ -55,8 +56,11 @@ def release(
     rdms: RdmsClient,
     desktop: Annotated[str, typer.Argument(help="A desktop that was put apart or is taken.")],
     force: Annotated[bool, typer.Option("--force", help="Log off who is on it.")] = False,
+    dry_run: DryRun = False,
 ) -> Result:
     """Bring a desktop back: it is made fresh and then given to whoever comes."""
+    if dry_run:
+        return ask_plan(rdms, "PlanRelease", VMName=desktop, Force=force)
     rdms.invoke(CLASS, "ReleaseDesktop", VMName=desktop, Force=force)
     return None
 

@@ -54,6 +54,9 @@ _BEFORE_THE_JOB = {
 }
 
 
+NEVER = 9999
+"""Year of a ForceLogOffTime at which nobody is logged off: as late as all clients can say."""
+
 FORCE_LOG_OFF = "force_log_off"
 """Option of a Patch job: ISO 8601."""
 

@@ -1,21 +1,34 @@
-"""What a job would do: ``render_plan`` and ``parse_plan`` are inverse. Its schema is plan.xsd.
+"""What a job, or another change, would do: ``render_plan`` and ``parse_plan`` are inverse.
 
-Ours, unlike the report: RDMS has no plans. Elements only, no attributes, no indentation.
+Their schema is plan.xsd. Ours, unlike the report: RDMS has no plans. Elements only, no attributes,
+no indentation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lxml import etree
 
-from openrdms.model.errors import InvalidParameter
+from openrdms.model.errors import InvalidParameter, RdmsError
 from openrdms.model.job import JobAction
+from openrdms.model.reason import explain_refusal
 from openrdms.model.xml_document import read_texts, write_element
 
 NAMESPACE = "urn:openrdms:plan"
 ROOT = "ProvisioningJobPlan"
+
+
+class PlannedChange(StrEnum):
+    """What is planned beside jobs: of one desktop, of a host, of a collection."""
+
+    MOVE = "Move"
+    RELEASE = "Release"
+    DRAIN = "Drain"
+    FORGET = "Forget"
+    REMOVE = "Remove"
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,8 @@ class PlannedHost:
 
 @dataclass(frozen=True)
 class PlannedDesktop:
-    """One desktop. ``reason`` is the ReasonCode of its place; ``user`` would be logged off, the
-    logoff of ``awaited`` be waited for.
+    """One desktop, and the host where it would be then. ``reason`` is the ReasonCode of its place;
+    ``user`` would be logged off, the logoff of ``awaited`` be waited for.
     """
 
     name: str
@@ -51,15 +64,15 @@ class PlannedDesktop:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would become of a job document now.
+    """What would become of a job document, or be changed otherwise, now.
 
-    ``refusal`` has the words with which it would be refused, ``reason`` their ReasonCode; there
-    is nothing else then. ``seconds`` is about how long it would take, None when there is no
-    telling, and ``basis`` what that rests on.
+    ``collection`` is "" for what has none. ``refusal`` has the words with which a job would be
+    refused, ``reason`` their ReasonCode; there is nothing else then. ``seconds`` is about how long
+    it would take, None when there is no telling, and ``basis`` what that rests on.
     """
 
     collection: str
-    action: JobAction
+    action: JobAction | PlannedChange
     image: str = ""
     refusal: str = ""
     reason: str = ""
@@ -78,6 +91,11 @@ class Plan:
     def awaited(self) -> tuple[str, ...]:
         """Whose logoff would be waited for, each once."""
         return tuple(sorted({one.awaited for one in self.desktops if one.awaited}))
+
+
+def refuse(collection: str, action: JobAction, error: RdmsError) -> Plan:
+    """The plan of a job that would be refused."""
+    return Plan(collection, action, refusal=str(error), reason=explain_refusal(error))
 
 
 def render_plan(plan: Plan) -> str:
@@ -142,7 +160,7 @@ def _read(root: etree._Element) -> Plan:
     seconds = facts.get("EstimateSeconds")
     return Plan(
         collection=facts["CollectionAlias"],
-        action=JobAction(facts["Action"]),
+        action=_read_action(facts["Action"]),
         image=facts["Image"],
         refusal=facts["Refusal"],
         reason=facts["ReasonCode"],
@@ -152,6 +170,10 @@ def _read(root: etree._Element) -> Plan:
         hosts=tuple(map(_read_host, root.iterchildren(f"{{{NAMESPACE}}}Host"))),
         desktops=tuple(map(_read_desktop, root.iterchildren(f"{{{NAMESPACE}}}Desktop"))),
     )
+
+
+def _read_action(text: str) -> JobAction | PlannedChange:
+    return PlannedChange(text) if text in set(PlannedChange) else JobAction(text)
 
 
 def _read_host(element: etree._Element) -> PlannedHost:

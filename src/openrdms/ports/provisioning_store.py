@@ -43,6 +43,9 @@ class CollectionStore(Protocol):
     def delete_collection(self, alias: str) -> None:
         """InvalidOperation when managed and it has desktops or a running job; NotFound."""
 
+    def check_deletion(self, alias: str) -> None:
+        """Raise what ``delete_collection`` would now; nothing changes."""
+
     def get_property(self, alias: str, key: str) -> int | str | None:
         """None when it was never set. NotFound without the collection."""
 
@@ -251,6 +254,9 @@ class ImageStore(Protocol):
 
     def next_image_version(self, name: str) -> int:
         """The number that ``add_image`` would give: no version ever had it."""
+
+    def find_image_users(self, image: ImageVersion) -> ImageUsers:
+        """Who needs that version now."""
 
     def remove_image(self, image: ImageVersion) -> ImageUsers:
         """Have no such version any more, unless somebody needs it; returns who does.

@@ -63,7 +63,7 @@ RULES = (
     Rule("__Namespace", "*", _STAFF, _OPERATORS),
     Rule("OpenRDMS_Host", "*", _READERS, _ADMINISTRATOR),
     # A plan tells of files on the service's machine: for those whose jobs may import them.
-    Rule("OpenRDMS_Planner", "Plan", _OPERATORS, _NOBODY),
+    Rule("OpenRDMS_Planner", "Plan*", _OPERATORS, _NOBODY),
     Rule("*", "*", _READERS, _OPERATORS),
 )
 """The first one that matches decides."""
@@ -77,7 +77,8 @@ READING = frozenset(
         *("GetSecondaryConnectionString", "GetStringArrayDeploymentSetting"),
         *("GetStringProperty", "GetUserAssignment", "GetVirtualDesktopAssignedToUser"),
         *("GetVirtualDesktopDetails", "GetVirtualDesktopState", "KeyValueGet"),
-        *("Plan", "ProvisioningEnumerateJobs", "ProvisioningJobGetReport"),
+        *("Plan", "PlanDeletion", "PlanDrain", "PlanMove", "PlanPatch", "PlanPrep", "PlanRelease"),
+        *("ProvisioningEnumerateJobs", "ProvisioningJobGetReport"),
     }
 )
 """Operations that change nothing. All others do, GetPendingStartServerList too: it drains."""

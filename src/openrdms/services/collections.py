@@ -18,8 +18,10 @@ from openrdms.model.collection import (
 )
 from openrdms.model.desktop import Desktop, DesktopStatus
 from openrdms.model.host import DiskKind, Ownership
+from openrdms.model.plan import Plan, PlannedChange, PlannedDesktop
 from openrdms.model.property_keys import VIRTUAL_DESKTOP_COLLECTION
 from openrdms.model.publishing import check_icon
+from openrdms.model.reason import ReasonCode
 from openrdms.services import desktops
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.hosts import Hosts
@@ -101,6 +103,24 @@ class Collections:
                 self._forget(member)
             self._store.delete_collection(alias)
         self._uses.announce(member.name for member in members)
+
+    def plan_deletion(self, alias: str) -> Plan:
+        """What ``delete`` would do now, and refuses; nothing changes."""
+        collection = self.get(alias)
+        self._store.check_deletion(alias)
+        members = [] if collection.is_managed else self._store.list_desktops(alias)
+        for member in members:
+            self._find_adopted(member)
+        return Plan(
+            collection=collection.alias,
+            action=PlannedChange.REMOVE,
+            seconds=0,
+            basis="records alone change",
+            desktops=tuple(
+                PlannedDesktop(one.name, one.host, ReasonCode.AS_ASKED, note="is let go, and stays")
+                for one in members
+            ),
+        )
 
     def add_virtual_desktop(self, alias: str, vm: str) -> None:
         """Make a VM a member. A stranger is adopted, a former member comes back.
@@ -206,12 +226,17 @@ class Collections:
 
     def _forget(self, member: Desktop) -> None:
         """Make an adopted VM a stranger again, if it is still there."""
+        host = self._find_adopted(member)
+        if host:
+            host.set_ownership(member.name, None)
+
+    def _find_adopted(self, member: Desktop) -> ports.Host | None:
+        """Where that VM is, if it was adopted and is still there. HostUnavailable."""
         host = self._hosts.find(member.host)
         if not member.adopted or host is None:
-            return
+            return None
         vm = host.find_vm(member.name)
-        if vm and vm.uuid == member.uuid:
-            host.set_ownership(vm.name, None)
+        return host if vm and vm.uuid == member.uuid else None
 
     def _refuse_removal(self, collection: Collection, record: Desktop | None, vm: str) -> None:
         if record is None and desktops.locate_vm(self._hosts, vm) is None:

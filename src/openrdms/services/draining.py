@@ -9,7 +9,7 @@ starts later goes on.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import structlog
@@ -19,10 +19,18 @@ from openrdms.model import errors
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import HostSettings
+from openrdms.model.plan import Plan, PlannedChange, PlannedDesktop
+from openrdms.model.reason import ReasonCode, explain_refusal
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
-from openrdms.services.moving_desktops import MovingDesktops, Target, Targets
+from openrdms.services.moving_desktops import (
+    UNMEASURED,
+    MovingDesktops,
+    Target,
+    Targets,
+    describe_target,
+)
 
 _AGAIN = 30.0
 """Seconds after which what a host refused is tried again when nothing was heard meanwhile."""
@@ -93,9 +101,7 @@ class Draining:
     def _empty(self, host: ports.Host) -> None:
         """Move what can be moved; stops when that is no longer wanted."""
         targets = self._moving.find_targets(host)
-        for record in self._store.list_desktops():
-            if self._hosts.find(record.host) is not host:
-                continue
+        for record in self._list_records(host):
             if not self._is_drained(host.name):
                 return
             try:
@@ -108,19 +114,67 @@ class Draining:
                 _log.info("a desktop stays for now", desktop=record.name, reason=str(error))
                 targets = self._moving.find_targets(host)  # perhaps it was chosen too late
 
+    def _list_records(self, host: ports.Host) -> Iterator[Desktop]:
+        for record in self._store.list_desktops():
+            if self._hosts.find(record.host) is host:
+                yield record
+
+    def plan(self, name: str, *, drain: bool = True) -> Plan:
+        """What would come of what is on that host if it were to be emptied now, or no longer
+        (``drain`` is False); nothing changes. NotFound.
+        """
+        host = self._hosts.get(name)
+        targets = self._moving.find_targets(host)
+        records = self._list_records(host) if drain else ()
+        desktops = [self._foresee(host, targets, record) for record in records]
+        moved = targets.moved
+        return Plan(
+            collection="",
+            action=PlannedChange.DRAIN,
+            seconds=None if moved else 0,
+            basis=UNMEASURED if moved else "nothing moves",
+            hosts=tuple(
+                describe_target(self._hosts.get(one), moved)
+                for one in sorted({target.host for target in moved})
+            ),
+            desktops=tuple(desktops),
+        )
+
+    def _foresee(self, host: ports.Host, targets: Targets, record: Desktop) -> PlannedDesktop:
+        use = self._store.find_use(record.name)
+        holder = use.holder if use and use.use is Use.TAKEN else ""
+        try:
+            target = targets.choose(record.name)
+            note = "is stopped first"
+            if self._find_spare(record, movable=True) is None:
+                note = self._moving.plan(record.name, target.host).desktops[0].note
+            targets.note_moved(target)
+            return PlannedDesktop(record.name, target.host, ReasonCode.LEAST_LOADED, note=note)
+        except errors.NoRoom as refusal:
+            spare = self._find_spare(record, movable=False)
+            note = f"{'is stopped' if spare else 'stays'}: {refusal}"
+            code = ReasonCode.USER_LOGGED_ON if holder else explain_refusal(refusal)
+        except errors.RdmsError as error:
+            note, code = f"stays: {error}", explain_refusal(error)
+        return PlannedDesktop(record.name, host.name, code, awaited=holder, note=note)
+
     def _is_drained(self, host: str) -> bool:
         return self._store.find_host_settings(host).drain
 
     def _drop_spare(self, host: ports.Host, record: Desktop, *, movable: bool) -> None:
-        """Stop a spare that cannot move as it is, saved or with no other host for it: nobody's work
-        is in it, and it is prepared anew where it is then.
+        """Stop a spare that cannot move as it is: nobody's work is in it, and it is prepared anew
+        where it is then.
         """
+        spare = self._find_spare(record, movable=movable)
+        if spare and self._uses.turn(spare, Use.UNREADY, saved=False):
+            host.destroy(record.name, record.uuid)
+
+    def _find_spare(self, record: Desktop, *, movable: bool) -> DesktopUse | None:
+        """The use of a spare that is saved, or for which there is no other host."""
         use = self._store.find_use(record.name)
         if use is None or use.use is not Use.READY or use.adopted or use.claim:
-            return
-        stays = use.saved or not movable
-        if stays and self._uses.turn(use, Use.UNREADY, saved=False):
-            host.destroy(record.name, record.uuid)
+            return None
+        return use if use.saved or not movable else None
 
 
 def _choose(targets: Targets, record: Desktop) -> Target | None:

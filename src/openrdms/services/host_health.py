@@ -110,13 +110,19 @@ class HostHealth:
         """
         watch = self._find(host)
         with self._lock:
-            if watch.absence is None:
-                raise errors.InvalidOperation(f"host {watch.host.name} answers")
+            self.get_away(host)
             self._hosts.give_up(watch.host)
             watch.given_up = True
             self._wake(watch)
             if self._loop is not None:
                 _call_soon(self._loop, self._tell, watch.host.name, watch.absence)
+        return watch.host
+
+    def get_away(self, host: str) -> ports.Host:
+        """One that is away, or was given up. NotFound; InvalidOperation while it is there."""
+        watch = self._find(host)
+        if watch.absence is None:
+            raise errors.InvalidOperation(f"host {watch.host.name} answers")
         return watch.host
 
     def is_away(self, host: str) -> bool:

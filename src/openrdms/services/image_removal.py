@@ -27,14 +27,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Removal:
-    """What became of a version: ``kept`` says why it is still there, "" for one that was removed.
-
-    ``later`` are hosts that drop their copies when they can.
+    """What became of a version, or would: ``kept`` says why it is still there, "" for one that was
+    removed. ``later`` are hosts that drop their copies when they can; ``freed`` bytes are free
+    again on this machine.
     """
 
     image: ImageVersion
     kept: str = ""
     later: tuple[str, ...] = ()
+    freed: int = 0
 
 
 class ImageRemoval:
@@ -50,11 +51,11 @@ class ImageRemoval:
 
         InvalidParameter, NotFound; InvalidOperation when all of them are needed, with who does.
         """
-        removals = [self._remove(image) for image in self._find(name)]
-        if all(one.kept for one in removals):
-            told = (f"{one.image.reference} is kept for {one.kept}" for one in removals)
-            raise errors.InvalidOperation(". ".join(told))
-        return removals
+        return _require_one([self._remove(image) for image in self._find(name)])
+
+    def plan(self, name: str) -> list[Removal]:
+        """What ``remove`` would do now, and refuses; nothing changes."""
+        return _require_one([self._foresee(image) for image in self._find(name)])
 
     def _find(self, name: str) -> list[ImageVersion]:
         match = _REFERENCE.fullmatch(name)
@@ -74,10 +75,18 @@ class ImageRemoval:
         users = "; ".join(self._find_users(image)) or str(self._store.remove_image(image))
         if users:
             return Removal(image, users)
+        freed = self._images.measure(image)
         _log.info("an image was removed", image=image.reference)
         self._images.erase(image)
         later = [host.name for host in self._hosts.all() if not _drop(self._store, host)]
-        return Removal(image, later=tuple(later))
+        return Removal(image, later=tuple(later), freed=freed)
+
+    def _foresee(self, image: ImageVersion) -> Removal:
+        users = "; ".join(self._find_users(image)) or str(self._store.find_image_users(image))
+        if users:
+            return Removal(image, users)
+        later = [host.name for host in self._hosts.all() if not host.describe().reachable]
+        return Removal(image, later=tuple(later), freed=self._images.measure(image))
 
     def _find_users(self, image: ImageVersion) -> Iterator[str]:
         """Beside those that are on record as such, which count at the moment of the removal."""
@@ -95,6 +104,14 @@ class ImageRemoval:
             return self._images.foresee(location)
         except errors.RdmsError:  # its time will tell
             return None
+
+
+def _require_one(removals: list[Removal]) -> list[Removal]:
+    """InvalidOperation when all are kept, with who needs them."""
+    if all(one.kept for one in removals):
+        told = (f"{one.image.reference} is kept for {one.kept}" for one in removals)
+        raise errors.InvalidOperation(". ".join(told))
+    return removals
 
 
 def drop_removed(store: ports.Store, host: ports.Host) -> None:

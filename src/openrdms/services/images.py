@@ -163,7 +163,15 @@ class Images:
 
     def erase(self, image: ImageVersion) -> None:
         """Delete the files of a version that is on record no more."""
-        shutil.rmtree(self._directory / image.name / str(image.version), ignore_errors=True)
+        shutil.rmtree(self._home(image), ignore_errors=True)
+
+    def measure(self, image: ImageVersion) -> int:
+        """Bytes of disk that ``erase`` makes free."""
+        files = (path for path in self._home(image).rglob("*") if path.is_file())
+        return sum(file.stat().st_blocks * 512 for file in files)
+
+    def _home(self, image: ImageVersion) -> Path:
+        return self._directory / image.name / str(image.version)
 
     def resolve(self, location: str) -> ImageVersion:
         """The version that a job's BaseVmLocation means.

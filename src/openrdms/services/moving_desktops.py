@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -18,12 +19,17 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import Use
-from openrdms.model.host import LIVE
+from openrdms.model.host import LIVE, VmState
+from openrdms.model.plan import Plan, PlannedChange, PlannedDesktop, PlannedHost
+from openrdms.model.reason import ReasonCode
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.provisioning.census import Surveyor
 from openrdms.services.provisioning.placement import Room, place
+
+UNMEASURED = "never measured: move"
+"""Moves have no step times: how long one takes is up to what its guest does meanwhile."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,6 +49,7 @@ class Targets:
     def __init__(self, source: ports.Host, rooms: Iterable[Room]) -> None:
         self._source = source
         self._rooms = {room.host: room for room in rooms}
+        self.moved: list[Target] = []
 
     def choose(self, name: str) -> Target:
         """The best one for that VM, as a job would place it.
@@ -55,6 +62,7 @@ class Targets:
 
     def note_moved(self, target: Target) -> None:
         """What it was chosen for is there now."""
+        self.moved.append(target)
         room = self._rooms[target.host]
         used_mib = room.used_mib + target.need_mib
         self._rooms[target.host] = replace(room, used=room.used + 1, used_mib=used_mib)
@@ -140,13 +148,9 @@ class MovingDesktops:
         source, target = self._hosts.get(record.host), self._hosts.get(destination)
         if target is source:
             return
-        if not source.is_shared_with(target):
-            raise errors.NotSupported(f"{source.name} and {target.name} share no disks")
-        for host in (source, target):
-            self._health.require(host.name)
+        self._require_way(source, target)
         with self._lock:
-            if record.name in self._under_way:
-                raise errors.InvalidOperation(f"desktop {record.name} is being moved")
+            self._require_rest(record)
             self._under_way.add(record.name)
         try:
             if record.moving_to and record.mover == self._service:  # we could not settle it then
@@ -159,11 +163,50 @@ class MovingDesktops:
         finally:
             self._under_way.discard(record.name)
 
-    def _require_room(self, record: Desktop, source: ports.Host, target: ports.Host) -> None:
-        need = _memory_of(source, record.name)
+    def plan(self, name: str, destination: str) -> Plan:
+        """What ``move`` would do now; nothing changes. Raises as ``move``, but for what no more
+        than the hosts refuse.
+        """
+        record = self._find(name)
+        source, target = self._hosts.get(record.host), self._hosts.get(destination)
+        if source is target:
+            there = PlannedDesktop(record.name, target.name, ReasonCode.AS_ASKED, note="is there")
+            return Plan(record.collection, PlannedChange.MOVE, seconds=0, desktops=(there,))
+        self._require_way(source, target)
+        self._require_rest(record)
+        need = self._require_room(record, source, target)
+        self._store.change_desktop(record.name, partial(_require_same, record), idle=True)
+        self._require_free(record)
+        note = f"goes on running, comes from {source.name}" if need else f"is off, on {source.name}"
+        desktop = PlannedDesktop(record.name, target.name, ReasonCode.AS_ASKED, note=note)
+        return Plan(
+            collection=record.collection,
+            action=PlannedChange.MOVE,
+            basis=UNMEASURED,
+            hosts=(describe_target(target, [Target(target.name, need)]),),
+            desktops=(desktop,),
+        )
+
+    def _require_way(self, source: ports.Host, target: ports.Host) -> None:
+        if not source.is_shared_with(target):
+            raise errors.NotSupported(f"{source.name} and {target.name} share no disks")
+        for host in (source, target):
+            self._health.require(host.name)
+
+    def _require_rest(self, record: Desktop) -> None:
+        if record.name in self._under_way:
+            raise errors.InvalidOperation(f"desktop {record.name} is being moved")
+
+    def _require_room(self, record: Desktop, source: ports.Host, target: ports.Host) -> int:
+        """Returns the memory that it needs there, in MiB."""
+        vm = source.find_vm(record.name)
+        if vm and vm.state is VmState.SAVED:
+            raise errors.InvalidOperation(f"{vm.name} is saved: it must be started first")
+        need = vm.memory_mib if vm and vm.state in LIVE else 0
         room = self._surveyor.measure(target)
         if not room.takes(need):
             raise errors.InvalidOperation(room.describe(need))
+        return need
 
     def _find(self, name: str) -> Desktop:
         record = self._store.find_desktop(name)
@@ -175,18 +218,20 @@ class MovingDesktops:
         """From now on no pool and no job takes it in hand; one that was quicker keeps it."""
 
         def intend(present: Desktop | None) -> Desktop | None:
-            if present is None or (present.uuid, present.host) != (record.uuid, record.host):
-                raise errors.InvalidOperation(f"desktop {record.name} has just changed")
-            if present.moving_to:
-                raise errors.InvalidOperation(f"{record.name} is moving to {present.moving_to}")
-            return replace(present, moving_to=target, mover=self._service)
+            return replace(_require_same(record, present), moving_to=target, mover=self._service)
 
         intended = self._store.change_desktop(record.name, intend, idle=True) or record
+        try:
+            self._require_free(record)
+        except errors.InvalidOperation:
+            self._conclude(intended, intended.host)
+            raise
+        return intended
+
+    def _require_free(self, record: Desktop) -> None:
         use = self._store.find_use(record.name)
         if use and use.use in (Use.PREPARING, Use.WORK):
-            self._conclude(intended, intended.host)
             raise errors.InvalidOperation(f"desktop {record.name} is in work")
-        return intended
 
     def _carry_out(self, record: Desktop, source: ports.Host, target: ports.Host) -> None:
         _log.info("a desktop moves", desktop=record.name, host=source.name, target=target.name)
@@ -225,6 +270,22 @@ class MovingDesktops:
     def _hear_of_host(self, host: str, absence: Absence | None) -> None:
         if absence is None:
             self.settle_soon()
+
+
+def describe_target(host: ports.Host, moved: Iterable[Target]) -> PlannedHost:
+    """What a host would get of what moves there: disks stay where they are."""
+    needs = [one.need_mib for one in moved if one.host == host.name]
+    free = host.describe().free_bytes
+    return PlannedHost(host.name, len(needs), 0, 0, free_bytes=free, memory_mib=sum(needs))
+
+
+def _require_same(record: Desktop, present: Desktop | None) -> Desktop:
+    """As it is on record now: nothing has happened to it since it was read, and it is at rest."""
+    if present is None or (present.uuid, present.host) != (record.uuid, record.host):
+        raise errors.InvalidOperation(f"desktop {record.name} has just changed")
+    if present.moving_to:
+        raise errors.InvalidOperation(f"{record.name} is moving to {present.moving_to}")
+    return present
 
 
 def _memory_of(host: ports.Host, name: str) -> int:

@@ -18,8 +18,9 @@ import structlog
 from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.audit import ASKED, DONE
-from openrdms.model.job import JobAction
-from openrdms.model.patch import Patch, PatchState, as_patch, state_of_job
+from openrdms.model.job import Job, JobAction
+from openrdms.model.patch import NEVER, Patch, PatchState, as_patch, state_of_job
+from openrdms.model.plan import Plan, refuse
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.provisioning import Provisioning
 from openrdms.services.sessions import Sessions
@@ -101,20 +102,32 @@ class Patching:
         the field; NotFound; InvalidOperation when the collection is not managed, not pooled,
         or busy.
         """
-        begin = _point("StartTime", start)
-        force = _point("ForceLogOffTime", force_log_off)
-        if force < begin:
-            raise errors.InvalidParameter("ForceLogOffTime", "is before StartTime")
+        begin, force = _in_order(start, force_log_off)
         now = self._clock()
         job = self._provisioning.make_job(document, now)
-        if job.action is not JobAction.PATCH:
-            raise errors.InvalidParameter("Action", f"{job.action} cannot be scheduled, only Patch")
-        if job.collection.casefold() != collection.casefold():
-            raise errors.InvalidParameter("Name", f"{job.collection!r} is another collection")
+        _require_patch(job, collection)
         requested = int(job.options["requested"])
         patch = Patch(job.collection, job.guid, begin, force, document, requested, now)
         self._store.schedule_patch(patch)
         self._changed.set()
+
+    def plan(
+        self,
+        collection: str,
+        start: datetime | timedelta,
+        force_log_off: datetime | timedelta,
+        document: str,
+    ) -> Plan:
+        """What an update would do if it began now, or why ``schedule`` would refuse it; nothing
+        changes.
+        """
+        try:
+            _, force = _in_order(start, force_log_off)
+            plan = self._provisioning.find_plan(document, patient=force.year >= NEVER)
+            _require_patch(plan, collection)
+        except errors.RdmsError as error:
+            return refuse(collection, JobAction.PATCH, error)
+        return plan
 
     def cancel(self, collection: str) -> None:
         """Take back what waits, or cancel its job while that runs; cancelled already is fine.
@@ -199,6 +212,22 @@ class Patching:
         _log.warning("cannot begin an update yet", update=patch.guid, reason=repr(error))
         pause = min(max(_PAUSE, 2 * attempt.pause), _LONGEST_PAUSE)
         self._attempts[patch.guid] = _Attempt(attempt.asked, pause, time.monotonic() + pause)
+
+
+def _in_order(
+    start: datetime | timedelta, force_log_off: datetime | timedelta
+) -> tuple[datetime, datetime]:
+    begin, force = _point("StartTime", start), _point("ForceLogOffTime", force_log_off)
+    if force < begin:
+        raise errors.InvalidParameter("ForceLogOffTime", "is before StartTime")
+    return begin, force
+
+
+def _require_patch(found: Job | Plan, collection: str) -> None:
+    if found.action is not JobAction.PATCH:
+        raise errors.InvalidParameter("Action", f"{found.action} cannot be scheduled, only Patch")
+    if found.collection.casefold() != collection.casefold():
+        raise errors.InvalidParameter("Name", f"{found.collection!r} is another collection")
 
 
 def _point(field: str, value: datetime | timedelta) -> datetime:

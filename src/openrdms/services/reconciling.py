@@ -8,7 +8,7 @@ at in a thread of its own, one at a time; what a job or a pool has in hand is le
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import structlog
@@ -17,6 +17,7 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmEvent, VmEventKind
+from openrdms.model.plan import Plan, PlannedChange, PlannedDesktop
 from openrdms.model.reason import ReasonCode
 from openrdms.model.reconcile import Finding
 from openrdms.services import audit
@@ -115,12 +116,46 @@ class Reconciling:
         Jobs that wait for it go on without. Should it come back, its VMs are strangers that are
         set apart. NotFound; InvalidOperation while it answers.
         """
-        if not self._health.is_away(host) and not self._hosts.get(host).describe().reachable:
-            self._health.note_failure(host, errors.HostUnavailable(f"{host} cannot be reached"))
+        self._look_for(host)
         gone = self._health.give_up(host)
         names = self._store.forget_desktops(gone.name)
         _log.warning("a host was given up", host=gone.name, desktops=len(names))
         return names
+
+    def plan_forgetting(self, host: str) -> Plan:
+        """What ``forget`` would do now, and refuses; nothing changes."""
+        self._look_for(host)
+        gone = self._health.get_away(host).name
+        holders = {use.name: use.holder for use in self._store.list_uses(use=Use.TAKEN)}
+        found = [
+            one for one in self._store.list_desktops() if one.host.casefold() == gone.casefold()
+        ]
+        desktops = (
+            PlannedDesktop(
+                *(one.name, gone, ReasonCode.HOST_AWAY),
+                note=f"{holders[one.name]} has it no more" if one.name in holders else "",
+            )
+            for one in found
+        )
+        return Plan(
+            collection="",
+            action=PlannedChange.FORGET,
+            seconds=0,
+            basis="records alone change",
+            warnings=tuple(self._list_losing(gone)),
+            desktops=tuple(desktops),
+        )
+
+    def _look_for(self, host: str) -> None:
+        """A host may be away without anybody knowing it yet. NotFound."""
+        if not self._health.is_away(host) and not self._hosts.get(host).describe().reachable:
+            self._health.note_failure(host, errors.HostUnavailable(f"{host} cannot be reached"))
+
+    def _list_losing(self, host: str) -> Iterator[str]:
+        for job in self._store.list_jobs(running=True):
+            rows = self._store.list_job_desktops(job.guid)
+            if here := sum(row.host.casefold() == host.casefold() for row in rows):
+                yield f"job {job.guid} goes on without its {here} desktops there"
 
     def reconcile(self, host: ports.Host) -> list[Finding]:
         """Look at one host and mend what can be mended; returns what was found.

@@ -8,7 +8,14 @@ from lxml import etree
 
 from openrdms.model.errors import InvalidParameter
 from openrdms.model.job import JobAction
-from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost, parse_plan, render_plan
+from openrdms.model.plan import (
+    Plan,
+    PlannedChange,
+    PlannedDesktop,
+    PlannedHost,
+    parse_plan,
+    render_plan,
+)
 from openrdms.model.reason import ReasonCode
 
 SCHEMA = etree.XMLSchema(
@@ -21,7 +28,7 @@ NUMBER = st.integers(0, 2**31)
 PLANS = st.builds(
     Plan,
     collection=ANY_TEXT,
-    action=st.sampled_from(JobAction),
+    action=st.sampled_from([*JobAction, *PlannedChange]),
     image=ANY_TEXT,
     refusal=ANY_TEXT,
     reason=st.sampled_from(["", *ReasonCode]),

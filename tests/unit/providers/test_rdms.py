@@ -379,7 +379,7 @@ def test_jobs_are_listed(service: Service, alias: str | None, collection: str | 
 def test_what_a_job_method_refuses_is_its_return_value(service: Service) -> None:
     service.provisioning.error = errors.InvalidOperation("it has ended")
     result = service.invoke(COLLECTION, "ProvisioningJobCancel", {}, JobGuid=GUID)
-    assert result == MethodResult(0x80041016, reason="it has ended")
+    assert result == MethodResult(0x80041016, reason="it has ended", reason_code="NotNow")
 
 
 def test_provisioning_properties(service: Service) -> None:

@@ -64,7 +64,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "Win32_VirtualDesktopSession": {"reads": "aohu", "changes": "aoh"},
     "Win32_SessionDirectorySessionEx": {"reads": "aohu", "changes": "aoh"},
     "OpenRDMS_Host": OF_THE_DEPLOYMENT,
-    "OpenRDMS_Planner": {**USUAL, "Plan": "ao"},
+    "OpenRDMS_Planner": {**USUAL, **dict.fromkeys(OURS["OpenRDMS_Planner"], "ao")},
     "OpenRDMS_Pool": {**USUAL, "SendMessage": "aoh"},
     "Win32_OperatingSystem": {"reads": "aohu", "changes": "ao"},
     "CIM_Namespace": {"reads": "aohu", "changes": "ao"},

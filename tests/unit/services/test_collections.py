@@ -334,6 +334,9 @@ def test_deleting_an_unmanaged_collection_lets_strangers_go(
     simulator.add_stranger(place.path, HOST1, "debian")
     collections.create(make(is_managed=False))
     collections.add_virtual_desktop("farm", "debian")
+    [let_go] = collections.plan_deletion("FARM").desktops
+    assert (let_go.name, let_go.host, get_vm(place, "debian").maker) == ("debian", HOST1, "")
+    assert get_vm(place, "debian").ownership is not None
     collections.delete("farm")
     assert get_vm(place, "debian").ownership is None
     assert place.store.list_desktops() == []

@@ -86,7 +86,11 @@ def test_what_nobody_needs_is_removed_everywhere(world: World) -> None:
     first, second, third = world.add(), world.add(), world.add()
     made = world.place.make_desktop("vd-1", "pool")
     world.store.put_desktops([replace(made, image=second.reference)])
+    foreseen = world.removal.plan("GOLD")
+    assert [len(world.holders(image)) for image in (first, second, third)] == [2, 2, 2]
+    assert [one.freed > 0 for one in foreseen] == [True, False, True]
     removals = world.removal.remove("GOLD")
+    assert removals == foreseen
     assert [(one.image, one.kept) for one in removals] == [
         (first, ""),
         (second, "desktops vd-1"),
@@ -95,8 +99,9 @@ def test_what_nobody_needs_is_removed_everywhere(world: World) -> None:
     assert [image.reference for image in world.images.list()] == ["gold@2", "tiny@1"]
     assert [path.name for path in (world.directory / "gold").iterdir()] == ["2"]
     assert [len(world.holders(image)) for image in (first, second, third)] == [0, 2, 0]
-    with pytest.raises(errors.InvalidOperation, match="gold@2 is kept for desktops vd-1"):
-        world.removal.remove("gold@2")
+    for refuse in (world.removal.plan, world.removal.remove):
+        with pytest.raises(errors.InvalidOperation, match="gold@2 is kept for desktops vd-1"):
+            refuse("gold@2")
     with pytest.raises(errors.NotFound, match="gold@3"):
         world.removal.remove("gold@3")
     with pytest.raises(errors.InvalidParameter, match="name"):
@@ -107,6 +112,7 @@ def test_what_nobody_needs_is_removed_everywhere(world: World) -> None:
 def test_a_host_that_is_away_drops_its_copies_when_it_is_back(world: World) -> None:
     image = world.add()
     simulator.set_fault(world.place.path, HOST2, fault="down")
+    assert world.removal.plan("gold@1")[0].later == (HOST2,)
     [removal] = world.removal.remove("gold@1")
     assert removal.later == (HOST2,)
     simulator.set_fault(world.place.path, HOST2)

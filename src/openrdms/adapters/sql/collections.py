@@ -94,14 +94,15 @@ class CollectionRecords:
 
     def delete_collection(self, alias: str) -> None:
         with self._database.write() as connection:
-            collection = get_collection(connection, alias)
-            _check_idle(connection, collection)
-            if collection.is_managed:
-                _check_empty(connection, alias)
+            collection = _check_deletion(connection, alias)
             _release_members(connection, alias)
             connection.execute(sa.delete(_collections).where(_is(alias)))
             release_names(connection, alias)
             note_change(connection, Kind.COLLECTION, collection.alias)
+
+    def check_deletion(self, alias: str) -> None:
+        with self._database.read() as connection:
+            _check_deletion(connection, alias)
 
     def get_property(self, alias: str, key: str) -> int | str | None:
         found = self._database.quick.rows(
@@ -192,6 +193,14 @@ def _render(collection: Collection) -> dict[str, object]:
         alias_key=collection.alias.casefold(),
         name_key=collection.name.casefold(),
     )
+
+
+def _check_deletion(connection: sa.Connection, alias: str) -> Collection:
+    collection = get_collection(connection, alias)
+    _check_idle(connection, collection)
+    if collection.is_managed:
+        _check_empty(connection, alias)
+    return collection
 
 
 def _check_idle(connection: sa.Connection, collection: Collection) -> None:

@@ -80,6 +80,10 @@ class ImageRecords:
                 note_change(connection, Kind.IMAGE, dropped.reference)
             return dropped
 
+    def find_image_users(self, image: ImageVersion) -> ImageUsers:
+        with self._database.read() as connection:
+            return _find_users(connection, image)
+
     def remove_image(self, image: ImageVersion) -> ImageUsers:
         with self._database.write() as connection:
             users = _find_users(connection, image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
 from openrdms.model.publishing import Resource
 from openrdms.security import certificate
 from openrdms.security.audited_change import AuditedChange
+from openrdms.services.image_removal import Removal
 from openrdms.services.images import ImageOptions
 
 
@@ -102,14 +103,23 @@ def _compare_images(
 
 
 def _remove_image(target: Target, _: Progress, *, name: str) -> list[dict[str, Any]]:
+    return _describe_removals(target.image_removal.remove(name))
+
+
+def _plan_removal(target: Target, _: Progress, *, name: str) -> list[dict[str, Any]]:
+    return _describe_removals(target.image_removal.plan(name))
+
+
+def _describe_removals(removals: Iterable[Removal]) -> list[dict[str, Any]]:
     return [
         {
             "name": removal.image.name,
             "version": removal.image.version,
             "kept_for": removal.kept,
             "copies_left_on": list(removal.later),
+            "freed_bytes": removal.freed,
         }
-        for removal in target.image_removal.remove(name)
+        for removal in removals
     ]
 
 
@@ -191,12 +201,15 @@ COMMANDS: Mapping[str, Callable[..., Any]] = {
     "certificate show": _show_certificate,
     "host forget": audit.forget_host,
     "host list": hosts.list_hosts,
+    "host plan-drain": hosts.plan_drain,
+    "host plan-forgetting": hosts.plan_forgetting,
     "host screenshot": _take_screenshot,
     "host set": hosts.set_host,
     "image build": _build_image,
     "image diff": _compare_images,
     "image import": _import_image,
     "image list": _list_images,
+    "image plan-removal": _plan_removal,
     "image remove": _remove_image,
     "user add": users.add_user,
     "user list": users.list_users,

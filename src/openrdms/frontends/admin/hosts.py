@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from openrdms.frontends.admin.target import Progress, Target
+from openrdms.model.plan import render_plan
 from openrdms.services.host_states import HostState
 
 
@@ -22,6 +23,16 @@ def set_host(target: Target, _: Progress, *, host: str, settings: dict[str, Any]
     if "drain" in settings:
         target.host_states.set_drain(host, settings["drain"] is True)
     return _plain(target.host_states.get(host))
+
+
+def plan_drain(target: Target, _: Progress, *, host: str, drain: bool) -> str:
+    """What ``drain`` would do if it were set so now, as XML (model.plan)."""
+    return render_plan(target.draining.plan(host, drain=drain))
+
+
+def plan_forgetting(target: Target, _: Progress, *, host: str) -> str:
+    """What "host forget" would do now, as XML (model.plan)."""
+    return render_plan(target.reconciling.plan_forgetting(host))
 
 
 def _plain(state: HostState) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from openrdms.security.audit_log import AuditLog
 from openrdms.security.totp import SecondFactors
 from openrdms.services.access import Access
 from openrdms.services.audit import Audit
+from openrdms.services.draining import Draining
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
 from openrdms.services.image_diff import ImageDiff
@@ -37,6 +38,8 @@ class Target(Protocol):
     def hosts(self) -> Hosts: ...
     @property
     def host_states(self) -> HostStates: ...
+    @property
+    def draining(self) -> Draining: ...
     @property
     def audit(self) -> Audit: ...
     @property

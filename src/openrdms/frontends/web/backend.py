@@ -25,6 +25,7 @@ from openrdms.services.desktop_list import DesktopList
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.desktops import Desktops
 from openrdms.services.display_tickets import DisplayTickets
+from openrdms.services.draining import Draining
 from openrdms.services.host_health import HostHealth
 from openrdms.services.host_states import HostStates
 from openrdms.services.hosts import Hosts
@@ -100,6 +101,7 @@ class Backend:
     health: HostHealth
     host_states: HostStates
     moving: MovingDesktops
+    draining: Draining
     tokens: Tokens
     settings: Settings
     deployment: Deployment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openrdms.providers.openrdms.host import HostProvider
-from openrdms.providers.openrdms.planner import PlannerProvider
+from openrdms.providers.openrdms.planner import PlannedServices, PlannerProvider
 from openrdms.providers.openrdms.pool import PoolProvider, PoolServices
 
-__all__ = ["HostProvider", "PlannerProvider", "PoolProvider", "PoolServices"]
+__all__ = ["HostProvider", "PlannedServices", "PlannerProvider", "PoolProvider", "PoolServices"]

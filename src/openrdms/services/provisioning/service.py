@@ -33,6 +33,7 @@ from openrdms.services.provisioning.acceptance import Acceptance, PrepRequest
 from openrdms.services.provisioning.agents import AgentEvents
 from openrdms.services.provisioning.estimates import estimate_end
 from openrdms.services.provisioning.planner import Planner
+from openrdms.services.provisioning.prep_plan import plan_prep
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.work import Tools
 
@@ -202,6 +203,13 @@ class Provisioning:
             self._store.accept_job(job)
         self._begin(job.guid)
         return job.guid
+
+    def find_prep_plan(
+        self, *, collection: str, host: str, vm: str, export_to: str, sysprep: bool
+    ) -> Plan:
+        """What ``prepare`` would do, or why it would be refused; nothing changes."""
+        request = PrepRequest(collection, host, vm, export_to, sysprep)
+        return plan_prep(self._tools, self._acceptance, request)
 
     def cancel(self, guid: str) -> None:
         """Cancel a job; when it returns the cancel is on disk and nothing more begins.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from openrdms.cim.guard import CREATE, DELETE, ENUMERATE, GET, MODIFY
 from openrdms.frontends.web.api.job_documents import FIELDS as JOB_FIELDS
 from openrdms.frontends.web.api.job_documents import JobRequest, render_request
+from openrdms.frontends.web.api.plans import JobPlan, render_plan
 from openrdms.frontends.web.api.shapes import Input, Line, Moment, Name, example
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
@@ -362,6 +363,14 @@ def delete_collection(visitor: Writer, alias: Name) -> None:
         visitor.backend.collections.delete(alias)
 
 
+@router.post("/{alias}/removal/plan")
+@on_hosts
+def plan_removal(visitor: Reader, alias: Name) -> JobPlan:
+    """What removing it would do now, and refuses; nothing changes."""
+    with visitor.watch("OpenRDMS_Planner", "PlanDeletion"):
+        return render_plan(visitor.backend.collections.plan_deletion(alias))
+
+
 @router.put("/{alias}/desktops/{name}", status_code=204)
 @on_hosts
 def add_desktop(visitor: Writer, alias: Name, name: Name) -> None:
@@ -446,6 +455,16 @@ def schedule_update(visitor: Writer, alias: Name, new: NewUpdate) -> Update:
         document = render_request(new.job)
         visitor.backend.patching.schedule(alias, new.start, new.force_log_off, document)
     return _read_update(visitor.backend, alias)
+
+
+@router.post("/{alias}/update/plan")
+@on_hosts
+def plan_update(visitor: Reader, alias: Name, new: NewUpdate) -> JobPlan:
+    """What a patch would do if it began now; nothing changes."""
+    with renamed({**JOB_FIELDS, **_FIELDS}), visitor.watch("OpenRDMS_Planner", "PlanPatch"):
+        document = render_request(new.job)
+        plan = visitor.backend.patching.plan(alias, new.start, new.force_log_off, document)
+    return render_plan(plan)
 
 
 @router.delete("/{alias}/update", status_code=204)

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from openrdms.cim.guard import ENUMERATE, GET
+from openrdms.frontends.web.api.plans import JobPlan, render_plan
 from openrdms.frontends.web.api.shapes import Count, Input, Line, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
@@ -230,6 +231,14 @@ def move_desktop(visitor: Writer, name: Name, move: Move) -> DesktopDetail:
     return read_desktop(visitor.backend, name)
 
 
+@router.post("/{name}/move/plan")
+@on_hosts
+def plan_move(visitor: Reader, name: Name, move: Move) -> JobPlan:
+    """What a move would do now, and refuses; nothing changes."""
+    with visitor.watch("OpenRDMS_Planner", "PlanMove"):
+        return render_plan(visitor.backend.moving.plan(name, move.host))
+
+
 @router.post("/{name}/release")
 @on_hosts
 def release_desktop(visitor: Writer, name: Name, release: Release) -> DesktopDetail:
@@ -245,6 +254,14 @@ def release_desktop(visitor: Writer, name: Name, release: Release) -> DesktopDet
         released = backend.releasing.release(row.name, force=release.force)
         backend.watch.note_collection(released.collection)
     return read_desktop(backend, name)
+
+
+@router.post("/{name}/release/plan")
+@on_hosts
+def plan_release(visitor: Reader, name: Name, release: Release) -> JobPlan:
+    """What a release would do now, and refuses; nothing changes."""
+    with visitor.watch("OpenRDMS_Planner", "PlanRelease"):
+        return render_plan(visitor.backend.releasing.plan(name, force=release.force))
 
 
 @router.put("/{name}/user")

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from openrdms.cim.guard import ENUMERATE, GET
+from openrdms.frontends.web.api.plans import JobPlan, render_plan
 from openrdms.frontends.web.api.shapes import Input, Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
@@ -117,6 +118,14 @@ def change_host(visitor: Writer, name: Name, change: HostChange) -> Host:
         if "drain" in given:
             _set_drain(visitor, name, change.drain)
     return _render(visitor.backend.host_states.get(name))
+
+
+@router.post("/{name}/drain/plan")
+@on_hosts
+def plan_drain(visitor: Reader, name: Name) -> JobPlan:
+    """What would become of the desktops of a host that is to be emptied; nothing changes."""
+    with visitor.watch("OpenRDMS_Planner", "PlanDrain"):
+        return render_plan(visitor.backend.draining.plan(name))
 
 
 def _set_concurrency(visitor: Visitor, name: str, factor: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,7 @@ from openrdms.frontends.web.paging import Page, Paging, Part
 from openrdms.frontends.web.visitors import Reader, Visitor, Writer
 from openrdms.model.errors import InvalidParameter, NotFound
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.services.image_removal import Removal
 from openrdms.services.images import ImageOptions
 from openrdms.services.tasks import Work
 
@@ -92,12 +93,13 @@ class ImageComparison(Input):
 
 class RemovedImage(BaseModel):
     """``kept_for`` says who needs it, "" when it was removed; ``later`` are hosts that drop their
-    copies when they can.
+    copies when they can; ``freed_bytes`` are free again on the service's machine.
     """
 
     reference: str
     kept_for: str
     later: list[str]
+    freed_bytes: int
 
 
 class RemovedImages(BaseModel):
@@ -154,12 +156,29 @@ def get_image(visitor: Reader, reference: Name) -> Image:
 def remove_image(visitor: Writer, reference: Name) -> RemovedImages:
     """Remove NAME@VERSION, or of NAME every version that nobody needs."""
     with visitor.watch(_CLASS, DELETE, on={"Name": reference}):
-        removed = visitor.backend.image_removal.remove(reference)
-    items = [
-        RemovedImage(reference=one.image.reference, kept_for=one.kept, later=list(one.later))
-        for one in removed
-    ]
-    return RemovedImages(items=items)
+        return _tell(visitor.backend.image_removal.remove(reference))
+
+
+@router.post("/{reference}/removal/plan")
+@on_hosts
+def plan_removal(visitor: Reader, reference: Name) -> RemovedImages:
+    """What removing would do now, and refuses; nothing changes."""
+    with visitor.watch(_CLASS, GET):
+        return _tell(visitor.backend.image_removal.plan(reference))
+
+
+def _tell(removed: Iterable[Removal]) -> RemovedImages:
+    return RemovedImages(
+        items=[
+            RemovedImage(
+                reference=one.image.reference,
+                kept_for=one.kept,
+                later=list(one.later),
+                freed_bytes=one.freed,
+            )
+            for one in removed
+        ]
+    )
 
 
 @router.post("/builds", status_code=202)

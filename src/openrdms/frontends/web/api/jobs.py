@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from openrdms.frontends.web.api.job_documents import FIELDS, JobRequest, render_request
+from openrdms.frontends.web.api.plans import JobPlan, render_plan
 from openrdms.frontends.web.api.shapes import Name
 from openrdms.frontends.web.back_pressure import on_hosts
 from openrdms.frontends.web.backend import Backend
@@ -23,7 +24,6 @@ from openrdms.model.errors import InvalidParameter
 from openrdms.model.job import Job as JobRecord
 from openrdms.model.job import JobAction, JobDesktop, VmStatus
 from openrdms.model.job_list import JobPlace, JobQuery, JobRow
-from openrdms.model.plan import Plan
 from openrdms.model.reason import PLACED, Wait, parse_reason
 from openrdms.services.job_list import ListedJob
 
@@ -110,46 +110,6 @@ class JobDesktopView(BaseModel):
     seconds: int | None
 
 
-class PlannedHost(BaseModel):
-    """What a host would get, in desktops and in bytes."""
-
-    name: str
-    desktops: int
-    bytes_at_first: int
-    bytes_at_most: int
-    free_bytes: int
-    memory_mib: int
-    copy_bytes: int
-
-
-class PlannedDesktop(BaseModel):
-    """Where a desktop would be and why, whom that logs off, and whose logoff it waits for."""
-
-    name: str
-    host: str
-    code: str
-    logs_off: str
-    waits_for: str
-    note: str
-
-
-class JobPlan(BaseModel):
-    """What would become of a job now; nothing has changed. ``refusal`` says why it would not be
-    accepted, and there is nothing else then.
-    """
-
-    collection: str
-    action: JobKind
-    image: str
-    refusal: str
-    code: str
-    seconds: int | None
-    basis: str
-    warnings: list[str]
-    hosts: list[PlannedHost]
-    desktops: list[PlannedDesktop]
-
-
 class JobAccepted(BaseModel):
     """The job's GUID; it is on record and goes on whatever happens to the service."""
 
@@ -192,7 +152,7 @@ def read_desktops(
 
 def read_plan(backend: Backend, document: str, *, new: bool, patient: bool) -> JobPlan:
     """What a document would do now."""
-    return _render_plan(backend.provisioning.find_plan(document, new=new, patient=patient))
+    return render_plan(backend.provisioning.find_plan(document, new=new, patient=patient))
 
 
 def _as_row(job: JobRecord) -> JobRow:
@@ -245,31 +205,6 @@ def _describe(job: JobRecord, row: JobDesktop, waits: Mapping[int, Wait]) -> Job
         reason=wait.words if wait else PLACED.get(row.reason, ""),
         position=wait.position if wait else None,
         seconds=round(wait.seconds) if wait and wait.seconds is not None else None,
-    )
-
-
-def _render_plan(plan: Plan) -> JobPlan:
-    return JobPlan(
-        collection=plan.collection,
-        action=JobKind(plan.action.lower()),
-        image=plan.image,
-        refusal=plan.refusal,
-        code=plan.reason,
-        seconds=plan.seconds,
-        basis=plan.basis,
-        warnings=list(plan.warnings),
-        hosts=[PlannedHost(**vars(host)) for host in plan.hosts],
-        desktops=[
-            PlannedDesktop(
-                name=one.name,
-                host=one.host,
-                code=one.reason,
-                logs_off=one.user,
-                waits_for=one.awaited,
-                note=one.note,
-            )
-            for one in plan.desktops
-        ],
     )
 
 
