@@ -56,6 +56,21 @@ def see(rig: Rig, guid: str, code: ReasonCode) -> tuple[Report, list[DesktopRepo
     return seen[0]
 
 
+def see_line(
+    rig: Rig, guid: str, code: ReasonCode, *names: str
+) -> tuple[Report, list[DesktopReport]]:
+    """The first report by which just these wait for that, in this order."""
+    seen: list[tuple[Report, list[DesktopReport]]] = []
+
+    def look() -> bool:
+        seen[:] = [see(rig, guid, code)]
+        line = [(one.name, one.position) for one in seen[0][1]]
+        return line == [(name, position) for position, name in enumerate(names, 1)]
+
+    rig.wait_until(look)
+    return seen[0]
+
+
 @contextmanager
 def held(faults: Faults, call: str, *vms: str) -> Iterator[None]:
     """Such calls, for those VMs or all, go on at the end of the block: there is time to look."""
@@ -80,10 +95,9 @@ def test_others_on_the_host_come_first(rig: Rig, faults: Faults) -> None:
     rig.run(create([(HOST, 1)]))  # so that there is something measured
     with held(faults, "create_disk"):
         guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
-        report, waiting = see(rig, guid, ReasonCode.HOST_BUSY)
-    behind = [one for one in waiting if one.position]
-    assert [one.position for one in behind] == list(range(1, len(behind) + 1))
-    assert all(HOST in one.reason and one.seconds is not None for one in behind)
+        report, waiting = see_line(rig, guid, ReasonCode.HOST_BUSY, "pool-3", "pool-4")
+    assert "waits until others on host1.sim.local are done, of which 1 are" in waiting[0].reason
+    assert all(one.seconds is not None for one in waiting)
     assert report.end is not None
     assert report.end > report.started
     done = rig.wait(guid)
@@ -144,7 +158,19 @@ def test_the_image_comes_first(rig: Rig, faults: Faults) -> None:
         guid = rig.execute(create([(HOST, 2)], base_vm_location="image:other"))
         _, waiting = see(rig, guid, ReasonCode.IMAGE_COPY)
     assert "other@1" in waiting[0].reason
+    assert waiting[0].position == 1
     assert rig.wait(guid).succeeded == 2
+
+
+def test_who_brings_the_image_alone_waits_for_it_too(rig: Rig, faults: Faults) -> None:
+    tiny = rig.images.resolve("image:tiny")
+    rig.store.add_image(replace(tiny, name="other"))
+    with held(faults, "copy_image"):
+        guid = rig.execute(create([(HOST, 1)], base_vm_location="image:other"))
+        report, (waiting,) = see(rig, guid, ReasonCode.IMAGE_COPY)
+    assert (waiting.name, waiting.position) == ("pool-1", 1)
+    assert report.end is None  # no image was ever copied to a host
+    assert rig.wait(guid).succeeded == 1
 
 
 FAILURES: dict[ReasonCode, Exception] = {
@@ -212,11 +238,13 @@ def test_what_comes_later_in_an_update_waits_for_what_comes_first(rig: Rig, faul
     with ExitStack() as second_wave:
         with held(faults, "define"):
             guid = begin_update(rig, waves=(Share(1), ALL), max_unavailable=Share(1))
-            _, later_ones = see(rig, guid, ReasonCode.EARLIER_WAVE)
+            line = ("pool-2", "pool-3", "pool-4")
+            _, later_ones = see_line(rig, guid, ReasonCode.EARLIER_WAVE, *line)
             second_wave.enter_context(held(faults, "define", "pool-2", "pool-3", "pool-4"))
         _, waiting = see(rig, guid, ReasonCode.TOO_MANY_UNAVAILABLE)
     assert later_ones[0].reason == "waits until wave 1 is done and good"
     assert [one.position for one in waiting] == list(range(1, len(waiting) + 1))
+    assert all(one.seconds is not None for one in (*later_ones, *waiting))
     assert rig.wait(guid).succeeded == 4
 
 

@@ -45,14 +45,15 @@ async def probe(work: Work, row: JobDesktop) -> None:
     pause = _PAUSE
     words = "waits for the probe to end with 0"
     while True:
-        with work.waiting(row, ReasonCode.PROBE_AWAITED, words):
-            said = await _ask(work, row, command, deadline - time.monotonic())
+        left = deadline - time.monotonic()
+        with work.waiting(row, ReasonCode.PROBE_AWAITED, words, left):
+            said = await _ask(work, row, command, left)
         if not said:
             return
         if time.monotonic() + pause > deadline:
             raise stages.PhaseFailed(f"the probe {said}", ReasonCode.PROBE_FAILED)
         words = f"asks again, as the probe {said}"
-        with work.waiting(row, ReasonCode.PROBE_AWAITED, words):
+        with work.waiting(row, ReasonCode.PROBE_AWAITED, words, pause):
             await work.wait(asyncio.Event(), pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 

@@ -66,7 +66,7 @@ def report(runner: str, me: str = HERE, **fields: Any) -> Report:
         members=cast("Any", Members(me)),
     )
     for kind in ("clone", "define", "start", "boot"):
-        service._times.measure("host1", kind, 5.0)
+        service.times.measure("host1", kind, 5.0)
     return service.find_report(records.job.guid)
 
 
