@@ -1,28 +1,37 @@
 """Kills a service at random and tells what came of it: seed by seed, the same kills each time.
 
-    python random_crashes.py DIRECTORY 1 500        the runs of seeds 1 to 500, in this order
+    python random_crashes.py DIRECTORY 1 500 2        seeds 1 to 500, two at a time
 
-A seed decides which job runs, whether a user leaves a desktop at that moment, at which boundary
-(fakes.crash_driver) the job is cancelled, if at all, and when each of one to three lives is
-killed: at a boundary, or after so many milliseconds, but as soon as its job has ended at the
-latest. Then one lives on until all has settled.
-One line per run. The exit code is 1 when anything was wrong.
+A seed decides which job runs or whether a pool resets a desktop, whether a user leaves one beside
+a job, at which boundary (fakes.crash_driver) the job is cancelled, if at all, and at which moment
+each of one to three lives is killed; then one lives on until all has settled. Moments are numbered
+as they come, from the asking for the job, or for its cancel, until the job has ended: before and
+after each call that changes something, each SQL statement that writes records or the simulator's
+truth, in the middle of its transaction, and each file renamed or removed. Threads do not come the
+same way each time, so the number stands for the same moment or one near it. Where all was over
+before it, nothing was killed: the seed draws anew.
+
+One line per run, then one of them all. The exit code is 1 when anything was wrong.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
 import sys
-import threading
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +40,7 @@ import structlog
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from fakes import provisioning_rig as rigs
-from fakes.crash_driver import EXPORT, HOSTS, PARAMETERS, Boundaries, Watched, fork
+from fakes.crash_driver import EXPORT, HOSTS, PARAMETERS, Boundaries, Watched, begin_from, fork
 from fakes.pool_rig import HOST, PoolRig
 from openrdms.model.collection import CollectionState
 from openrdms.model.desktop_use import Use
@@ -54,74 +63,108 @@ DOCUMENTS: dict[str, JobDocument | None] = {
     "patch": rigs.later(JobAction.PATCH, waves=parse_waves("Waves", "34%,100%")),
     "delete": rigs.later(JobAction.DELETE),
     "prep": None,
+    "reset": None,
 }
-"""By scenario; a Prep has none. All but the creates begin with three desktops that are READY."""
+"""By scenario; a Prep has none, and a reset is no job. All but the creates begin with three
+desktops that are READY."""
 
-BOUNDARIES = {
-    "create": 40,
-    "create-off": 24,
-    "update": 40,
-    "patch": 50,
-    "delete": 24,
-    "prep": 24,
+LENGTHS = {
+    "create": (48, 160),
+    "create-off": (26, 105),
+    "update": (50, 160),
+    "patch": (84, 235),
+    "delete": (0, 110),
+    "prep": (76, 200),
+    "reset": (0, 43),
 }
-"""About how many boundaries a job has."""
+"""How many boundaries each has at which it can be cancelled, and how many moments, on a machine
+with nothing else to do."""
 
-SECONDS = 0.25
-"""About how long a job takes."""
+TRIES = 20
+"""How often a seed may draw."""
 
-
-@dataclass(frozen=True)
-class Kill:
-    """At that boundary of a life, or so many seconds after its job was begun or resumed."""
-
-    boundary: int = 0
-    seconds: float = 0.0
-
-
-NEVER = Kill()
+_WRITES = re.compile(r"(?:INSERT|REPLACE|UPDATE|DELETE)\b(?: OR \w+)?(?: INTO| FROM)? [\w.\"]+")
+_FILES = frozenset({"os.rename", "os.remove"})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a seed stands for. ``cancel_at`` 0 is never; it counts in the first life only."""
+    """What a seed stands for: the moments of lives at which they are killed, and the boundary of
+    the first one at which its job is cancelled, 0 for never."""
 
     seed: int
     scenario: str
-    kills: tuple[Kill, ...]
+    kills: tuple[int, ...]
     cancel_at: int = 0
     user: bool = False
 
 
-def draw(seed: int) -> Plan:
-    """The plan of a seed."""
+def draw(seed: int, attempt: int = 0) -> Plan:
+    """The plan of a seed; a later attempt differs in when it is that things happen."""
     dice = random.Random(seed)
     scenario = dice.choice(list(DOCUMENTS))
-    most = BOUNDARIES[scenario]
-    cancel_at = dice.randint(1, most) if scenario != "delete" and dice.random() < 0.4 else 0
-    first = _draw_kill(dice, cancel_at + 1, cancel_at + most)
-    others = (_draw_kill(dice, 1, most) for _ in range(dice.choice([0, 0, 0, 1, 2])))
-    kills = (first, *others)
-    user = scenario in ("update", "patch", "delete") and dice.random() < 0.5
-    return Plan(seed, scenario, kills, cancel_at, user)
+    boundaries, moments = LENGTHS[scenario]
+    cancelled = boundaries > 0 and dice.random() < 0.4
+    leaves = scenario in ("update", "patch", "delete") and dice.random() < 0.5
+    lives = dice.choice([1, 1, 1, 2, 3])
+    dice = random.Random(f"{seed}, attempt {attempt}")
+    return Plan(
+        seed,
+        scenario,
+        kills=tuple(dice.randint(1, moments) for _ in range(lives)),
+        cancel_at=dice.randint(1, boundaries) if cancelled else 0,
+        user=leaves or scenario == "reset",
+    )
 
 
-def _draw_kill(dice: random.Random, least: int, most: int) -> Kill:
-    if dice.random() < 0.5:
-        return Kill(boundary=dice.randint(least, most))
-    return Kill(seconds=dice.uniform(0, SECONDS))
+class Moments:
+    """Numbers them while it counts; at the ``fatal`` one it writes into ``note`` what it was, and
+    kills."""
+
+    def __init__(self, fatal: int, note: Path, *, counting: bool) -> None:
+        self._fatal = fatal
+        self._note = note
+        self._numbers = itertools.count(1)  # a number is one thread's alone
+        self.counting = counting
+        self.seen = 0
+
+    def watch(self) -> None:
+        """Hear of statements and files, too, for the rest of this process."""
+        connect = sqlite3.connect
+
+        def listen(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*args, **kwargs)
+            connection.set_trace_callback(self._hear)
+            return connection
+
+        sqlite3.connect = sqlite3.dbapi2.connect = listen  # type: ignore[assignment]
+        sys.addaudithook(lambda event, _: self(event) if event in _FILES else None)
+
+    def _hear(self, statement: str) -> None:
+        if writes := _WRITES.match(statement):
+            self(writes[0])
+
+    def __call__(self, name: str) -> None:
+        if not self.counting:
+            return
+        self.seen = number = next(self._numbers)
+        if number == self._fatal:
+            self._note.write_text(f"at moment {number} ({name})")
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Life:
-    """One life of the service in ``directory``; with a ``kill`` it does not see all settle."""
+    """One life of the service in ``directory``. Unless it is killed it sees all settle."""
 
-    def __init__(self, directory: Path, plan: Plan, kill: Kill) -> None:
+    def __init__(self, directory: Path, plan: Plan, kill: int) -> None:
         self.began = time.monotonic()
         self.directory = directory
         self.plan = plan
-        self.kill = kill
         self.first = not (directory / "begun").exists()
-        self.boundaries = Boundaries(self.kill.boundary, plan.cancel_at if self.first else 0)
+        self.moments = Moments(kill, directory / "killed", counting=not self.first)
+        self.moments.watch()
+        self.boundaries = Boundaries(0, plan.cancel_at if self.first else 0)
+        self.boundaries.cancel = self._cancel
         self.resumed = 0.0
 
         def watch(port: Any) -> Any:
@@ -131,33 +174,22 @@ class Life:
 
     def live(self) -> None:
         """Begin the job or go on with it, and write down what there is once all has settled."""
-        self.boundaries.cancel = self._cancel
+        self.rig.resume()
         if self.first:
             self._begin()
-        else:
-            self._arm()
-            self.rig.resume()
-        earlier = int(self._starts_with_desktops)
-        self.rig.wait_until(lambda: len(self._jobs()) > earlier or self._execute())
-        report = self.rig.wait(self._jobs()[earlier], 60.0)
-        if self.kill != NEVER:
-            (self.directory / "late").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        state = self._end()
+        self.moments.counting = self.boundaries.counting = False
         if not self.first:
             self.resumed = self.resumed or time.monotonic() - self.began
-        settled = self._settle()
-        self._write(report.state, settled=settled)
+        self._write(state, settled=self._settle())
 
     @property
-    def _starts_with_desktops(self) -> bool:
-        return not self.plan.scenario.startswith("create")
+    def _earlier(self) -> int:
+        """How many jobs there were before."""
+        return int(_is_filled(self.plan))
 
     def _begin(self) -> None:
-        rig = self.rig.resume()
-        rig.add_collection()
-        if self._starts_with_desktops:
-            rig.run(_FIRST)
-            rig.wait_until(lambda: rig.store.count_uses(rigs.POOL) == {Use.READY: 3})
+        rig = self.rig
         if self.plan.user:
             rig.take()
             taken = next(use for use in rig.store.list_uses() if use.use is Use.TAKEN)
@@ -165,19 +197,22 @@ class Life:
             (self.directory / "used").write_text(f"{taken.name} {self._made(taken.name)}")
             rig.log_off(taken.name)
         (self.directory / "begun").touch()
-        self._arm()
-
-    def _arm(self) -> None:
         self.boundaries.counting = True
-        if self.kill.seconds:
-            timer = threading.Timer(self.kill.seconds, os.kill, (os.getpid(), signal.SIGKILL))
-            timer.daemon = True
-            timer.start()
+        self.moments.counting = not self.plan.cancel_at
+
+    def _end(self) -> CollectionState:
+        """How the job ended, or what the collection is in when there is none."""
+        if self.plan.scenario == "reset":
+            self.rig.wait_until(self._is_settled)
+            return self.rig.state()
+        self.rig.wait_until(lambda: len(self._jobs()) > self._earlier or self._execute())
+        return self.rig.wait(self._jobs()[self._earlier]).state
 
     def _pass(self, name: str) -> None:
         if not self.first and not self.resumed:
             self.resumed = time.monotonic() - self.began
         self.boundaries(name)
+        self.moments(name)
 
     def _execute(self) -> bool:
         """Ask for the job; not again when its collection is still busy with a user's reset."""
@@ -195,8 +230,9 @@ class Life:
 
     def _cancel(self) -> None:
         jobs = self._jobs()
-        if len(jobs) <= int(self._starts_with_desktops):
+        if len(jobs) == self._earlier:
             return
+        self.moments.counting = True
         try:
             self.rig.provisioning.cancel(jobs[-1])
         except InvalidOperation:
@@ -212,14 +248,15 @@ class Life:
     def _settle(self) -> bool:
         """Wait until pools have made ready what is to be."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while time.monotonic() < deadline:
-            uses = self.rig.store.list_uses()
-            if all(
-                use.use is Use.READY or (use.use is Use.UNREADY and use.left_off) for use in uses
-            ):
-                return True
+        while not self._is_settled() and time.monotonic() < deadline:
             time.sleep(0.02)
-        return False
+        return self._is_settled()
+
+    def _is_settled(self) -> bool:
+        return all(
+            use.use is Use.READY or (use.use is Use.UNREADY and use.left_off)
+            for use in self.rig.store.list_uses()
+        )
 
     def _made(self, name: str) -> int:
         """How often the desktop's disk was made."""
@@ -229,7 +266,6 @@ class Life:
         return int(count or 0)
 
     def _write(self, state: CollectionState, *, settled: bool) -> None:
-        self.boundaries.counting = False
         rig = self.rig
         used = (self.directory / "used").read_text().split() if self.plan.user else []
         found = {
@@ -238,6 +274,8 @@ class Life:
             "cancelled": (self.directory / "cancelled").exists(),
             "settled": settled,
             "resumed": self.resumed,
+            "moments": self.moments.seen,
+            "boundaries": len(self.boundaries.names),
             "vms": rig.vms(),
             "files": rig.files(),
             "records": {d.name: d.generation for d in rig.store.list_desktops()},
@@ -251,32 +289,48 @@ class Life:
         (self.directory / "result.json").write_text(json.dumps(found))
 
 
+def _is_filled(plan: Plan) -> bool:
+    return not plan.scenario.startswith("create")
+
+
+def _prepare(directory: Path, plan: Plan) -> None:
+    """What is there before anything of the plan happens."""
+    rig = PoolRig(directory, PARAMETERS).resume()
+    rig.add_collection()
+    if _is_filled(plan):
+        rig.run(_FIRST)
+        rig.wait_until(lambda: rig.store.count_uses(rigs.POOL) == {Use.READY: 3})
+
+
 def run(directory: Path, seed: int) -> dict[str, Any]:
     """All lives of a seed; what there is after them, and what is wrong with it."""
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    plan = draw(seed)
-    kills: list[str] = []
-    for kill in (*plan.kills, NEVER):
-        code = fork(lambda kill=kill: Life(directory, plan, kill).live())
-        if code != (0 if kill == NEVER else -signal.SIGKILL):
-            return _tell(plan, kills, {}, [f"a life ended with {code}"])
-        kills.append(_describe_kill(directory, kill))
-    found: dict[str, Any] = json.loads((directory / "result.json").read_text())
-    return _tell(plan, kills[:-1], found, judge(plan, found))
+    mine = directory / str(os.getpid())
+    found: dict[str, Any] = {}
+    for attempt in range(TRIES):
+        found = live(mine, draw(seed, attempt))
+        if found["wrong"]:
+            shutil.move(mine / "world", directory / f"seed-{seed}")
+        if found["killed"] or found["wrong"]:
+            return found
+    return found | {"wrong": [f"nothing was killed in {TRIES} attempts"]}
 
 
-def _describe_kill(directory: Path, kill: Kill) -> str:
-    """How a life ended of which ``directory`` is what is left."""
-    late = directory / "late"
-    if late.exists():
-        late.unlink()
-        return "at its end"
-    return f"at boundary {kill.boundary}" if kill.boundary else f"after {kill.seconds:.3f} s"
-
-
-def _tell(plan: Plan, kills: list[str], found: dict[str, Any], wrong: list[str]) -> dict[str, Any]:
-    return {**found, **asdict(plan), "killed": kills, "wrong": wrong}
+def live(directory: Path, plan: Plan) -> dict[str, Any]:
+    """All lives of a plan, in a world of its own."""
+    world = directory / "world"
+    kept = directory / ("filled" if _is_filled(plan) else "empty")
+    begin_from(kept, world, lambda: _prepare(world, plan))
+    killed: list[str] = []
+    code = 0
+    for kill in (*plan.kills, 0):
+        code = fork(lambda kill=kill: Life(world, plan, kill).live())
+        if code != -signal.SIGKILL:
+            break
+        killed.append((world / "killed").read_text())
+    if code:
+        return {**asdict(plan), "killed": killed, "wrong": [f"a life ended with {code}"]}
+    found: dict[str, Any] = json.loads((world / "result.json").read_text())
+    return {**found, **asdict(plan), "killed": killed, "wrong": judge(plan, found)}
 
 
 def judge(plan: Plan, found: dict[str, Any]) -> list[str]:
@@ -324,10 +378,12 @@ def _expected(scenario: str, *, completed: bool) -> list[str]:
 
 def describe(found: dict[str, Any]) -> str:
     """One line for docs/proofs."""
+    cancel = f"cancel at boundary {found['cancel_at']}" if found["cancel_at"] else ""
+    accepted = " accepted" if found.get("cancelled") else " not accepted before"
     parts = [
         f"{found['seed']:4} {found['scenario']:10}",
         "a user leaves" if found["user"] else "",
-        f"cancel at boundary {found['cancel_at']}" if found["cancel_at"] else "",
+        cancel and cancel + accepted,
         f"killed {', '.join(found['killed']) or 'never'}",
         f"went on after {found['resumed']:.2f} s" if found.get("resumed") else "",
         found.get("state", ""),
@@ -336,20 +392,32 @@ def describe(found: dict[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def sum_up(runs: list[dict[str, Any]]) -> str:
+    """The last line."""
+    killed = [found for found in runs if found["killed"]]
+    by_scenario = Counter(found["scenario"] for found in killed)
+    return (
+        f"{len(killed)} runs killed ({', '.join(f'{n} {what}' for what, n in by_scenario.items())})"
+        f", {sum(len(found['killed']) for found in killed)} times in all, "
+        f"{sum(found.get('cancelled', False) for found in killed)} of them cancelled; "
+        f"went on after {max((found.get('resumed', 0.0) for found in runs), default=0):.2f} s at "
+        f"most; {sum(not found['wrong'] for found in killed)} well"
+    )
+
+
 def main() -> None:
-    directory, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    directory, (first, last, jobs) = Path(sys.argv[1]), map(int, sys.argv[2:])
     structlog.configure(
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
     )
-    wrong = 0
-    for seed in range(first, last + 1):
-        found = run(directory / str(seed), seed)
-        wrong += bool(found["wrong"])
-        print(describe(found), flush=True)
-        if not found["wrong"]:
-            shutil.rmtree(directory / str(seed))
-    sys.exit(min(1, wrong))
+    runs = []
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        for found in pool.imap(partial(run, directory), range(first, last + 1)):
+            runs.append(found)
+            print(describe(found), flush=True)
+    print(sum_up(runs))
+    sys.exit(int(any(found["wrong"] for found in runs)))
 
 
 if __name__ == "__main__":
