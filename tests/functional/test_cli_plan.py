@@ -68,8 +68,9 @@ def test_every_change_by_a_job_can_be_planned(rdms: Rdms, pool: str, tmp_path: P
     assert len(names(rdms.read(*recreate))) == 4
     assert names(rdms.read("collection", "delete-desktops", pool, "d-2", "--dry-run")) == ["d-2"]
     assert len(names(rdms.read("collection", "delete", pool, "--desktops", "--dry-run"))) == 4
-    refused = rdms.run("collection", "delete", pool, "--dry-run")
-    assert refused.exit_code == 2  # it would start no job
+    words = rdms.refuse(1, "collection", "delete", pool, "--dry-run")
+    assert "collection 'pool' has desktops" in words
+    assert words.endswith(" (NotNow)\n")
     document = JobDocument(
         action=JobAction.DELETE,
         on_error=OnError.STOP,
@@ -83,6 +84,49 @@ def test_every_change_by_a_job_can_be_planned(rdms: Rdms, pool: str, tmp_path: P
     assert names(rdms.read("job", "submit", str(file), "--dry-run")) == ["d-1", "d-3"]
     assert rdms.truth() == before
     assert rdms.read("job", "list", "--running") == []
+
+
+def test_every_other_change_can_be_planned(rdms: Rdms, pool: str, tmp_path: Path) -> None:
+    before = rdms.truth()
+    hosts = {one["Name"]: one["HostName"] for one in rdms.read("desktop", "list")}
+    first, second = "host1.sim.local", "host2.sim.local"
+    here = sorted(name for name, host in hosts.items() if host == first)
+    moved = rdms.read("desktop", "move", here[0], "host2", "--dry-run")
+    assert [(one["HostName"], one["Desktops"]) for one in moved["Hosts"]] == [(second, 1)]
+    words = rdms.refuse(1, "desktop", "move", here[0], "host9", "--dry-run")
+    assert "PlanMove returned 0x80041002 (WBEM_E_NOT_FOUND)" in words
+    assert words.endswith(" (NotAsAsked)\n")
+    drained = rdms.read("host", "drain", "host1", "--dry-run")
+    assert {one["HostName"] for one in drained["Desktops"]} == {second}
+    assert names(drained) == here
+    assert names(rdms.read("host", "drain", "host1", "--off", "--dry-run")) == []
+    assert [one["drain"] for one in rdms.read("host", "list")] == [False, False]
+    assert "answers" in rdms.refuse(1, "host", "forget", "host1", "--dry-run")
+    assert "in nobody's way" in rdms.refuse(1, "pool", "release", "d-1", "--dry-run")
+    assert "is kept for " in rdms.refuse(1, "image", "remove", "tiny", "--dry-run")
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1 << 20))
+    rdms.read("image", "import", str(disk), "--name", "spare")
+    [removal] = rdms.read("image", "remove", "spare", "--dry-run")
+    assert removal["freed_bytes"] > 0
+    [removed] = rdms.read("image", "remove", "spare")
+    assert removed == removal
+    prepared = rdms.read("job", "prepare", hosts["d-1"], "d-1", "exported", "--dry-run")
+    assert (names(prepared), prepared["Image"]) == (["d-1"], "prep-d-1")
+    assert rdms.truth() == before
+    assert len(rdms.read("job", "list")) == len(rdms.read("job", "list", "--collection", pool))
+
+
+def test_an_update_is_planned_with_its_times(rdms: Rdms, pool: str) -> None:
+    update = ("collection", "update", pool, "image:tiny", "--dry-run", "--start", "2090-01-02")
+    assert len(names(rdms.read(*update))) == 4
+    assert len(names(rdms.read(*update, "--force-logoff", "2090-01-03"))) == 4
+    words = rdms.refuse(1, *update, "--force-logoff", "2090-01-01")
+    assert "would be refused: ForceLogOffTime: is before StartTime (NotAsAsked)" in words
+    planned = (*update[:4], *update[5:])
+    rdms.read(*planned)
+    assert "UPDATE_SCHEDULED (NotNow)" in rdms.refuse(1, *update)
+    assert rdms.run("collection", "cancel-update", pool).exit_code == 0
 
 
 def test_a_report_says_why(rdms: Rdms, pool: str) -> None:

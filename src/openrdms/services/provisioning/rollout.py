@@ -26,7 +26,7 @@ from openrdms.jobs.halt import Halted
 from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.job import JobDesktop, VmStatus
-from openrdms.model.patch import force_time
+from openrdms.model.patch import NEVER, force_time
 from openrdms.model.provisioning import parse_job
 from openrdms.model.reason import ReasonCode, Wait, render_reason
 from openrdms.model.rollout import Rank, allowed, is_forced, rank
@@ -39,9 +39,6 @@ from openrdms.services.provisioning.wave_waits import WaveNow, tell_wave
 from openrdms.services.provisioning.work import Work
 
 _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
-_NEVER = 9999
-"""Year of a ForceLogOffTime that means that nobody is logged off: the last one there is."""
-
 _ASK_AGAIN_SECONDS = 10.0
 """After which a guest is asked once more that did not say that nobody is logged on."""
 
@@ -426,7 +423,7 @@ class _Wave:
 
     def _waits_for_user(self, words: str, since: datetime) -> Wait:
         seconds = None
-        if self._force and self._force.year < _NEVER:
+        if self._force and self._force.year < NEVER:
             seconds = self._seconds_to_force()
             words = f"{words}, or until {self._force:%Y-%m-%d %H:%M} UTC"
         return Wait(ReasonCode.USER_LOGGED_ON, words, since, seconds=seconds)
