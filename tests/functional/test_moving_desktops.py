@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -15,6 +16,7 @@ from openrdms import ports
 from openrdms.model import errors
 from openrdms.model.desktop_use import Use
 from openrdms.model.host import VmState
+from openrdms.services import moving_desktops
 from openrdms.services.audit import Audit
 from openrdms.services.moving_desktops import MovingDesktops
 
@@ -30,6 +32,11 @@ def rig(tmp_path: Path) -> Iterator[PoolRig]:
     rig = PoolRig(tmp_path).resume()
     yield rig.fill(2)
     rig.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_tried_again_after_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving_desktops, "AGAIN_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -109,10 +116,6 @@ def test_host_that_refuses_leaves_it_where_it_was(
     rig: PoolRig, moving: MovingDesktops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = rig.take().name
-
-    def refuse(*_: object) -> None:
-        raise errors.OperationFailed("no")
-
     monkeypatch.setattr(rig.hosts.get(HOST), "migrate", refuse)
     with pytest.raises(errors.OperationFailed):
         moving.move(name, OTHER)
@@ -185,9 +188,8 @@ def killed(really: Callable[..., None] | None) -> Callable[..., None]:
     return migrate
 
 
-def test_another_service_settles_what_a_dead_one_left(
-    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def leave_on_its_way(rig: PoolRig, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What service "dead" was moving: it has arrived."""
     name = rig.take().name
     host: ports.Host = rig.hosts.get(HOST)
     dead = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "dead")
@@ -195,10 +197,73 @@ def test_another_service_settles_what_a_dead_one_left(
         dying.setattr(host, "migrate", killed(host.migrate))
         with pytest.raises(Killed):
             dead.move(name, OTHER)
+    return name
+
+
+def refuse(*_: object) -> NoReturn:
+    raise errors.OperationFailed("cannot acquire state change lock")
+
+
+def test_another_service_settles_what_a_dead_one_left(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = leave_on_its_way(rig, monkeypatch)
     alive = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "alive")
-    alive.settle(lambda service: service == "alive")
+    assert not alive.settle(lambda service: service == "alive")
     assert rig.use(name).moving
-    alive.settle(lambda service: service == "dead")
+    assert not alive.settle(lambda service: service == "dead")
+    assert host_of(rig, name) == OTHER
+
+
+def test_what_hosts_refuse_for_a_while_is_settled_then(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As libvirt does while it has connections of who led the migration."""
+    name = leave_on_its_way(rig, monkeypatch)
+    host = rig.hosts.get(HOST)
+    settle_move, refused = host.settle_move, threading.Semaphore(0)
+    accepts = threading.Event()
+
+    def settle(*arguments: Any) -> bool:
+        if not accepts.is_set():
+            refused.release()
+            refuse()
+        return settle_move(*arguments)
+
+    monkeypatch.setattr(host, "settle_move", settle)
+    monkeypatch.setattr(moving_desktops, "AGAIN_SECONDS", 0.01)
+    MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, "alive").settle_soon()
+    for _ in range(3):
+        assert refused.acquire(timeout=60)
+    accepts.set()
+    until("it is settled", lambda: not rig.use(name).moving)
+    assert host_of(rig, name) == OTHER
+    until("nobody tries again", lambda: "settle-moves" not in names_of_threads())
+
+
+def names_of_threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_one_service_at_a_time_settles_a_move(
+    rig: PoolRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = leave_on_its_way(rig, monkeypatch)
+    live = ["one", "two"]
+    one, two = (
+        MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses, service, lambda: live)
+        for service in live
+    )
+    with monkeypatch.context() as refusing:
+        refusing.setattr(rig.hosts.get(HOST), "settle_move", refuse)
+        assert one.settle(lambda mover: mover not in live)
+        refusing.setattr(rig.health, "is_away", lambda host: host == OTHER)
+        assert not one.settle(lambda mover: mover == "one")  # its return is waited for
+    assert not two.settle(lambda mover: mover not in live)
+    with pytest.raises(errors.InvalidOperation, match="is moving to"):
+        two.move(name, OTHER)
+    live.remove("one")
+    two.move(name, OTHER)
     assert host_of(rig, name) == OTHER
 
 
@@ -231,10 +296,6 @@ def test_what_could_not_be_settled_is_with_the_next_move(
 ) -> None:
     name = rig.take().name
     host = rig.hosts.get(HOST)
-
-    def refuse(*_: object) -> None:
-        raise errors.OperationFailed("no")
-
     with monkeypatch.context() as failing:
         failing.setattr(host, "migrate", refuse)
         failing.setattr(host, "settle_move", refuse)

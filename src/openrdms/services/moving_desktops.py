@@ -31,6 +31,9 @@ from openrdms.services.provisioning.placement import Room, place
 UNMEASURED = "never measured: move"
 """Moves have no step times: how long one takes is up to what its guest does meanwhile."""
 
+AGAIN_SECONDS = 5.0
+"""Until what a host has refused to settle is tried again."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -92,6 +95,8 @@ class MovingDesktops:
         self._surveyor = Surveyor(store, hosts, is_away=health.is_away, is_degraded=is_degraded)
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
+        self._settling: set[str] = set()
+        self._again: threading.Timer | None = None
 
     def start(self) -> None:
         """Settle what was left on the way, now and whenever a host comes back."""
@@ -103,24 +108,62 @@ class MovingDesktops:
 
         What an earlier life of a service left has a mover that is gone, or "" as it was alone.
         """
+        threading.Thread(target=self._settle_all, name="settle-moves", daemon=True).start()
 
-        def is_gone(mover: str) -> bool:
-            """Asked after the moves were read: who began one was there before."""
-            return mover == self._service or mover not in self._list_live()
+    def _settle_all(self) -> None:
+        try:
+            left = self.settle(self._is_gone)
+        except errors.RdmsError as error:
+            _log.warning("cannot look for desktops on their way", error=str(error))
+            left = True
+        if left:
+            self._settle_later()
 
-        def settle() -> None:
-            try:
-                self.settle(is_gone)
-            except errors.RdmsError as error:
-                _log.warning("cannot look for desktops on their way", error=str(error))
+    def _settle_later(self) -> None:
+        """A host may refuse for a while, and tells nobody when that is over: libvirt does until it
+        has noticed that the connections of who led a migration are gone.
+        """
+        with self._lock:
+            if self._again is None:
+                self._again = threading.Timer(AGAIN_SECONDS, self._settle_again)
+                self._again.daemon = True
+                self._again.start()
 
-        threading.Thread(target=settle, name="settle-moves", daemon=True).start()
+    def _settle_again(self) -> None:
+        with self._lock:
+            self._again = None
+        self.settle_soon()
 
-    def settle(self, is_gone: Callable[[str], bool]) -> None:
-        """Settle what services left on the way that are gone; what is away is left for later."""
+    def _is_gone(self, mover: str) -> bool:
+        """Ask it after a move was read: who began it was there before."""
+        return mover == self._service or mover not in self._list_live()
+
+    def settle(self, is_gone: Callable[[str], bool]) -> bool:
+        """Settle what services left on the way that are gone. Whether hosts refused some that are
+        there; what is away is settled when it is back.
+        """
+        left = False
         for record in self._store.list_moving():
-            if is_gone(record.mover) and record.name not in self._under_way:
-                self._settle_one(record)
+            if is_gone(record.mover) and self._begin_settling(record):
+                try:
+                    left |= not self._settle_one(record) and self._is_there(record)
+                finally:
+                    self._settling.discard(record.name)
+        return left
+
+    def _begin_settling(self, record: Desktop) -> bool:
+        """False while another thread of this service has it in hand."""
+        with self._lock:
+            if record.name in self._under_way | self._settling:
+                return False
+            self._settling.add(record.name)
+            return True
+
+    def _is_there(self, record: Desktop) -> bool:
+        try:
+            return not any(map(self._health.is_away, (record.host, record.moving_to)))
+        except errors.NotFound:  # no host of ours any more
+            return False
 
     def is_under_way(self, name: str) -> bool:
         """Whether this service is moving it now."""
@@ -153,7 +196,7 @@ class MovingDesktops:
             self._require_rest(record)
             self._under_way.add(record.name)
         try:
-            if record.moving_to and record.mover == self._service:  # we could not settle it then
+            if record.moving_to and self._is_gone(record.mover):  # it could not be settled then
                 self._settle_one(record)
                 record = self._find(name)
                 source = self._hosts.get(record.host)
@@ -194,7 +237,7 @@ class MovingDesktops:
             self._health.require(host.name)
 
     def _require_rest(self, record: Desktop) -> None:
-        if record.name in self._under_way:
+        if record.name in self._under_way | self._settling:
             raise errors.InvalidOperation(f"desktop {record.name} is being moved")
 
     def _require_room(self, record: Desktop, source: ports.Host, target: ports.Host) -> int:
@@ -238,7 +281,8 @@ class MovingDesktops:
         try:
             source.migrate(record.name, record.uuid, target)
         except errors.RdmsError:
-            self._settle_one(record)
+            if not self._settle_one(record):
+                self._settle_later()
             raise
         try:
             self._conclude(record, target.name)
@@ -247,22 +291,37 @@ class MovingDesktops:
             self._conclude(record, source.name)
             raise
 
-    def _settle_one(self, record: Desktop) -> None:
+    def _settle_one(self, record: Desktop) -> bool:
+        """Whether it is settled."""
         try:
             source, target = self._hosts.get(record.host), self._hosts.get(record.moving_to)
+            claimed = self._claim(record)
             moved = source.settle_move(record.name, record.uuid, target)
-            self._conclude(record, target.name if moved else source.name)
-        except errors.RdmsError as error:  # it is settled when its host is back
+            self._conclude(claimed, target.name if moved else source.name)
+        except errors.RdmsError as error:
             _log.warning("a desktop is on its way", desktop=record.name, error=str(error))
+            return False
+        return True
+
+    def _claim(self, record: Desktop) -> Desktop:
+        """From now on it is for this service to settle: who did so after another one had, would end
+        the next move. InvalidOperation when it is settled, or another's.
+        """
+
+        def claim(present: Desktop | None) -> Desktop | None:
+            if present is None or _way_of(present) != _way_of(record):
+                raise errors.InvalidOperation(f"desktop {record.name} has just changed")
+            return replace(present, mover=self._service)
+
+        return self._store.change_desktop(record.name, claim) or record
 
     def _conclude(self, record: Desktop, host: str) -> None:
         """It is there, and on record so. InvalidOperation when a job wants it where it was."""
 
         def conclude(present: Desktop | None) -> Desktop | None:
-            same = present and (present.uuid, present.moving_to) == (record.uuid, record.moving_to)
-            return (
-                replace(present, host=host, moving_to="", mover="") if present and same else present
-            )
+            if present is None or _way_of(present) != _way_of(record):
+                return present
+            return replace(present, host=host, moving_to="", mover="")
 
         self._store.change_desktop(record.name, conclude, idle=host != record.host)
         self._uses.announce([record.name])
@@ -286,6 +345,10 @@ def _require_same(record: Desktop, present: Desktop | None) -> Desktop:
     if present.moving_to:
         raise errors.InvalidOperation(f"{record.name} is moving to {present.moving_to}")
     return present
+
+
+def _way_of(record: Desktop) -> tuple[object, ...]:
+    return record.uuid, record.host, record.moving_to, record.mover
 
 
 def _memory_of(host: ports.Host, name: str) -> int:
