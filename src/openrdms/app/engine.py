@@ -98,6 +98,7 @@ class Engine:
         """What was done while the records were away. RecordsUnavailable, OperationFailed."""
         self._core.second_factors.late_steps.write()
         self.late_records.write()
+        self._core.audit_log.write_late()
 
     def _take_over(self, service: str) -> None:
         """Go on with what another one, that is dead, had in hand."""
@@ -234,13 +235,13 @@ def _make_brokering(
             core.hosts,
             core.uses,
             core.access,
-            provisioning.times,
             core.health,
             core.tokens,
             watch,
             pools,
             now,
             core.members,
+            provisioning.times,
         )
     )
 
