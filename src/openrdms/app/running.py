@@ -44,10 +44,11 @@ _UMASK = 0o022
 What is for nobody else has modes of its own, in a state directory that is ours alone.
 """
 
-SWITCH_SECONDS = 0.002
+SWITCH_SECONDS = 0.0005
 """After which a busy thread lets another one go on. Each statement of SQLite gives the interpreter
-away, and would wait 5 ms, Python's own interval, until it gets it back. Every thread that waits
-wakes that often: with hundreds of them, less would cost more than it brings.
+away, and would wait 5 ms, Python's own interval, until it gets it back; whoever waits for a lock
+of that thread waits as long. Every thread that waits wakes that often, so much less costs more
+than it brings.
 """
 
 _log = structlog.get_logger(__name__)

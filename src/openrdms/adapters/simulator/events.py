@@ -10,7 +10,9 @@ import heapq
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 
 from openrdms.adapters.simulator.clock import Clock
 from openrdms.adapters.simulator.effects import News
@@ -38,7 +40,7 @@ class Announcer:
         self._read_tidings = read_tidings
         self._clock = clock
         self._holds = holds
-        self._subscribers: list[tuple[str, Callback]] = []
+        self._subscribers: defaultdict[str, list[Callback]] = defaultdict(list)
         self._due: list[tuple[float, int, VmEvent]] = []
         self._known: set[tuple[float, VmEvent]] = set()
         self._count = 0
@@ -48,9 +50,8 @@ class Announcer:
 
     def subscribe(self, host: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` on every event of that host; returns how to end it."""
-        subscriber = (host, callback)
         with self._changed:
-            self._subscribers.append(subscriber)
+            self._subscribers[host].append(callback)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="simulator-events", daemon=True
@@ -58,9 +59,8 @@ class Announcer:
                 self._thread.start()
 
         def unsubscribe() -> None:
-            with self._changed:
-                if subscriber in self._subscribers:
-                    self._subscribers.remove(subscriber)
+            with self._changed, suppress(ValueError):  # it was ended before
+                self._subscribers[host].remove(callback)
 
         return unsubscribe
 
@@ -93,30 +93,30 @@ class Announcer:
     def _run(self) -> None:
         look_at = 0.0
         while not self._closed:
-            due_event = self._wait()
-            if due_event is not None and self._holds(due_event[1], due_event[0]):
-                self._tell(due_event[1])
+            for due, event in self._wait():
+                if self._holds(event, due):
+                    self._tell(event)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _LOOK_SECONDS
                 for event in self._read_tidings():
                     self._tell(event)
 
     def _tell(self, event: VmEvent) -> None:
-        for host, callback in tuple(self._subscribers):
-            if host == event.host:
-                _call(callback, event)
+        for callback in tuple(self._subscribers[event.host]):
+            _call(callback, event)
 
-    def _wait(self) -> tuple[float, VmEvent] | None:
-        """The next event that is due; None when it was time to look what others did."""
+    def _wait(self) -> News:
+        """The events that are due next; none when it was time to look what others did."""
         with self._changed:
             if not self._due or self._until_due() > 0:
                 longest = min(self._until_due(), _LOOK_SECONDS) if self._due else _LOOK_SECONDS
                 self._changed.wait(longest)
-            if self._closed or not self._due or self._until_due() > 0:
-                return None
-            due, _, event = heapq.heappop(self._due)
-            self._known.discard((due, event))
-            return due, event
+            found: News = []
+            while not self._closed and self._due and self._until_due() <= 0:
+                due, _, event = heapq.heappop(self._due)
+                self._known.discard((due, event))
+                found.append((due, event))
+            return found
 
     def _until_due(self) -> float:
         """The machine's seconds until the first event."""

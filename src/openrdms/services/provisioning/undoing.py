@@ -213,11 +213,11 @@ class _Line:
         self._go_on()
 
     def _go_on(self, ended: int = 0) -> None:
-        """Ask for what may be asked for, now that so many have ended."""
+        """Ask for one more, now that so many have ended. Who begins asks for the next one."""
         while undoing := self._next(ended):
-            ended = 0
             try:
                 self._work.tools.tokens.submit(self._host, Kind.STOP, self._undo, undoing)
+                return
             except errors.NotFound as error:  # the host was given up
                 ended = 1
                 undoing.error = error
@@ -236,6 +236,7 @@ class _Line:
         """In a thread, with a token of the host."""
         self._not_begun.pop(undoing.row.ordinal, None)
         try:
+            self._go_on()
             self._work.act(undoing.row, UNDO, undoing.go_on, self._work)
         except Exception as error:  # undo meets everything that can go wrong
             undoing.error = error
