@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.store_suite import OpenStore, make_collection
@@ -307,33 +307,35 @@ class SessionHostSuite:
         assert store.take_pending_starts(2**32 - 1) == ["b.Example", "d.Example"]
         assert store.take_pending_starts(5) == []
 
-    @settings(
-        max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
-    @given(
-        steps=st.lists(
-            st.tuples(st.integers(0, 2), st.sampled_from(ServerState), st.sampled_from(ServerState))
-        )
-    )
-    def test_states_follow_the_model(
-        self, store: Store, steps: list[tuple[int, ServerState, ServerState]]
-    ) -> None:
+    def test_states_follow_the_model(self, store: Store) -> None:
         names = ["a.Example", "b.Example", "c.Example"]
-        for name in names:
-            if store.find_session_host(name):
-                store.delete_session_host(name)
-        make_hosts(store, "a", "b", "c")
-        model = dict.fromkeys(names, StartQueue(ServerState.UNKNOWN))
-        for index, comparand, state in steps:
-            before = model[names[index]]
-            last = max(queue.place or 0 for queue in model.values())
-            model[names[index]] = before.test_and_set(comparand, state, last)
-            assert store.test_and_set_state(names[index], comparand, state) is before.state
-        assert [host.state for host in store.list_session_hosts()] == [
-            queue.state for queue in model.values()
-        ]
-        waiting = {queue.place: name for name, queue in model.items() if queue.place}
-        assert store.take_pending_starts(3) == [waiting[place] for place in sorted(waiting)]
+
+        @settings(max_examples=30, deadline=None)
+        @given(
+            st.lists(
+                st.tuples(
+                    st.integers(0, 2), st.sampled_from(ServerState), st.sampled_from(ServerState)
+                )
+            )
+        )
+        def run(steps: list[tuple[int, ServerState, ServerState]]) -> None:
+            for name in names:
+                if store.find_session_host(name):
+                    store.delete_session_host(name)
+            make_hosts(store, "a", "b", "c")
+            model = dict.fromkeys(names, StartQueue(ServerState.UNKNOWN))
+            for index, comparand, state in steps:
+                before = model[names[index]]
+                last = max(queue.place or 0 for queue in model.values())
+                model[names[index]] = before.test_and_set(comparand, state, last)
+                assert store.test_and_set_state(names[index], comparand, state) is before.state
+            assert [host.state for host in store.list_session_hosts()] == [
+                queue.state for queue in model.values()
+            ]
+            waiting = {queue.place: name for name, queue in model.items() if queue.place}
+            assert store.take_pending_starts(3) == [waiting[place] for place in sorted(waiting)]
+
+        run()
 
     def test_one_of_many_sets_the_state(self, store: Store) -> None:
         make_hosts(store, "one")
