@@ -142,7 +142,7 @@ def test_the_balancer_has_the_ports_and_services_of_the_compose_file() -> None:
     bound = re.findall(r"^    bind :(\d+)$", text, re.MULTILINE)
     published = [one.partition(":")[2] for one in parts["balancer"]["ports"]]
     assert bound == published
-    servers = re.findall(r"^    server (\S+) (\S+):(\d+)$", text, re.MULTILINE)
+    servers = re.findall(r"^    server (\S+) (\S+):(\d+)\b", text, re.MULTILINE)
     assert servers == [(name, name, port) for port in bound for name in sorted(parts)[2:]]
     assert "mode http" not in re.sub("#.*", "", text)
     assert {int(port) for port in bound} == {
