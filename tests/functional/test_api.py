@@ -348,9 +348,18 @@ def test_a_job_planned_made_and_seen(client: ApiClient) -> None:
     client.ask("POST", f"{where}/cancel", 409)
     found = client.ask("GET", "/jobs", params={"collection": "SMALL", "running": False})["items"]
     assert [one["guid"] for one in found] == [told["guid"]]
-    client.ask("DELETE", "/collections/small", 409)
+    for method, path in (("DELETE", ""), ("POST", "/removal/plan")):
+        refused = client.ask(method, f"/collections/small{path}", 409)
+        assert (refused["reason"], refused["detail"].count("has desktops")) == ("NotNow", 1)
+    wrong = {**job, "action": "update", "hosts": [{"host": "host9", "count": 1}]}
+    refused = client.ask("POST", "/jobs", 404, json=wrong)
+    assert refused["reason"] == client.ask("POST", "/jobs/plan", json=wrong)["code"] == "NotAsAsked"
     update = {**UPDATE, "job": {**PATCH, "collection": "small"}}
+    planned = client.ask("POST", "/collections/small/update/plan", json=update)
+    assert [one["name"] for one in planned["desktops"]] == ["sm-1", "sm-2"]
     assert client.ask("POST", "/collections/small/update", 202, json=update)["state"] == "submitted"
+    busy = client.ask("POST", "/collections/small/update/plan", json=update)
+    assert (busy["code"], busy["desktops"]) == ("NotNow", [])
     assert client.ask("GET", "/collections/small")["state"] == "update-scheduled"
     client.ask("DELETE", "/collections/small/update", 204)
 
@@ -389,9 +398,12 @@ def test_an_image_imported_and_removed(client: ApiClient, tmp_path: Path) -> Non
     ended = until("it ends", lambda: _ended(client, task["id"]))
     assert (ended["state"], ended["result"]) == ("done", {"image": "raw@1"}), ended
     assert client.ask("GET", "/images/raw")["source"].endswith("disk.raw")
+    (planned,) = client.ask("POST", "/images/raw@1/removal/plan")["items"]
     (removed,) = client.ask("DELETE", "/images/raw@1")["items"]
-    assert removed["kept_for"] == ""
-    client.ask("DELETE", "/images/tiny", 409)
+    assert removed == planned
+    assert (removed["kept_for"], removed["freed_bytes"] > 0) == ("", True)
+    refused = client.ask("DELETE", "/images/tiny", 409)
+    assert client.ask("POST", "/images/tiny/removal/plan", 409) == refused
 
 
 def _ended(client: ApiClient, task_id: str) -> Any:

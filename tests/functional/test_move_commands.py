@@ -52,8 +52,15 @@ def test_by_the_interface_of_rdms(service: Service, api: ApiClient) -> None:
 
 def test_by_the_rest_api(api: ApiClient) -> None:
     target = other(host_of(api, "moves-2"))
+    plan = api.ask("POST", "/desktops/moves-2/move/plan", json={"host": target})
+    assert (plan["action"], plan["desktops"][0]["host"]) == ("move", target)
+    assert host_of(api, "moves-2") == other(target)
     assert api.ask("POST", "/desktops/moves-2/move", json={"host": target})["host"] == target
-    api.ask("POST", "/desktops/moves-2/move", 404, json={"host": "host9"})
+    refused = api.ask("POST", "/desktops/moves-2/move", 404, json={"host": "host9"})
+    assert api.ask("POST", "/desktops/moves-2/move/plan", 404, json={"host": "host9"}) == refused
+    for path in ("release", "release/plan"):
+        refused = api.ask("POST", f"/desktops/moves-2/{path}", 409, json={"force": True})
+        assert refused["reason"] == "NotNow"
     api.ask("POST", "/desktops/moves-9/move", 404, json={"host": target})
 
 
@@ -72,6 +79,8 @@ def test_by_a_command(service: Service, api: ApiClient) -> None:
 
 def test_a_host_is_emptied(service: Service, api: ApiClient) -> None:
     state = ("--state-dir", service.state_dir)
+    plan = api.ask("POST", "/hosts/host2/drain/plan")
+    assert {one["host"] for one in plan["desktops"]} <= {ONE}
     assert rdms("host", "drain", "host2", *state)["drain"] is True
     until("all is on host1", lambda: api.ask("GET", "/hosts/host2")["desktops"] == 0)
     assert {host_of(api, "moves-1"), host_of(api, "moves-2")} == {ONE}
