@@ -149,7 +149,7 @@ def _move_unknown(images: Path, records: Path, replaced: Path) -> None:
     """
     store = sql.open_store(f"sqlite:///{records}")
     try:
-        known = {(one.name.casefold(), str(one.version)) for one in store.list_images()}
+        known = {(one.name.casefold(), one.disk.parent.name) for one in store.list_images()}
     finally:
         store.close()
     for home in sorted(images.glob("[!.]*/*")):

@@ -3,11 +3,13 @@
 A version's files are under ``NAME/VERSION`` in one directory. They are made in a directory of
 their own beside it and get their place by rename before the version is recorded, so a version on
 record is whole; what an interruption leaves has no record and goes at the next start. Several
-services may have the directory: one at a time gives versions their places.
+services may have the directory: one at a time gives versions their places, and one that was away
+while another took over finds its place taken and gets another, ``NAME/VERSION.ID``.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import shutil
@@ -171,7 +173,8 @@ class Images:
         return sum(file.stat().st_blocks * 512 for file in files)
 
     def _home(self, image: ImageVersion) -> Path:
-        return self._directory / image.name / str(image.version)
+        """By its name on record: the directory may have been another one then."""
+        return self._directory / image.name / image.disk.parent.name
 
     def resolve(self, location: str) -> ImageVersion:
         """The version that a job's BaseVmLocation means.
@@ -289,6 +292,7 @@ class Images:
             newest = self._store.find_image(image.name)
             name = newest.name if newest else image.name
             version = self._store.next_image_version(name)
+            self._members.check()
             home = self._move(place, name, version)
             fresh = replace(image, name=name, created=self._clock())
             recorded = self._store.add_image(_moved(fresh, home), job=job)
@@ -308,21 +312,25 @@ class Images:
     def _move(self, place: Path, name: str, version: int) -> Path:
         home = self._directory / name / str(version)
         home.parent.mkdir(mode=0o755, exist_ok=True)
-        if home.exists():  # of a version that was never recorded
-            shutil.rmtree(home)
-        return place.rename(home)
+        try:
+            return place.rename(home)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        # Of a version that was never recorded, or that another service has recorded just now.
+        return place.rename(home.with_name(f"{version}.{uuid.uuid4().hex[:8]}"))
 
     def _drop_unrecorded(self) -> None:
         """Versions that were about to be recorded, or just dropped, when the service died.
 
-        By number as well as by place: a state directory that was moved keeps its images.
+        By name as well as by place: a state directory that was moved keeps its images.
         """
         recorded = self._store.list_images()
-        numbers = {(image.name.casefold(), str(image.version)) for image in recorded}
+        names = {(image.name.casefold(), image.disk.parent.name) for image in recorded}
         places = {image.disk.parent.resolve() for image in recorded}
         for home in self._directory.glob("[!.]*/*"):
-            number = (home.parent.name.casefold(), home.name)
-            if home.is_dir() and number not in numbers and home.resolve() not in places:
+            name = (home.parent.name.casefold(), home.name)
+            if home.is_dir() and name not in names and home.resolve() not in places:
                 shutil.rmtree(home, ignore_errors=True)
 
     @contextmanager

@@ -13,6 +13,7 @@ import pytest
 
 from openrdms.model.errors import InvalidParameter, NotFound
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
+from openrdms.services.alone import Alone
 from openrdms.services.images import ImageOptions, Images
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,6 +171,57 @@ def test_versions_on_record_stay_at_a_start_even_when_moved(
     moved = directory.rename(directory.with_name("moved"))
     Images(store, FakeTools(), moved, lambda: NOW)
     assert (moved / "tiny" / "1" / built.disk.name).exists()
+
+
+def test_a_version_that_another_service_has_recorded_meanwhile_keeps_its_files(
+    store: FakeStore, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This one stood still between the number and the place, and was not fenced yet."""
+    other = Images(store, FakeTools(), directory, lambda: NOW)
+    mine = Images(store, FakeTools(), directory, lambda: NOW)
+    next_version, theirs = store.next_image_version, []
+
+    def stand_still(name: str) -> int:
+        number = next_version(name)
+        monkeypatch.undo()
+        theirs.append(other.build("tiny", "theirs"))
+        return number
+
+    monkeypatch.setattr(store, "next_image_version", stand_still)
+    built = mine.build("tiny", "mine")
+    assert [image.reference for image in (*theirs, built)] == ["tiny@1", "tiny@2"]
+    assert theirs[0].disk.read_text() == "theirs disk.qcow2"
+    assert built.disk.read_text() == "mine disk.qcow2"
+    Images(store, FakeTools(), directory, lambda: NOW)
+    assert built.disk.exists()
+    mine.erase(built)
+    assert [home.name for home in directory.glob("*/*")] == ["1"]
+
+
+def test_who_is_fenced_gives_no_version_a_place(store: FakeStore, directory: Path) -> None:
+    images = Images(store, FakeTools(), directory, lambda: NOW, Fenced())
+    with pytest.raises(SystemExit):
+        images.build("tiny", "tiny")
+    assert store.images == []
+    assert list(directory.iterdir()) == []
+
+
+class Fenced(Alone):
+    def check(self, job: str = "") -> None:
+        raise SystemExit
+
+
+def test_a_place_that_nobody_recorded_is_not_taken_and_goes_at_the_next_start(
+    store: FakeStore, images: Images, directory: Path
+) -> None:
+    left = directory / "tiny" / "1"
+    left.mkdir(parents=True)
+    (left / "disk.qcow2").write_text("unrecorded")
+    built = images.build("tiny", "tiny")
+    assert built.disk.read_text() == "tiny disk.qcow2"
+    assert images.resolve("image:tiny@1") == built
+    Images(store, FakeTools(), directory, lambda: NOW)
+    assert list(directory.glob("*/*")) == [built.disk.parent]
 
 
 def test_what_prep_jobs_have_in_hand_beside_the_images_stays(
