@@ -19,7 +19,7 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.frontends.web.back_pressure import Overloaded
 from openrdms.frontends.web.visitors import Unauthenticated
 from openrdms.model import errors
-from openrdms.model.reason import find_refusal
+from openrdms.model.reason import ReasonCode, find_refusal
 from openrdms.security.sign_in import Locked
 
 MEDIA_TYPE = "application/problem+json"
@@ -115,6 +115,7 @@ def from_validation(error: RequestValidationError) -> Problem:
     detail = "; ".join(f"{item.field}: {item.reason}" for item in fields)
     problem = _make(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
     problem.fields = fields
+    problem.reason = ReasonCode.NOT_AS_ASKED
     return problem
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 
 from openrdms.frontends.web import problems
 from openrdms.frontends.web.back_pressure import Overloaded
@@ -29,3 +30,8 @@ from openrdms.model.reason import ReasonCode
 )
 def test_the_code_of_a_refusal(error: errors.RdmsError, reason: str | None) -> None:
     assert problems.from_error(error).reason == reason
+
+
+def test_what_has_another_shape_than_declared_is_not_as_asked() -> None:
+    wrong = RequestValidationError([{"loc": ("body", "action"), "msg": "is missing"}])
+    assert problems.from_validation(wrong).reason == ReasonCode.NOT_AS_ASKED
