@@ -32,16 +32,23 @@ def rig(tmp_path: Path, faults: Faults) -> Iterator[PoolRig]:
     rig.close()
 
 
-def turn_to_newer_image(rig: PoolRig) -> None:
-    """As a pool leaves pool-1 that was killed after it had turned its record to another image: the
-    VM is over the disk of its last user still.
-    """
+def take_newer_image(rig: PoolRig) -> str:
+    """The pool is to have tiny@2 from now on. It has pool-1 not in hand meanwhile."""
+    rig.uses.move(["pool-1"], Use.QUARANTINED, of={Use.READY})
     newer = rig.store.add_image(rig.images.resolve("image:tiny"))
     settings = rig.store.find_provisioning(POOL)
     assert settings
     rig.store.set_provisioning(POOL, replace(settings, image=newer.reference))
+    return newer.reference
+
+
+def turn_to_newer_image(rig: PoolRig) -> None:
+    """As a pool leaves pool-1 that was killed after it had turned its record to another image: the
+    VM is over the disk of its last user still.
+    """
+    newer = take_newer_image(rig)
     rig.store.change_desktop(
-        "pool-1", lambda desktop: desktop and replace(desktop, image=newer.reference, generation=2)
+        "pool-1", lambda desktop: desktop and replace(desktop, image=newer, generation=2)
     )
 
 
@@ -75,13 +82,10 @@ def test_delete_leaves_nothing_of_a_pool_that_had_no_room_for_another_image(
     rig: PoolRig, faults: Faults
 ) -> None:
     rig.fill(1)
-    newer = rig.store.add_image(rig.images.resolve("image:tiny"))
-    settings = rig.store.find_provisioning(POOL)
-    assert settings
-    rig.store.set_provisioning(POOL, replace(settings, image=newer.reference))
+    take_newer_image(rig)
     faults.plan["create_disk", "pool-1"] = errors.OutOfSpace("no room")
     failed = {"failures": MOST_FAILURES - 1, "since": now() - timedelta(hours=1)}
-    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY}, **failed)
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.QUARANTINED}, **failed)
     rig.wait_for("pool-1", Use.QUARANTINED)
     record = rig.store.find_desktop("pool-1")
     assert record and record.generation == 2
@@ -132,8 +136,7 @@ def test_desktop_between_two_images_is_made_from_the_one_on_record(
 ) -> None:
     rig.fill(1, rollback_enabled=resets)
     turn_to_newer_image(rig)
-    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
-    rig.wait_until(lambda: rig.vms()["pool-1"] == ["pool-1.2.qcow2"])
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.QUARANTINED})
     rig.wait_for("pool-1", Use.READY)
     assert rig.files() == ["pool-1.2.qcow2"]
     assert rig.orphans() == []
