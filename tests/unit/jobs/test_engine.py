@@ -1,6 +1,11 @@
+"""Durable workflows: of a service alone, on SQLite, and of one among several, on PostgreSQL, where
+each life has an id of its own and takes over what the ones before have left.
+"""
+
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import subprocess
 import sys
@@ -20,17 +25,37 @@ OTHER = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3B}"
 Launch = Callable[[Workflow], JobEngine]
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Its URL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    return str(request.getfixturevalue("postgresql_records"))
+
+
 @pytest.fixture
-def launch(tmp_path: Path) -> Iterator[Launch]:
+def dead(database: str) -> str:
+    """The id of a service that was killed."""
+    return "" if database.startswith("sqlite") else "dead"
+
+
+@pytest.fixture
+def launch(database: str, dead: str) -> Iterator[Launch]:
     """Opens the engine on the same database each time, abandoning the one before."""
     engines: list[JobEngine] = []
+    lives = itertools.count()
 
     def open_one(workflow: Workflow) -> JobEngine:
         if engines:
             engines.pop().close()
-        engine = JobEngine(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+        service = dead and f"life{next(lives)}"
+        engine = JobEngine(database, service)
         engines.append(engine)
         engine.launch(workflow)
+        if service:
+            for other in {*engine.services} - {service}:
+                engine.take_over(other)
+            engine.renew()
         return engine
 
     yield open_one
@@ -83,16 +108,23 @@ async def workflow(run):
 async def die():
     os.kill(os.getpid(), 9)
 
-engine = JobEngine(f"sqlite:///{sys.argv[1]}")
+engine = JobEngine(*sys.argv[2:])
 engine.launch(workflow)
-engine.start(sys.argv[2])
+engine.start(sys.argv[1])
 threading.Event().wait(200)
 """
 
 
-def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: Launch) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "jobs.sqlite"), GUID]
+def kill_one(database: str, dead: str, program: str = KILLED) -> None:
+    """It has done its first step, and was in its second."""
+    command = [sys.executable, "-c", program, GUID, database, dead]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+def test_a_killed_workflow_goes_on_after_its_last_step(
+    database: str, dead: str, launch: Launch
+) -> None:
+    kill_one(database, dead)
     trace = Trace()
 
     async def workflow(run: Run) -> None:
@@ -105,19 +137,19 @@ def test_a_killed_workflow_goes_on_after_its_last_step(tmp_path: Path, launch: L
     assert trace.steps == ["two"]
 
 
-def kill_one_of_version(version: int, tmp_path: Path) -> None:
-    """It has done its first step, and was in its second."""
+def kill_one_of_version(version: int, database: str, dead: str) -> None:
     program = KILLED.replace("async def workflow", f"""
 import openrdms.jobs.engine as module
 module.WORKFLOW_VERSION = {version}
 
 async def workflow""", 1)  # fmt: skip
-    command = [sys.executable, "-c", program, str(tmp_path / "jobs.sqlite"), GUID]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    kill_one(database, dead, program)
 
 
-def test_what_a_much_earlier_version_began_is_begun_anew(tmp_path: Path, launch: Launch) -> None:
-    kill_one_of_version(engine_module.OLDEST_VERSION - 1, tmp_path)
+def test_what_a_much_earlier_version_began_is_begun_anew(
+    database: str, dead: str, launch: Launch
+) -> None:
+    kill_one_of_version(engine_module.OLDEST_VERSION - 1, database, dead)
     trace = Trace()
 
     async def workflow(run: Run) -> None:
@@ -144,9 +176,9 @@ def changed_workflow(trace: Trace) -> Workflow:
 
 
 def test_a_newer_version_goes_on_with_the_steps_of_the_one_before(
-    tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    database: str, dead: str, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_one_of_version(engine_module.WORKFLOW_VERSION, tmp_path)
+    kill_one_of_version(engine_module.WORKFLOW_VERSION, database, dead)
     monkeypatch.setattr(engine_module, "WORKFLOW_VERSION", engine_module.WORKFLOW_VERSION + 1)
     trace = Trace()
     launch(changed_workflow(trace)).start(GUID)
@@ -156,9 +188,9 @@ def test_a_newer_version_goes_on_with_the_steps_of_the_one_before(
 
 
 def test_what_was_being_lifted_when_a_service_died_is_lifted(
-    tmp_path: Path, launch: Launch, monkeypatch: pytest.MonkeyPatch
+    database: str, dead: str, launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_one_of_version(engine_module.WORKFLOW_VERSION, tmp_path)
+    kill_one_of_version(engine_module.WORKFLOW_VERSION, database, dead)
     monkeypatch.setattr(engine_module, "WORKFLOW_VERSION", engine_module.WORKFLOW_VERSION + 1)
     with monkeypatch.context() as dying:
         dying.setattr(DBOS, "rewind_workflow", lambda *_, **__: None)
@@ -170,12 +202,12 @@ def test_what_was_being_lifted_when_a_service_died_is_lifted(
 
 
 def test_an_older_version_leaves_alone_what_a_newer_one_began(
-    tmp_path: Path, launch: Launch
+    database: str, dead: str, launch: Launch
 ) -> None:
-    kill_one_of_version(engine_module.WORKFLOW_VERSION + 1, tmp_path)
+    kill_one_of_version(engine_module.WORKFLOW_VERSION + 1, database, dead)
     trace = Trace()
     engine = launch(changed_workflow(trace))
-    engine.take_over("openrdms")
+    engine.take_over(dead or "openrdms")
     engine.renew()
     engine.start(GUID)
     engine.start(OTHER)  # what may be run is run by the same queue
