@@ -226,6 +226,47 @@ def test_spares_are_kept_running_as_an_administrator_says(open_rig: Opened) -> N
     assert rig.store.count_uses(POOL) == {Use.TAKEN: 1, Use.READY: 1, Use.UNREADY: 1}
 
 
+def test_a_host_keeps_as_many_spares_as_are_set_whatever_their_pools(open_rig: Opened) -> None:
+    rig = open_rig().fill(4, start=False)
+    pool = rig.store.find_collection(POOL)
+    assert pool
+    rig.store.create_collection(replace(pool, alias="other", name="The other"))
+    for name in ("pool-3", "pool-4"):
+        record = rig.store.find_desktop(name)
+        assert record
+        rig.store.put_desktops([replace(record, collection="other", home="other")])
+    for alias in (POOL, "other"):
+        rig.pools.note_collection(alias)
+
+    def ready() -> list[int]:
+        return [rig.store.count_uses(alias).get(Use.READY, 0) for alias in (POOL, "other")]
+
+    rig.pools.note_settings(HOST, HostSettings(idle_count=2))
+    rig.wait_until(lambda: ready() == [1, 1])
+    rig.pools.note_settings(HOST, HostSettings(idle_count=3))
+    rig.wait_until(lambda: ready() == [1, 2])
+    for name in ("alice", "bob"):
+        assert rig.uses.take_ready("other", name)
+    rig.wait_until(lambda: ready() == [2, 0])  # it has none left to keep
+
+
+def test_what_a_preparation_takes_is_known_after_a_restart(open_rig: Opened) -> None:
+    rig = open_rig().fill(1)
+    assert rig.pools.seconds(POOL) is None
+    rig.uses.move(["pool-1"], Use.UNREADY, of={Use.READY})
+    rig.wait_until(
+        lambda: bool(rig.store.list_step_times()) and rig.pools.seconds(POOL) is not None
+    )
+    rig.wait_until(lambda: "preparation" in {one.kind for one in rig.store.list_step_times()})
+    parts = (rig.store, rig.hosts, rig.health, rig.uses, rig.preparation, rigs.now)
+    later = pools.Pools(*parts, holds_duty=lambda: False)
+    later.start()
+    try:
+        assert later.seconds(POOL) == pytest.approx(rig.pools.seconds(POOL))
+    finally:
+        later.close()
+
+
 def test_what_is_left_beyond_the_spares_goes_off(open_rig: Opened) -> None:
     rig = open_rig().fill(2)
     taken = rig.take()

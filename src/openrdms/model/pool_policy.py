@@ -75,8 +75,9 @@ class PoolRules:
 
 @dataclass(frozen=True)
 class HostRoom:
-    """One host that is there. ``idle_count`` is what an administrator set, None for nothing;
-    ``room`` how many more desktops may be prepared on it now.
+    """One host that is there. ``idle_count`` is this pool's share of what an administrator set for
+    the host (``share_idle``), None for nothing; ``room`` how many more desktops may be prepared on
+    it now.
     """
 
     idle_count: int | None
@@ -104,6 +105,34 @@ def use_after(use: DesktopUse) -> tuple[Use, str]:
     if not use.resets:
         return Use.READY, ""
     return (Use.QUARANTINED, NOT_MADE_HERE) if use.adopted else (Use.UNREADY, "")
+
+
+def share_idle(count: int, able: Mapping[str, int]) -> dict[str, int]:
+    """How many of the spares that are to be kept running on a host are to be of which pool: as many
+    of each, as far as it is ``able`` to have so many there; who is first by name has one more.
+    """
+    left, level = count, 0
+    for at, most in enumerate(sorted(able.values())):
+        step = min(most - level, left // (len(able) - at))
+        level += step
+        left -= step * (len(able) - at)
+        if level < most:
+            break
+    shares = {}
+    for pool in sorted(able):
+        more = able[pool] > level and left > 0
+        shares[pool] = min(able[pool], level) + more
+        left -= more
+    return shares
+
+
+def can_be_spare(use: DesktopUse, *, pooled: bool) -> bool:
+    """Whether it may run for nobody yet: of a personal collection only what does so already."""
+    if use.claim or use.adopted:
+        return False
+    if not pooled:
+        return use.use is Use.READY and not use.saved
+    return use.use in (Use.READY, Use.UNREADY, Use.PREPARING)
 
 
 def decide(situation: Situation) -> Plan:

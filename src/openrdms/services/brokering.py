@@ -299,7 +299,7 @@ class Brokering:
             if spare is None:
                 return self._explain(collection, standing)
         # What was made fresh runs, and its guest has answered; what others left may be off.
-        runs = collection.rollback_enabled and not spare.saved
+        runs = spare.resets and not spare.saved
         wait = None if runs else self._reaching.reach(spare)
         return wait or _connect(spare, How.SPARE)
 

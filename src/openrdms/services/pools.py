@@ -31,7 +31,9 @@ from openrdms.model.pool_policy import (
     Plan,
     Situation,
     Step,
+    can_be_spare,
     decide,
+    share_idle,
     use_after,
 )
 from openrdms.services.desktop_uses import DesktopUses
@@ -39,6 +41,7 @@ from openrdms.services.host_health import Absence, HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.pool_rules import find_rules
 from openrdms.services.preparation import Attempt, Preparation
+from openrdms.services.provisioning.step_times import StepTimes
 
 MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
@@ -51,19 +54,29 @@ _GUEST_THREADS = 32
 _PAUSE = 5.0
 """Seconds until the records are tried again that could not be read or written."""
 
+_PREPARATION = "preparation"
+"""Kind of step time: all of it, until the desktop is ready."""
+
+_SAVE_SECONDS = 60.0
+"""Between two times that these are put on record."""
+
 _log = structlog.get_logger(__name__)
 
 
 @dataclass
 class _Pool:
-    """What is known of one collection. ``seconds`` is what a preparation usually takes."""
+    """What is known of one collection. ``hosts`` are those of its desktops, ``shares`` what it has
+    of their idle counts, ``pooled`` None when there is no such collection any more.
+    """
 
     alias: str
     uses: dict[str, DesktopUse] = field(default_factory=dict)
     breaker: Breaker = field(default_factory=Breaker)
     waiting: int = 0
     due: datetime | None = None
-    seconds: float | None = None
+    pooled: bool | None = True
+    hosts: set[str] = field(default_factory=set)
+    shares: dict[str, int] = field(default_factory=dict)
 
 
 class Pools:
@@ -88,6 +101,8 @@ class Pools:
         self._uses = uses
         self._preparation = preparation
         self._clock = clock
+        self._times = StepTimes(store)
+        self._save_at = 0.0
         self._lock = threading.Lock()
         self._pools: dict[str, _Pool] = {}
         self._homes: dict[str, str] = {}
@@ -110,6 +125,7 @@ class Pools:
         self._ends.callback(self._uses.subscribe(self._note_use, lambda _name: False))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
+        self._times.load()
         self._decides = self._holds_duty()
         for use in self._store.list_uses() if self._decides else ():
             self._enter(use)
@@ -214,9 +230,15 @@ class Pools:
         return pool.waiting if pool else 0
 
     def seconds(self, collection: str) -> float | None:
-        """What a preparation usually takes; None before the first."""
+        """What a preparation usually takes, on the hosts of its desktops; None before the first.
+
+        A service that does not decide knows of none what others had measured since it began.
+        """
         pool = self._pools.get(collection.casefold())
-        return pool.seconds if pool else None
+        hosts = (pool and pool.hosts) or {host.name for host in self._hosts.all()}
+        each = [self._times.estimate(host, _PREPARATION) for host in hosts]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) / len(known) if known else None
 
     def reset_breaker(self, collection: str) -> None:
         """Let the pool go on; an administrator has mended what failed."""
@@ -336,14 +358,16 @@ class Pools:
     def _decide(self, pool: _Pool, now: datetime) -> Plan:
         rules = find_rules(self._store, pool.alias)
         if rules is None:
-            pool.due = None
+            pool.due = pool.pooled = None
             return Plan((), None)
+        pool.pooled = rules.pooled
+        pool.hosts = {use.host for use in pool.uses.values()}
         preparing = sum(use.use is Use.PREPARING for use in pool.uses.values())
         plan = decide(
             Situation(
                 uses=list(pool.uses.values()),
                 rules=rules,
-                hosts=self._find_rooms(),
+                hosts=self._find_rooms(pool),
                 now=now,
                 waiting=pool.waiting,
                 allowance=pool.breaker.allowance(now, preparing),
@@ -353,23 +377,40 @@ class Pools:
         pool.due = min(dues, default=None)
         return plan
 
-    def _find_rooms(self) -> dict[str, HostRoom]:
+    def _find_rooms(self, pool: _Pool) -> dict[str, HostRoom]:
         """Hosts that are there, by the names that records have for them."""
         preparing: Counter[str] = Counter()
-        names = set()
-        for pool in list(self._pools.values()):
-            for use in pool.uses.values():
-                names.add(use.host)
+        able: dict[str, Counter[str]] = {}
+        for key, each in list(self._pools.items()):
+            for use in each.uses.values():
                 preparing[use.host] += use.use is Use.PREPARING
+                spare = each.pooled is not None and can_be_spare(use, pooled=each.pooled)
+                able.setdefault(use.host, Counter())[key] += spare
         rooms = {}
-        for name in names:
+        for name, pools in able.items():
             host = self._hosts.find(name)
             if host and not self._health.is_away(host.name):
                 settings = self._settings.get(host.name, HostSettings())
                 most = settings.concurrency or MOST_PREPARED
-                left = HostRoom(settings.idle_count, most - preparing[name])
+                share = self._share_idle(name, settings.idle_count, pools, pool)
+                left = HostRoom(share, most - preparing[name])
                 rooms[name] = HostRoom(0, 0) if settings.drain else left
         return rooms
+
+    def _share_idle(
+        self, host: str, count: int | None, able: Mapping[str, int], pool: _Pool
+    ) -> int | None:
+        """The pool's share of a host's idle count. Others of whom it is another now decide anew."""
+        if count is None:
+            return None
+        shares = share_idle(count, able)
+        for key, share in shares.items():
+            other = self._pools[key]
+            if other.shares.get(host) != share:
+                other.shares[host] = share
+                if other is not pool:
+                    self.wake(key)
+        return shares.get(pool.alias.casefold(), 0)
 
     def _carry_out(self, pool: _Pool, plan: Plan) -> None:
         """Change uses where the desktops are still as they were, then do what that stands for."""
@@ -451,8 +492,11 @@ class Pools:
         with self._lock:
             pool = self._pool(attempt.use.collection)
             pool.breaker = Breaker()
-            usual = took if pool.seconds is None else pool.seconds
-            pool.seconds = usual + (took - usual) / 4
+        self._times.measure(attempt.use.host, _PREPARATION, took)
+        if time.monotonic() >= self._save_at:
+            self._save_at = time.monotonic() + _SAVE_SECONDS
+            with suppress(errors.RdmsError):  # they are measured again
+                self._times.save()
 
     def _end(self, attempt: Attempt, error: Exception) -> None:
         if isinstance(error, errors.HostUnavailable):

@@ -191,10 +191,7 @@ class Reaching:
         if event.kind is VmEventKind.AGENT_CONNECTED:
             self._tell(event.vm.casefold())
         elif event.kind is VmEventKind.STOPPED:
-            with self._lock:
-                self._booting.discard(event.vm.casefold())
-                if event.vm.casefold() not in self._starts:
-                    self._ways.pop(event.vm.casefold(), None)
+            self._booting.discard(event.vm.casefold())
 
     def _tell(self, key: str) -> None:
         with self._lock:

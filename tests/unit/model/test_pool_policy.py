@@ -22,6 +22,7 @@ from openrdms.model.pool_policy import (
     Situation,
     Step,
     decide,
+    share_idle,
     use_after,
 )
 
@@ -165,6 +166,23 @@ def test_idle_counts_are_kept(situation: Situation) -> None:
 def test_it_looks_again_in_time(situation: Situation) -> None:
     due = decide(situation).due
     assert due is None or due > NOW
+
+
+@given(
+    st.integers(0, 40), st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 12), min_size=1)
+)
+def test_a_hosts_idle_count_is_shared_by_its_pools(count: int, able: dict[str, int]) -> None:
+    shares = share_idle(count, able)
+    assert sum(shares.values()) == min(count, sum(able.values()))
+    for pool, share in shares.items():
+        assert 0 <= share <= able[pool]
+        if share < able[pool]:  # nobody has more than he, but for the odd one
+            assert all(other <= share + 1 for other in shares.values())
+
+
+def test_the_odd_spare_is_of_who_is_first_by_name() -> None:
+    assert share_idle(5, {"b": 9, "a": 9}) == {"a": 3, "b": 2}
+    assert share_idle(5, {"b": 1, "a": 9, "c": 0}) == {"a": 4, "b": 1, "c": 0}
 
 
 def steps(*all_uses: DesktopUse, **fields: object) -> list[tuple[str, Step]]:
