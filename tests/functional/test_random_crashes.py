@@ -5,6 +5,7 @@ Each part runs fakes/random_crashes.py over a range of seeds; a seed that went w
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ import fakes.random_crashes
 
 PROOF = Path(__file__).parents[2] / "docs" / "proofs" / "kill-9-random.txt"
 ALL = 500
+
+RESUME_SECONDS = 5.0
+"""Within this after its start a service goes on with its job, at the latest."""
 
 
 def drive(directory: Path, first: int, last: int, at_once: int) -> list[str]:
@@ -38,6 +42,9 @@ def test_killed_at_random_for_the_record(tmp_path: Path) -> None:
     """Ten minutes; twice that where others want the processors, too."""
     lines = drive(tmp_path, 1, ALL, 2)
     PROOF.write_text("".join(f"{line}\n" for line in lines))
+    slowest = re.search(r"went on after ([\d.]+) s at most", lines[-1])
+    assert slowest
+    assert float(slowest[1]) <= RESUME_SECONDS
 
 
 def test_a_seed_stands_for_one_plan() -> None:

@@ -101,17 +101,17 @@ def test_bound() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_shipped_storm_is_brokered_within_a_minute() -> None:
-    """A minute and a half; up to eight where the machine is busy and the clock runs slower."""
+    """A minute and a half; four where the machine is busy, so that the clock must run slower."""
     (storm,) = scenarios.read(scenarios.find("logon-storm").read_text()).events
     assert isinstance(storm, scenarios.LogonStorm)
     found = rdms("simulate", "logon-storm")
     seconds = max(wait["at"] + wait["seconds"] for wait in found["waits"]) - storm.at
     waits = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in found["percentiles"].items())
+    sound = "partly for want of a processor" if found["distorted"] else "the processor was enough"
     proof = (
         f"{len(found['waits'])} of {storm.users} users who came within {storm.over:g} s had a "
         f"desktop {seconds:.1f} s after the first could come, the bar is {WITHIN:g} s\n"
-        f"they waited {waits}; at {found['speed']:g} x, timers late by {found['late']:.2f} s, "
-        f"processor busy {found['busy']:.0%} of the time\n"
+        f"they waited {waits} ({sound}); seconds of a clock that ran {found['speed']:g} x\n"
     )
     print(proof)
     PROOF.write_text(proof)
