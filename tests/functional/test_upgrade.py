@@ -5,6 +5,7 @@ One run takes about 40 s: who has just begun to beat judges nobody for 10 s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -107,9 +108,11 @@ def test_a_job_begun_before_the_upgrade_ends_on_the_next_version(upgraded: World
             assert [row["Alias"] for row in client.enumerate(COLLECTION)] == ["old"]
             assert client.get_report(guid)
     assert world.owner(guid) == begun_by
-    world.this.kill()
+    world.this.stop()  # as an administrator does
+    stopped = time.monotonic()
     has_it = lambda: world.owner(guid) == world.next.ready["service"]  # noqa: E731
     until("the next version has it", has_it, TAKEN_OVER_S)
+    print(f"taken over {time.monotonic() - stopped:.1f} s after the stop")
     world.this.start()
     judge(world.services, "old", guid, COUNT)
     assert world.wait_for_end(guid) == [(guid, "SUCCESS", str(WORKFLOW_VERSION + 1))]
