@@ -117,6 +117,7 @@ def test_plan_of_an_update_changes_nothing(service: Service) -> None:
     log_on(service, "pool-2")
     planned = update(service, "image:tiny@2", "--waves", "1,100%", "--dry-run")
     assert (planned["LogsOff"], planned["WaitsFor"]) == (None, ["pool-2\\ada"])
+    assert sorted(one["Wave"] for one in planned["Desktops"]) == [1, 2, 2, 2]
     forced = update(service, "image:tiny@2", "--force-logoff", "2126-01-01", "--dry-run")
     assert (forced["LogsOff"], forced["WaitsFor"]) == (["pool-2\\ada"], None)
     assert rdms("collection", "show", "pool", *login(service))["CollectionState"] == (

@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # commands that ask over the admin socket need no client
     from openrdms.cli.rdms_client import RdmsClient
 
 CLASS = "OpenRDMS_Planner"
-COLUMNS = ("VirtualDesktopName", "HostName", "ReasonCode", "LogsOff", "WaitsFor", "Note")
+COLUMNS = (
+    *("VirtualDesktopName", "HostName", "ReasonCode"),
+    *("LogsOff", "WaitsFor", "Wave", "Note"),
+)
 
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only show what would be done; nothing changes.")
@@ -47,6 +50,7 @@ def describe_plan(text: str) -> Document:
             "ReasonCode": desktop.reason,
             "LogsOff": desktop.user or None,
             "WaitsFor": desktop.awaited or None,
+            "Wave": desktop.wave or None,
             "Note": desktop.note or None,
         }
         for desktop in plan.desktops

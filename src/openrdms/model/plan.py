@@ -51,7 +51,8 @@ class PlannedHost:
 @dataclass(frozen=True)
 class PlannedDesktop:
     """One desktop, and the host where it would be then. ``reason`` is the ReasonCode of its place;
-    ``user`` would be logged off, the logoff of ``awaited`` be waited for.
+    ``user`` would be logged off, the logoff of ``awaited`` be waited for. ``wave`` is when it would
+    be in an update, from 1; 0 in what has no waves.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PlannedDesktop:
     user: str = ""
     awaited: str = ""
     note: str = ""
+    wave: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def _write_desktop(desktop: PlannedDesktop) -> Iterator[str]:
         yield write_element("WaitsFor", desktop.awaited)
     if desktop.note:
         yield write_element("Note", desktop.note)
+    if desktop.wave:
+        yield write_element("Wave", desktop.wave)
     yield "</Desktop>"
 
 
@@ -198,4 +202,5 @@ def _read_desktop(element: etree._Element) -> PlannedDesktop:
         user=facts.get("LogsOff", ""),
         awaited=facts.get("WaitsFor", ""),
         note=facts.get("Note", ""),
+        wave=int(facts.get("Wave", 0)),
     )

@@ -122,8 +122,11 @@ class Patching:
         changes.
         """
         try:
-            _, force = _in_order(start, force_log_off)
-            plan = self._provisioning.find_plan(document, patient=force.year >= NEVER)
+            begin, force = _in_order(start, force_log_off)
+            stay = (force - max(begin, self._clock())).total_seconds()
+            plan = self._provisioning.find_plan(
+                document, patient=force.year >= NEVER, stay=max(0.0, stay)
+            )
             _require_patch(plan, collection)
         except errors.RdmsError as error:
             return refuse(collection, JobAction.PATCH, error)

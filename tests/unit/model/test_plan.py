@@ -40,7 +40,12 @@ PLANS = st.builds(
     ).map(tuple),
     desktops=st.lists(
         st.builds(
-            PlannedDesktop, SOME_TEXT, SOME_TEXT, st.sampled_from(ReasonCode), *([ANY_TEXT] * 3)
+            PlannedDesktop,
+            SOME_TEXT,
+            SOME_TEXT,
+            st.sampled_from(ReasonCode),
+            *([ANY_TEXT] * 3),
+            wave=st.integers(0, 20),
         ),
         max_size=3,
     ).map(tuple),

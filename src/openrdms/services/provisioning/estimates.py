@@ -105,29 +105,37 @@ def estimate(
     job: Job,
     rows: Collection[JobDesktop],
     *,
-    forced: bool = True,
+    stay: float | None = 0.0,
     lacking: Iterable[str] = (),
 ) -> Estimate:
     """Until all of the rows are done that are not: wave after wave, in each all hosts at once.
 
-    Users, whom an update may wait for, are not counted; ``forced`` if it waits for none, so that as
-    many as wanted may be unavailable. ``lacking`` are hosts to which its image is to be copied.
+    Users, whom an update may wait for, are not counted. They may ``stay`` for so many seconds, for
+    ever with None; until then no more desktops are in work at a time than may be unavailable.
+    ``lacking`` are hosts to which its image is to be copied.
     """
     times = _Times(tools)
-    most = find_most(job, len(rows), forced=forced)
-    seconds = max((times.take(host, Kind.COPY) for host in lacking), default=0.0)
-    waves = 0
-    for wave in _waves(rows):
-        number, each = times.wave(job, wave, most)
-        seconds += number * each + times.trial(job, wave)
-        waves += 1
+    most = find_most(job, len(rows), forced=stay == 0)
+    seconds = _carry_waves(times, job, rows, most)
+    if stay:
+        at_once = find_most(job, len(rows), forced=True)
+        seconds = min(seconds, stay + _carry_waves(times, job, rows, at_once))
+    seconds += max((times.take(host, Kind.COPY) for host in lacking), default=0.0)
     if job.action is JobAction.PREP or times.unknown:
         return Estimate(None, f"never measured: {', '.join(sorted(times.unknown)) or 'copy'}")
     if not times.known:
         return Estimate(0, "nothing to do")
     steps = ", ".join(f"{kind} {took:.2g} s" for kind, took in sorted(times.known.items()))
-    paced = f"; at most {most} at a time, {waves} waves" if job.action is JobAction.PATCH else ""
+    paced = f"; at most {most} at a time" if job.action is JobAction.PATCH else ""
     return Estimate(math.ceil(seconds), f"measured: {steps}{paced}")
+
+
+def _carry_waves(times: _Times, job: Job, rows: Iterable[JobDesktop], most: int) -> float:
+    seconds = 0.0
+    for wave in _waves(rows):
+        rounds, each = times.wave(job, wave, most)
+        seconds += rounds * each + times.trial(job, wave)
+    return seconds
 
 
 def estimate_end(
@@ -141,22 +149,13 @@ def estimate_end(
         return None
     if any(wait.code in _OPEN_ENDED and wait.seconds is None for wait in waits.values()):
         return None
-    left = _left(tools, job, rows)
+    now, force = tools.clock(), force_time(job)
+    stay = max(0.0, (force - now).total_seconds()) if force else 0.0
+    left = estimate(tools, job, rows, stay=stay).seconds
     if left is None:
         return None
-    left += _longest(wait for wait in waits.values() if wait.code is ReasonCode.IMAGE_COPY)
-    return tools.clock() + timedelta(seconds=max(left, _longest(waits.values())))
-
-
-def _left(tools: Tools, job: Job, rows: Collection[JobDesktop]) -> float | None:
-    """An update that waits for users is done with all that are left soon after its force time."""
-    force, now = force_time(job), tools.clock()
-    at_once = estimate(tools, job, rows).seconds
-    if at_once is None or rollout.is_forced(force, now):
-        return at_once
-    paced = estimate(tools, job, rows, forced=False).seconds
-    until_force = (force - now).total_seconds() if force else 0.0
-    return None if paced is None else min(paced, until_force + at_once)
+    copies = _longest(wait for wait in waits.values() if wait.code is ReasonCode.IMAGE_COPY)
+    return now + timedelta(seconds=max(left + copies, _longest(waits.values())))
 
 
 def _longest(waits: Iterable[Wait]) -> float:

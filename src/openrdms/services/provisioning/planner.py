@@ -11,9 +11,8 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.host import DiskKind
 from openrdms.model.image import ImageVersion
 from openrdms.model.job import Job, JobAction, JobDesktop
-from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost
+from openrdms.model.plan import Plan, PlannedDesktop, PlannedHost, refuse
 from openrdms.model.provisioning import JobDocument, parse_job
-from openrdms.model.reason import explain_refusal
 from openrdms.services.provisioning.acceptance import Acceptance
 from openrdms.services.provisioning.estimates import Share, estimate, share_out
 from openrdms.services.provisioning.planning import Planning
@@ -34,21 +33,23 @@ class Planner:
             tools.store, tools.hosts, tools.images, is_away=tools.health.is_away, dry=True
         )
 
-    def plan(self, text: str, *, new: bool = False, patient: bool = False) -> Plan:
+    def plan(
+        self, text: str, *, new: bool = False, patient: bool = False, stay: float = 0.0
+    ) -> Plan:
         """What the job in ``text`` would do now, or why it would be refused.
 
         ``new``: its collection would be created first. ``patient``: an update waits for users, and
-        logs nobody off. InvalidParameter when it is no job.
+        logs nobody off; else they may ``stay`` for so many seconds. InvalidParameter when it is no
+        job.
         """
         document = parse_job(text)
         patient = patient and document.action is JobAction.PATCH
         try:
-            return self._plan(document, text, new=new, patient=patient)
+            return self._plan(document, text, new=new, stay=None if patient else stay)
         except errors.RdmsError as error:
-            words, reason = str(error), explain_refusal(error)
-            return Plan(document.collection, document.action, refusal=words, reason=reason)
+            return refuse(document.collection, document.action, error)
 
-    def _plan(self, document: JobDocument, text: str, *, new: bool, patient: bool) -> Plan:
+    def _plan(self, document: JobDocument, text: str, *, new: bool, stay: float | None) -> Plan:
         job, settings = self._acceptance.make_job(
             document, text, self._tools.clock(), new=self._foresee(document) if new else None
         )
@@ -59,7 +60,7 @@ class Planner:
         linked = all(row.disk_kind is DiskKind.LINKED for row in rows)
         measured = [self._measure(*share, image, linked=linked) for share in shares.items()]
         lacking = [host.name for host, _ in measured if host.copy_bytes]
-        expected = estimate(self._tools, job, rows, forced=not patient, lacking=lacking)
+        expected = estimate(self._tools, job, rows, stay=stay, lacking=lacking)
         return Plan(
             collection=job.collection,
             action=job.action,
@@ -68,7 +69,7 @@ class Planner:
             basis=expected.basis,
             warnings=tuple(words for _, warning in measured for words in warning),
             hosts=tuple(host for host, _ in measured),
-            desktops=tuple(self._describe(job, rows, patient=patient)),
+            desktops=tuple(self._describe(job, rows, patient=stay is None)),
         )
 
     def _foresee(self, document: JobDocument) -> Collection:
@@ -123,5 +124,6 @@ class Planner:
         users = {use.name.casefold(): use.holder for use in taken}
         for row in rows:
             user = users.get(row.name.casefold(), "")
-            who = {"awaited" if patient else "user": user}
-            yield PlannedDesktop(row.name, row.host, row.reason, note=row.notes, **who)
+            wave = row.wave + 1 if job.action is JobAction.PATCH else 0
+            planned = PlannedDesktop(row.name, row.host, row.reason, note=row.notes, wave=wave)
+            yield replace(planned, awaited=user) if patient else replace(planned, user=user)

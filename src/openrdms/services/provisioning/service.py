@@ -160,13 +160,16 @@ class Provisioning:
         """``find_plan`` as XML (model.plan)."""
         return render_plan(self.find_plan(document, new=new, patient=patient))
 
-    def find_plan(self, document: str, *, new: bool = False, patient: bool = False) -> Plan:
+    def find_plan(
+        self, document: str, *, new: bool = False, patient: bool = False, stay: float = 0.0
+    ) -> Plan:
         """What ``execute`` would do with the document; nothing changes.
 
         ``new``: on a collection that would be created before; ``patient``: as an update that is
-        scheduled without a ForceLogOffTime. InvalidParameter when it is no job.
+        scheduled without a ForceLogOffTime, else with one that is ``stay`` seconds after its start.
+        InvalidParameter when it is no job.
         """
-        return self._planner.plan(document, new=new, patient=patient)
+        return self._planner.plan(document, new=new, patient=patient, stay=stay)
 
     def execute_patch(self, patch: Patch) -> None:
         """Accept the job of a scheduled patch under its guid and start it; once, if it waits still.

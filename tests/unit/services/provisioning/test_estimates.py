@@ -59,10 +59,12 @@ def test_a_delete_makes_three_calls_for_each_on_twice_the_slots() -> None:
 def test_one_at_a_time_takes_as_often_as_long() -> None:
     job = make_job(JobAction.PATCH, update(Share(1)))
     rows = make_rows(100, was_running=True)
-    patient = estimate(tools(), job, rows, forced=False)
+    patient = estimate(tools(), job, rows, stay=None)
     assert patient.seconds == 2000
-    assert patient.basis.endswith("at most 1 at a time, 1 waves")
+    assert patient.basis.endswith("; at most 1 at a time")
     assert estimate(tools(), job, rows).seconds == 68
+    assert estimate(tools(), job, rows, stay=600.0).seconds == 668
+    assert estimate(tools(), job, rows, stay=3600.0).seconds == 2000
 
 
 def test_waves_come_one_after_the_other_and_each_in_parts() -> None:
@@ -70,10 +72,10 @@ def test_waves_come_one_after_the_other_and_each_in_parts() -> None:
     rows = make_rows(101, was_running=True)
     rows = [replace(row, wave=int(row.ordinal > 0)) for row in rows]
     # 20 s for the first; then four times 25: 12.5 s of calls, and a boot
-    assert estimate(tools(), job, rows, forced=False).seconds == 20 + 4 * 30.5 + 0
+    assert estimate(tools(), job, rows, stay=None).seconds == 20 + 4 * 30.5 + 0
     assert expect_wave(tools(), job, rows[1:], 26) == (4, 30.5)
     done = [replace(row, status=VmStatus.COMPLETE) for row in rows[:1]] + rows[1:]
-    assert estimate(tools(), job, done, forced=False).seconds == 4 * 30.5
+    assert estimate(tools(), job, done, stay=None).seconds == 4 * 30.5
 
 
 def test_an_update_of_what_is_off_tries_one_of_each_wave() -> None:

@@ -36,13 +36,16 @@ class PlannedHost(BaseModel):
 
 
 class PlannedDesktop(BaseModel):
-    """Where a desktop would be and why, whom that logs off, and whose logoff it waits for."""
+    """Where a desktop would be and why, whom that logs off, and whose logoff it waits for. ``wave``
+    is of an update, counted from 1; 0 in what has none.
+    """
 
     name: str
     host: str
     code: str
     logs_off: str
     waits_for: str
+    wave: int
     note: str
 
 
@@ -82,6 +85,7 @@ def render_plan(plan: Plan) -> JobPlan:
                 code=one.reason,
                 logs_off=one.user,
                 waits_for=one.awaited,
+                wave=one.wave,
                 note=one.note,
             )
             for one in plan.desktops
