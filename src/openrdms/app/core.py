@@ -89,8 +89,7 @@ def open_core(
     """
     store, members = _open_records(databases, end)
     hosts = _open_hosts(hypervisors, state_dir, members)
-    health = HostHealth(hosts, now)
-    uses = DesktopUses(store, now)
+    health, uses = HostHealth(hosts, now), DesktopUses(store, now)
     looks, drains = (partial(members.hold_duty, duty) for duty in ("hosts", "draining"))
     tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
     images = _open_images(state_dir, store, hosts, members)
