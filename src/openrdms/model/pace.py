@@ -39,7 +39,10 @@ class Pace:
         heapq.heapify(ends)
         while True:
             calling += 1
-            free = heapq.heappop(ends) if len(ends) >= self.hands else 0.0
-            begin = max(free, calling * self.calls)
-            heapq.heappush(ends, begin + self.alone)
+            begin = calling * self.calls
+            if len(ends) < self.hands:
+                heapq.heappush(ends, begin + self.alone)
+            else:
+                begin = max(ends[0], begin)
+                heapq.heapreplace(ends, begin + self.alone)
             yield begin
