@@ -365,7 +365,7 @@ def delete_collection(visitor: Writer, alias: Name) -> None:
 
 @router.post("/{alias}/removal/plan")
 @on_hosts
-def plan_removal(visitor: Reader, alias: Name) -> JobPlan:
+def plan_collection_removal(visitor: Reader, alias: Name) -> JobPlan:
     """What removing it would do now, and refuses; nothing changes."""
     with visitor.watch("OpenRDMS_Planner", "PlanDeletion"):
         return render_plan(visitor.backend.collections.plan_deletion(alias))

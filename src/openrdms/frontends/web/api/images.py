@@ -161,7 +161,7 @@ def remove_image(visitor: Writer, reference: Name) -> RemovedImages:
 
 @router.post("/{reference}/removal/plan")
 @on_hosts
-def plan_removal(visitor: Reader, reference: Name) -> RemovedImages:
+def plan_image_removal(visitor: Reader, reference: Name) -> RemovedImages:
     """What removing would do now, and refuses; nothing changes."""
     with visitor.watch(_CLASS, GET):
         return _tell(visitor.backend.image_removal.plan(reference))
