@@ -116,6 +116,7 @@ class LibvirtHost:
         self._account = account
         self._reaper = reaper_of(_EMULATOR) if uri.root else None
         self._gold = Gold(uri.gold, uri.copy_rate) if uri.gold else None
+        self._knows_qemu = False
         self._reachable: set[Path] = set()
         self._storage = storage.Storage(places.desktops, account)
         self._vms = Domains(uri.name, link, check)
@@ -248,10 +249,11 @@ class LibvirtHost:
                 elif present.state is not VmState.STOPPED:
                     _check_same_disk(present, disk)
                     return
-            with errors.translated(spec.name), self._attended():
+            with errors.translated(spec.name), self._attended_once():
                 domain_type = self._find_domain_type()
                 wiring = self._places.wire(spec.name, disk, domain_type, self._uri.network)
                 self._link.get().defineXML(domain_xml.render_domain(self._localise(spec), wiring))
+                self._knows_qemu = True
             self._events.note_defined(spec.name)
 
     def undefine(self, vm: str, uuid: UUID | None = None) -> None:
@@ -494,6 +496,10 @@ class LibvirtHost:
             for file in filter(None, (image.disk, image.kernel, image.initrd)):
                 let_pass(self._account, file)
             self._reachable.add(image.disk)
+
+    def _attended_once(self) -> AbstractContextManager[None]:
+        """Around a definition: before the first one libvirt asks QEMU what it can do."""
+        return nullcontext() if self._knows_qemu else self._attended()
 
     def _attended(self) -> AbstractContextManager[None]:
         """Around calls in which libvirt may start a QEMU."""

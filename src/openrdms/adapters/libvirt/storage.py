@@ -258,9 +258,10 @@ def _part_of(path: Path) -> Path:
 
 def _drop_parts(path: Path) -> None:
     """What others have left, or still write: they may not any more."""
-    name = re.compile(re.escape(path.name) + _PART_NAME)
-    for part in filter(name.fullmatch, os.listdir(path.parent)):
-        path.with_name(part).unlink(missing_ok=True)
+    part_name = re.compile(re.escape(path.name) + _PART_NAME)
+    for name in os.listdir(path.parent):
+        if name.startswith(path.name) and part_name.fullmatch(name):
+            path.with_name(name).unlink(missing_ok=True)
 
 
 def _owner_of(file: Path) -> tuple[str, int | None]:
