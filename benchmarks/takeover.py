@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         try:
             postgresql.start()
-            with world(Path(directory), postgresql, _DESKTOPS) as made:
+            with world(Path(directory), postgresql, _DESKTOPS, ()) as made:
                 found = [_measure(made, f"run{number}") for number in range(1, runs + 1)]
         finally:
             postgresql.clear()
@@ -57,7 +57,7 @@ def _measure(made: World, alias: str) -> float:
     until("it takes a step", lambda: _steps(made, alias) > before, pause=0.01)
     rested = time.monotonic() - died
     made.await_end(guid)
-    made.start_again(owner)
+    made.services.start_again(owner)
     time.sleep(SILENT_SECONDS)  # until all may judge again
     return rested
 
