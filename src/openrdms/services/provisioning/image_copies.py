@@ -90,18 +90,24 @@ class ImageCopy:
 
     def _tell(self, position: int, since: datetime) -> Wait:
         """Those that need it go on in the order in which they came."""
-        row, tokens = self._row, self._work.tools.tokens
-        words = f"waits until {row.host} has image {row.image}"
-        ahead = tokens.list_ahead(row.host, Kind.COPY, self._copy)
-        if ahead is not None:
+        words = f"waits until {self._row.host} has image {self._row.image}"
+        if self._count_before():
             words = f"{words}, which is copied there after another one"
         elif self._marks:
             words = f"{words}, of which {self._marks[1].share:.0%} is there"
-        seconds = self._estimate(len(ahead) + 1 if ahead is not None else 0)
-        return Wait(ReasonCode.IMAGE_COPY, words, since, position, seconds)
+        return Wait(ReasonCode.IMAGE_COPY, words, since, position, self.left())
 
-    def _estimate(self, before: int) -> float | None:
-        """Seconds until it is there: as it has gone until now, else as such copies usually go."""
+    def _count_before(self) -> int:
+        """Copies to the host that end before this one begins."""
+        ahead = self._work.tools.tokens.list_ahead(self._row.host, Kind.COPY, self._copy)
+        return 0 if ahead is None else len(ahead) + 1
+
+    def left(self) -> float | None:
+        """Seconds until it is there: as it has gone until now, else as such copies usually go; 0
+        when it is over, None when there is no telling.
+        """
+        if self._task.done():
+            return 0.0
         now = time.monotonic()
         if self._marks:
             first, last = self._marks
@@ -109,7 +115,7 @@ class ImageCopy:
                 pace = (last.time - first.time) / (last.share - first.share)
                 return max(0.0, (1 - last.share) * pace - (now - last.time))
         usual = self._work.tools.times.estimate(self._row.host, Kind.COPY)
-        return None if usual is None else (before + 1) * usual
+        return None if usual is None else (self._count_before() + 1) * usual
 
 
 def _goes_on(work: Work) -> bool:

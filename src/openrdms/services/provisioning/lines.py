@@ -128,8 +128,13 @@ def tell_line(
     """
     action = None if work.gate is None else work.job.action
     starts = acts.starts_any(work)
+    copying = 0.0 if action is None else work.copies_left(host)
+    if copying:  # nobody has begun with anything
+        ages = [0.0] * len(ages)
     expected = expect_begins(work.tools, host, action, starts=starts, ages=ages, calling=calling)
-    begins: Iterable[float | None] = repeat(None) if expected is None else expected
+    begins: Iterable[float | None] = repeat(None)
+    if expected is not None and copying is not None:
+        begins = (copying + begin for begin in expected)
     words = f"waits until others on {host} are done"
     if ages:
         words = f"{words}, of which {len(ages)} are under way"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from openrdms.model.reason import ReasonCode, Wait
@@ -36,8 +36,13 @@ class WaveNow:
 
 def tell_wave(work: Work, wave: WaveNow) -> list[tuple[int, Wait]]:
     """What they wait for; in later waves behind all that wait in this one."""
+    copying = work.copies_left()
+    if copying:  # nobody has begun with anything
+        wave = replace(wave, age=-copying)
     rows = [work.rows[ordinal] for ordinal in (*wave.under_way, *wave.line, *wave.others)]
     _, each = expect_wave(work.tools, work.job, rows, wave.most)
+    if copying is None:
+        each = None
     told = [*wave.others.items(), *_tell_line(wave, each)]
     words = f"waits until wave {wave.number} is done and good{wave.away}"
     left = _left(wave, each)

@@ -254,6 +254,13 @@ class Work:
         tell = partial(_tell_rest, wait, time.monotonic())
         return self.tools.waits.during(self.job.guid, row.ordinal, tell)
 
+    def copies_left(self, host: str = "") -> float | None:
+        """Seconds until all images are there that are being copied, to that host or to any; 0 when
+        none is, None when there is no telling.
+        """
+        left = [copy.left() for (to, _), copy in self.copies.copy().items() if host in ("", to)]
+        return None if None in left else max(filter(None, left), default=0.0)
+
     def host(self, row: JobDesktop) -> ports.Host:
         """The row's host. NotFound when the service has it no more."""
         return self.tools.hosts.get(row.host)

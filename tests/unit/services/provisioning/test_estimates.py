@@ -21,7 +21,7 @@ from openrdms.model.rollout import ALL, Share
 from openrdms.services.provisioning import work as work_module
 from openrdms.services.provisioning.estimates import estimate, estimate_end, expect_wave
 from openrdms.services.provisioning.lines import in_lines, tell_line
-from openrdms.services.provisioning.work import Tools
+from openrdms.services.provisioning.work import Tools, Work
 
 TIMES = {"clone": 1.0, "define": 0.5, "start": 0.5, "boot": 18.0, "stop": 2.0, "undo": 5.0}
 
@@ -128,6 +128,12 @@ def test_a_line_counts_boots_and_those_before_it() -> None:
         (0, 1, 21 * 1.5 / 4),
         (1, 2, 22 * 1.5 / 4),
     ]
+
+
+def test_a_line_waits_for_the_image_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Work, "copies_left", lambda work, host: 60.0)
+    work = make_work(tools(factor=2), make_job(), make_rows(4))
+    assert told(tell_line(work, "host1", [2, 3], ages=[5.0, 5.0])) == [(2, 1, 80.0), (3, 2, 80.0)]
 
 
 def test_what_is_taken_back_is_measured_as_a_whole() -> None:

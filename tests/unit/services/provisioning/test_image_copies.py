@@ -129,8 +129,11 @@ def test_who_waits_is_told_how_much_is_there_and_how_long_it_will_be(
             await copying.next()
             now += seconds
             seen.append(dict(tools.waits.of_job(GUID)))
+            assert work.copies_left() == work.copies_left("host1") == seen[-1][0].seconds
+            assert work.copies_left("host2") == 0.0
             copying.go_on()
         await asyncio.gather(*both)
+        assert work.copies_left() == 0.0
         return [*seen, dict(tools.waits.of_job(GUID))]
 
     first, then, at_last = asyncio.run(asyncio.wait_for(look(), 60))

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from fakes.job_work import NOW, FakeHost, make_job, make_rows, make_tools, make_work
 from openrdms.model.job import JobAction
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.provisioning.wave_waits import WaveNow, tell_wave
+from openrdms.services.provisioning.work import Work
 
 TIMES = {"clone": 1.0, "define": 0.5, "start": 0.5, "boot": 18.0}
 LINE, LATER = ReasonCode.TOO_MANY_UNAVAILABLE, ReasonCode.EARLIER_WAVE
@@ -74,6 +77,18 @@ def test_a_wave_waits_for_its_users_as_long_as_these_may_stay() -> None:
 def test_a_host_that_is_away_does_not_keep_the_next_wave_waiting() -> None:
     away = Wait(ReasonCode.HOST_AWAY, "h2 is away", NOW)
     assert figures(tell(others={2: away}, later=[[3]]))[3] == (LATER, 2, 14.0)
+
+
+@pytest.mark.parametrize(("left", "seconds"), [(60.0, 80.0), (0.0, 14.0), (None, None)])
+def test_nobody_goes_on_before_the_image_is_there(
+    left: float | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "copies_left", lambda work: left)
+    next_round = None if seconds is None else seconds + 20.0
+    assert figures(tell(line=[2], later=[[3]])) == {
+        2: (LINE, 1, seconds),
+        3: (LATER, 2, next_round),
+    }
 
 
 def test_what_was_never_measured_is_not_made_up() -> None:
