@@ -38,10 +38,10 @@ def simulator(tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def served(services: ServiceFactory, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    """A service that tests only look at."""
+    """A service that tests only look at; who starts it gives his files to nobody."""
     place = tmp_path_factory.mktemp("served")
     service = services(place / "state", f"simulator://{place}/cluster?{SPEED}")
-    service.start(RDMS)
+    service.start(("sh", "-c", 'umask 077; exec "$@"', "sh", *RDMS))
     return service
 
 
@@ -108,6 +108,8 @@ def test_what_is_kept_is_the_accounts_own_and_has_no_secret(served: Service) -> 
         assert list(client.enumerate(COLLECTION)) == []
     for name in ("service.json", "records.sqlite", "jobs.sqlite", "tls/key.pem", "admin.sock"):
         assert stat.S_IMODE((served.state_dir / name).stat().st_mode) == 0o600, name
+    images = served.state_dir / "images"  # QEMU's account passes through
+    assert stat.S_IMODE(images.stat().st_mode) == 0o755
     written = contents(served.state_dir)
     holders = [file.name for file, content in written if PASSWORD.encode() in content]
     assert holders == ["admin-password"]
