@@ -128,9 +128,9 @@ class Host(Protocol):
     def create_disk(self, spec: VmSpec) -> None:
         """Make the disk of that generation: overlay or full copy of ``spec.image``.
 
-        It is always a new one: what has its name, whole or half made, is left over and goes first.
-        InvalidOperation while the VM has it in use, running or saved. Raises OutOfSpace before
-        writing.
+        Repeatable: a disk that is there, whole and as new, stays. One that was ever booted from, is
+        of another image or half made is left over and replaced; InvalidOperation while the VM has
+        it in use, running or saved. Raises OutOfSpace before writing.
         """
 
     def delete_disk(self, vm: str, generation: int) -> None:

@@ -211,7 +211,8 @@ class LibvirtHost:
         """
         spec = self._localise(spec)
         self._let_qemu_reach(spec.image)
-        if self._storage.has_disk(spec.name, spec.generation):
+        there = self._storage.has_disk(spec.name, spec.generation)
+        if there and not self._storage.is_new(spec):
             self.delete_disk(spec.name, spec.generation)
         self._vms.check()
         self._storage.create_disk(spec)

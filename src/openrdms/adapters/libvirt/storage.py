@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import filecmp
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from openrdms.adapters import processes
 from openrdms.adapters.libvirt.account import Account
@@ -84,9 +86,19 @@ class Storage:
         with translated(self._directory):
             return _free_bytes(self._directory)
 
+    def is_new(self, spec: VmSpec) -> bool:
+        """Whether the disk that is there is, bit for bit, what ``create_disk`` would make."""
+        path = self.disk_path(spec.name, spec.generation)
+        with translated(path), TemporaryDirectory() as scratch:
+            as_made = spec.image.disk
+            if spec.disk_kind is DiskKind.LINKED:
+                as_made = Path(scratch, path.name)
+                write_overlay(as_made, spec.image)
+            return filecmp.cmp(path, as_made, shallow=False)
+
     def create_disk(self, spec: VmSpec) -> None:
-        """See ports.Host. What is there by now was made for the same by another service: what was
-        left over has been deleted before.
+        """See ports.Host. What is there is as new, as ``is_new`` has said, or another service has
+        made it for the same since.
         """
         path = self.disk_path(spec.name, spec.generation)
         with self._locks.setdefault(path, threading.Lock()), translated(path):

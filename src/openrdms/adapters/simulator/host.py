@@ -135,11 +135,6 @@ class SimulatorHost:
 
         def plan(db: sqlite3.Connection) -> Task | None:
             name = _disk_name(spec.name, spec.generation)
-            # A PrepJob's copy comes from this host and is no image yet.
-            if spec.network and not self._images.has(db, spec.image):
-                raise OperationFailed(f"{spec.image.reference} is not on {self._name} yet")
-            self._check_room(db, spec.name)
-            self._drop_unused(db, spec.name, name)
             disk = {
                 "generation": spec.generation,
                 "name": name,
@@ -147,6 +142,15 @@ class SimulatorHost:
                 "virtual_bytes": spec.image.virtual_bytes,
                 "hostname": spec.image.name,
             }
+            there = vms.find_disk(db, self._name, spec.name, name)
+            if there and vms.is_new(there, disk):
+                return None
+            # A PrepJob's copy comes from this host and is no image yet.
+            if spec.network and not self._images.has(db, spec.image):
+                raise OperationFailed(f"{spec.image.reference} is not on {self._name} yet")
+            self._check_room(db, spec.name)
+            if there:
+                self._drop_left_over(db, spec.name, name)
             return Task("clone", self._settings.clone_ms, disk)
 
         self._operations.run(self._name, spec.name, plan)
@@ -225,6 +229,9 @@ class SimulatorHost:
         boot_s: float | None = (self._settings.boot_ms + self._settings.agent_ms) / 1000
         if "no-agent" in (vm["fault"], vms.find_image_fault(db, disk["image"])):
             boot_s = None
+        if not disk["used"]:
+            where = (self._name, vm["name"], disk["name"])
+            db.execute("UPDATE disks SET used = 1 WHERE host = ? AND vm = ? AND name = ?", where)
         args = {"boot_s": boot_s, "users": self._settings.users}
         return Task("start", self._settings.start_ms, args)
 
@@ -414,10 +421,8 @@ class SimulatorHost:
         if has_disk.fetchone() is None and not vms.has_room(db, self._name, capacity):
             raise OutOfSpace(f"{self._name} is full: it holds {capacity} desktops")
 
-    def _drop_unused(self, db: sqlite3.Connection, vm: str, disk: str) -> None:
-        """What is left over under the name of a disk that is about to be made."""
-        if vms.find_disk(db, self._name, vm, disk) is None:
-            return
+    def _drop_left_over(self, db: sqlite3.Connection, vm: str, disk: str) -> None:
+        """What has the name of a disk that is about to be made."""
         row = vms.find(db, self._name, vm)
         if row and row["disk"] == disk and vms.state(row) is not VmState.STOPPED:
             raise InvalidOperation(f"{vm} is {vms.state(row).name.lower()} on {disk}")

@@ -77,6 +77,7 @@ _ADDED = (
     ("hosts", "desktops", "INTEGER NOT NULL DEFAULT 0"),
     ("sessions", "clipboard", "TEXT NOT NULL DEFAULT ''"),
     ("attempts", "done", "INTEGER NOT NULL DEFAULT 0"),
+    ("disks", "used", "INTEGER NOT NULL DEFAULT 0"),
 )
 """Columns that a state made by an earlier version lacks."""
 

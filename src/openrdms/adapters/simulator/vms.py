@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import asdict
 from uuid import UUID
 
@@ -51,6 +52,12 @@ def find_disk(db: sqlite3.Connection, host: str, vm: str, name: str) -> sqlite3.
 def is_whole(disk: sqlite3.Row | None) -> bool:
     """True for a disk that is there and was made to its end."""
     return disk is not None and not disk["partial"]
+
+
+def is_new(disk: sqlite3.Row, made: Mapping[str, object]) -> bool:
+    """Whether the disk is as one that is ``made`` now would be: nobody has booted from it."""
+    untouched = is_whole(disk) and not disk["used"]
+    return untouched and all(disk[name] == value for name, value in made.items())
 
 
 def find_image_fault(db: sqlite3.Connection, image: str) -> str:

@@ -58,9 +58,7 @@ class Stage:
 
 
 async def make_disk(work: Work, row: JobDesktop) -> None:
-    """The disk of the row's generation, once its image is on the host: a new one, also when this
-    is repeated. Nothing uses it before the next phase.
-    """
+    """The disk of the row's generation, once its image is on the host."""
     await ensure_image(work, row)
     await work.on_host(row, Kind.CLONE, work.host(row).create_disk, work.spec(row))
 

@@ -251,6 +251,30 @@ def test_disk_goes_with_what_was_half_made_of_it(
     assert [path.name for path in desktops.iterdir()] == [other]
 
 
+@pytest.mark.parametrize("kind", list(DiskKind))
+def test_disk_is_new_until_something_is_written(
+    disks: Storage, spec: VmSpec, desktops: Path, kind: DiskKind
+) -> None:
+    wanted = replace(spec, disk_kind=kind)
+    disks.create_disk(wanted)
+    assert disks.is_new(wanted)
+    write_and_read(desktops / "desk-1.1.qcow2")
+    assert not disks.is_new(wanted)
+
+
+@pytest.mark.parametrize("kind", list(DiskKind))
+def test_disk_of_another_image_is_not_new(
+    disks: Storage, spec: VmSpec, tmp_path: Path, kind: DiskKind
+) -> None:
+    wanted = replace(spec, disk_kind=kind)
+    disks.create_disk(wanted)
+    other = tmp_path / "other.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", other, str(2 * SIZE)], check=True)
+    assert not disks.is_new(replace(wanted, image=replace(spec.image, disk=other)))
+    gone = replace(spec.image, disk=tmp_path / "gone.qcow2")
+    assert not disks.is_new(replace(spec, image=gone))  # an overlay names its image
+
+
 def test_generations_are_those_of_that_vm_alone(disks: Storage, desktops: Path) -> None:
     for name in ("a.1.qcow2", "a.12.qcow2.0123abcd.part", "a.1.qcow2.3.qcow2", "a.b.4.qcow2"):
         (desktops / name).touch()
