@@ -71,5 +71,5 @@ def _measure(tools: Tools, most: int, generalised: int) -> str:
     """What becomes of the space on this machine: a copy, and what a generalised one is made to."""
     there = next(path for path in (tools.staging, *tools.staging.parents) if path.exists())
     free = shutil.disk_usage(there).free
-    size = f"at most {most * (1 + generalised)} bytes" if most else "of unknown size"
-    return f"copies on the service's machine {size}, {free} bytes free"
+    size = f"at most {most * (1 + generalised)}" if most else "nobody knows how many"
+    return f"copies take {size} bytes on the service's machine, which has {free} free"
