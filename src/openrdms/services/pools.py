@@ -380,37 +380,49 @@ class Pools:
     def _find_rooms(self, pool: _Pool) -> dict[str, HostRoom]:
         """Hosts that are there, by the names that records have for them."""
         preparing: Counter[str] = Counter()
-        able: dict[str, Counter[str]] = {}
-        for key, each in list(self._pools.items()):
+        names = set()
+        for each in list(self._pools.values()):
             for use in each.uses.values():
+                names.add(use.host)
                 preparing[use.host] += use.use is Use.PREPARING
-                spare = each.pooled is not None and can_be_spare(use, pooled=each.pooled)
-                able.setdefault(use.host, Counter())[key] += spare
-        rooms = {}
-        for name, pools in able.items():
+        rooms, counts = {}, {}
+        for name in names:
             host = self._hosts.find(name)
             if host and not self._health.is_away(host.name):
                 settings = self._settings.get(host.name, HostSettings())
                 most = settings.concurrency or MOST_PREPARED
-                share = self._share_idle(name, settings.idle_count, pools, pool)
-                left = HostRoom(share, most - preparing[name])
+                left = HostRoom(None, most - preparing[name])
                 rooms[name] = HostRoom(0, 0) if settings.drain else left
+                if settings.idle_count is not None and not settings.drain:
+                    counts[name] = settings.idle_count
+        for name, share in self._share_idle(counts, pool).items():
+            rooms[name] = HostRoom(share, rooms[name].room)
         return rooms
 
-    def _share_idle(
-        self, host: str, count: int | None, able: Mapping[str, int], pool: _Pool
-    ) -> int | None:
-        """The pool's share of a host's idle count. Others of whom it is another now decide anew."""
-        if count is None:
-            return None
-        shares = share_idle(count, able)
-        for key, share in shares.items():
-            other = self._pools[key]
-            if other.shares.get(host) != share:
-                other.shares[host] = share
-                if other is not pool:
+    def _share_idle(self, counts: Mapping[str, int], pool: _Pool) -> Mapping[str, int]:
+        """The pool's shares of hosts' idle counts. Others of whom they change now decide anew."""
+        if not counts:
+            return {}
+        able = {
+            key: Counter(
+                use.host
+                for use in each.uses.values()
+                if use.host in counts and can_be_spare(use, pooled=bool(each.pooled))
+            )
+            for key, each in list(self._pools.items())
+            if each.pooled is not None
+        }
+        shares: dict[str, dict[str, int]] = {key: {} for key in able}
+        for host, count in counts.items():
+            spares = {key: of_pool[host] for key, of_pool in able.items()}
+            for key, share in share_idle(count, spares).items():
+                shares[key][host] = share
+        for key, now in shares.items():
+            if self._pools[key].shares != now:
+                self._pools[key].shares = now
+                if self._pools[key] is not pool:
                     self.wake(key)
-        return shares.get(pool.alias.casefold(), 0)
+        return pool.shares
 
     def _carry_out(self, pool: _Pool, plan: Plan) -> None:
         """Change uses where the desktops are still as they were, then do what that stands for."""
