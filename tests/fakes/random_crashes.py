@@ -258,13 +258,17 @@ class Life:
     def _made(self, name: str) -> int:
         """How often the desktop's disk was made."""
         query = "SELECT sum(count) FROM attempts WHERE vm = ? AND kind = 'clone'"
-        with closing(sqlite3.connect(self.rig.simulator / "state.sqlite", timeout=30)) as truth:
-            (count,) = truth.execute(query, (name,)).fetchone()
+        [(count,)] = self._ask(query, name)
         return int(count or 0)
+
+    def _ask(self, query: str, *values: str) -> list[Any]:
+        with closing(sqlite3.connect(self.rig.simulator / "state.sqlite", timeout=30)) as truth:
+            return truth.execute(query, values).fetchall()
 
     def _write(self, state: CollectionState, *, settled: bool) -> None:
         rig = self.rig
         used = (self.directory / "used").read_text().split() if self.plan.user else []
+        twice = "SELECT kind, vm FROM attempts WHERE done > 1 AND vm != ?"
         found = {
             "state": state.name,
             "collection": rig.state().name,
@@ -281,6 +285,7 @@ class Life:
             "orphans": [str(orphan) for orphan in rig.orphans()],
             "images": [image.reference for image in rig.images.list()],
             "staging": [str(path) for path in (self.directory / "state" / "prep").glob("*")],
+            "twice": self._ask(twice, used[0] if used else ""),
             "used": {used[0]: [int(used[1]), self._made(used[0])]} if used else {},
         }
         (self.directory / "result.json").write_text(json.dumps(found))
@@ -352,6 +357,9 @@ def judge(plan: Plan, found: dict[str, Any]) -> list[str]:
         f"images {found['images']}": sealed != (plan.scenario == "prep" and completed),
         f"uses {found['uses']}": (
             not found["settled"] or sorted(found["uses"]) != sorted(found["records"])
+        ),
+        f"done twice: {found['twice']}": (
+            plan.scenario in ("create", "create-off", "update") and bool(found["twice"])
         ),
         f"claims of {found['claims']}": bool(found["claims"]),
         f"ready but used: {found['used']}": any(
