@@ -37,6 +37,7 @@ class DesktopUses:
         self._clock = clock
         self._listeners: list[tuple[Listener, Wants]] = []
         self._in_work: list[frozenset[str]] = []
+        self._in_hand: set[str] = set()
 
     def subscribe(
         self, listener: Listener, wants: Wants = lambda _name: True
@@ -66,9 +67,19 @@ class DesktopUses:
         finally:
             self._in_work.remove(keys)
 
+    def take_in_hand(self, name: str) -> None:
+        """A pool of this service prepares that desktop from now on, until ``let_go``."""
+        self._in_hand.add(name.casefold())
+
+    def let_go(self, name: str) -> None:
+        """It is about to have its next use."""
+        self._in_hand.discard(name.casefold())
+
     def is_in_work(self, key: str) -> bool:
-        """Whether that is known of the desktop of that case-folded name."""
-        return any(key in keys for keys in tuple(self._in_work))
+        """Whether a job or a pool of this service is known to have the desktop of that case-folded
+        name in hand.
+        """
+        return key in self._in_hand or any(key in keys for keys in tuple(self._in_work))
 
     def take_ready(
         self, collection: str, holder: str, away: Collection[str] = ()

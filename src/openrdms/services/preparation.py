@@ -115,6 +115,7 @@ class Preparation:
         attempt = Attempt(use, time.monotonic(), urgent)
         with self._lock:
             self._attempts[use.name.casefold()] = attempt
+            self._uses.take_in_hand(use.name)
         try:
             now = self._store.find_use(use.name)  # a claim may have come before we listened
         except (errors.OperationFailed, errors.RecordsUnavailable):
@@ -364,6 +365,7 @@ class Preparation:
         with self._lock:
             if self._attempts.get(mine.name.casefold()) is attempt:
                 del self._attempts[mine.name.casefold()]
+                self._uses.let_go(mine.name)  # before its use: what is heard until then is noted
         if self._uses.turn(mine, use, **values) is None:
             self._uses.announce([mine.name])  # whoever waits for us to let go need not any more
 

@@ -167,7 +167,7 @@ class SessionWatch:
             self._stopped.add(key)
         elif event.kind is VmEventKind.AGENT_CONNECTED:
             self._stopped.discard(key)
-        # in a job's hands all that will count is who has logged on meanwhile
+        # in the hands of a job or a pool all that will count is who has logged on meanwhile
         counts = event.kind is VmEventKind.LOGGED_ON or not self._uses.is_in_work(key)
         if event.kind in _HEARD and self._watches and counts:
             self._look_soon(event.vm, event.kind)

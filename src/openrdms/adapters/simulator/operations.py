@@ -72,37 +72,46 @@ class Operations:
         """The truth as it is now, the dead callers' operations settled. HostUnavailable."""
         with self._state.transaction() as db:
             news = self._catch_up(db)
-            if self._faults.get(host) == "down":
-                raise HostUnavailable(f"{host} is down")
+            self._require_up(host)
             yield db
         if news:
             self._tell(news)
 
     @contextmanager
     def reading(self, host: str) -> Iterator[sqlite3.Connection]:
-        """As ``transaction``, for who writes nothing. HostUnavailable."""
+        """As ``transaction``, for who writes nothing; see ``State.reading``. HostUnavailable."""
         with self._state.reading() as db:
-            (version,) = db.execute("PRAGMA data_version").fetchone()
-            if version == self._seen and not self._others_at_work:
-                if self._faults.get(host) == "down":
-                    raise HostUnavailable(f"{host} is down")
+            self._look_for_others(db)
+            if not self._others_at_work:
+                self._require_up(host)
                 yield db
                 return
         with self.transaction(host) as db:
             yield db
 
+    def _require_up(self, host: str) -> None:
+        if self._faults.get(host) == "down":
+            raise HostUnavailable(f"{host} is down")
+
     def _catch_up(self, db: sqlite3.Connection) -> News:
-        """What others wrote since; most often they did not, and one look at a counter says so."""
-        (version,) = db.execute("PRAGMA data_version").fetchone()
-        if version != self._seen:
-            faults = db.execute("SELECT name, fault FROM hosts WHERE fault <> ''")
-            self._faults = {row["name"]: row["fault"] for row in faults}
-            self._others_at_work = True
-            self._seen = version
+        self._look_for_others(db)
         if not self._others_at_work:
             return []
         self._others_at_work, news = settle(db, self._callers)
         return news
+
+    def _look_for_others(self, db: sqlite3.Connection) -> None:
+        """What they wrote since; most often nothing, and one look at a counter says so."""
+        (version,) = db.execute("PRAGMA data_version").fetchone()
+        if version == self._seen:
+            return
+        faults = db.execute("SELECT name, fault FROM hosts WHERE fault <> ''")
+        self._faults = {row["name"]: row["fault"] for row in faults}
+        at_work = db.execute(
+            "SELECT 1 FROM operations WHERE caller <> ? LIMIT 1", (self._callers.me,)
+        )
+        self._others_at_work = at_work.fetchone() is not None
+        self._seen = version
 
     @contextmanager
     def at_rest(self, host: str, vm: str) -> Iterator[sqlite3.Connection]:
