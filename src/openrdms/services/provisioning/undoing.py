@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -96,9 +96,7 @@ class Undoings:
 
     def add(self, undoings: Iterable[Undoing]) -> None:
         """Begin with each when its turn on its host has come."""
-        for undoing in undoings:
-            self._open += 1
-            self._begin(undoing)
+        self._begin(self._count(undoings))
         if self._open and self._collector is None:
             self._collector = asyncio.create_task(self._collect())
 
@@ -111,15 +109,28 @@ class Undoings:
         if self._trouble:
             raise self._trouble
 
-    def _begin(self, undoing: Undoing) -> None:
-        host = undoing.row.host
-        if undoing.is_over:
-            self._ended.put(undoing)
-            return
+    def _count(self, undoings: Iterable[Undoing]) -> Iterator[Undoing]:
+        for undoing in undoings:
+            self._open += 1
+            yield undoing
+
+    def _begin(self, undoings: Iterable[Undoing]) -> None:
+        """On each host with the first one at once, and with the others from there."""
+        lines: dict[str, _Line] = {}
+        for undoing in undoings:
+            if undoing.is_over:
+                self._ended.put(undoing)
+            else:
+                line = lines[undoing.row.host] = self._line_of(undoing.row.host)
+                line.add(undoing)
+        for line in lines.values():
+            line.go_on()
+
+    def _line_of(self, host: str) -> _Line:
         line = self._lines.get(host)
         if line is None:
             line = self._lines[host] = _Line(self._work, host, self._ended.put)
-        line.add(undoing)
+        return line
 
     async def _collect(self) -> None:
         try:
@@ -161,7 +172,7 @@ class Undoings:
         except Exception as trouble:  # noqa: BLE001  whatever it is, this one has to end, too
             self._trouble = trouble
             undoing.refusals += 1
-        self._begin(undoing)
+        self._begin([undoing])
 
     async def _wait(self, undoing: Undoing) -> None:
         error = undoing.error
@@ -207,12 +218,13 @@ class _Line:
         """By ordinal, in their order."""
 
     def add(self, undoing: Undoing) -> None:
-        """Undo it when its turn comes."""
+        """Undo it when its turn comes. Of many that are added who adds them goes on in the end."""
         self._not_begun[undoing.row.ordinal] = None
         self._waiting.append(undoing)
-        self._go_on()
+        if not self._asked:
+            self.go_on()
 
-    def _go_on(self, ended: int = 0) -> None:
+    def go_on(self, ended: int = 0) -> None:
         """Ask for one more, now that so many have ended. Who begins asks for the next one."""
         while undoing := self._next(ended):
             try:
@@ -236,14 +248,14 @@ class _Line:
         """In a thread, with a token of the host."""
         self._not_begun.pop(undoing.row.ordinal, None)
         try:
-            self._go_on()
+            self.go_on()
             self._work.act(undoing.row, UNDO, undoing.go_on, self._work)
         except Exception as error:  # undo meets everything that can go wrong
             undoing.error = error
             raise  # how many calls the host gets hangs on it
         finally:
             self._end(undoing)
-            self._go_on(1)
+            self.go_on(1)
 
     def clear(self) -> None:
         """Begin no more."""
