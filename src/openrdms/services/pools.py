@@ -46,9 +46,11 @@ from openrdms.services.provisioning.step_times import StepTimes
 MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
 
-_REST = 9
-"""Deciding takes at most one part in so many of a processor: changes that come in the meantime
-are decided on together."""
+_REST = 4
+"""Times what deciding has taken: so long it rests, at most a second, and what changes in the meantime
+is decided on together. Longer rests would let preparations begin hundreds at a time, and whoever
+comes at such a moment would wait for them.
+"""
 
 _GUEST_THREADS = 32
 _PAUSE = 5.0
