@@ -47,8 +47,8 @@ MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
 
 _REST = 4
-"""Times what deciding has taken: so long it rests, at most a second, and what changes in the meantime
-is decided on together. Longer rests would let preparations begin hundreds at a time, and whoever
+"""Times what deciding has taken: so long it rests, at most a second, and decides on what changes in
+the meantime together. Longer rests would let preparations begin hundreds at a time, and whoever
 comes at such a moment would wait for them.
 """
 
