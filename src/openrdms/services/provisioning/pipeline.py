@@ -70,7 +70,8 @@ async def carry_all(work: Work, stages: Stages) -> None:
 
     others = asyncio.ensure_future(withdraw_others())
     try:
-        await in_lines(work, [row for row in work.rows.values() if row.status in _OPEN], carry_one)
+        # no list: it would keep rows as they are now until all are through
+        await in_lines(work, (row for row in work.rows.values() if row.status in _OPEN), carry_one)
     finally:
         if not work.halted:
             withdrawn.cancel()
