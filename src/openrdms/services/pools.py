@@ -46,10 +46,14 @@ from openrdms.services.provisioning.step_times import StepTimes
 MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
 
-_REST = 4
+_REST = 9
 """Times what deciding has taken: so long it rests, at most a second, and decides on what changes in
-the meantime together. Longer rests would let preparations begin hundreds at a time, and whoever
-comes at such a moment would wait for them.
+the meantime together.
+"""
+
+_REST_AT_WORK = 4
+"""The same when there was something to decide: longer rests would let preparations begin hundreds
+at a time, and whoever comes at such a moment would wait for them.
 """
 
 _GUEST_THREADS = 32
@@ -119,6 +123,7 @@ class Pools:
             host.name: ThreadPoolExecutor(4 * host.slots, f"pool-{host.name}")
             for host in hosts.all()
         }
+        self._is_at_work = False
         self._guest_threads = ThreadPoolExecutor(_GUEST_THREADS, "pool-guests")
         self._thread = threading.Thread(target=self._run, name="pools", daemon=True)
 
@@ -294,6 +299,7 @@ class Pools:
     def _run(self) -> None:
         while not self._closed:
             began = time.monotonic()
+            self._is_at_work = False
             try:
                 self._end_again()
                 self._wake.clear()
@@ -304,9 +310,9 @@ class Pools:
                 wait = _PAUSE
                 with self._lock:
                     self._stirred.update(self._pools)
-            rest = _REST * (time.monotonic() - began)
+            rest = _REST_AT_WORK if self._is_at_work else _REST
             if not self._closed:
-                time.sleep(min(rest, 1.0))
+                time.sleep(min(rest * (time.monotonic() - began), 1.0))
                 self._wake.wait(wait)
 
     def _end_again(self) -> None:
@@ -345,7 +351,9 @@ class Pools:
                 if self._decides and (key in stirred or (pool.due is not None and pool.due <= now))
             ]
         for pool in pools:
-            self._carry_out(pool, self._decide(pool, now))
+            plan = self._decide(pool, now)
+            self._is_at_work |= bool(plan.decisions)
+            self._carry_out(pool, plan)
         attempts, ask_at = self._preparation.due(time.monotonic())
         for attempt in attempts:
             self._submit(self._guest_threads, self._finish, attempt)
