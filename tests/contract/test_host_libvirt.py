@@ -63,8 +63,10 @@ class TestLibvirtHost(HostSuite):
     @classmethod
     def break_disk(cls, state_dir: Path) -> Callable[[VmSpec], None]:
         def leave_part(spec: VmSpec) -> None:
-            name = f"{spec.name}.{spec.generation}.qcow2.part"
-            (state_dir / "desktops" / name).write_bytes(b"QFI\xfb")
+            parts = state_dir / "desktops/.parts"
+            parts.mkdir(exist_ok=True)
+            name = f"{spec.name}.{spec.generation}.qcow2.0123abcd.part"
+            (parts / name).write_bytes(b"QFI\xfb")
 
         return leave_part
 

@@ -26,30 +26,37 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Inside:
-    """One guest: its name for itself, logind's sessions by id, the text on its first console."""
+    """One guest: its name for itself, logind's sessions by id, the text on its first console, and
+    what a command printed there.
+    """
 
     hostname: str
     machine_id: str
     sessions: dict[str, str]
     screen: str
+    printed: str
 
 
-def look_inside(state_dir: Path) -> dict[str, Inside]:
-    """Every running VM by name. The service must have been stopped."""
+def look_inside(state_dir: Path, command: str = "") -> dict[str, Inside]:
+    """Every running VM by name, with what root's shell prints for ``command``. The service must
+    have been stopped.
+    """
     root = make_runtime_dir(state_dir) / "libvirt"
-    command = [sys.executable, __file__, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    argv = [sys.executable, __file__, str(root), command]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {name: Inside(**found) for name, found in json.loads(done.stdout).items()}
 
 
-def _main(root: str) -> None:
+def _main(root: str, command: str) -> None:
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     libvirt.virEventRegisterDefaultImpl()
     threading.Thread(target=_run_events, daemon=True).start()
     connection = libvirt.open(f"qemu:///embed?root={root}")
     found = {
-        domain.name(): _look(domain) for domain in connection.listAllDomains() if domain.isActive()
+        domain.name(): _look(domain, command)
+        for domain in connection.listAllDomains()
+        if domain.isActive()
     }
     print(json.dumps(found))
 
@@ -59,7 +66,7 @@ def _run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def _look(domain: libvirt.virDomain) -> dict[str, Any]:
+def _look(domain: libvirt.virDomain, command: str) -> dict[str, Any]:
     _wait_for_agent(domain)
     listed = _execute(domain, "loginctl", "list-sessions", "--no-legend")
     columns = [line.split() for line in listed.splitlines() if line.split()]
@@ -68,6 +75,7 @@ def _look(domain: libvirt.virDomain) -> dict[str, Any]:
         "machine_id": _execute(domain, "cat", "/etc/machine-id").strip(),
         "sessions": {session: user for session, _uid, user, *_ in columns},
         "screen": _execute(domain, "cat", "/dev/vcs1"),
+        "printed": _execute(domain, "/bin/sh", "-c", command) if command else "",
     }
 
 
@@ -97,4 +105,4 @@ def _ask(domain: libvirt.virDomain, command: str, **arguments: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _main(*sys.argv[1:])

@@ -53,6 +53,11 @@ def rdms(*arguments: str | Path, environment: Mapping[str, str] | None = None) -
     return json.loads(done.stdout)
 
 
+def list_disks(directory: Path) -> list[str]:
+    """Names of all files in a directory of desktops' disks, whole and half made."""
+    return sorted(path.name for path in directory.rglob("*") if path.is_file())
+
+
 def find_qemus(state_dir: Path) -> dict[int, int]:
     """Pid and uid of every QEMU process with a file below ``state_dir`` in its arguments."""
     wanted = os.fsencode(f"{state_dir.resolve()}/")

@@ -143,6 +143,8 @@ class Balancer:
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError), self._connect() as server:
+            for one in (client, server):  # else each reply in two parts is held back for 40 ms
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             back = threading.Thread(target=_carry, args=(server, client), daemon=True)
             back.start()
             _carry(client, server)

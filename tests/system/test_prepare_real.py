@@ -16,7 +16,7 @@ from live.rollout import (
     list_sessions,
     remove_all,
 )
-from live.service import Service, rdms, until
+from live.service import Service, list_disks, rdms, until
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -54,7 +54,7 @@ def test_image_of_a_running_desktop_makes_desktops(service: Service) -> None:
     copied = follow(wire, begin_create(wire, "copied", 1, base=EXPORT), BOOT_S)
 
     assert copied.state == "JOB_COMPLETED"
-    assert sorted(path.name for path in (service.state_dir / "desktops").iterdir()) == [
+    assert list_disks(service.state_dir / "desktops") == [
         "copied-1.1.qcow2",
         "made-1.1.qcow2",
     ]

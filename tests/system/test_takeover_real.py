@@ -21,7 +21,7 @@ from live.namespaces import Machine, machines, why_not
 from live.network import network
 from live.postgresql import PostgreSql
 from live.rollout import BOOT_S
-from live.service import rdms
+from live.service import list_disks, rdms
 from live.services import Member, Services
 from live.witness import Witness
 from openrdms.adapters.sql.members import SILENT_SECONDS
@@ -119,9 +119,7 @@ class RealWorld(World):
         }
 
     def _list_disks(self) -> set[tuple[str, str]]:
-        return {
-            (host.name, file.name) for host in self._hosts for file in self._disks(host).iterdir()
-        }
+        return {(host.name, name) for host in self._hosts for name in list_disks(self._disks(host))}
 
     def _ask_guests(self) -> dict[str, str]:
         """What every VM that runs takes for its own name."""

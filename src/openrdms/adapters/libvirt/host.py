@@ -88,9 +88,9 @@ def connect(
     places = Places(state_dir.resolve(), runtime_dir, parsed.root, sharing.own_part(parsed))
     try:
         places.make(account)
+        return LibvirtHost(parsed, link, places, account, check)
     except OSError as error:
         raise HostUnavailable(f"{parsed.name}: {error}") from error
-    return LibvirtHost(parsed, link, places, account, check)
 
 
 class LibvirtHost:

@@ -34,8 +34,10 @@ ROOM_PER_DESKTOP = 64 << 20
 """Bytes that must be free beyond what is written now: room for a desktop's first start."""
 
 _PART = ".part"
-_PART_NAME = rf"(\.[0-9a-f]{{8}})?{re.escape(_PART)}"  # an older version's has no middle
-_DISK_FILE = re.compile(rf"(?P<vm>.+)\.(?P<generation>\d+)\.qcow2({_PART_NAME})?")
+_PARTS = ".parts"
+_DISK_FILE = re.compile(
+    rf"(?P<vm>.+)\.(?P<generation>\d+)\.qcow2(\.[0-9a-f]{{8}}{re.escape(_PART)})?"
+)
 _CLUSTER = 1 << 16
 _MAX_OVERLAY = (_CLUSTER // 8) ** 2 * _CLUSTER
 """Virtual bytes that one cluster of level 1 table reaches: 4 TiB."""
@@ -49,6 +51,8 @@ class Storage:
 
     def __init__(self, directory: Path, account: Account | None) -> None:
         self._directory = directory
+        self._parts = directory / _PARTS
+        self._parts.mkdir(mode=0o700, exist_ok=True)
         self._account = account
         self._locks: dict[Path, threading.Lock] = {}
         self._reserving = threading.Lock()
@@ -66,13 +70,12 @@ class Storage:
         A file that we cannot have made comes with VM "" and generation None.
         """
         with translated(self._directory):
-            return [(file, *_owner_of(file)) for file in sorted(self._directory.iterdir())]
+            return [(file, *_owner_of(file)) for file in sorted(self._list_files())]
 
     def list_generations(self, vm: str) -> set[int]:
         """Of which there are disks of that VM, whole or half made."""
         with translated(self._directory):
-            names = [name for name in os.listdir(self._directory) if name.startswith(f"{vm}.")]
-        owners = [_owner_of(Path(name)) for name in names]
+            owners = [_owner_of(f) for f in self._list_files() if f.name.startswith(f"{vm}.")]
         return {number for owner, number in owners if owner == vm and number is not None}
 
     def has_disk(self, vm: str, generation: int) -> bool:
@@ -104,8 +107,8 @@ class Storage:
         with self._locks.setdefault(path, threading.Lock()), translated(path):
             if path.exists():
                 return
-            _drop_parts(path)
-            part = _part_of(path)
+            self._drop_parts(path)
+            part = _part_of(self._parts / path.name)
             try:
                 self._write(spec, part)
                 if self._account:
@@ -122,7 +125,18 @@ class Storage:
         path = self.disk_path(vm, generation)
         with self._locks.setdefault(path, threading.Lock()), translated(path):
             path.unlink(missing_ok=True)
-            _drop_parts(path)
+            self._drop_parts(path)
+
+    def _list_files(self) -> list[Path]:
+        whole = (file for file in self._directory.iterdir() if file != self._parts)
+        return [*whole, *self._parts.iterdir()]
+
+    def _drop_parts(self, path: Path) -> None:
+        """What others have left, or still write: they may not any more."""
+        for name in os.listdir(self._parts):
+            part = self._parts / name
+            if name.startswith(path.name) and _owner_of(part) == _owner_of(path):
+                part.unlink(missing_ok=True)
 
     def _write(self, spec: VmSpec, target: Path) -> None:
         if spec.disk_kind is DiskKind.LINKED:
@@ -266,14 +280,6 @@ def _allocated(path: Path) -> int:
 
 def _part_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
-
-
-def _drop_parts(path: Path) -> None:
-    """What others have left, or still write: they may not any more."""
-    part_name = re.compile(re.escape(path.name) + _PART_NAME)
-    for name in os.listdir(path.parent):
-        if name.startswith(path.name) and part_name.fullmatch(name):
-            path.with_name(name).unlink(missing_ok=True)
 
 
 def _owner_of(file: Path) -> tuple[str, int | None]:

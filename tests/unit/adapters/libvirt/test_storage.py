@@ -54,6 +54,18 @@ def disks(desktops: Path) -> Storage:
     return Storage(desktops, account=None)
 
 
+def list_names(desktops: Path) -> list[str]:
+    """Of all files, whole and half made."""
+    return sorted(path.name for path in desktops.rglob("*") if path.is_file())
+
+
+def leave_part(desktops: Path, name: str) -> Path:
+    part = desktops / ".parts" / name
+    part.parent.mkdir(exist_ok=True)
+    part.touch()
+    return part
+
+
 def check(disk: Path) -> str:
     return subprocess.run(
         ["qemu-img", "check", disk], check=True, capture_output=True, text=True
@@ -122,7 +134,7 @@ def test_room_is_checked_before_writing(
     monkeypatch.setattr(disks, "free_bytes", lambda: least(spec) - 1)
     with pytest.raises(OutOfSpace, match=str(least(spec))):
         disks.create_disk(wanted)
-    assert list(desktops.iterdir()) == []
+    assert disks.list_disks() == []
     monkeypatch.setattr(disks, "free_bytes", lambda: least(spec))
     disks.create_disk(wanted)
 
@@ -139,7 +151,7 @@ def test_failed_copy_leaves_nothing(disks: Storage, spec: VmSpec, desktops: Path
     image = replace(spec.image, disk=desktops.parent)
     with pytest.raises(OperationFailed, match="desk-1"):
         disks.create_disk(replace(spec, image=image, disk_kind=DiskKind.FULL))
-    assert list(desktops.iterdir()) == []
+    assert disks.list_disks() == []
 
 
 def test_failed_export_leaves_nothing(spec: VmSpec, tmp_path: Path) -> None:
@@ -150,10 +162,10 @@ def test_failed_export_leaves_nothing(spec: VmSpec, tmp_path: Path) -> None:
 
 
 def test_part_of_a_disk_counts_as_that_disk(disks: Storage, desktops: Path) -> None:
-    (desktops / "desk-1.1.qcow2.0123abcd.part").touch()
+    part = leave_part(desktops, "desk-1.1.qcow2.0123abcd.part")
     (desktops / "lost+found").touch()
     assert disks.list_disks() == [
-        (desktops / "desk-1.1.qcow2.0123abcd.part", "desk-1", 1),
+        (part, "desk-1", 1),
         (desktops / "lost+found", "", None),
     ]
 
@@ -175,7 +187,7 @@ def test_eight_threads_make_one_disk(disks: Storage, spec: VmSpec, desktops: Pat
     full = replace(spec, disk_kind=DiskKind.FULL)
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(disks.create_disk, [full] * 8))
-    assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+    assert list_names(desktops) == ["desk-1.1.qcow2"]
 
 
 class HeldUp(Storage):
@@ -219,7 +231,7 @@ def test_who_was_held_up_does_not_replace_a_disk(
         else:
             ending.result(60)
     assert (desktops / "desk-1.1.qcow2").stat().st_ino == made
-    assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+    assert list_names(desktops) == ["desk-1.1.qcow2"]
 
 
 def test_who_was_held_up_does_not_put_half_a_disk_in_place(spec: VmSpec, desktops: Path) -> None:
@@ -235,20 +247,20 @@ def test_who_was_held_up_does_not_put_half_a_disk_in_place(spec: VmSpec, desktop
         other.goes_on.set()
         making.result(60)
     assert "No errors were found" in check(desktops / "desk-1.1.qcow2")
-    assert [path.name for path in desktops.iterdir()] == ["desk-1.1.qcow2"]
+    assert list_names(desktops) == ["desk-1.1.qcow2"]
 
 
 def test_disk_goes_with_what_was_half_made_of_it(
     disks: Storage, spec: VmSpec, desktops: Path
 ) -> None:
     other = "desk-1.1.qcow2.2.qcow2.0123abcd.part"  # of a VM with an odd name
-    for name in ("desk-1.1.qcow2.0123abcd.part", "desk-1.1.qcow2.part", other):
-        (desktops / name).touch()
+    for name in ("desk-1.1.qcow2.0123abcd.part", other):
+        leave_part(desktops, name)
     disks.create_disk(spec)
-    assert {path.name for path in desktops.iterdir()} == {"desk-1.1.qcow2", other}
-    (desktops / "desk-1.1.qcow2.0123abcd.part").touch()
+    assert list_names(desktops) == ["desk-1.1.qcow2", other]
+    leave_part(desktops, "desk-1.1.qcow2.0123abcd.part")
     disks.delete_disk("desk-1", 1)
-    assert [path.name for path in desktops.iterdir()] == [other]
+    assert list_names(desktops) == [other]
 
 
 @pytest.mark.parametrize("kind", list(DiskKind))
@@ -276,7 +288,8 @@ def test_disk_of_another_image_is_not_new(
 
 
 def test_generations_are_those_of_that_vm_alone(disks: Storage, desktops: Path) -> None:
-    for name in ("a.1.qcow2", "a.12.qcow2.0123abcd.part", "a.1.qcow2.3.qcow2", "a.b.4.qcow2"):
+    leave_part(desktops, "a.12.qcow2.0123abcd.part")
+    for name in ("a.1.qcow2", "a.1.qcow2.3.qcow2", "a.b.4.qcow2"):
         (desktops / name).touch()
     (desktops / "ab.5.qcow2").touch()
     (desktops / "a.lost+found").touch()
