@@ -95,9 +95,13 @@ def test_others_on_the_host_come_first(rig: Rig, faults: Faults) -> None:
     rig.run(create([(HOST, 1)]))  # so that there is something measured
     with held(faults, "create_disk"):
         guid = rig.execute(later(JobAction.UPDATE, hosts=create(THREE).hosts))
+        see_line(rig, guid, ReasonCode.HOST_BUSY, "pool-3", "pool-4")
+        # there is no telling until it is known whether the image is there
+        rig.wait_until(
+            lambda: all(one.seconds is not None for one in see(rig, guid, ReasonCode.HOST_BUSY)[1])
+        )
         report, waiting = see_line(rig, guid, ReasonCode.HOST_BUSY, "pool-3", "pool-4")
     assert "waits until others on host1.sim.local are done, of which 1 are" in waiting[0].reason
-    assert all(one.seconds is not None for one in waiting)
     assert report.end is not None
     assert report.end > report.started
     done = rig.wait(guid)

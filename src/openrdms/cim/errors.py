@@ -28,12 +28,17 @@ class CimStatus(IntEnum):
     CONTINUATION_ON_ERROR_NOT_SUPPORTED = 26
 
 
+_REASON_CODES = {CimStatus.FAILED: "", CimStatus.ACCESS_DENIED: "NoAccess"}
+"""Where nobody gives another one. All else is not as the schema, or an instance, has it."""
+
+
 class CimError(Exception):
     """A CIM operation failed.
 
     ``wbem`` is the WBEM status (unsigned 32 bit, 0 when there is none). ``names`` are the keys,
     parameters or properties at fault, so that each protocol can say it its own way. ``problem``
-    is what is wrong with them: InvalidName, MissingValues or InvalidValue.
+    is what is wrong with them: InvalidName, MissingValues or InvalidValue. ``reason_code`` is a
+    word for programs, as MethodResult has it.
     """
 
     def __init__(
@@ -44,12 +49,14 @@ class CimError(Exception):
         wbem: int = 0,
         names: Sequence[str] = (),
         problem: str = "InvalidValue",
+        reason_code: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.wbem = wbem
         self.names = tuple(names)
         self.problem = problem
+        self.reason_code = reason_code or _REASON_CODES.get(status, "NotAsAsked")
 
 
 class KeysError(CimError):

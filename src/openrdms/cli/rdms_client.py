@@ -30,7 +30,9 @@ OURS = "openrdms_"
 
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 REASON = "{urn:openrdms:reason}Reason"
-"""SOAP header in which OpenRDMS explains a ReturnValue that is not 0; its Code is a ReasonCode."""
+"""SOAP header in which OpenRDMS explains a ReturnValue that is not 0, or a fault; its Code is a
+ReasonCode.
+"""
 
 RDVH_MANAGEMENT = "Win32_RDVHManagement"
 _NIL = f"{{{NAMESPACES['xsi']}}}nil"
@@ -280,7 +282,9 @@ def _read_fault(error: winrm.WSManFaultError) -> Fault:
     kind = Absent if _NOT_FOUND in whole else Fault
     if str(error.code) == str(int(WbemCode.NOT_AVAILABLE)):
         kind = NotNow
-    return kind(_describe_fault(str(error.code), error.reason or "fault without a text"))
+    told = re.search(r'<o:Reason xmlns:o="urn:openrdms:reason" Code="(\w+)"', whole)
+    words = _describe_fault(str(error.code), error.reason or "fault without a text")
+    return kind(f"{words} ({told[1]})" if told else words)
 
 
 def _describe_fault(code: str, reason: str) -> str:

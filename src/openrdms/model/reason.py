@@ -95,8 +95,9 @@ def explain_refusal(error: errors.RdmsError) -> ReasonCode:
 
 def find_refusal(error: errors.RdmsError) -> ReasonCode | None:
     """The same for any request; None where no code says more than the error's kind."""
-    if isinstance(error, errors.NoRoom):
-        return ReasonCode(error.reason)
+    told = getattr(error, "reason", None)
+    if told in set(ReasonCode):
+        return ReasonCode(told)
     return next((code for kind, code in _REFUSALS if isinstance(error, kind)), None)
 
 

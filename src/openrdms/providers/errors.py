@@ -40,4 +40,5 @@ def fault(error: errors.RdmsError) -> CimError:
     """What a refusal is as a fault."""
     status = _STATUS.get(error.code, CimStatus.FAILED)
     names = [error.field] if isinstance(error, errors.InvalidParameter) else []
-    return CimError(status, str(error), wbem=int(error.code), names=names)
+    code = find_refusal(error) or ""
+    return CimError(status, str(error), wbem=int(error.code), names=names, reason_code=code)

@@ -159,7 +159,9 @@ def service(tmp_path: Path) -> Iterator[Service]:
         audit_log = AuditLog(place.store, tmp_path / "audit-head", now)
         services = rdms.Services(
             collections=Collections(place.store, place.hosts, place.uses),
-            desktops=Desktops(place.store, place.hosts, place.health(), place.run_states()),
+            desktops=Desktops(
+                place.store, place.hosts, place.health(), place.run_states(), place.uses
+            ),
             provisioning=provisioning,  # type: ignore[arg-type]
             sessions=sessions,  # type: ignore[arg-type]
             deployment=deployment,

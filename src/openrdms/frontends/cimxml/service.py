@@ -8,7 +8,7 @@ from urllib.parse import quote
 from openrdms.cim.enumeration import Contexts
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.object_manager import Namespaces
-from openrdms.cim.provider import Caller, MethodResult
+from openrdms.cim.provider import Caller
 from openrdms.cim.xmltext import escape
 from openrdms.frontends.cimxml import (
     associations,
@@ -25,7 +25,7 @@ from openrdms.frontends.exchange import HttpReply, HttpRequest
 
 CONTENT_TYPE = 'application/xml; charset="utf-8"'
 REASON = "OpenRDMS-Reason"
-"""Ours: a header that says in words, percent-encoded, why a method refused."""
+"""Ours: a header that says in words, percent-encoded, why a call was refused."""
 REASON_CODE = "OpenRDMS-Reason-Code"
 """Ours: the same as a ReasonCode, where there is one."""
 DETAIL = "PGErrorDetail"
@@ -35,7 +35,7 @@ _REASON_LENGTH = 1000
 """Characters, well below what clients take as one header."""
 _Headers = tuple[tuple[str, str], ...]
 _OPERATION = ("CIMOperation", "MethodResponse")
-_FAILED = CimError(CimStatus.FAILED, "the service failed; see its log")
+_FAILED = CimError(CimStatus.FAILED, "the service failed; see its log", reason_code="Defect")
 
 _log = logging.getLogger(__name__)
 
@@ -81,16 +81,16 @@ class CimXmlServer:
         try:
             return self._dispatch(caller, call, host)
         except CimError as error:
-            return _render_error(error), ()
+            return _render_error(error), _explain_error(error)
         except Exception:  # noqa: BLE001 - the edge: a client gets an error, and the log the trace
             _log.exception("a request failed unexpectedly")
-            return _render_error(_FAILED), ()
+            return _render_error(_FAILED), _explain_error(_FAILED)
 
     def _dispatch(self, caller: Caller, call: Call, host: str) -> tuple[str, _Headers]:
         manager = self._namespaces.get(call.namespace)
         if call.target is not None:
             content, result = methods.invoke(manager, caller, call, call.target)
-            return content, _explain(result)
+            return content, _explain(result.reason, result.reason_code)
         operation = self._operations.get(call.name.lower())
         if operation is None:
             raise CimError(CimStatus.NOT_SUPPORTED, f"{call.name} is not supported")
@@ -98,10 +98,13 @@ class CimXmlServer:
         return operation.answer(Scope(caller, manager, host), arguments), ()
 
 
-def _explain(result: MethodResult) -> _Headers:
-    """Why a method refused."""
-    words, code = result.reason[:_REASON_LENGTH], result.reason_code
-    told = ((REASON, quote(words)), (REASON_CODE, code))
+def _explain_error(error: CimError) -> _Headers:
+    return _explain(str(error), error.reason_code) if error.reason_code else ()
+
+
+def _explain(words: str, code: str) -> _Headers:
+    """Why a call was refused."""
+    told = ((REASON, quote(words[:_REASON_LENGTH])), (REASON_CODE, code))
     return tuple((name, text) for name, text in told if text)
 
 

@@ -90,6 +90,7 @@ def from_cim(error: CimError) -> Problem:
         status = HTTPStatus.SERVICE_UNAVAILABLE
     problem = _make(status, str(error))
     problem.code = error.wbem or None
+    problem.reason = error.reason_code or None
     return problem
 
 

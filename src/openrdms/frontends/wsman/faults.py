@@ -114,7 +114,8 @@ class Fault(Exception):
 def from_cim(error: CimError, *, absent: Kind = NOT_FOUND) -> Fault:
     """The fault of a CIM error; ``absent`` is what NOT_FOUND means to the operation."""
     kind = absent if error.status is CimStatus.NOT_FOUND else _kind(error)
-    return Fault(kind, str(error), error=error)
+    header = render_reason(str(error), error.reason_code) if error.reason_code else ""
+    return Fault(kind, str(error), error=error, header=header)
 
 
 def _kind(error: CimError) -> Kind:
@@ -123,6 +124,12 @@ def _kind(error: CimError) -> Kind:
     if error.status in (CimStatus.INVALID_PARAMETER, CimStatus.NO_SUCH_PROPERTY):
         return _OF_PROBLEM[error.problem]
     return _OF_STATUS.get(error.status, INTERNAL_ERROR)
+
+
+def render_reason(words: str, code: str) -> str:
+    """The SOAP header of ours that says why; "" is no code."""
+    known = f' Code="{escape(code)}"' if code else ""
+    return f'<o:Reason xmlns:o="{names.REASON}"{known}>{escape(words)}</o:Reason>'
 
 
 def render(fault: Fault) -> str:

@@ -7,7 +7,7 @@ from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.schema import CimClass, Method
 from openrdms.cim.types import CimValue
 from openrdms.cim.xmltext import escape
-from openrdms.frontends.wsman import faults, names, resource, values
+from openrdms.frontends.wsman import faults, resource, values
 from openrdms.frontends.wsman.faults import Fault
 from openrdms.frontends.wsman.soap import Element, Reply, Request, local_name
 
@@ -50,7 +50,4 @@ def _render_output(method: Method, uri: str, result: MethodResult) -> str:
 
 
 def _render_reason(result: MethodResult) -> str:
-    if not result.reason:
-        return ""
-    code = f' Code="{escape(result.reason_code)}"' if result.reason_code else ""
-    return f'<o:Reason xmlns:o="{names.REASON}"{code}>{escape(result.reason)}</o:Reason>'
+    return faults.render_reason(result.reason, result.reason_code) if result.reason else ""

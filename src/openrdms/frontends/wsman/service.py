@@ -17,6 +17,11 @@ from openrdms.frontends.wsman.repeated import RepeatedRequests
 from openrdms.frontends.wsman.soap import Echo, Message, Reply, Request
 from openrdms.frontends.wsman.transfer import Transfer
 
+_FAILED_WORDS = "the service failed; see its log"
+_FAILED = Fault(
+    faults.INTERNAL_ERROR, _FAILED_WORDS, header=faults.render_reason(_FAILED_WORDS, "Defect")
+)
+
 _log = logging.getLogger(__name__)
 
 _Operation = Callable[[Caller, Request], Reply]
@@ -97,7 +102,7 @@ def _guarded(read: Callable[[], _Read], answer: Callable[[_Read], bytes]) -> tup
         return _fault(faults.from_cim(error), echo)
     except Exception:  # noqa: BLE001 - the edge: a client gets a fault, and the log the trace
         _log.exception("a request failed unexpectedly")
-        return _fault(Fault(faults.INTERNAL_ERROR, "the service failed; see its log"), echo)
+        return _fault(_FAILED, echo)
 
 
 def _fault(fault: Fault, echo: Echo) -> tuple[int, bytes]:
