@@ -79,6 +79,41 @@ class AccountStoreSuite:
             store.list_accounts()
         )
 
+    def test_two_administrators_who_end_each_other_at_once_leave_one(self, store: Store) -> None:
+        def remove(name: str) -> None:
+            store.delete_account(name)
+
+        def demote(name: str) -> None:
+            changed = make_account(name, sids[name])
+            store.put_account(changed, before[name], leave_administrator=True)
+
+        sids = {"Ann": "S-1-5-21-1-2-3-1000", "Bob": "S-1-5-21-1-2-3-1001"}
+        before = {name: make_account(name, sids[name], role=Role.ADMINISTRATOR) for name in sids}
+        off = make_account("Off", "S-1-5-21-1-2-3-1002", role=Role.ADMINISTRATOR, enabled=False)
+        store.put_account(off)
+        for end in (remove, demote):
+            for name, account in before.items():
+                known = {one.name: one for one in store.list_accounts()}
+                store.put_account(account, known.get(name))
+            with ThreadPoolExecutor(2) as threads:
+                ends = [threads.submit(end, name) for name in sids]
+            refusals = [str(error) for one in ends if (error := one.exception())]
+            [name] = [one.name for one in store.list_accounts() if one in before.values()]
+            assert refusals == [f"{name!r} is the last enabled administrator"]
+
+    def test_the_last_administrator_may_be_changed_otherwise(self, store: Store) -> None:
+        before = make_account("Ann", role=Role.ADMINISTRATOR)
+        store.put_account(before)
+        changed = replace(before, groups=())
+        assert store.put_account(changed, before, leave_administrator=True)
+        with pytest.raises(errors.InvalidOperation, match="last enabled administrator"):
+            store.put_account(
+                replace(changed, enabled=False), changed, revoke=True, leave_administrator=True
+            )
+        with pytest.raises(errors.InvalidOperation, match="last enabled administrator"):
+            store.delete_account("ann")
+        assert store.list_accounts() == [changed]
+
     def test_what_a_directory_says_comes_back(self, store: Store) -> None:
         account = make_account(
             "ann", source="corp", external_id="e-1", directory_groups=("corp\\Ops", "corp\\VDI"),

@@ -24,16 +24,24 @@ class AccountStore(Protocol):
         """All, or those of these names; all in order of name."""
 
     def put_account(
-        self, account: Account, before: Account | None = None, *, revoke: bool = False
+        self,
+        account: Account,
+        before: Account | None = None,
+        *,
+        revoke: bool = False,
+        leave_administrator: bool = False,
     ) -> bool:
         """Insert it, or replace ``before``, which has its name. False, and nothing is written, when
         something else is on record by now: another service was quicker. With ``revoke``
         everything that was handed out to it, by which somebody comes in without its password,
-        goes in the same transaction.
+        goes in the same transaction. With ``leave_administrator`` InvalidOperation when it takes
+        the last enabled administrator away, whichever service takes away the others.
         """
 
     def delete_account(self, name: str) -> None:
-        """Remove the account; its SID stays with the name. Absent is fine."""
+        """Remove the account; its SID stays with the name. Absent is fine. InvalidOperation for
+        the last enabled administrator.
+        """
 
     def list_confirmations(self, names: Iterable[str] | None = None) -> dict[str, datetime]:
         """When the directory of an account has said last that it is so, by name."""

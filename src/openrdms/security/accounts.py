@@ -354,7 +354,7 @@ class Accounts:
         _check_ours(self.get(name), change)
         account = _apply(self.get(name), change, self._clock())
         self._check_administrators(without=name, instead=account)
-        return self._put(account, change.password, revoke=change.revoke)
+        return self._put(account, change.password, revoke=change.revoke, leave_administrator=True)
 
     def remove(self, name: str) -> None:
         """Remove an account; its SID stays with the name. NotFound; InvalidOperation as above."""
@@ -408,7 +408,14 @@ class Accounts:
             created=now, changed=now,
         )  # fmt: skip
 
-    def _put(self, account: Account, password: str | None, *, revoke: bool = False) -> Account:
+    def _put(
+        self,
+        account: Account,
+        password: str | None,
+        *,
+        revoke: bool = False,
+        leave_administrator: bool = False,
+    ) -> Account:
         """Write the account; ``password`` is given when it is new.
 
         _Outdated, with what is on record taken over, when it was made of something else.
@@ -419,7 +426,9 @@ class Accounts:
             # Before the record: whatever dies in between, no hash outlives its permission. A
             # hash too few comes back at the next sign-in.
             self._nt_hashes.drop(account.name)
-        if not self._store.put_account(account, before, revoke=revoke):
+        if not self._store.put_account(
+            account, before, revoke=revoke, leave_administrator=leave_administrator
+        ):
             self.refresh([account.name])
             raise _Outdated(f"account {account.name!r} is being changed by somebody else")
         self._sids[account.name.casefold()] = sids
@@ -454,6 +463,7 @@ class Accounts:
         return _has_nt_hash(account) and account.name not in self._nt_hashes
 
     def _check_administrators(self, without: str, instead: Account | None = None) -> None:
+        """As far as is known here, before any hash goes; the store decides when it writes."""
         others = [item for key, item in self._accounts.items() if key != without.casefold()]
         remaining = [*others, instead] if instead else others
         if not any(item.enabled and item.role is Role.ADMINISTRATOR for item in remaining):

@@ -9,6 +9,7 @@ from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.guard import Operation, Outcome
 from openrdms.cim.provider import Caller, MethodResult
 from openrdms.model.errors import RdmsError, WbemCode
+from openrdms.model.reason import find_refusal
 from openrdms.security import disclosure
 from openrdms.security.audit_log import AuditLog
 from openrdms.security.audited_change import AuditedChange
@@ -83,4 +84,5 @@ def _render(operation: Operation) -> str:
 
 
 def _unrecorded(error: RdmsError) -> CimError:
-    return CimError(CimStatus.FAILED, str(error), wbem=error.code)
+    code = find_refusal(error) or ""
+    return CimError(CimStatus.FAILED, str(error), wbem=error.code, reason_code=code)

@@ -305,7 +305,7 @@ class TestChanging:
     def test_what_the_store_refuses_changes_nothing(
         self, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def refuse(*_: object, revoke: bool) -> None:
+        def refuse(*_: object, **__: bool) -> None:
             raise errors.OperationFailed("disk full")
 
         before = accounts.get("alice")
@@ -337,6 +337,16 @@ class TestAnotherServiceThatChangesTheSame:
             accounts.change("alice", Change(role=Role.AUDITOR))
         assert [account.name for account in store.list_accounts()] == ["admin"]
 
+    @pytest.mark.parametrize("change", [Change(role=Role.USER), Change(enabled=False), None])
+    def test_the_last_administrator_stays(
+        self, accounts: Accounts, store: Store, clock: StoppedClock, change: Change | None
+    ) -> None:
+        accounts.change("alice", Change(role=Role.ADMINISTRATOR))
+        reopen(accounts, store, clock).remove("admin")  # and no notice has come yet
+        with pytest.raises(errors.InvalidOperation, match="'Alice' is the last enabled admin"):
+            accounts.change("alice", change) if change else accounts.remove("alice")
+        assert [account.role for account in store.list_accounts()] == [Role.ADMINISTRATOR]
+
     def test_a_name_is_given_once(self, accounts: Accounts, other: Accounts) -> None:
         made = other.add("bob", Role.USER, password=PASSWORD)
         with pytest.raises(errors.AlreadyExists):
@@ -346,7 +356,7 @@ class TestAnotherServiceThatChangesTheSame:
     def test_who_is_always_overtaken_gives_up(
         self, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store, "put_account", lambda *_, revoke: False)
+        monkeypatch.setattr(store, "put_account", lambda *_, **__: False)
         with pytest.raises(errors.OperationFailed, match="somebody else"):
             accounts.change("alice", Change(role=Role.AUDITOR))
 
@@ -468,7 +478,7 @@ class TestNtHashes:
     ) -> None:
         accounts.change("alice", Change(ntlm=True, password="password"))
 
-        def die(*_: object, revoke: bool) -> None:
+        def die(*_: object, **__: bool) -> None:
             raise errors.OperationFailed("killed here")
 
         monkeypatch.setattr(store, "put_account", die)

@@ -71,7 +71,12 @@ class AccountRecords:
             ]
 
     def put_account(
-        self, account: Account, before: Account | None = None, *, revoke: bool = False
+        self,
+        account: Account,
+        before: Account | None = None,
+        *,
+        revoke: bool = False,
+        leave_administrator: bool = False,
     ) -> bool:
         key = account.name.casefold()
         with self._database.write() as connection:
@@ -81,12 +86,18 @@ class AccountRecords:
             rows.put_rows(connection, _accounts, [rows.render_row(account, name_key=key)])
             for table in HANDED_OUT if revoke else ():
                 connection.execute(sa.delete(table).where(table.c.account_key == key))
+            if leave_administrator and before and _administers(before):
+                _check_administrators(connection, account.name)
             note_change(connection, Kind.ACCOUNT, key)
             return True
 
     def delete_account(self, name: str) -> None:
+        wanted = _accounts.c.name_key == name.casefold()
         with self._database.write() as connection:
-            connection.execute(sa.delete(_accounts).where(_accounts.c.name_key == name.casefold()))
+            account = rows.find_record(connection, Account, _accounts, wanted)
+            connection.execute(sa.delete(_accounts).where(wanted))
+            if account and _administers(account):
+                _check_administrators(connection, account.name)
             note_change(connection, Kind.ACCOUNT, name.casefold())
 
     def list_confirmations(self, names: Iterable[str] | None = None) -> dict[str, datetime]:
@@ -125,6 +136,17 @@ def _select(names: Iterable[str] | None) -> list[list[sa.ColumnElement[bool]]]:
     keys = [name.casefold() for name in names]
     parts = [keys[at : at + _PART] for at in range(0, len(keys), _PART)]
     return [[_accounts.c.name_key.in_(part)] for part in parts]
+
+
+def _administers(account: Account) -> bool:
+    return account.enabled and account.role is Role.ADMINISTRATOR
+
+
+def _check_administrators(connection: sa.Connection, without: str) -> None:
+    """One is left by this transaction, beside which no other writes. InvalidOperation."""
+    is_one = sa.and_(_accounts.c.enabled, _accounts.c.role == Role.ADMINISTRATOR)
+    if not connection.execute(sa.select(sa.exists().where(is_one))).scalar():
+        raise errors.InvalidOperation(f"{without!r} is the last enabled administrator")
 
 
 def _give_sid(
