@@ -294,7 +294,8 @@ class Brokering:
         if spare is None:
             standing = self._lines.ask(alias, user.holder)
             if standing.is_new or standing.position == 1:
-                self._serve(alias)  # what became ready before he stood in line told nobody
+                # What became ready before he stood in line told nobody.
+                self._serve(alias, self._hand_spare)
             spare = self._store.find_held(alias, user.holder)
             if spare is None:
                 return self._explain(collection, standing)
@@ -305,14 +306,17 @@ class Brokering:
 
     def _look_for_spare(self, user: User, collection: Collection) -> Outlook:
         alias = collection.alias
-        standing = self._lines.find(alias, user.holder)
-        ahead = self._lines.count(alias)
         ready = self._watch.is_checked(alias) and self._count_there(alias).get(Use.READY)
-        if ready and not ahead:
+        if ready and not self._lines.count(alias):
             return Outlook()
-        last = Standing(ahead + 1, is_new=True, waited=0.0)
-        wait = self._explain(collection, standing or last)
-        return Outlook(wait=wait, is_waiting=standing is not None)
+        standing, is_waiting = self._look_at_line(user, alias)
+        return Outlook(wait=self._explain(collection, standing), is_waiting=is_waiting)
+
+    def _look_at_line(self, user: User, alias: str) -> tuple[Standing, bool]:
+        """Where he would stand, and whether he stands there already."""
+        standing = self._lines.find(alias, user.holder)
+        last = Standing(self._lines.count(alias) + 1, is_new=True, waited=0.0)
+        return standing or last, standing is not None
 
     def _take_ready(self, alias: str, holder: str) -> DesktopUse | None:
         """A spare that nobody has touched."""
@@ -326,20 +330,29 @@ class Brokering:
             )
         return None
 
-    def _serve(self, alias: str) -> None:
-        """Hand what is ready to those who wait longest."""
+    def _serve(self, alias: str, hand: Callable[[str, str], bool]) -> None:
+        """Hand what there is to those who wait longest."""
         with self._lines.serving(alias) as people:
             for holder in people:
-                # Asked first: of a thousand who come at once each would begin a transaction.
-                if not self._store.count_uses(alias).get(Use.READY):
-                    return
-                if self._take_ready(alias, holder) is None:
+                if not hand(alias, holder):
                     return
                 self._lines.leave(alias, holder)
 
+    def _hand_spare(self, alias: str, holder: str) -> bool:
+        # Asked first: of a thousand who come at once each would begin a transaction.
+        ready = self._store.count_uses(alias).get(Use.READY)
+        return bool(ready) and self._take_ready(alias, holder) is not None
+
+    def _hand_own(self, alias: str, holder: str) -> bool:
+        """Assign him one under no domain: who waits in line is an account."""
+        if self._store.assign_free(alias, holder, "", self._reaching.away()) is None:
+            return False
+        self._wake((alias.casefold(), holder.casefold()))
+        return True
+
     def _explain(self, collection: Collection, standing: Standing) -> Wait:
         alias, position = collection.alias, standing.position
-        since = self._clock() - timedelta(seconds=standing.waited)
+        since = self._since(standing)
         stopped = self._pools.stopped(alias)
         if stopped:
             return Wait(ReasonCode.POOL_STOPPED, stopped, since, position)
@@ -352,6 +365,9 @@ class Brokering:
         seconds = None if one is None else self._lines.estimate(alias, position, one)
         words = f"no desktop of {alias} is ready"
         return Wait(ReasonCode.NO_DESKTOP_READY, words, since, position, seconds)
+
+    def _since(self, standing: Standing) -> datetime:
+        return self._clock() - timedelta(seconds=standing.waited)
 
     def _count_there(self, alias: str) -> Mapping[Use, int]:
         """How many desktops of each use are on hosts that answer."""
@@ -372,48 +388,66 @@ class Brokering:
         return None
 
     def _find_own(self, user: User, collection: Collection) -> Connection | Wait:
-        alias = collection.alias
-        desktop = self._find_assigned(user, collection)
-        if desktop is None:
-            away = self._reaching.away()
-            desktop = self._store.assign_free(alias, user.name, user.domain, away)
-        if desktop is None:
-            return self._explain_nothing_free(user, alias)
+        desktop = self._find_assigned(user, collection) or self._assign(user, collection.alias)
+        if isinstance(desktop, Wait):
+            return desktop
         move_in = partial(_move_in, user=user, now=self._clock())
         taken = self._uses.change([desktop.name], move_in)
         if taken:
             return self._reaching.reach(taken[0]) or _connect(taken[0], How.ASSIGNED)
         return self._explain_taken(desktop.name)
 
+    def _assign(self, user: User, alias: str) -> Desktop | Wait:
+        """One that is his under another domain, or is nobody's when it is his turn."""
+        if self._lines.count(alias):
+            his = self._find_his(user, alias)
+        else:
+            away = self._reaching.away()
+            his = self._store.assign_free(alias, user.name, user.domain, away)
+        if his:
+            return his
+        standing = self._lines.ask(alias, user.holder)
+        if standing.is_new or standing.position == 1:
+            # What became free before he stood in line told nobody.
+            self._serve(alias, self._hand_own)
+        return self._find_his(user, alias) or self._explain_nothing_free(user, alias, standing)
+
+    def _find_his(self, user: User, alias: str) -> Desktop | None:
+        found = self._store.find_free(alias, user.name, user.domain)
+        return found if found and found.user is not None else None
+
     def _look_for_own(self, user: User, collection: Collection) -> Outlook:
         desktop = self._find_assigned(user, collection)
         if desktop is None:
-            away = self._reaching.away()
-            free = self._store.find_free(collection.alias, user.name, user.domain, away)
-            if free is None:
-                return Outlook(wait=self._explain_nothing_free(user, collection.alias))
-            if free.user is None:
+            alias, away = collection.alias, self._reaching.away()
+            desktop = self._store.find_free(alias, user.name, user.domain, away)
+            if desktop and desktop.user is None and not self._lines.count(alias):
                 return Outlook()
-            desktop = free
+            if desktop is None or desktop.user is None:
+                standing, is_waiting = self._look_at_line(user, alias)
+                wait = self._explain_nothing_free(user, alias, standing)
+                return Outlook(wait=wait, is_waiting=is_waiting)
         use = self._store.find_use(desktop.name)
         is_free = use and _move_in(use, user, use.since)
         return Outlook(desktop.name, wait=None if is_free else self._explain_taken(desktop.name))
 
-    def _explain_nothing_free(self, user: User, alias: str) -> Wait:
-        """Nobody stands in line for a personal desktop: whoever asks when one is free gets it."""
+    def _explain_nothing_free(self, user: User, alias: str, standing: Standing) -> Wait:
+        """There is no telling when an administrator makes one, or takes one from somebody."""
+        since, position = self._since(standing), standing.position
         away = self._reaching.away()
         free = self._store.find_free(alias, user.name, user.domain) if away else None
         absence = self._health.status(free.host) if free and free.host in away else None
         if absence:
-            return Wait(ReasonCode.HOST_AWAY, absence.words, absence.since)
+            return Wait(ReasonCode.HOST_AWAY, absence.words, since, position)
         words = f"every desktop of {alias} has its user"
-        return Wait(ReasonCode.NO_DESKTOP_LEFT, words, self._clock())
+        return Wait(ReasonCode.NO_DESKTOP_LEFT, words, since, position)
 
     def _find_assigned(self, user: User, collection: Collection) -> Desktop | None:
         """None where one that is free would be assigned to him. Refused."""
         found = self._store.find_assigned(collection.alias, user.name, user.domain)
         if found is None and collection.type is CollectionType.MANUAL_PERSONAL:
-            words = f"no desktop of {collection.alias!r} is assigned to {user.names[-1]}"
+            whom = f"no desktop of {collection.alias!r} is assigned to {user.names[-1]}"
+            words = f"{whom}: only an administrator can do that"
             raise Refused(ReasonCode.NOT_ASSIGNED, words)
         return found
 
@@ -434,7 +468,7 @@ class Brokering:
         self._lines.hear(use)
         alias = use.collection.casefold()
         self._wake((alias, use.holder.casefold()))
-        if use.use is Use.READY and self._lines.count(alias):
+        if _may_be_next(use) and self._lines.count(alias):
             self._servers.submit(self._serve_safely, alias)
 
     def _note_host(self, _host: str, absence: Absence | None) -> None:
@@ -446,7 +480,11 @@ class Brokering:
 
     def _serve_safely(self, alias: str) -> None:
         try:
-            self._serve(alias)
+            collection = self._store.find_collection(alias)
+            if collection and collection.type is CollectionType.POOLED:
+                self._serve(alias, self._hand_spare)
+            elif collection and collection.type is CollectionType.AUTO_PERSONAL:
+                self._serve(alias, self._hand_own)
         except errors.RdmsError as error:  # who is first tries again when he asks
             _log.warning("nobody served", collection=alias, error=str(error))
 
@@ -457,8 +495,8 @@ class Brokering:
     def _woken(self, user: User, alias: str) -> Iterator[threading.Event]:
         """An event that is set when something changes that he may wait for.
 
-        In a personal collection that is any desktop that somebody leaves. Who waits for a pooled
-        one stands in line, and is told when it is his turn.
+        Who stands in line is told when it is his turn. Who waits until somebody leaves the personal
+        desktop that is his hears of any that is left.
         """
         event = threading.Event()
         collection = self._store.find_collection(alias)
@@ -489,6 +527,12 @@ class Brokering:
         self._pools.set_waiting(collection, count)
         for _, listener in self._listeners:
             listener(collection)
+
+
+def _may_be_next(use: DesktopUse) -> bool:
+    """Whether somebody in line may get it: a spare, or a personal one that is nobody's."""
+    unassigned = use.use is Use.UNREADY and not (use.resets or use.assigned)
+    return use.use is Use.READY or unassigned
 
 
 def _is_coming(counts: Mapping[Use, int]) -> bool:

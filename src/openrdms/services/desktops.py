@@ -11,6 +11,7 @@ from openrdms.model import errors
 from openrdms.model.collection import Collection, CollectionType
 from openrdms.model.desktop import Desktop, DesktopStatus, DesktopSummary
 from openrdms.model.host import VmInfo, VmState, VmSummary
+from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.host_health import HostHealth
 from openrdms.services.hosts import Hosts
 from openrdms.services.run_states import RunStates, accept_state
@@ -41,8 +42,14 @@ class Desktops:
     """Rules of Win32_RDMSVirtualDesktop. Names are compared ignoring case."""
 
     def __init__(
-        self, store: ports.Store, hosts: Hosts, health: HostHealth, run_states: RunStates
+        self,
+        store: ports.Store,
+        hosts: Hosts,
+        health: HostHealth,
+        run_states: RunStates,
+        uses: DesktopUses,
     ) -> None:
+        self._uses = uses
         self._store = store
         self._hosts = hosts
         self._health = health
@@ -109,13 +116,16 @@ class Desktops:
         self._store.change_desktop(name, assign)
 
     def unassign_user(self, name: str) -> None:
-        """Take a desktop from its user; nobody having it is fine. NotFound."""
+        """Take a desktop from its user; nobody having it is fine. Who waits for one gets it.
+        NotFound.
+        """
         self._get_record(name)
 
         def unassign(present: Desktop | None) -> Desktop | None:
             return present and replace(present, user=None, user_domain=None)
 
         self._store.change_desktop(name, unassign)
+        self._uses.announce([name])
 
     def find_assigned(self, alias: str, user: str, domain: str) -> str | None:
         """The name of the desktop that the user has in a collection. NotFound: no collection."""

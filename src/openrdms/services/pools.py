@@ -47,8 +47,9 @@ MOST_PREPARED = 100
 """At a time on one host, unless its concurrency factor says less (RDMS: 1 to 100)."""
 
 _REST = 9
-"""Times what deciding has taken: so long it rests, at most a second, and decides on what changes in
-the meantime together.
+"""Times the processor's time that deciding has taken: so long it rests, at most a second, and
+decides on what changes in the meantime together. By the clock it would rest longest when there is
+most to do, and then begin most at a time.
 """
 
 _REST_AT_WORK = 4
@@ -298,7 +299,7 @@ class Pools:
 
     def _run(self) -> None:
         while not self._closed:
-            began = time.monotonic()
+            began = time.thread_time()
             self._is_at_work = False
             try:
                 self._end_again()
@@ -312,7 +313,7 @@ class Pools:
                     self._stirred.update(self._pools)
             rest = _REST_AT_WORK if self._is_at_work else _REST
             if not self._closed:
-                time.sleep(min(rest * (time.monotonic() - began), 1.0))
+                time.sleep(min(rest * (time.thread_time() - began), 1.0))
                 self._wake.wait(wait)
 
     def _end_again(self) -> None:

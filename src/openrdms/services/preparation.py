@@ -221,7 +221,7 @@ class Preparation:
         any more whether somebody was on it: it is not kept if somebody was, or nobody can say.
         """
         host = self._hosts.get(attempt.use.host)
-        if not _is_untouched(host, attempt.use):
+        if not is_untouched(host, attempt.use):
             self._let_go(attempt, Use.UNREADY)
             return
         self._call(attempt, Kind.STOP, host.save, attempt.use.name)
@@ -382,7 +382,7 @@ def _as_prepared(present: Desktop | None) -> Desktop | None:
     return present and replace(present, identity_set=True, status=DesktopStatus.SUCCESS)
 
 
-def _is_untouched(host: ports.Host, use: DesktopUse) -> bool:
+def is_untouched(host: ports.Host, use: DesktopUse) -> bool:
     """Whether it is known that nobody has logged on since it became READY; where desktops are
     handed on as they were left that is of no account.
     """

@@ -1,8 +1,8 @@
 """Run states of desktops as administrators change them, without a pool or a user in the dark.
 
-A desktop that a pool or a job has in hand is left to them. One that is ready for the next user
-is no longer handed out before it is stopped or paused, and one of a pool that is started is made
-fresh first.
+A desktop that a pool or a job has in hand is left to them. One that is nobody's is in our hands
+while it is saved, stopped or paused, as if its pool prepared it: whoever comes waits. When this
+dies it is prepared anew. One of a pool that is started is made fresh first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from openrdms import ports
 from openrdms.model import errors
@@ -20,12 +22,16 @@ from openrdms.model.host import VmState
 from openrdms.services.desktop_uses import DesktopUses
 from openrdms.services.hosts import Hosts
 from openrdms.services.pool_rules import find_rules
+from openrdms.services.preparation import is_untouched
 
 _SHUTDOWN_SECONDS = 20.0
 """How long a guest may take to shut down before it is switched off; less than a client waits."""
 
 _PATIENCE = 15.0
 """How long a desktop that is being prepared is waited for."""
+
+_PAUSE = 1.0
+"""Seconds until records are tried again that could not be written."""
 
 _SUSPENDED = 32769
 """Saved, in the numbers of Hyper-V v1 (facts c.5)."""
@@ -49,22 +55,22 @@ class RunStates:
         """Bring a desktop to 2 running, 3 stopped, 6 or 32769 saved, 32768 paused.
 
         Stopping switches off what will not shut down, and drops what was saved. Being so already
-        is fine. InvalidOperation where no way leads there from the state it is in, or while a
-        job or a pool has it in work; InvalidParameter for what is no run state to ask for.
+        is fine. InvalidOperation where no way leads there from the state it is in, while a
+        job or a pool has it in work, or when somebody has just got it; InvalidParameter for what
+        is no run state to ask for.
         """
         wanted = accept_state(state)
-        change = _CHANGES[wanted]
         host = self._hosts.get(record.host)
         use = self._await_rest(record.name)
-        if use is None:
-            change(host, record.name)
-        elif wanted == VmState.RUNNING:
+        if use and wanted == VmState.RUNNING:
             self._start(host, use)
-        elif wanted == VmState.SAVED:
-            self._save(host, use)
+        elif use and use.use in (Use.READY, Use.UNREADY):
+            self._change_free(host, use, wanted)
         else:
-            self._leave_off(use)
-            change(host, record.name)
+            if use and wanted != VmState.SAVED:
+                self._leave_off(use)
+                self._uses.announce([use.name])
+            _CHANGES[wanted](host, record.name)
 
     def _await_rest(self, name: str) -> DesktopUse | None:
         """The use of a desktop that nobody has in work. InvalidOperation when that lasts."""
@@ -95,30 +101,50 @@ class RunStates:
         if use.saved:
             self._uses.turn(use, use.use, saved=False)
 
-    def _save(self, host: ports.Host, use: DesktopUse) -> None:
-        """Whoever gets it meanwhile knows that it is to be resumed."""
-        if use.use is Use.READY:
-            self._uses.turn(use, use.use, saved=True)
+    def _change_free(self, host: ports.Host, use: DesktopUse, wanted: int) -> None:
+        """Unless a spare was saved as it was, it is prepared before anybody gets it."""
+        mine = None if use.claim else self._uses.turn(use, Use.PREPARING)
+        if mine is None:
+            raise errors.InvalidOperation(f"desktop {use.name} has just changed hands")
+        after = Use.UNREADY
         try:
-            host.save(use.name)
-        except errors.RdmsError:
-            if use.use is Use.READY:
-                self._uses.turn(use, use.use, saved=use.saved)
-            raise
+            if wanted != VmState.SAVED:
+                self._leave_off(use)
+            elif use.use is Use.READY and not use.saved and not is_untouched(host, use):
+                raise errors.InvalidOperation(f"somebody has been on {use.name}")
+            _CHANGES[wanted](host, use.name)
+            after = use.use if wanted == VmState.SAVED else after
+        finally:
+            saved = after is Use.READY
+            _let_go(partial(self._uses.turn, mine, after, saved=saved, fresh=use.fresh))
 
     def _leave_off(self, use: DesktopUse) -> None:
         """Keep its pool from starting it again before somebody needs it."""
         if self._is_prepared(use):
             self._store.change_desktop(use.name, _as_left_off)
-        if use.use is Use.READY:
-            self._uses.turn(use, Use.UNREADY, saved=False)
-        else:
-            self._uses.announce([use.name])
 
     def _is_prepared(self, use: DesktopUse) -> bool:
         """Whether a pool makes it fresh before anybody gets it."""
         rules = find_rules(self._store, use.collection)
         return rules is not None and rules.pooled and not use.adopted
+
+
+def _let_go(turn: Callable[[], object]) -> None:
+    """Else it would be in our hands until the service starts again. RecordsUnavailable: later."""
+    try:
+        turn()
+    except errors.RecordsUnavailable:
+        threading.Thread(target=_insist, args=(turn,), name="let-go", daemon=True).start()
+        raise
+
+
+def _insist(turn: Callable[[], object]) -> None:
+    """Until the records, which were away, can be written."""
+    while True:
+        time.sleep(_PAUSE)
+        with suppress(errors.RecordsUnavailable):
+            turn()
+            return
 
 
 def accept_state(state: int) -> int:

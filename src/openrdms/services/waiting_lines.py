@@ -1,4 +1,4 @@
-"""Who waits for a desktop of which pooled collection.
+"""Who waits for a desktop of which collection: a spare, or a personal one that is nobody's yet.
 
 Where a service is alone that is in memory, since whoever waits asks again.
 """

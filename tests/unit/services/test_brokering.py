@@ -21,6 +21,7 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import ReasonCode, Wait, parse_reason
 from openrdms.services.brokering import Connection, How, Outlook, Refused
+from openrdms.services.desktops import Desktops
 
 POOLED = CollectionType.POOLED
 MANUAL, AUTO = CollectionType.MANUAL_PERSONAL, CollectionType.AUTO_PERSONAL
@@ -312,9 +313,11 @@ def test_manual_desktops_are_for_those_they_were_assigned_to(rig: BrokeringRig) 
     rig.add_collection("own", MANUAL)
     desktop = rig.place.make_desktop("my-1", "own")
     ann = rig.add_user("ann")
-    with pytest.raises(Refused, match="no desktop of 'own' is assigned to CORP") as refusal:
+    words = r"no desktop of 'own' is assigned to CORP\\ann: only an administrator can do that"
+    with pytest.raises(Refused, match=words) as refusal:
         rig.brokering.connect(ann, "own")
     assert refusal.value.reason is ReasonCode.NOT_ASSIGNED
+    assert not rig.brokering.is_waiting(ann, "own")
     rig.place.store.put_desktops([replace(desktop, user="ann", user_domain="corp")])
     assert wait_of(rig.brokering.connect(ann, "own")).code is ReasonCode.DESKTOP_STARTING
     assert rig.connect(ann, "own", wait=10) == Connection("my-1", HOST1, How.ASSIGNED, stay=1)
@@ -366,6 +369,66 @@ def test_the_first_connection_assigns_a_free_desktop(rig: BrokeringRig) -> None:
             assert answer.code is ReasonCode.NO_DESKTOP_LEFT
     connected = {one.desktop for one in answers if isinstance(one, Connection)}
     assert connected <= set(owners)
+
+
+def test_personal_desktops_have_a_line(rig: BrokeringRig) -> None:
+    """What is made, or taken from its user, goes to who waits longest; nobody asks for it."""
+    rig.add_collection("own", AUTO)
+    rig.place.make_desktop("my-1", "own")
+    owner, *users = [rig.add_user(name) for name in ("dot", "ann", "bob", "eve")]
+    assert rig.connect(owner, "own", 30).desktop == "my-1"
+    heard: list[str] = []
+    told = {user.holder for user in users}
+    rig.brokering.subscribe(
+        lambda holder: heard.append(holder) if holder in told else None, lambda _collection: None
+    )
+    for position, user in enumerate(users, 1):
+        looked = rig.brokering.look(user, "own")
+        assert (looked.wait and looked.wait.position, looked.is_waiting) == (position, False)
+        wait = wait_of(rig.brokering.connect(user, "own"))
+        assert (wait.code, wait.position) == (ReasonCode.NO_DESKTOP_LEFT, position)
+        assert rig.brokering.look(user, "own").is_waiting
+    assert not heard
+    rig.place.make_desktop("my-2", "own")
+    rig.uses.announce(["my-2"])  # as a job does at its end
+    until(lambda: heard == ["ann"])
+    assert rig.brokering.look(users[0], "own") == Outlook("my-2")
+    assert wait_of(rig.brokering.connect(users[1], "own")).position == 1
+    rig.make("my-1", Use.UNREADY)
+    Desktops(
+        rig.place.store, rig.place.hosts, rig.health, rig.place.run_states(), rig.uses
+    ).unassign_user("my-1")
+    until(lambda: heard[1:] == ["bob"])
+    assert wait_of(rig.brokering.connect(users[2], "own")).position == 1
+    assert wait_of(rig.brokering.connect(owner, "own")).position == 2
+    assert rig.connect(users[1], "own", 30).desktop == "my-1"
+    assert rig.connect(users[0], "own", 30).desktop == "my-2"
+
+
+def test_who_waits_in_a_call_gets_the_next_personal_desktop(rig: BrokeringRig) -> None:
+    rig.add_collection("own", AUTO)
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
+    with ThreadPoolExecutor(2) as threads:
+        asked = []
+        for count, user in enumerate((ann, bob), 1):
+            asked.append(threads.submit(rig.connect, user, "own", 60))
+            until(lambda count=count: rig.pools.waiting[-1:] == [("own", count)])
+        for name in ("my-1", "my-2"):
+            rig.place.make_desktop(name, "own")
+            rig.uses.announce([name])
+        assert [one.result(60).desktop for one in asked] == ["my-1", "my-2"]
+    until(lambda: rig.pools.waiting[-1] == ("own", 0))
+
+
+def test_who_has_a_personal_desktop_waits_in_no_line(rig: BrokeringRig) -> None:
+    """Whatever domain it was assigned under, and whoever waits."""
+    rig.add_collection("own", AUTO)
+    ann, bob = rig.add_user("ann"), rig.add_user("bob")
+    wait_of(rig.brokering.connect(bob, "own"))
+    desktop = rig.place.make_desktop("my-1", "own")
+    rig.place.store.put_desktops([replace(desktop, user="ann", user_domain="LAB")])
+    assert rig.connect(ann, "own", 30).desktop == "my-1"
+    assert wait_of(rig.brokering.connect(bob, "own")).position == 1
 
 
 def test_a_look_tells_whether_one_is_free(rig: BrokeringRig) -> None:

@@ -30,7 +30,7 @@ def place(tmp_path: Path) -> Iterator[SmallDeployment]:
 
 @pytest.fixture
 def desktops(place: SmallDeployment) -> Desktops:
-    return Desktops(place.store, place.hosts, place.health(), place.run_states())
+    return Desktops(place.store, place.hosts, place.health(), place.run_states(), place.uses)
 
 
 def test_records_and_strangers_are_listed_together(
@@ -88,7 +88,7 @@ def test_a_host_that_is_away_is_not_asked(place: SmallDeployment) -> None:
     place.make_desktop("vd-1", "pool")
     health = HostHealth(place.hosts, lambda: NOW, Pace(first=60, longest=60))
     health.note_failure(HOST1, errors.HostUnavailable("does not answer"))
-    desktops = Desktops(place.store, place.hosts, health, place.run_states())
+    desktops = Desktops(place.store, place.hosts, health, place.run_states(), place.uses)
     assert [one.state for one in desktops.list_desktops()] == [VmState.UNKNOWN]
     assert desktops.get_desktop("vd-1").state is VmState.UNKNOWN
     health.note_success(HOST1)
