@@ -32,9 +32,12 @@ def states(rig: PoolRig) -> HostStates:
     return states
 
 
-def begin(rig: PoolRig, states: HostStates) -> None:
+@pytest.fixture
+def draining(rig: PoolRig) -> Iterator[Draining]:
     moving = MovingDesktops(rig.store, rig.hosts, rig.health, rig.uses)
-    Draining(rig.store, rig.hosts, rig.uses, moving).start(states)
+    draining = Draining(rig.store, rig.hosts, rig.uses, moving)
+    yield draining
+    draining.close()
 
 
 def hosts_of(rig: PoolRig) -> set[str]:
@@ -49,8 +52,10 @@ def refuse_all(*_: object) -> None:
     raise errors.OperationFailed("no")
 
 
-def test_all_goes_elsewhere_and_users_stay_on(rig: PoolRig, states: HostStates) -> None:
-    begin(rig, states)
+def test_all_goes_elsewhere_and_users_stay_on(
+    rig: PoolRig, states: HostStates, draining: Draining
+) -> None:
+    draining.start(states)
     name = rig.take().name
     rig.log_on(name)
     saved = rig.take("corp\\bob").name
@@ -74,14 +79,14 @@ def test_host_that_is_emptied_gets_no_desktops(rig: PoolRig, states: HostStates)
     assert len(rig.hosts.get(HOST).list_vms()) <= 3
 
 
-def test_whoever_starts_later_goes_on(rig: PoolRig, states: HostStates) -> None:
+def test_whoever_starts_later_goes_on(rig: PoolRig, states: HostStates, draining: Draining) -> None:
     states.set_drain(HOST, True)
-    begin(rig, states)
+    draining.start(states)
     rig.wait_until(lambda: HOST not in hosts_of(rig))
 
 
-def test_host_may_have_desktops_again(rig: PoolRig, states: HostStates) -> None:
-    begin(rig, states)
+def test_host_may_have_desktops_again(rig: PoolRig, states: HostStates, draining: Draining) -> None:
+    draining.start(states)
     states.set_drain(HOST, True)
     rig.wait_until(lambda: HOST not in hosts_of(rig))
     states.set_drain(HOST, False)
@@ -92,10 +97,10 @@ def test_host_may_have_desktops_again(rig: PoolRig, states: HostStates) -> None:
 
 
 def test_where_no_disks_are_shared_spares_stop_and_users_stay(
-    rig: PoolRig, states: HostStates, monkeypatch: pytest.MonkeyPatch
+    rig: PoolRig, states: HostStates, draining: Draining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(rig.hosts.get(HOST)), "is_shared_with", lambda *_: False)
-    begin(rig, states)
+    draining.start(states)
     mine = rig.take().name
     rig.log_on(mine)
     states.set_drain(HOST, True)
@@ -106,7 +111,7 @@ def test_where_no_disks_are_shared_spares_stop_and_users_stay(
 
 
 def test_refusal_is_not_tried_again_at_once(
-    rig: PoolRig, states: HostStates, monkeypatch: pytest.MonkeyPatch
+    rig: PoolRig, states: HostStates, draining: Draining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[str] = []
 
@@ -115,7 +120,7 @@ def test_refusal_is_not_tried_again_at_once(
         refuse_all()
 
     monkeypatch.setattr(rig.hosts.get(HOST), "migrate", refuse)
-    begin(rig, states)
+    draining.start(states)
     states.set_drain(HOST, True)
     rig.wait_until(lambda: len(tried) >= 3)
     time.sleep(2)
@@ -123,10 +128,10 @@ def test_refusal_is_not_tried_again_at_once(
 
 
 def test_lost_records_do_not_end_it(
-    rig: PoolRig, states: HostStates, monkeypatch: pytest.MonkeyPatch
+    rig: PoolRig, states: HostStates, draining: Draining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rig.hosts.get(HOST), "migrate", refuse_all)
-    begin(rig, states)
+    draining.start(states)
     states.set_drain(HOST, True)
     asked = threading.Event()
 

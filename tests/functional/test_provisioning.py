@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dbos import DBOS
 
 from fakes.provisioning_rig import FAST, POOL, Faults, Rig, create, later
 from openrdms.adapters import simulator
+from openrdms.jobs import engine
+from openrdms.jobs.engine import WORKFLOW_VERSION
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.host import DiskKind
 from openrdms.model.job import JobAction, VmStatus
 from openrdms.model.provisioning import HostAllocation
+from openrdms.services.provisioning import service
 
 
 @pytest.fixture
@@ -172,6 +176,19 @@ def test_jobs_are_listed_by_state_and_collection(rig: Rig) -> None:
     assert rig.provisioning.list_guids(running=True) == []
     assert rig.provisioning.list_guids(running=False) == [first, second]
     assert rig.provisioning.list_guids(running=False, collection="OTHER") == [second]
+
+
+def test_what_a_newer_service_accepted_before_it_died_waits_for_one(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as newer:
+        newer.setattr(service, "WORKFLOW_VERSION", WORKFLOW_VERSION + 1)
+        guid = rig.execute(create())  # our engine does not begin it
+    rig.provisioning.resume_jobs()
+    assert DBOS.get_workflow_status(guid) is None
+    monkeypatch.setattr(engine, "WORKFLOW_VERSION", WORKFLOW_VERSION + 1)
+    rig.provisioning.resume_jobs()
+    assert rig.wait(guid).state is CollectionState.JOB_COMPLETED
 
 
 def test_state_and_report_outlive_the_service(tmp_path: Path) -> None:

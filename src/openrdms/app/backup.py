@@ -2,7 +2,7 @@
 
 A backup is made beside a running service. Its parts are copied in an order that makes each later
 one know all of what came before: keys and the head of the audit log, then how far jobs are, then
-records. Jobs that go on from it do again what they had done, as after a crash.
+records. Jobs that ran are over when it comes back: hosts have gone on since, as after no crash.
 
 What comes back is older than the world: pooled desktops may have had users since, so none of
 them is handed out before it was prepared; sessions, tickets and RDP files may have been ended, so
@@ -21,6 +21,7 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from openrdms import ports
 from openrdms.adapters import sql
 from openrdms.adapters.sql import backups
 from openrdms.app import archive
@@ -32,6 +33,8 @@ from openrdms.model import errors
 from openrdms.model.audit import DONE
 from openrdms.model.collection import CollectionType
 from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.job import END_STATE, Job, Outcome, VmStatus
+from openrdms.model.reason import ReasonCode, render_reason
 from openrdms.security.audit_log import AuditLog
 from openrdms.services.desktop_uses import DesktopUses
 
@@ -40,6 +43,8 @@ _DATABASES = ("jobs.sqlite", "records.sqlite")
 _PLAIN = "service.json"
 _IMAGES = "images"
 _OLD = frozenset({Use.READY, Use.TAKEN, Use.PREPARING})
+_OPEN = frozenset({VmStatus.PENDING, VmStatus.IN_PROGRESS})
+_RESTORED = "it ran when the backup was made that was restored; see rdms audit orphans"
 
 
 def back_up(state_dir: Path, file: Path, *, images: bool) -> archive.Manifest:
@@ -126,11 +131,26 @@ def _make_safe(place: Path) -> None:
             return use.becoming(Use.UNREADY, now()) if use.use in _OLD else None
 
         DesktopUses(store, now).change([use.name for use in store.list_uses()], take_back)
+        for job in store.list_jobs(running=True):
+            _end_job(store, job)
         log = AuditLog(store, place / "security" / "audit-head", now)
         log.record(local_name(os.geteuid()), "local", "restore", result=DONE)
     finally:
         store.close()
     backups.forget_handed_out(records)
+
+
+def _end_job(store: ports.Store, job: Job) -> None:
+    """Hosts have gone on since: what its rows have for not begun may be somebody's desktop by now,
+    which neither going on nor taking back may touch.
+    """
+    open_rows = [row for row in store.list_job_desktops(job.guid) if row.status in _OPEN]
+    given_up = {"status": VmStatus.CANCELLED, "error": _RESTORED, "reason": ReasonCode.CANCELLED}
+    if open_rows:
+        store.put_job_desktops([replace(row, **given_up) for row in open_rows], now())  # type: ignore[arg-type]  # fields of a row
+    outcome = Outcome.CANCELLED if job.cancel_requested else Outcome.FAILED
+    error = render_reason(ReasonCode.CANCELLED, _RESTORED)
+    store.end_job(job.guid, END_STATE[job.action][outcome], error, now(), cancel_seen=True)
 
 
 def _move_away(state_dir: Path, place: Path) -> None:

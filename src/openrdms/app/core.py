@@ -95,6 +95,7 @@ def open_core(
     images = _open_images(state_dir, store, hosts, members)
     accounts, second_factors, audit_log = _open_security(state_dir, databases, store, members.me)
     moving = _make_moving(store, hosts, health, uses, members, tokens.is_degraded)
+    draining = Draining(store, hosts, uses, moving, drains)
     try:
         yield Core(
             state_dir=state_dir,
@@ -107,7 +108,7 @@ def open_core(
             health=health,
             host_states=HostStates(store, hosts, health, tokens.is_degraded),
             moving=moving,
-            draining=Draining(store, hosts, uses, moving, drains),
+            draining=draining,
             uses=uses,
             tokens=tokens,
             reconciling=Reconciling(store, hosts, health, uses, now, looks),
@@ -123,10 +124,8 @@ def open_core(
             installed_applications=InstalledApplications(store, hosts),
         )
     finally:
-        health.close()
-        hosts.close()
-        members.close()
-        store.close()
+        for part in (draining, health, hosts, members, store):
+            part.close()
 
 
 def _open_records(

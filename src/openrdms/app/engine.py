@@ -170,7 +170,7 @@ class Engine:
         deployment = Deployment(core.store, core.members.list_live)
         return Services(
             collections=collections,
-            desktops=Desktops(core.store, core.hosts, core.health, self.run_states),
+            desktops=Desktops(core.store, core.hosts, core.health, self.run_states, core.uses),
             provisioning=self.provisioning,
             patching=self.patching,
             sessions=self.sessions,

@@ -168,14 +168,18 @@ class JobEngine:
             with self._lock:
                 del self._runs[guid]
 
-    def start(self, guid: str) -> None:
+    def start(self, guid: str, version: int = 0) -> None:
         """Start the job's workflow unless there is one. Call it only for a job not ended.
 
+        What a newer ``version`` accepted (0: any) waits for a service of it, which may do more than
+        we know.
         A workflow that ended without ending its job met an error that no retry cured, or is older
         than OLDEST_VERSION; the job goes on in a new one, which finds in the records what was done.
         """
         if self._enter is None:
             raise RuntimeError("a job was started before launch")
+        if version > WORKFLOW_VERSION:
+            return
         for attempt in itertools.count(1):
             workflow_id = guid if attempt == 1 else f"{guid}/{attempt}"
             status = DBOS.get_workflow_status(workflow_id)

@@ -54,6 +54,7 @@ class Draining:
         self._uses = uses
         self._moving = moving
         self._may = may
+        self._closed = False
         self._lock = threading.Lock()
         self._wakes: dict[str, threading.Event] = {}
         """By the name of a host that is being emptied by a thread."""
@@ -65,13 +66,20 @@ class Draining:
         for host in self._hosts.all():
             self.note_settings(host.name, self._store.find_host_settings(host.name))
 
+    def close(self) -> None:
+        """Begin nothing more."""
+        with self._lock:
+            self._closed = True
+            for wake in self._wakes.values():
+                wake.set()
+
     def note_settings(self, host: str, settings: HostSettings) -> None:
         """What is set for a host has changed."""
         with self._lock:
             wake = self._wakes.get(host)
             if wake:
                 wake.set()
-            elif settings.drain:
+            elif settings.drain and not self._closed:
                 self._wakes[host] = threading.Event()
                 name = f"drain-{host}"
                 threading.Thread(target=self._run, args=(host,), name=name, daemon=True).start()
@@ -83,7 +91,7 @@ class Draining:
 
     def _run(self, name: str) -> None:
         wake = self._wakes[name]
-        while True:
+        while not self._closed:
             wake.clear()
             try:
                 if self._may():

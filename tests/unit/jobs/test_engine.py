@@ -22,6 +22,7 @@ from openrdms.jobs.engine import JobEngine, Run, Step, Workflow
 
 GUID = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3A}"
 OTHER = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3B}"
+NEWER = "{0B0C2F0A-8A2F-4B0E-9E0C-0A4E3C1D2B3C}"
 Launch = Callable[[Workflow], JobEngine]
 
 
@@ -210,11 +211,13 @@ def test_an_older_version_leaves_alone_what_a_newer_one_began(
     engine.take_over(dead or "openrdms")
     engine.renew()
     engine.start(GUID)
+    engine.start(NEWER, engine_module.WORKFLOW_VERSION + 1)
     engine.start(OTHER)  # what may be run is run by the same queue
     wait_for_end(OTHER)
     status = DBOS.get_workflow_status(GUID)
     assert status and status.status == "ENQUEUED"
     assert DBOS.get_workflow_status(f"{GUID}/2") is None
+    assert DBOS.get_workflow_status(NEWER) is None
 
 
 def test_a_workflow_that_is_under_way_is_not_started_again(launch: Launch) -> None:

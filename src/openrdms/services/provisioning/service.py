@@ -12,7 +12,7 @@ import structlog
 
 from openrdms import ports
 from openrdms.config import BOOT_TIMEOUT
-from openrdms.jobs.engine import JobEngine, Run
+from openrdms.jobs.engine import WORKFLOW_VERSION, JobEngine, Run
 from openrdms.jobs.tokens import Tokens
 from openrdms.model import errors
 from openrdms.model.change import Kind
@@ -40,6 +40,9 @@ from openrdms.services.provisioning.work import Tools
 _log = structlog.get_logger(__name__)
 
 _SCHEDULED = frozenset({CollectionState.UPDATE_SCHEDULED})
+
+_VERSION = "workflow_version"
+"""Option of a job: that of the service that has accepted it."""
 
 
 class Provisioning:
@@ -110,7 +113,7 @@ class Provisioning:
 
     def _begin_all(self) -> None:
         for job in self._store.list_jobs(running=True):
-            self._engine.start(job.guid)
+            self._start(job)
 
     def take_over(self, service: str) -> None:
         """Have the jobs of another service that is fenced gone on with; see JobEngine."""
@@ -148,8 +151,9 @@ class Provisioning:
         parsed = parse_job(document)
         job, settings = self._acceptance.make_job(parsed, document, self._clock())
         job = replace(job, guid=guid or job.guid)
+        job.options[_VERSION] = WORKFLOW_VERSION
         self._store.accept_job(job, settings)
-        self._begin(job.guid)
+        self._begin(job)
         return job.guid
 
     def make_job(self, document: str, now: datetime) -> Job:
@@ -180,8 +184,10 @@ class Provisioning:
         job, _ = self._acceptance.make_job(document, patch.document, self._clock(), _SCHEDULED)
         if patch.force_log_off > patch.start:  # else nobody is to be asked
             job.options[FORCE_LOG_OFF] = patch.force_log_off.isoformat()
-        if self._store.start_patch(replace(job, guid=patch.guid)):
-            self._begin(patch.guid)
+        job = replace(job, guid=patch.guid)
+        job.options[_VERSION] = WORKFLOW_VERSION
+        if self._store.start_patch(job):
+            self._begin(job)
 
     def prepare(
         self,
@@ -203,8 +209,9 @@ class Provisioning:
         request = PrepRequest(collection, host, vm, export_to, sysprep)
         with self._accepting:
             job = self._acceptance.make_prep_job(request, self._clock())
+            job.options[_VERSION] = WORKFLOW_VERSION
             self._store.accept_job(job)
-        self._begin(job.guid)
+        self._begin(job)
         return job.guid
 
     def find_prep_plan(
@@ -223,13 +230,16 @@ class Provisioning:
         job = self._store.request_cancel(parse_guid(guid), self._clock())
         self._engine.wake(job.guid)
         if not job.ended:
-            self._begin(job.guid)  # it may have stopped at an error that no retry cured
+            self._begin(job)  # it may have stopped at an error that no retry cured
 
-    def _begin(self, guid: str) -> None:
+    def _begin(self, job: Job) -> None:
         try:
-            self._engine.start(guid)
+            self._start(job)
         except Exception:  # noqa: BLE001  what was accepted stays so: the next start goes on
-            _log.exception("workflow not started", job=guid)
+            _log.exception("workflow not started", job=job.guid)
+
+    def _start(self, job: Job) -> None:
+        self._engine.start(job.guid, int(job.options.get(_VERSION, 0)))
 
     def report(self, guid: str) -> str:
         """``find_report`` as XML (model.report)."""
