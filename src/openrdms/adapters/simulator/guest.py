@@ -58,8 +58,9 @@ class SimulatorGuest:
     def list_sessions(self, timeout: float) -> list[GuestSession]:
         """See ``ports.Guest``."""
         with self._asked(timeout) as (db, vm):
-            domain = _identity(db, vm).hostname
-            return [_session(row, domain) for row in logged_on(db, vm, self._cluster.clock.now())]
+            rows = logged_on(db, vm, self._cluster.clock.now())
+            domain = _identity(db, vm).hostname if rows else ""
+            return [_session(row, domain) for row in rows]
 
     def send_message(self, session: GuestSession, title: str, text: str, timeout: float) -> None:
         """See ``ports.Guest``. The message stays on the screen as long as the session."""

@@ -40,6 +40,22 @@ class Task:
     args: Mapping[str, object]
 
 
+_TAKE_SLOT = """
+    INSERT INTO operations SELECT :host, :vm, :kind, :attempt, :seed, :args, :caller, :latency
+        + max(:now, coalesce((SELECT ends FROM operations WHERE host = :host
+                              ORDER BY ends DESC LIMIT 1 OFFSET :slots - 1), 0))
+    RETURNING ends"""
+"""In the slot of the host that is free first: first come, first served, whichever process asks.
+
+The ``slots`` latest ends are when the slots become free, because every operation was given the slot
+that was free first.
+"""
+
+_OTHERS = """
+    SELECT name, fault FROM hosts WHERE fault <> ''
+    UNION ALL SELECT NULL, caller FROM operations WHERE caller <> ?"""
+"""Faults of hosts, and under no name operations of other processes."""
+
 Plan = Callable[[sqlite3.Connection], Task | None]
 """Checks the request inside a transaction; what is to be done, or None: already so."""
 
@@ -105,12 +121,9 @@ class Operations:
         (version,) = db.execute("PRAGMA data_version").fetchone()
         if version == self._seen:
             return
-        faults = db.execute("SELECT name, fault FROM hosts WHERE fault <> ''")
-        self._faults = {row["name"]: row["fault"] for row in faults}
-        at_work = db.execute(
-            "SELECT 1 FROM operations WHERE caller <> ? LIMIT 1", (self._callers.me,)
-        )
-        self._others_at_work = at_work.fetchone() is not None
+        rows = db.execute(_OTHERS, (self._callers.me,)).fetchall()
+        self._faults = {row["name"]: row["fault"] for row in rows if row["name"]}
+        self._others_at_work = len(rows) > len(self._faults)
         self._seen = version
 
     @contextmanager
@@ -166,27 +179,10 @@ class Operations:
             "seed": str(self._settings.seed),
             "args": json.dumps(task.args),
             "caller": self._callers.me,
-            "ends": self._free_slot(db, host) + latency,
         }
-        db.execute(
-            """INSERT INTO operations VALUES
-               (:host, :vm, :kind, :attempt, :seed, :args, :caller, :ends)""",
-            operation,
-        )
-        return operation
-
-    def _free_slot(self, db: sqlite3.Connection, host: str) -> float:
-        """When a slot of the host is free: first come, first served, whichever process asks.
-
-        The ``slots`` latest ends are when the slots become free, because every operation was
-        given the slot that was free first.
-        """
-        taken = db.execute(
-            "SELECT ends FROM operations WHERE host = ? ORDER BY ends DESC LIMIT ?",
-            (host, self._settings.slots),
-        ).fetchall()
-        free = taken[-1][0] if len(taken) == self._settings.slots else 0.0
-        return max(self._clock.now(), free)
+        times = {"now": self._clock.now(), "slots": self._settings.slots, "latency": latency}
+        (ends,) = db.execute(_TAKE_SLOT, operation | times).fetchone()
+        return operation | {"ends": ends}
 
     def _draw_outcome(self, operation: Operation | sqlite3.Row) -> Outcome:
         kind = operation["kind"]
