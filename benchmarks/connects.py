@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +44,8 @@ HOSTS = 10
 CLUSTER = f"hosts={HOSTS}&slots=4&users=0"
 BOOT_SECONDS = 60.0
 CALLERS = 64
+_SYNC_PAUSE = 0.02
+"""Seconds."""
 
 
 def main() -> None:
@@ -57,7 +61,7 @@ def main() -> None:
             people = People(path / "simulator", STAY_SECONDS)
             gc.freeze()  # as the service does when it has started
             storm = Storm(brokering, people, _user(core, brokering), given.rate)
-            storm.run(given.seconds)
+            storm.run(given.seconds, path / "synced")
             found = people.end()
             _print(storm, found, core)
 
@@ -76,10 +80,14 @@ class Storm:
     waits: list[float] = field(default_factory=list)
     waited: int = 0
     spent: float = 0.0
+    syncs: list[float] = field(default_factory=list)
+    """What the disk took, meanwhile, for what every connect waits for once; with the wait for the
+    interpreter after it.
+    """
 
-    def run(self, seconds: float) -> None:
+    def run(self, seconds: float, beside: Path) -> None:
         begin, spent = time.perf_counter() + 1, time.process_time()
-        with ThreadPoolExecutor(CALLERS) as callers:
+        with self._syncing(beside), ThreadPoolExecutor(CALLERS) as callers:
             results = [
                 callers.submit(self._connect, number, begin + number / self.rate)
                 for number in range(int(seconds * self.rate))
@@ -87,6 +95,26 @@ class Storm:
         for result in results:
             result.result()
         self.spent = time.process_time() - spent
+
+    @contextmanager
+    def _syncing(self, file: Path) -> Iterator[None]:
+        ended = threading.Event()
+
+        def sync() -> None:
+            with file.open("wb", buffering=0) as disk:
+                while not ended.wait(_SYNC_PAUSE):
+                    disk.write(bytes(4096))
+                    begin = time.perf_counter()
+                    os.fdatasync(disk.fileno())
+                    self.syncs.append(time.perf_counter() - begin)
+
+        thread = threading.Thread(target=sync)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _connect(self, number: int, due: float) -> None:
         time.sleep(max(0.0, due - time.perf_counter()))
@@ -179,12 +207,15 @@ def _user(core: Core, brokering: Brokering) -> User:
 def _print(storm: Storm, found: Findings, core: Core) -> None:
     calls = sorted(storm.calls)
     p99 = _p99_ms(calls)
+    p99_sync = _p99_ms(storm.syncs)
     counts = core.store.count_uses("pool").items()
     print(
         f"{len(calls)} connects at {storm.rate:g}/s: median {1000 * statistics.median(calls):.1f} "
         f"ms, p99 {p99:.1f} ms, worst {1000 * calls[-1]:.1f} ms; {storm.waited} had to wait\n"
         f"processor time {1000 * storm.spent / len(calls):.1f} ms for each, with its reset\n"
         f"p99 from when it was due until the desktop was there: {_p99_ms(storm.waits):.1f} ms\n"
+        f"fdatasync of 4 KiB beside it: p99 {p99_sync:.1f} ms, worst "
+        f"{1000 * max(storm.syncs):.1f} ms; p99 of connect is {p99 / p99_sync:.1f} x that\n"
         f"people: {found.came} came, to {len(found.disks)} fresh disks; "
         f"at the end: {', '.join(f'{use} {number}' for use, number in counts)}"
     )
