@@ -31,6 +31,7 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.host import DiskKind, Ownership, VmSpec
 from openrdms.ports import Host
 from openrdms.services.brokering import Brokering, Connection, Parts, User
+from openrdms.services.first_start import FirstStart
 from openrdms.services.pools import Pools
 from openrdms.services.preparation import Preparation
 from openrdms.services.session_watch import SessionWatch
@@ -154,6 +155,7 @@ def _open(path: Path, count: int) -> Iterator[tuple[Core, Brokering]]:
             watch=watch,
             pools=pools,
             clock=now,
+            identify=FirstStart(core.store, core.hosts).identify,
         )
         while not watch.is_checked("pool"):
             time.sleep(0.1)

@@ -24,6 +24,7 @@ from openrdms.services.access import Access
 from openrdms.services.alone import ALONE
 from openrdms.services.brokering import Brokering, Connection, Parts, User
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth
 from openrdms.services.images import Images
 from openrdms.services.session_watch import SessionWatch
@@ -66,6 +67,7 @@ class BrokeringRig:
     tokens: Tokens
     watch: SessionWatch
     pools: PlainPools
+    first_start: FirstStart
     brokering: Brokering
     clock: Clock = now
 
@@ -129,7 +131,8 @@ def open_brokering_rig(
         watch = SessionWatch(place.store, place.hosts, health, uses, now)
         tokens = Tokens(lambda host: place.hosts.get(host).slots, lambda _: 100)
         pools = PlainPools()
-        parts = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now, members)
+        first_start = FirstStart(place.store, place.hosts)
+        basics = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now)
         watch.start()
         yield BrokeringRig(
             place=place,
@@ -141,7 +144,8 @@ def open_brokering_rig(
             tokens=tokens,
             watch=watch,
             pools=pools,
-            brokering=Brokering(Parts(*parts)),
+            first_start=first_start,
+            brokering=Brokering(Parts(*basics, first_start.identify, members)),
         )
         watch.close()
         health.close()

@@ -52,7 +52,9 @@ class Engine:
         self.watch = _make_watch(core)
         self.pools = _make_pools(core, boot_timeout)
         self.releasing = Releasing(core.store, core.hosts, core.uses, self.pools.seconds)
-        self.brokering = _make_brokering(core, self.watch, self.pools, self.provisioning)
+        self._first_start = FirstStart(core.store, core.hosts)
+        parts = (self.watch, self.pools, self.provisioning, self._first_start)
+        self.brokering = _make_brokering(core, *parts)
         late_file = core.state_dir / "security" / "late-records"
         self.late_records = LateRecords(core.audit_log, late_file, now)
         self.local_copy = _make_local_copy(core, self.late_records)
@@ -86,7 +88,7 @@ class Engine:
         core.second_factors.go_by_memory(self.local_copy.is_good)
         self.local_copy.start(self._write_late)
         self.user_news.start(self.changes.publish)
-        FirstStart(core.store, core.hosts).start()
+        self._first_start.start()
         core.moving.start()
         core.draining.start(core.host_states)
         if core.members.me:
@@ -227,7 +229,11 @@ def _make_pools(core: Core, boot_timeout: float) -> Pools:
 
 
 def _make_brokering(
-    core: Core, watch: SessionWatch, pools: Pools, provisioning: Provisioning
+    core: Core,
+    watch: SessionWatch,
+    pools: Pools,
+    provisioning: Provisioning,
+    first_start: FirstStart,
 ) -> Brokering:
     return Brokering(
         Parts(
@@ -240,6 +246,7 @@ def _make_brokering(
             watch,
             pools,
             now,
+            first_start.identify,
             core.members,
             provisioning.times,
         )

@@ -133,7 +133,7 @@ class Pools(Protocol):
 
 @dataclass(frozen=True)
 class Parts:
-    """What brokering is made of."""
+    """What brokering is made of. ``identify`` as in FirstStart."""
 
     store: ports.Store
     hosts: Hosts
@@ -144,6 +144,7 @@ class Parts:
     watch: SessionWatch
     pools: Pools
     clock: ports.Clock
+    identify: Callable[[str], None]
     members: ports.MemberStore = ALONE
     times: StepTimes | None = None
 
@@ -162,9 +163,8 @@ class Brokering:
         self._clock = parts.clock
         places = parts.store if parts.members.me else LinesInMemory()
         self._lines = WaitingLines(self._note_count, places, parts.members)
-        self._reaching = Reaching(
-            parts.hosts, parts.health, parts.tokens, parts.clock, self._wake_holder, parts.times
-        )
+        basics = (parts.hosts, parts.health, parts.tokens, parts.clock)
+        self._reaching = Reaching(*basics, self._wake_holder, parts.identify, parts.times)
         self._lock = threading.Lock()
         self._listening: dict[_Key, set[threading.Event]] = {}
         self._listeners: list[tuple[Callable[[str], None], Callable[[str], None]]] = []

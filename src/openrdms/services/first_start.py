@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 
 import structlog
@@ -16,7 +17,9 @@ from openrdms.model.desktop_use import Use
 from openrdms.model.host import GuestIdentity, VmEvent, VmEventKind, VmState
 from openrdms.services.hosts import Hosts
 
-_AGENT_SECONDS = 30.0
+_GUEST_SECONDS = 120.0
+"""What a guest has to take its identity: without KVM its key alone takes many."""
+
 _WORKERS = 4
 
 _log = structlog.get_logger(__name__)
@@ -25,8 +28,8 @@ _log = structlog.get_logger(__name__)
 class FirstStart:
     """Waits for guest agents to connect and gives each new desktop its own identity.
 
-    A guest that does not take it is left for its next start. Callbacks of hosts only put a
-    name into a queue; threads of our own talk to guests.
+    A guest that does not take it is left for its next start, or until somebody connects. Callbacks
+    of hosts only put a name into a queue; threads of our own talk to guests.
     """
 
     def __init__(self, store: ports.Store, hosts: Hosts) -> None:
@@ -34,6 +37,8 @@ class FirstStart:
         self._hosts = hosts
         self._connected: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._unsubscribe: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Future[None]] = {}
 
     def start(self) -> None:
         """Begin, with those that have been started while nobody listened."""
@@ -63,7 +68,26 @@ class FirstStart:
                 _log.exception("defect", desktop=name)
 
     def identify(self, name: str) -> None:
-        """Give the desktop its identity if it runs and has none yet."""
+        """Give the desktop its identity if it runs and has none yet; returns when it has it.
+
+        OperationFailed when its guest does not take it; HostUnavailable, RecordsUnavailable. Of
+        several who ask at once one does it, and all have what comes of it.
+        """
+        key, mine = name.casefold(), Future[None]()
+        with self._lock:
+            first = self._under_way.setdefault(key, mine)
+        if first is mine:
+            try:
+                self._identify(name)
+            except BaseException as error:  # noqa: BLE001  it is raised in all who wait
+                mine.set_exception(error)
+            else:
+                mine.set_result(None)
+            with self._lock:
+                del self._under_way[key]
+        first.result()
+
+    def _identify(self, name: str) -> None:
         desktop = self._store.find_desktop(name)
         if desktop is None or desktop.identity_set:
             return
@@ -75,7 +99,13 @@ class FirstStart:
         if vm is None or vm.uuid != desktop.uuid or vm.state is not VmState.RUNNING:
             return
         identity = GuestIdentity(desktop.name, desktop.uuid.hex, desktop.mac)
-        host.guest(desktop.name).set_identity(identity, _AGENT_SECONDS)
+        try:
+            host.guest(desktop.name).set_identity(identity, _GUEST_SECONDS)
+        except errors.VmNotRunning:
+            return
+        except (errors.OperationFailed, errors.SessionError) as error:
+            words = f"{desktop.name} did not take its name and keys: {error}"
+            raise errors.OperationFailed(words) from error
         self._store.change_desktop(desktop.name, _identified)
         _log.info("identity set", desktop=desktop.name, host=host.name)
 

@@ -32,6 +32,9 @@ _BOOT = "boot"
 _RESUME = "resume"
 """A start of what is saved or paused, as it is measured here."""
 
+_IDENTITY = "identity"
+"""A first start ends with it; how long it takes is not measured."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -73,14 +76,18 @@ class Reaching:
         tokens: Tokens,
         clock: ports.Clock,
         heard: Callable[[DesktopUse], None],
+        identify: Callable[[str], None],
         times: StepTimes | None = None,
     ) -> None:
-        """``heard`` is told of a desktop that was waited for; it must be quick."""
+        """``heard`` is told of a desktop that was waited for; it must be quick. ``identify`` gives
+        one that was left off its identity (FirstStart).
+        """
         self._hosts = hosts
         self._health = health
         self._tokens = tokens
         self._clock = clock
         self._heard = heard
+        self._identify = identify
         self._times = times
         self._lock = threading.Lock()
         self._starts: dict[str, Future[None]] = {}
@@ -101,7 +108,7 @@ class Reaching:
         ]
 
     def reach(self, use: DesktopUse) -> Wait | None:
-        """None when the desktop runs and its guest is up; else it is started if need be.
+        """None when the desktop runs as itself and its guest is up; else it is started if need be.
 
         OperationFailed and other errors of its host, for what it refused.
         """
@@ -130,7 +137,7 @@ class Reaching:
         if vm.state is not VmState.RUNNING:
             return self._start(host, vm)
         key = use.name.casefold()
-        if use.seen and key not in self._booting:
+        if use.seen and key not in self._booting and not use.left_off:
             return None  # its guest let him in before, whatever its agent does now
         try:
             host.guest(use.name).ping(_PING_SECONDS)
@@ -139,25 +146,32 @@ class Reaching:
                 way = self._ways.setdefault(key, self._set_out(host.name, _BOOT))
             return way.wait(ReasonCode.GUEST_BOOTING, str(error))
         self._booting.discard(key)
+        if use.left_off:  # what lets users in by RDP may start anew with its keys, under who is in
+            return self._begin(use.name, self._set_out(host.name, _IDENTITY), self._identify)
         return None
 
     def _start(self, host: ports.Host, vm: VmInfo) -> Wait:
-        key = vm.name.casefold()
+        self._booting.add(vm.name.casefold())
         kind = Kind.START if vm.state is VmState.STOPPED else _RESUME
+        boot = (_BOOT,) if kind is Kind.START else ()
+        way = self._set_out(host.name, kind, *boot)
+        return self._begin(vm.name, way, lambda name: self._run(host, name, kind))
+
+    def _begin(self, name: str, way: _Way, step: Callable[[str], None]) -> Wait:
+        """Have a step taken with that desktop, unless one is under way."""
+        key = name.casefold()
         with self._lock:
-            self._booting.add(key)
-            boot = (_BOOT,) if kind is Kind.START else ()
-            way = self._set_out(host.name, kind, *boot)
             if key in self._starts:
-                return _starting(vm.name, self._ways.setdefault(key, way))
+                return _starting(name, self._ways.setdefault(key, way))
             self._ways[key] = way
-            future = self._starts[key] = self._starters.submit(self._run, host, vm.name, kind)
-        # Without the lock: of a start that is done already it is told at once, in this thread.
+            future = self._starts[key] = self._starters.submit(step, name)
+        # Without the lock: of a step that is done already it is told at once, in this thread.
         future.add_done_callback(lambda _: self._tell(key))
-        _log.info("starting for its user", desktop=vm.name, was=vm.state.name)
-        return _starting(vm.name, way)
+        return _starting(name, way)
 
     def _run(self, host: ports.Host, name: str, kind: str) -> None:
+        _log.info("starting for its user", desktop=name, resumed=kind == _RESUME)
+
         def start() -> None:
             begun = time.monotonic()
             host.start(name)
@@ -174,7 +188,7 @@ class Reaching:
         return _Way(self._clock(), time.monotonic(), usual)
 
     def _find_start(self, use: DesktopUse) -> Wait | None:
-        """None when we are not starting it, or have just done so. Raises what that came to."""
+        """None when no step is under way, or one has just been taken. Raises what that came to."""
         key = use.name.casefold()
         with self._lock:
             future = self._starts.get(key)

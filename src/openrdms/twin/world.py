@@ -31,6 +31,7 @@ from openrdms.services.access import Access
 from openrdms.services.audit import Audit
 from openrdms.services.brokering import Brokering, Parts, User
 from openrdms.services.desktop_uses import DesktopUses
+from openrdms.services.first_start import FirstStart
 from openrdms.services.host_health import HostHealth, Pace
 from openrdms.services.hosts import Hosts
 from openrdms.services.images import Images
@@ -113,6 +114,7 @@ class World:
                 watch=self._watch,
                 pools=self.pools,
                 clock=now,
+                identify=FirstStart(store, hosts).identify,
             )
         )
         self.audit = Audit(store, hosts)

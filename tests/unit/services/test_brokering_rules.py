@@ -103,6 +103,7 @@ class Office:
                 watch=PlainWatch(),  # type: ignore[arg-type]
                 pools=PlainPools(),
                 clock=now,
+                identify=lambda _name: None,
             )
         )
         self.touched: dict[str, str] = {}

@@ -64,7 +64,7 @@ def test_desktops_started_while_nobody_listened_are_found(
 def test_a_silent_guest_does_not_stop_the_others(
     place: SmallDeployment, watcher: FirstStart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("openrdms.services.first_start._AGENT_SECONDS", 0.1)
+    monkeypatch.setattr("openrdms.services.first_start._GUEST_SECONDS", 0.1)
     for name in ("vd-1", "vd-2"):
         place.make_desktop(name, "farm", identity_set=False)
         place.hosts.get(HOST1).start(name)

@@ -43,7 +43,8 @@ def test_a_start_that_is_done_at_once(rig: BrokeringRig, monkeypatch: pytest.Mon
     rig.place.hosts.get(HOST1).save("vd-1")
     heard: list[DesktopUse] = []
     monkeypatch.setattr("openrdms.services.reaching.ThreadPoolExecutor", lambda *_, **__: AtOnce())
-    reaching = Reaching(rig.place.hosts, rig.health, rig.tokens, rig.clock, heard.append)
+    basics = (rig.place.hosts, rig.health, rig.tokens, rig.clock)
+    reaching = Reaching(*basics, heard.append, rig.first_start.identify)
     answers: list[Any] = []
     asking = threading.Thread(
         target=lambda: answers.append(reaching.reach(rig.use("vd-1"))), daemon=True
@@ -61,8 +62,8 @@ def test_who_waits_is_told_since_when_and_for_how_long(rig: BrokeringRig) -> Non
     times = StepTimes(rig.place.store)
     for kind, seconds in ((Kind.START, 5.0), (BOOT, 600.0)):
         times.measure(HOST1, kind, seconds)
-    parts = (rig.place.hosts, rig.health, rig.tokens, rig.clock, lambda _use: None, times)
-    reaching = Reaching(*parts)
+    basics = (rig.place.hosts, rig.health, rig.tokens, rig.clock)
+    reaching = Reaching(*basics, lambda _use: None, rig.first_start.identify, times)
     simulator.set_fault(rig.place.path, HOST1, "vd-1", "silent")
     first = reaching.reach(rig.use("vd-1"))
     assert first and first.code is ReasonCode.DESKTOP_STARTING
