@@ -16,9 +16,11 @@ from openrdms.adapters import simulator
 from openrdms.jobs.engine import JobEngine
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState
+from openrdms.model.host import VmState
 from openrdms.model.job import JobAction, VmStatus
 from openrdms.model.provisioning import OnError
 from openrdms.model.reason import ReasonCode
+from openrdms.services.provisioning.stages import RECHECK
 
 THREE = [("host1.sim.local", 2), ("host2.sim.local", 1)]
 SLOW = FAST.replace("boot_ms=10", "boot_ms=600000")
@@ -115,6 +117,33 @@ def test_agent_that_never_answers_fails_the_desktop(tmp_path: Path) -> None:
     report = rig.wait(rig.execute(create([("host1", 1)])))
     assert "agent did not answer" in report.desktops[0].error
     assert rig.files() == []
+    rig.close()
+
+
+@pytest.mark.parametrize("stops", [1, 2])
+def test_guest_that_stops_while_it_boots_is_started_once_more(tmp_path: Path, stops: int) -> None:
+    def meddle(call: str, vm: str) -> None:
+        if call == "start":
+            booting.release()
+
+    booting = threading.Semaphore(0)
+    boot = FAST.replace("boot_ms=10", "boot_ms=1500")
+    rig = Rig(tmp_path, boot, wrap_host=lambda host: Meddled(host, meddle)).resume()
+    rig.add_collection()
+    guid = rig.execute(create([("host1", 1)]))
+    begun = time.monotonic()
+    host = rig.hosts.get("host1")
+    for _ in range(stops):
+        assert booting.acquire(timeout=RECHECK)
+        rig.wait_until(lambda: VmState.RUNNING in {vm.state for vm in host.list_vms()})
+        host.destroy("pool-1")
+    (desktop,) = rig.wait(guid).desktops
+    if stops == 1:
+        assert desktop.status is VmStatus.COMPLETE
+    else:
+        assert (desktop.status, desktop.code) == (VmStatus.FAILED, ReasonCode.BOOT_STOPPED)
+        assert rig.files() == []
+    assert time.monotonic() - begun < RECHECK
     rig.close()
 
 

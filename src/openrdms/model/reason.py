@@ -30,6 +30,7 @@ class ReasonCode(StrEnum):
     HOST_REFUSED = "HostRefused"
     OUT_OF_SPACE = "OutOfSpace"
     BOOT_TIMED_OUT = "BootTimedOut"
+    BOOT_STOPPED = "BootStopped"
     PROBE_FAILED = "ProbeFailed"
     WAVE_FAILED = "WaveFailed"
     CANCELLED = "Cancelled"

@@ -15,6 +15,8 @@ from openrdms.services.hosts import Hosts
 _Vm = tuple[str, str]
 """Host and VM name, case folded."""
 
+_NEWS = {VmEventKind.AGENT_CONNECTED, VmEventKind.STOPPED}
+
 
 class AgentEvents:
     """Remembers the last event of every VM from ``listen`` on, and wakes who waits for one.
@@ -42,7 +44,7 @@ class AgentEvents:
             if event.kind is VmEventKind.STOPPED:
                 del self._last[key]
             waiting = list(self._waiting.get(key, ()))
-        if event.kind is VmEventKind.AGENT_CONNECTED:
+        if event.kind in _NEWS:
             for loop, heard in waiting:
                 loop.call_soon_threadsafe(heard.set)
 
@@ -69,7 +71,7 @@ class AgentEvents:
 
     @contextmanager
     def watch(self, host: str, vm: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the agent connects.
+        """An event that is set when the agent connects, or the guest stops.
 
         It is set from the beginning unless this process saw the VM start and has not heard its
         agent since: after a restart of the service the agent may long be there.
