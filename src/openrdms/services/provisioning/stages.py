@@ -33,11 +33,6 @@ RECHECK_TIMEOUT = 1.0
 RECHECK = 10.0
 """Seconds without an event after which the agent is asked all the same: hosts lose events."""
 
-STARTS = 2
-"""How often a guest is started that stops by itself while it boots, be it that its QEMU died or
-that its image does so once.
-"""
-
 BOOT_SHARE = 20.0
 """Seconds that each other guest that is booting adds to the boot deadline: they share a host."""
 
@@ -122,16 +117,30 @@ def removing(undo: Undo) -> Act:
 
 
 async def await_agent(work: Work, row: JobDesktop) -> None:
-    """Wait for the guest's agent: told by the host, confirmed by a ping. One that stops is started
-    again (STARTS).
+    """Wait for the guest's agent: told by the host, confirmed by a ping.
 
-    HostUnavailable when its host goes away; once that is back the guest has all its time again.
+    A guest that stops by itself meanwhile is started once more: its QEMU died, or its image does
+    so at its first start. HostUnavailable when its host goes away; once that is back the guest has
+    all its time again.
     """
-    tools = work.tools
-    begun = deadline = time.monotonic()
-    starts_left = STARTS - 1
-    guest = work.host(row).guest(row.name)
     work.made.get(row.ordinal, int)()
+    try:
+        await _await_boot(work, row)
+    except errors.VmNotRunning:
+        await start(work, row)
+        try:
+            await _await_boot(work, row)
+        except errors.VmNotRunning as stopped:
+            words = "it stopped by itself again while it booted"
+            raise PhaseFailed(words, ReasonCode.BOOT_STOPPED) from stopped
+
+
+async def _await_boot(work: Work, row: JobDesktop) -> None:
+    """VmNotRunning when it has stopped."""
+    tools = work.tools
+    begun = time.monotonic()
+    deadline = begun
+    guest = work.host(row).guest(row.name)
     usual = tools.times.estimate(row.host, BOOT)
     with (
         tools.agents.watch(row.host, row.name) as heard,
@@ -149,14 +158,6 @@ async def await_agent(work: Work, row: JobDesktop) -> None:
             try:
                 await work.in_guest(row, guest.ping, timeout)
             except errors.GuestUnreachable:
-                continue
-            except errors.VmNotRunning as stopped:
-                if not starts_left:
-                    words = "it stopped by itself again while it booted"
-                    raise PhaseFailed(words, ReasonCode.BOOT_STOPPED) from stopped
-                starts_left -= 1
-                await start(work, row)
-                begun = time.monotonic()
                 continue
             tools.times.measure(row.host, BOOT, time.monotonic() - begun)
             return
