@@ -7,12 +7,16 @@ must be quick, and may not change uses themselves.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import structlog
 
 from openrdms import ports
+from openrdms.model import errors
 from openrdms.model.desktop_use import DesktopUse, Use
 
 Listener = Callable[[DesktopUse], None]
@@ -22,6 +26,9 @@ Wants = Callable[[str], bool]
 
 _PART = 500
 """Desktops that are read at a time."""
+
+_PAUSE = 1.0
+"""Seconds until records are tried again that could not be written."""
 
 _SAME = ("uuid", "use", "since", "turn")
 """By what a use is known to be the one that somebody looked at."""
@@ -127,6 +134,17 @@ class DesktopUses:
         changed = self.change([was.name], change)
         return changed[0] if changed else None
 
+    def give_back(self, mine: DesktopUse, use: Use, **values: object) -> None:
+        """``turn`` one that is PREPARING by our hand, in which it would stay otherwise until the
+        service starts again. RecordsUnavailable: it is done as soon as they are back.
+        """
+        turn = partial(self.turn, mine, use, **values)
+        try:
+            turn()
+        except errors.RecordsUnavailable:
+            threading.Thread(target=_insist, args=(turn,), name="give-back", daemon=True).start()
+            raise
+
     def change(
         self, names: Iterable[str], change: Callable[[DesktopUse], DesktopUse | None]
     ) -> list[DesktopUse]:
@@ -157,6 +175,15 @@ class DesktopUses:
                     listener(use)
                 except Exception:  # noqa: BLE001  whatever one does, the others are told
                     _log.exception("a listener failed", desktop=use.name)
+
+
+def _insist(turn: Callable[[], object]) -> None:
+    """Until the records, which were away, can be written."""
+    while True:
+        time.sleep(_PAUSE)
+        with suppress(errors.RecordsUnavailable):
+            turn()
+            return
 
 
 def _unless_moving(before: DesktopUse, after: DesktopUse | None) -> DesktopUse | None:

@@ -113,11 +113,12 @@ class Repairs:
         elif not self._set_apart(finding):
             return False
         record = self._store.find_desktop(finding.desktop)
-        if record and self._hold(record.name):
+        held = self._hold(record.name) if record else None
+        if record and held:
             try:
                 gone = self._erase(host, record, finding.disks)
             finally:
-                self._let_go(record.name)
+                self._let_go(held, Use.QUARANTINED)
             if gone:
                 self._drop(record)
         return True
@@ -161,33 +162,26 @@ class Repairs:
             try:
                 host.delete_disk(finding.desktop, generation)
             finally:
-                self._let_go(finding.desktop, finding.use)
+                self._let_go(held, finding.use.use)
             _log.info("deleted a disk out of use", disk=finding.name, host=host.name)
-        return held
+        return held is not None
 
-    def _hold(self, name: str, was: DesktopUse | None = None) -> bool:
-        """Take a desktop in hand as a pool does, so that jobs wait; False when one wants it."""
+    def _hold(self, name: str, was: DesktopUse | None = None) -> DesktopUse | None:
+        """Take a desktop in hand as a pool does, so that jobs wait; None when one wants it."""
 
         def change(use: DesktopUse) -> DesktopUse | None:
             same = use == was if was else use.use is Use.QUARANTINED
             return replace(use, use=Use.PREPARING) if same and not use.claim else None
 
-        return bool(self._uses.change([name], change))
+        held = self._uses.change([name], change)
+        return held[0] if held else None
 
     def _holds(self, name: str) -> bool:
         use = self._store.find_use(name)
         return use is not None and use.use is Use.PREPARING and not use.claim
 
-    def _let_go(self, name: str, was: DesktopUse | None = None) -> None:
-        before = was.use if was else Use.QUARANTINED
-
-        def change(use: DesktopUse) -> DesktopUse | None:
-            if use.use is not Use.PREPARING:
-                return None
-            spoilt = before is Use.READY and was and not was.is_good_for(use)
-            return replace(use, use=Use.UNREADY if spoilt else before)
-
-        self._uses.change([name], change)
+    def _let_go(self, held: DesktopUse, before: Use) -> None:
+        self._uses.give_back(held, before, since=held.since, fresh=held.fresh)
 
 
 def _find_user(host: ports.Host, vm: str) -> str:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from openrdms import ports
 from openrdms.model import errors
@@ -29,9 +27,6 @@ _SHUTDOWN_SECONDS = 20.0
 
 _PATIENCE = 15.0
 """How long a desktop that is being prepared is waited for."""
-
-_PAUSE = 1.0
-"""Seconds until records are tried again that could not be written."""
 
 _SUSPENDED = 32769
 """Saved, in the numbers of Hyper-V v1 (facts c.5)."""
@@ -116,7 +111,7 @@ class RunStates:
             after = use.use if wanted == VmState.SAVED else after
         finally:
             saved = after is Use.READY
-            _let_go(partial(self._uses.turn, mine, after, saved=saved, fresh=use.fresh))
+            self._uses.give_back(mine, after, saved=saved, fresh=use.fresh)
 
     def _leave_off(self, use: DesktopUse) -> None:
         """Keep its pool from starting it again before somebody needs it."""
@@ -127,24 +122,6 @@ class RunStates:
         """Whether a pool makes it fresh before anybody gets it."""
         rules = find_rules(self._store, use.collection)
         return rules is not None and rules.pooled and not use.adopted
-
-
-def _let_go(turn: Callable[[], object]) -> None:
-    """Else it would be in our hands until the service starts again. RecordsUnavailable: later."""
-    try:
-        turn()
-    except errors.RecordsUnavailable:
-        threading.Thread(target=_insist, args=(turn,), name="let-go", daemon=True).start()
-        raise
-
-
-def _insist(turn: Callable[[], object]) -> None:
-    """Until the records, which were away, can be written."""
-    while True:
-        time.sleep(_PAUSE)
-        with suppress(errors.RecordsUnavailable):
-            turn()
-            return
 
 
 def accept_state(state: int) -> int:

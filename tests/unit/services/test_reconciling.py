@@ -331,6 +331,38 @@ def test_a_disk_out_of_use_is_deleted_when_nobody_uses_its_desktop(world: World)
     assert world.use("d-1").use is Use.READY
 
 
+@pytest.mark.parametrize("finding", ["disk out of use", "unfinished"])
+def test_it_is_let_go_of_once_records_are_back(world: World, finding: str) -> None:
+    """Else it would be in our hands until the service starts again."""
+    spec = world.make("d-1")
+    if finding == "unfinished":
+        world.store.put_desktops([desktop(spec, collection="", status=DesktopStatus.FAILED)])
+        world.plan(spec, JobAction.CREATE, VmStatus.FAILED)
+        world.end_job()
+    else:
+        world.host.create_disk(replace(spec, generation=2))
+    away = [errors.RecordsUnavailable("away")] * 2
+
+    def fail() -> None:
+        if away:
+            world.uses.before = fail
+            raise away.pop()
+
+    def leave(call: str) -> None:
+        if call == "delete_disk":
+            world.meddle = lambda _: None
+            world.uses.before = fail
+
+    world.meddle = leave
+    world.look()
+    assert world.use("d-1").use is Use.PREPARING
+    until(lambda: world.use("d-1").use is not Use.PREPARING)
+    assert world.use("d-1").use is (Use.READY if finding != "unfinished" else Use.QUARANTINED)
+    world.look()
+    assert not world.audit.find_orphans().orphans
+    assert (world.store.find_desktop("d-1") is None) == (finding == "unfinished")
+
+
 def test_uses_that_nobody_has_in_hand_are_settled_at_start(world: World) -> None:
     world.make("d-1")
     world.make("d-2", use=Use.PREPARING)
