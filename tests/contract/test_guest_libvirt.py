@@ -18,7 +18,7 @@ from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.host import LibvirtHost
 from openrdms.model.errors import GuestUnreachable
-from openrdms.model.host import GuestIdentity, InstalledApplication, VmEventKind
+from openrdms.model.host import GuestIdentity, InstalledApplication
 from openrdms.model.image import ImageVersion
 from openrdms.ports import Guest
 from openrdms.runtime_dir import make_runtime_dir
@@ -66,8 +66,7 @@ class TestLibvirtGuest(GuestSuite):
         log = EventLog()
         unsubscribe = host.subscribe(log)
         make_vm(host, make_spec(tiny_image, "desk"))
-        host.start("desk")
-        log.wait("desk", VmEventKind.AGENT_CONNECTED, timeout=BOOT_SECONDS)
+        log.boot(host, "desk", BOOT_SECONDS)
         unsubscribe()
         guest = host.guest("desk")
         deadline = Deadline(BOOT_SECONDS)  # the agent answers before alice is logged on

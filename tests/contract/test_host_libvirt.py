@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -77,6 +78,20 @@ class TestLibvirtHost(HostSuite):
         expected = pwd.getpwnam("libvirt-qemu").pw_uid if os.geteuid() == 0 else os.geteuid()
         assert Path("/proc", process.name).stat().st_uid == expected != 0
         assert Path(get_vm(host, spec.name).disks[0]).stat().st_uid == expected
+
+    def test_qemu_that_dies_is_told(
+        self,
+        host: LibvirtHost,
+        spec: VmSpec,
+        events: EventLog,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        make_vm(host, spec)
+        host.start(spec.name)
+        (process,) = (left for left in leftovers_of(host, spec.name) if left.kind == "process")
+        os.kill(int(process.name), signal.SIGKILL)
+        events.wait(spec.name, VmEventKind.STOPPED, self.event_timeout)
+        assert f"the QEMU of {spec.name} has died" in caplog.text
 
     def test_destroy_does_not_wait_for_process_1(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, spec)

@@ -17,7 +17,7 @@ from openrdms.adapters.libvirt.agent import LibvirtAgent
 from openrdms.adapters.libvirt.guest_exec import Deadline, GuestCommands
 from openrdms.adapters.libvirt.host import LibvirtHost, connect
 from openrdms.model.errors import SessionGone
-from openrdms.model.host import GuestIdentity, GuestSession, VmEventKind
+from openrdms.model.host import GuestIdentity, GuestSession
 from openrdms.runtime_dir import make_runtime_dir
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -53,8 +53,7 @@ def session(host: LibvirtHost, tmp_path_factory: pytest.TempPathFactory) -> Gues
     log = EventLog()
     host.subscribe(log)
     make_vm(host, spec)
-    host.start(NAME)
-    log.wait(NAME, VmEventKind.AGENT_CONNECTED, timeout=BOOT_S)
+    log.boot(host, NAME, BOOT_S)
     guest = host.guest(NAME)
     guest.set_identity(GuestIdentity("desk-1", spec.uuid.hex, spec.mac), CALL_S)
     deadline = time.monotonic() + BOOT_S

@@ -40,6 +40,12 @@ _MOVED = {
 }
 """It runs on at another host: nothing that happened to the VM."""
 
+_DIED = {
+    (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED),
+    (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED),
+}
+"""STOPPED_FAILED is libvirt's word for a QEMU that ended without a word."""
+
 _AGENT = {
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED: VmEventKind.AGENT_CONNECTED,
     libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED: (
@@ -288,6 +294,8 @@ class Events:
     def _on_lifecycle(
         self, _: object, vm: libvirt.virDomain, event: int, detail: int, _opaque: object
     ) -> None:
+        if (event, detail) in _DIED:
+            _log.warning("the QEMU of %s has died", vm.name())
         if event in _NEW:
             self.note_defined(vm.name())
         elif event == libvirt.VIR_DOMAIN_EVENT_UNDEFINED:
