@@ -119,6 +119,10 @@ class NoticesSuite:
         store.delete_account("ann")
         assert heard.take() == ann
 
+    def test_what_others_are_told_has_changed_nothing(self, store: Store, heard: Heard) -> None:
+        store.tell_others(Kind.POOL, ["farm"])
+        assert heard.take() == set()
+
     def test_what_was_refused_has_changed_nothing(self, store: Store, heard: Heard) -> None:
         store.create_collection(make_collection("farm"))
         heard.take()

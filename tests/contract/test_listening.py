@@ -15,7 +15,7 @@ from psycopg import sql as text
 from contract.store_suite import make_collection, make_desktop
 from live.postgresql import PostgreSql
 from openrdms.adapters import sql
-from openrdms.adapters.sql import listening
+from openrdms.adapters.sql import dialects, listening
 from openrdms.adapters.sql.dialects import find_dialect
 from openrdms.model import errors
 from openrdms.model.change import Kind
@@ -134,6 +134,21 @@ def test_who_rolls_back_tells_nothing(one: Store, other: Store) -> None:
     one.create_collection(make_collection("last"))
     ear.wait_for(Kind.COLLECTION, "last")
     assert ear.heard == [(Kind.COLLECTION, "farm"), (Kind.COLLECTION, "last")]
+
+
+def test_what_is_on_no_record_is_told_to_others_alone_whoever_writes(
+    postgresql_records: str, one: Store, other: Store
+) -> None:
+    mine: list[Kind] = []
+    one.subscribe(lambda kind, _keys: mine.append(kind))
+    ear = Ear(other)
+    keys = [f"{number:04}" * 1725 for number in range(30)]
+    with find_dialect(postgresql_records).connect() as writer, writer.transaction():
+        writer.execute("SELECT pg_advisory_xact_lock(%s)", (dialects._WRITER,))
+        one.tell_others(Kind.ANSWER, keys)
+        ear.wait_for(Kind.ANSWER, keys[-1])
+    assert ear.heard == [(Kind.ANSWER, key) for key in keys]
+    assert not mine
 
 
 def test_a_service_alone_tells_nobody(tmp_path: Path) -> None:

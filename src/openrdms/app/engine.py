@@ -136,6 +136,7 @@ class Engine:
                 Kind.LINE: self.brokering.hear_lines,
                 Kind.POOL: self.pools.hear_reset,
                 Kind.MEMBER: lambda _services: self._take_duties(),
+                Kind.QUESTION: self.provisioning.answer,
             },
             anew=(
                 core.accounts.refresh,

@@ -37,6 +37,10 @@ class Kind(StrEnum):
     """The alias of a collection whose pool an administrator lets go on."""
     MEMBER = "member"
     """The id of a service that has come or gone."""
+    QUESTION = "question"
+    """What one service asks another one (services/provisioning/questions); on no record."""
+    ANSWER = "answer"
+    """A part of what that one tells."""
 
 
 class Change(NamedTuple):

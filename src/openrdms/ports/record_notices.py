@@ -29,4 +29,6 @@ class RecordNotices(Protocol):
         """
 
     def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
-        """Have other services that listen told of something that is on no record."""
+        """Have other services that listen told of something that is on no record, each key of at
+        most 6,900 octets. It waits for nobody who writes.
+        """

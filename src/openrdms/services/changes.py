@@ -24,7 +24,17 @@ KEPT = 10_000
 
 Wake = Callable[[], object]
 
-_HIDDEN = frozenset({Kind.CANCEL, Kind.ACCOUNT, Kind.MEMBER, Kind.LINE, Kind.POOL})
+_HIDDEN = frozenset(
+    {
+        Kind.CANCEL,
+        Kind.ACCOUNT,
+        Kind.MEMBER,
+        Kind.LINE,
+        Kind.POOL,
+        Kind.QUESTION,
+        Kind.ANSWER,
+    }
+)
 """What services tell each other, and no view shows; UserNews publishes lines, more rarely."""
 
 _OF_SESSIONS = frozenset(

@@ -155,8 +155,9 @@ class Database:
     def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
         """See ports.RecordNotices."""
         if self.is_shared:
-            with self.write() as connection:
-                note_change(connection, kind, *keys)
+            with self._guarded(), self._writer.begin() as connection:
+                sent = self._notices.send(connection, {kind: keys})
+            self._notices.note_told(sent)
 
     def grouped(self, work: Callable[[sa.Connection], T], *, urgent: bool = False) -> T:
         """What ``work`` returns, once it is committed, together with what other threads ask for.

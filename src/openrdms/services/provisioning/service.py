@@ -18,6 +18,7 @@ from openrdms.model import errors
 from openrdms.model.change import Kind
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, JobDesktop, parse_guid
+from openrdms.model.member import Member
 from openrdms.model.patch import FORCE_LOG_OFF, Patch, as_job
 from openrdms.model.plan import Plan, render_plan
 from openrdms.model.provisioning import parse_job
@@ -34,6 +35,7 @@ from openrdms.services.provisioning.agents import AgentEvents
 from openrdms.services.provisioning.estimates import estimate_end
 from openrdms.services.provisioning.planner import Planner
 from openrdms.services.provisioning.prep_plan import plan_prep
+from openrdms.services.provisioning.questions import Questions, Told
 from openrdms.services.provisioning.step_times import StepTimes
 from openrdms.services.provisioning.work import Tools
 
@@ -91,6 +93,7 @@ class Provisioning:
             boot_deadline=boot_deadline,
         )
         self._planner = Planner(tools)
+        self._questions = Questions(store, members.me)
 
     def resume(self) -> None:
         """Begin to work, with the jobs that an earlier process left. Call it once."""
@@ -132,10 +135,14 @@ class Provisioning:
                 self._engine.wake(guid)
 
     def _hear(self, kind: Kind, keys: Sequence[str]) -> None:
-        """A job that runs here was cancelled, perhaps through another service."""
+        """A job that runs here was cancelled, perhaps through another service; or another one
+        tells what it was asked.
+        """
         if kind is Kind.CANCEL:
             for guid in keys:
                 self._engine.wake(guid)
+        elif kind is Kind.ANSWER:
+            self._questions.hear(keys)
 
     async def _run(self, run: Run) -> None:
         await workflow.run_job(self._tools, run)
@@ -254,23 +261,52 @@ class Provisioning:
         job = self.get_job(guid)
         rows = self._list_rows(job)
         if job.ended is None and job.guid not in self._tools.works:
-            return build_report(job, rows, note=self._tell_runner(job))
-        waits = self._tools.waits.of_job(job.guid)
-        end = estimate_end(self._tools, job, rows, waits)
-        return build_report(job, rows, waits, end)
+            return self._report_elsewhere(job, rows)
+        return build_report(job, rows, *self._tell(job, rows))
 
-    def _tell_runner(self, job: Job) -> str:
+    def _report_elsewhere(self, job: Job, rows: Sequence[JobDesktop]) -> Report:
+        """Of a job that does not run here, if at all."""
+        runner = self._find_runner(job)
+        told = self._ask(runner, job)
+        if told is None:
+            return build_report(job, rows, note=self._say_who_runs(job, runner))
+        return build_report(job, rows, *told)
+
+    def _ask(self, runner: Member | None, job: Job) -> Told | None:
+        return self._questions.ask(runner.id, job.guid) if runner else None
+
+    def _tell(self, job: Job, rows: Sequence[JobDesktop]) -> Told:
+        """Of a job that runs here, or has ended."""
+        waits = self._tools.waits.of_job(job.guid)
+        return Told(waits, estimate_end(self._tools, job, rows, waits))
+
+    def answer(self, questions: Sequence[str]) -> None:
+        """Tell other services what they ask of jobs that run here (see Questions)."""
+        self._questions.answer(questions, self._tell_others)
+
+    def _tell_others(self, guid: str) -> Told | None:
+        if guid not in self._tools.works:
+            return None
+        job = self.get_job(guid)
+        return self._tell(job, self._list_rows(job))
+
+    def _find_runner(self, job: Job) -> Member | None:
         """Which other service runs it: that one alone knows what its desktops wait for."""
         members = self._tools.members
         if not members.me or job.state in _SCHEDULED:
-            return ""
+            return None
         runner = self._store.find_runner(job.guid)
-        names = [one.name for one in members.list_live() if one.id == runner != members.me]
-        if not names:
+        return next((one for one in members.list_live() if one.id == runner != members.me), None)
+
+    def _say_who_runs(self, job: Job, runner: Member | None) -> str:
+        """Why there is no word of waits."""
+        if not self._tools.members.me or job.state in _SCHEDULED:
+            return ""
+        if runner is None:
             return "no service runs this job at the moment: one will begin or go on with it"
         return (
-            f"service {names[0]} runs this job: it alone knows what its desktops wait for, "
-            "and when it will have ended"
+            f"service {runner.name} runs this job, and has not told what its desktops wait for, "
+            "nor when it will have ended"
         )
 
     def _list_rows(self, job: Job) -> list[JobDesktop]:
@@ -281,8 +317,12 @@ class Provisioning:
         return self._store.list_job_desktops(job.guid)
 
     def list_waits(self, guid: str) -> Mapping[int, Wait]:
-        """What desktops of a job wait for, by their ordinals."""
-        return self._tools.waits.of_job(guid)
+        """What desktops of a job wait for, by their ordinals. NotFound, InvalidParameter."""
+        if guid in self._tools.works or not self._tools.members.me:
+            return self._tools.waits.of_job(guid)
+        job = self.get_job(guid)
+        told = None if job.ended else self._ask(self._find_runner(job), job)
+        return told.waits if told else {}
 
     def get_job(self, guid: str) -> Job:
         """A job, or what is scheduled to become one. NotFound, InvalidParameter."""

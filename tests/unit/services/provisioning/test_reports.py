@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from fakes.job_work import NOW, FakeHost, make_job, make_rows, make_tools
+from openrdms.model.change import Kind
 from openrdms.model.collection import CollectionState
 from openrdms.model.job import Job, JobDesktop
 from openrdms.model.member import Member
 from openrdms.model.report import Report
-from openrdms.services.provisioning import Provisioning
+from openrdms.services.provisioning import Provisioning, questions
 
 HERE, THERE = "b" * 16, "a" * 16
 
@@ -35,6 +39,9 @@ class Records:
     def find_runner(self, guid: str) -> str:
         """Who has adopted it."""
         return self.runner
+
+    def tell_others(self, kind: Kind, keys: Sequence[str]) -> None:
+        """Nobody answers."""
 
 
 @dataclass
@@ -70,10 +77,11 @@ def report(runner: str, me: str = HERE, **fields: Any) -> Report:
     return service.find_report(records.job.guid)
 
 
-def test_another_service_runs_it() -> None:
+def test_another_service_runs_it_and_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "_PATIENCE", 0.05)
     asked = report(THERE)
     assert asked.end is None
-    assert asked.note.startswith("service node2 runs this job: it alone knows what")
+    assert asked.note.startswith("service node2 runs this job, and has not told what")
 
 
 def test_nobody_runs_it_yet_or_any_more() -> None:

@@ -82,8 +82,8 @@ class Job(BaseModel):
 
 
 class JobDetail(Job):
-    """``expected_end`` is null when there is no telling. ``note`` says who knows more, if that is
-    another service.
+    """``expected_end`` is null when there is no telling. ``note`` says which other service
+    runs it, if that one has not told.
     """
 
     expected_end: datetime | None
