@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fakes.pool_rig import PoolRig
 from fakes.provisioning_rig import Faults, Rig, create, later, now
 from openrdms.app import backup
+from openrdms.model import errors
+from openrdms.model.desktop import DesktopStatus
 from openrdms.model.desktop_use import Use
 from openrdms.model.job import JobAction, VmStatus
 from openrdms.model.provisioning import render_job
@@ -25,8 +28,8 @@ class Restored:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._file = directory / "backup.tar"
-        self._faults = Faults()
-        self.rig = Rig(directory, wrap_host=self._faults.wrap).resume()
+        self.faults = Faults()
+        self.rig = Rig(directory, wrap_host=self.faults.wrap).resume()
         self.rig.add_collection()
 
     def back_up_at(self, call: str, name: str) -> None:
@@ -36,13 +39,13 @@ class Restored:
             if now == (call, name) and not self._file.exists():
                 backup.back_up(self._directory / "state", self._file, images=False)
 
-        self._faults.before = look
+        self.faults.before = look
 
-    def bring_back(self) -> Rig:
+    def bring_back(self, kind: type[Rig] = Rig) -> Rig:
         assert self._file.exists()
         self.rig.close()
         backup.restore(self._file, self._directory / "state")
-        self.rig = Rig(self._directory).resume()
+        self.rig = kind(self._directory, wrap_host=self.faults.wrap).resume()
         return self.rig
 
 
@@ -100,6 +103,63 @@ def test_an_update_is_over(restored: Restored) -> None:
     check_is_over(rig, guid)
     assert rig.truth() == before
     assert not [one for one in rig.audit.find_orphans().orphans if one.kind == "vm"]
+
+
+class WholeRig(PoolRig):
+    """As an administrator starts a service: it looks at hosts, too."""
+
+    def resume(self) -> WholeRig:
+        super().resume()
+        self.reconciling.start()
+        return self
+
+    def close(self) -> None:
+        self.reconciling.close()
+        super().close()
+
+
+@pytest.mark.parametrize("kind", [Rig, WholeRig])
+@pytest.mark.parametrize("call", ["create_disk", "delete_unused_disks"])
+def test_an_update_is_given_again(restored: Restored, kind: type[Rig], call: str) -> None:
+    """What has gone through it since is of a generation that the records do not know."""
+    document = later(JobAction.PATCH)
+    restored.rig.run(CREATE)
+    restored.back_up_at(call, "pool-2")
+    restored.rig.wait(restored.rig.execute(document))
+    rig = restored.bring_back(kind)
+    report = rig.run(document)
+    assert (report.succeeded, report.failed) == (SIZE, 0), report
+    assert all(one.generation > 1 for one in rig.store.list_desktops())
+    for one in rig.store.list_desktops():
+        assert rig.vms()[one.name] == [f"{one.name}.{one.generation}.qcow2"]
+    assert rig.files() == sorted(disk for disks in rig.vms().values() for disk in disks)
+    assert not rig.orphans()
+
+
+@pytest.mark.parametrize("kind", [Rig, WholeRig])
+def test_an_update_that_is_given_again_goes_back(restored: Restored, kind: type[Rig]) -> None:
+    """To what the records tell of, though another life has removed that disk."""
+    document = later(JobAction.PATCH)
+    restored.rig.run(CREATE)
+    restored.back_up_at("create_disk", "pool-2")
+    restored.rig.wait(restored.rig.execute(document))
+    refusals = [errors.OperationFailed("no")]
+
+    def refuse_once(call: str, _vm: str) -> None:
+        if call == "create_disk" and rig.store.list_jobs(running=True) and refusals:
+            raise refusals.pop()
+
+    rig = restored.bring_back(kind)
+    restored.faults.before = refuse_once
+    report = rig.run(document)
+    assert (report.succeeded, report.failed) == (0, 1), report
+    assert all(one.status is DesktopStatus.SUCCESS for one in rig.store.list_desktops())
+    assert {disk for disks in rig.vms().values() for disk in disks} <= {*rig.files()}
+    if isinstance(rig, PoolRig):
+        for name in sorted(NAMES):
+            rig.wait_for(name, Use.READY)
+            assert rig.vms()[name] == [f"{name}.1.qcow2"]
+        assert not rig.orphans()
 
 
 def test_a_delete_is_given_again(restored: Restored) -> None:

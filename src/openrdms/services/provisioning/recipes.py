@@ -20,7 +20,7 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
     JobAction.CREATE: _MAKING,
     JobAction.UPDATE: _MAKING,
     JobAction.PATCH: (
-        Stage(Phase.DISK, stages.make_disk, stages.delete_disk),
+        Stage(Phase.DISK, stages.make_next_disk, stages.delete_next_disk),
         Stage(Phase.DEFINE, stages.exchange_disk, stages.restore_disk),
         Stage(Phase.START, stages.start_again),
         Stage(Phase.AGENT, stages.await_agent_again),

@@ -63,10 +63,39 @@ async def make_disk(work: Work, row: JobDesktop) -> None:
     await work.on_host(row, Kind.CLONE, work.host(row).create_disk, work.spec(row))
 
 
+async def make_next_disk(work: Work, row: JobDesktop) -> None:
+    """Patch: as ``make_disk``, beside the disk in use."""
+    await ensure_image(work, row)
+    await work.on_host(row, Kind.CLONE, _make_next_disk, work.host(row), work.spec(row))
+
+
+def _make_next_disk(host: ports.Host, spec: VmSpec) -> None:
+    """An update that the records know nothing of, as they were restored since, may have made a disk
+    of that name: then it goes, and so does what runs on it.
+    """
+    try:
+        host.create_disk(spec)
+    except errors.InvalidOperation:
+        vm = host.find_vm(spec.name)
+        if vm is None or vm.uuid != spec.uuid or not vm.is_over(spec.generation):
+            raise
+        host.destroy(spec.name, spec.uuid)
+        host.create_disk(spec)
+
+
 def delete_disk(work: Work, row: JobDesktop) -> str:
     """Undo of make_disk."""
     work.host(row).delete_disk(row.name, row.generation)
     return ""
+
+
+def delete_next_disk(work: Work, row: JobDesktop) -> str:
+    """Undo of make_next_disk. What such an earlier update left on that disk goes back first."""
+    vm = work.host(row).find_vm(row.name)
+    went_on = vm is not None and vm.is_over(row.generation)
+    words = restore_disk(work, row) if went_on else ""
+    delete_disk(work, row)
+    return words
 
 
 def delete_unused_disks(work: Work, row: JobDesktop) -> str:
