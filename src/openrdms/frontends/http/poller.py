@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from openrdms.frontends.http.alarm import Alarm
 from openrdms.frontends.http.connection import Connection
 from openrdms.frontends.proxy_protocol import Balancers, Peer
 from openrdms.security.lockout import place_of
@@ -28,13 +29,9 @@ CONNECTIONS = 1000
 CONNECTIONS_OF_ADDRESS = 256
 """At once, in all and of one address (IPv6: network), so that one cannot take all of them."""
 PATIENCE_SECONDS = 0.005
-"""How long a call may keep the leader: at least once, at most twice this. The watch wakes so often
-while requests come, and takes the interpreter each time: at 2 ms a read cost a third more.
-"""
+"""How long a call may keep the leader."""
 WARY_TURNS = 64
 """Requests after a slow call for which the lead is given away at once."""
-QUIET_TURNS = 500
-"""After so much patience without a request, the watch stops looking until one comes."""
 SWEEP_SECONDS = 0.1
 MAX_RESERVE = 32
 
@@ -69,10 +66,10 @@ class Poller:
         self._terms: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reserve = 0
         self._next_sweep = 0.0
-        self._dozing = False
-        self._rouse = threading.Event()
+        self._alarm = Alarm(PATIENCE_SECONDS)
         self._ended = False
         self._finished = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="http-watch", daemon=True)
 
     def listen(self, sock: socket.socket, accept: Accept) -> None:
         """Add a listening socket, before ``start``."""
@@ -85,7 +82,7 @@ class Poller:
         """Begin to accept."""
         self._spawn(self._work)
         self._terms.put(self._term)
-        self._spawn(self._watch)
+        self._watcher.start()
 
     def stop(self, seconds: float) -> None:
         """Accept no more, let requests under way finish for some seconds, close all. Repeatable."""
@@ -104,8 +101,10 @@ class Poller:
             for _ in range(self._reserve):
                 self._terms.put(_NO_TERM)
         os.eventfd_write(self._wake, 1)
-        self._rouse.set()
+        self._alarm.set()
         if self._finished.wait(_FINISH_SECONDS):
+            self._watcher.join()
+            self._alarm.close()
             self._epoll.close()
             os.close(self._wake)
 
@@ -140,8 +139,7 @@ class Poller:
         """Let a connection work; False when this thread lost the lead meanwhile."""
         self._turn += 1
         self._busy = connection
-        if self._dozing:
-            self._rouse.set()
+        self._alarm.set()
         before = connection.interest
         if self._wary:
             self._wary -= 1
@@ -226,28 +224,18 @@ class Poller:
 
     def _watch(self) -> None:
         """Give the lead to another thread whenever a call keeps the leader for too long."""
-        seen = quiet = 0
         last_slow = -WARY_TURNS
-        while not self._ended:
-            time.sleep(PATIENCE_SECONDS)
-            if self._turn != seen:
-                seen, quiet = self._turn, 0
-            elif self._busy is not None:
+        while True:
+            self._alarm.wait()
+            if self._ended:
+                return
+            turn = self._turn
+            if self._busy is not None:
                 # One by itself may have waited for a processor only.
-                if seen - last_slow < WARY_TURNS:
+                if turn - last_slow < WARY_TURNS:
                     self._wary = WARY_TURNS
-                last_slow = seen
-                self._promote(seen)
-            elif (quiet := quiet + 1) > QUIET_TURNS:
-                quiet = 0
-                self._doze()
-
-    def _doze(self) -> None:
-        self._rouse.clear()
-        self._dozing = True
-        if self._busy is None and not self._ended:
-            self._rouse.wait()
-        self._dozing = False
+                last_slow = turn
+                self._promote(turn)
 
     def _promote(self, turn: int) -> None:
         with self._lock:
@@ -259,7 +247,8 @@ class Poller:
             else:
                 try:
                     self._spawn(self._work)
-                except RuntimeError:  # no more threads: the others wait for this call
+                except RuntimeError:  # no more threads: the others wait until there are some
+                    self._alarm.set()
                     return
             self._busy = None
             self._epoll.unregister(connection.fileno)
