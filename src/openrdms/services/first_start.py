@@ -77,14 +77,14 @@ class FirstStart:
         with self._lock:
             first = self._under_way.setdefault(key, mine)
         if first is mine:
+            failure: BaseException | None = None
             try:
                 self._identify(name)
             except BaseException as error:  # noqa: BLE001  it is raised in all who wait
-                mine.set_exception(error)
-            else:
-                mine.set_result(None)
-            with self._lock:
+                failure = error
+            with self._lock:  # before anybody is told: who asks again then has it tried again
                 del self._under_way[key]
+            mine.set_exception(failure)
         first.result()
 
     def _identify(self, name: str) -> None:

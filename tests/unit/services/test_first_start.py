@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fakes.simulated_death import StandingClock
 from fakes.small_deployment import HOST1, SmallDeployment, open_small_deployment
 from openrdms.adapters import simulator
+from openrdms.model import errors
 from openrdms.model.host import VmInfo
 from openrdms.services.first_start import FirstStart
 
@@ -91,6 +93,28 @@ def test_a_defect_with_one_does_not_stop_the_others(
     monkeypatch.setattr(host, "find_vm", find_vm)
     watcher.start()
     assert eventually(lambda: has_identity(place, "vd-2"))
+
+
+def test_who_asks_again_as_soon_as_he_is_told_has_it_tried_again(
+    place: SmallDeployment, watcher: FirstStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(Future[None]):
+        """Who waits for it asks again in the moment in which he is told that it has failed."""
+
+        def set_exception(self, exception: BaseException | None) -> None:
+            super().set_exception(exception)
+            if exception:
+                simulator.set_fault(place.path, HOST1, "vd-1")
+                watcher.identify("vd-1")
+
+    monkeypatch.setattr("openrdms.services.first_start._GUEST_SECONDS", 0.1)
+    monkeypatch.setattr("openrdms.services.first_start.Future", Impatient)
+    place.make_desktop("vd-1", "farm", identity_set=False)
+    place.hosts.get(HOST1).start("vd-1")
+    simulator.set_fault(place.path, HOST1, "vd-1", "silent")
+    with pytest.raises(errors.OperationFailed, match="vd-1 did not take its name and keys"):
+        watcher.identify("vd-1")
+    assert has_identity(place, "vd-1")
 
 
 @pytest.mark.parametrize("hold", ["pause", "save"])
