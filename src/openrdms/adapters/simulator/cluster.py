@@ -35,7 +35,7 @@ class Cluster:
         self.settings = settings
         self.clock = clock
         self._state = State(settings.path, create=True)
-        self.announcer = Announcer(clock, self._holds, self._read_tidings)
+        self.announcer = Announcer(clock, self._sift, self._read_tidings)
         self.operations = Operations(
             self._state, settings, clock, callers, self.announcer.announce_all, check
         )
@@ -62,21 +62,12 @@ class Cluster:
             news = effects.to_come(db, host, self.clock.now())
         self.announcer.announce_all(news)
 
-    def _holds(self, event: VmEvent, due: float) -> bool:
-        """Whether what was to happen at ``due`` still does: same boot, running, not silenced."""
-        if event.kind not in (VmEventKind.AGENT_CONNECTED, VmEventKind.LOGGED_ON):
-            return True
+    def _sift(self, news: effects.News) -> effects.News:
+        """What of it comes true when it is due."""
+        if not news:
+            return []
         with self._state.reading() as db:
-            row = vms.find(db, event.host, event.vm)
-            if row is None or vms.state(row) is not VmState.RUNNING:
-                return False
-            if event.kind is VmEventKind.AGENT_CONNECTED:
-                return bool(row["agent_at"] == due and row["fault"] != "silent")
-            begun = db.execute(
-                "SELECT 1 FROM sessions WHERE host = ? AND vm = ? AND since = ?",
-                (event.host, event.vm, due),
-            )
-            return begun.fetchone() is not None
+            return [(due, event) for due, event in news if _holds(db, event, due)]
 
     def _read_tidings(self) -> list[VmEvent]:
         """What users did by another process since the last look."""
@@ -91,6 +82,22 @@ class Cluster:
         if rows:
             self._last_tiding = rows[-1]["id"]
         return [VmEvent(VmEventKind(row["kind"]), row["host"], row["vm"]) for row in rows]
+
+
+def _holds(db: sqlite3.Connection, event: VmEvent, due: float) -> bool:
+    """Whether what was to happen at ``due`` still does: same boot, running, not silenced."""
+    if event.kind not in (VmEventKind.AGENT_CONNECTED, VmEventKind.LOGGED_ON):
+        return True
+    row = vms.find(db, event.host, event.vm)
+    if row is None or vms.state(row) is not VmState.RUNNING:
+        return False
+    if event.kind is VmEventKind.AGENT_CONNECTED:
+        return bool(row["agent_at"] == due and row["fault"] != "silent")
+    begun = db.execute(
+        "SELECT 1 FROM sessions WHERE host = ? AND vm = ? AND since = ?",
+        (event.host, event.vm, due),
+    )
+    return begun.fetchone() is not None
 
 
 def _add_hosts(db: sqlite3.Connection, names: list[str]) -> None:

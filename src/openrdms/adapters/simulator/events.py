@@ -23,23 +23,26 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
 """The machine's, whatever the clock."""
 
+_AT_ONCE = 100
+"""Events that are looked at together: each look waits for all who work on the cluster."""
+
 Callback = Callable[[VmEvent], None]
 
 
 class Announcer:
-    """Events by due time. ``holds`` is asked at that time whether an event still comes true;
+    """Events by due time. ``sift`` is asked at that time which of them still come true;
     ``read_tidings`` gives what happened without being announced.
     """
 
     def __init__(
         self,
         clock: Clock,
-        holds: Callable[[VmEvent, float], bool],
+        sift: Callable[[News], News],
         read_tidings: Callable[[], list[VmEvent]],
     ) -> None:
         self._read_tidings = read_tidings
         self._clock = clock
-        self._holds = holds
+        self._sift = sift
         self._subscribers: defaultdict[str, list[Callback]] = defaultdict(list)
         self._due: list[tuple[float, int, VmEvent]] = []
         self._known: set[tuple[float, VmEvent]] = set()
@@ -93,9 +96,8 @@ class Announcer:
     def _run(self) -> None:
         look_at = 0.0
         while not self._closed:
-            for due, event in self._wait():
-                if self._holds(event, due):
-                    self._tell(event)
+            for _, event in self._sift(self._wait()):
+                self._tell(event)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _LOOK_SECONDS
                 for event in self._read_tidings():
@@ -106,13 +108,13 @@ class Announcer:
             _call(callback, event)
 
     def _wait(self) -> News:
-        """The events that are due next; none when it was time to look what others did."""
+        """Some of the events that are due; none when it was time to look what others did."""
         with self._changed:
             if not self._due or self._until_due() > 0:
                 longest = min(self._until_due(), _LOOK_SECONDS) if self._due else _LOOK_SECONDS
                 self._changed.wait(longest)
             found: News = []
-            while not self._closed and self._due and self._until_due() <= 0:
+            while self._due and self._until_due() <= 0 and len(found) < _AT_ONCE:
                 due, _, event = heapq.heappop(self._due)
                 self._known.discard((due, event))
                 found.append((due, event))
