@@ -19,7 +19,7 @@ _NEWS = {VmEventKind.AGENT_CONNECTED, VmEventKind.STOPPED}
 
 
 class AgentEvents:
-    """Remembers the last event of every VM from ``listen`` on, and wakes who waits for one.
+    """Remembers which VMs were last heard to start, and wakes who waits for their agents.
 
     So it does for all guests of a host that is back.
     """
@@ -28,7 +28,7 @@ class AgentEvents:
         self._hosts = hosts
         self._health = health
         self._lock = threading.Lock()
-        self._last: dict[_Vm, VmEventKind] = {}
+        self._starting: set[_Vm] = set()
         self._watched: Counter[str] = Counter()
         self._waiting: dict[_Vm, list[tuple[asyncio.AbstractEventLoop, asyncio.Event]]] = {}
 
@@ -39,10 +39,9 @@ class AgentEvents:
 
     def _hear(self, event: VmEvent) -> None:
         key = self._key(event.host, event.vm)
+        starts = event.kind is VmEventKind.STARTED
         with self._lock:
-            self._last[key] = event.kind
-            if event.kind is VmEventKind.STOPPED:
-                del self._last[key]
+            (self._starting.add if starts else self._starting.discard)(key)
             waiting = list(self._waiting.get(key, ()))
         if event.kind in _NEWS:
             for loop, heard in waiting:
@@ -53,9 +52,8 @@ class AgentEvents:
         if absence is not None:
             return
         with self._lock:
-            here = {key for key in (*self._last, *self._waiting) if key[0] == host.casefold()}
-            for key in here:
-                self._last.pop(key, None)
+            here = {key for key in self._waiting if key[0] == host.casefold()}
+            self._starting = {key for key in self._starting if key[0] != host.casefold()}
             waiting = [entry for key in here for entry in self._waiting.get(key, ())]
         for loop, heard in waiting:
             loop.call_soon_threadsafe(heard.set)
@@ -82,7 +80,7 @@ class AgentEvents:
         with self._lock:
             self._waiting.setdefault(key, []).append(entry)
             self._watched[key[0]] += 1
-            if self._last.get(key) is not VmEventKind.STARTED:
+            if key not in self._starting:
                 heard.set()
         try:
             yield heard
