@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 from dbos import DBOS
 
 from fakes.provisioning_rig import FAST, POOL, Faults, Rig, create, later
+from live.service import until
 from openrdms.adapters import simulator
 from openrdms.jobs import engine
 from openrdms.jobs.engine import WORKFLOW_VERSION
 from openrdms.model import errors
 from openrdms.model.collection import CollectionState, CollectionType
 from openrdms.model.host import DiskKind
-from openrdms.model.job import JobAction, VmStatus
+from openrdms.model.job import JobAction, JobDesktop, VmStatus
 from openrdms.model.provisioning import HostAllocation
 from openrdms.services.provisioning import service
 
@@ -46,6 +48,21 @@ def test_create_makes_desktops_where_they_were_asked_for(rig: Rig) -> None:
     ]
     assert hostnames(rig) == dict.fromkeys([f"pool-{n}" for n in range(1, 5)], "running")
     assert rig.orphans() == []
+
+
+def test_nothing_is_left_in_memory_of_a_job_that_has_ended(rig: Rig) -> None:
+    gc.disable()  # what only Python's search for cycles finds stays for long
+    try:
+        guid = rig.execute(create())
+        rig.wait(guid)
+        until("its rows are gone", lambda: not _find_rows(guid))
+    finally:
+        gc.enable()
+
+
+def _find_rows(guid: str) -> list[JobDesktop]:
+    rows = [found for found in gc.get_objects() if type(found) is JobDesktop]
+    return [row for row in rows if row.job == guid]
 
 
 def test_records_say_what_was_made(rig: Rig) -> None:

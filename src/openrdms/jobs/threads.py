@@ -31,16 +31,17 @@ class Threads:
         with self._lock:
             worker = self._idle.pop() if self._idle else None
         if worker is None:
-            thread = threading.Thread(target=self._serve, args=(work,), name=self._name)
+            worker = queue.SimpleQueue()
+            thread = threading.Thread(target=self._serve, args=(worker,), name=self._name)
             thread.daemon = True
             thread.start()
-        else:
-            worker.put(work)
+        worker.put(work)
 
-    def _serve(self, work: _Work) -> None:
-        mine: queue.SimpleQueue[_Work] = queue.SimpleQueue()
+    def _serve(self, mine: queue.SimpleQueue[_Work]) -> None:
+        work = mine.get()
         while True:
             work()
+            del work  # it may know a job that ends while we are idle
             with self._lock:
                 self._idle.append(mine)
             try:

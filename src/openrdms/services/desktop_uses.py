@@ -155,14 +155,14 @@ class DesktopUses:
 
     def announce(self, names: Iterable[str]) -> None:
         """Tell what is on record now of desktops whose uses a job has changed with its rows."""
-        self._tell(self._store.list_uses(names=names))
+        told = list(names)
+        for at in range(0, len(told), _PART):
+            self._tell(self._store.list_uses(names=told[at : at + _PART]))
 
     def hear(self, names: Iterable[str]) -> None:
         """Other services have changed these: tell what is on record now of those that matter."""
         wants = [wants for _, wants in self._listeners]
-        wanted = [name for name in names if any(want(name.casefold()) for want in wants)]
-        for at in range(0, len(wanted), _PART):
-            self.announce(wanted[at : at + _PART])
+        self.announce(name for name in names if any(want(name.casefold()) for want in wants))
 
     def hear_all(self) -> None:
         """Nobody knows what others have changed."""

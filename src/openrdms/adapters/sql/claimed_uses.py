@@ -9,10 +9,9 @@ import sqlalchemy as sa
 
 from openrdms.adapters.sql import schema
 from openrdms.adapters.sql.database import note_change
-from openrdms.adapters.sql.desktop_uses import select_uses
 from openrdms.adapters.sql.pool_tables import desktop_uses
 from openrdms.model.change import Kind
-from openrdms.model.desktop_use import DesktopUse, Use
+from openrdms.model.desktop_use import Use
 
 _uses = desktop_uses.c
 
@@ -67,12 +66,13 @@ def claim(
 
 def release(
     connection: sa.Connection, guid: str, now: datetime, names: Iterable[str] | None = None
-) -> list[DesktopUse]:
-    """See ports.JobStore.release_uses."""
+) -> Sequence[str]:
+    """See ports.JobStore.release_uses. Returns names: a job may have any number."""
     mine: Sequence[sa.ColumnElement[bool]] = [_uses.claim == guid]
     if names is not None:
         mine = [*mine, _uses.name_key.in_([name.casefold() for name in names])]
-    held = connection.execute(sa.select(_uses.name_key).where(*mine)).scalars().all()
+    query = sa.select(schema.desktops.c.name).join_from(desktop_uses, schema.desktops)
+    held = connection.scalars(query.where(*mine)).all()
     if not held:
         return []
     connection.execute(
@@ -86,6 +86,5 @@ def release(
         )
     )
     connection.execute(sa.update(desktop_uses).where(*mine).values(claim=""))
-    released = select_uses(connection, held)
-    note_change(connection, Kind.DESKTOP, *(use.name for use in released))
-    return released
+    note_change(connection, Kind.DESKTOP, *held)
+    return held

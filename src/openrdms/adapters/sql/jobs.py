@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from openrdms.adapters.sql import claimed_uses, collections, rows, schema
 from openrdms.adapters.sql import desktops as desktop_records
 from openrdms.adapters.sql.database import Database, note_change
+from openrdms.adapters.sql.desktop_uses import select_uses
 from openrdms.adapters.sql.images import require_image
 from openrdms.adapters.sql.nodes import check_hosts
 from openrdms.model import errors
@@ -210,7 +211,8 @@ class JobRecords:
         mine = None if names is None else list(names)
 
         def release(connection: sa.Connection) -> list[DesktopUse]:
-            return claimed_uses.release(connection, guid, now, mine)
+            released = claimed_uses.release(connection, guid, now, mine)
+            return select_uses(connection, [name.casefold() for name in released])
 
         return self._database.grouped(release)
 

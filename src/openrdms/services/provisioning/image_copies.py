@@ -74,7 +74,7 @@ class ImageCopy:
                 raise Halted from None
             raise
         except (errors.HostUnavailable, errors.RecordsUnavailable):
-            del work.copies[row.host, row.image]
+            work.copies.pop((row.host, row.image), None)
             raise
 
     def _copy(self, host: ports.Host, image: ImageVersion) -> None:

@@ -48,6 +48,7 @@ async def run_job(tools: Tools, run: Run) -> None:
         await _carry_out(work, stages)
     finally:
         del tools.works[job.guid]
+        work.copies.clear()  # they know the job: its rows would stay until Python looks for cycles
         tools.waits.forget(job.guid)
 
 
