@@ -84,6 +84,15 @@ class JobUseSuite:
         }
         assert {use.since for use in store.list_uses("pool")} == {LATER}
 
+    def test_text_that_rows_have_alike_is_in_memory_once(
+        self, store: Store, rows: list[JobDesktop]
+    ) -> None:
+        planned, desktops = store.list_job_desktops(GUID), store.list_desktops("pool")
+        uses = store.list_uses("pool")
+        assert len({id(row.host) for row in (*planned, *desktops, *uses)}) == 1
+        assert len({id(row.image) for row in (*planned, *desktops)}) == 1
+        assert len({id(text) for text in (*(row.job for row in planned), uses[0].claim)}) == 1
+
     def test_a_wave_is_let_go_of_by_itself(self, store: Store, rows: list[JobDesktop]) -> None:
         released = store.release_uses(GUID, LATER, ["POOL-2"])
         assert [(use.name, use.use) for use in released] == [("pool-2", Use.READY)]

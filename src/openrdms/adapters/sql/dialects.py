@@ -123,7 +123,10 @@ class Sqlite:
 
     def open_engine(self) -> sa.Engine:
         # A reader that waits for a pooled connection would be slower than one that opens its own.
-        engine = sa.create_engine(self._url, max_overflow=-1, hide_parameters=True)
+        # The one used last has the most in its cache, and others need none while it is enough.
+        engine = sa.create_engine(
+            self._url, max_overflow=-1, pool_use_lifo=True, hide_parameters=True
+        )
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine

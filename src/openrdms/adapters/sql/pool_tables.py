@@ -27,7 +27,7 @@ desktop_uses = sa.Table(
     schema.number_column("turn"),
     sa.Column("stay", sa.BigInteger, nullable=False, server_default="0"),
     schema.text_column("mark"),
-    schema.text_column("claim"),
+    schema.repeated_column("claim"),
     schema.flag_column("saved"),
     schema.number_column("failures"),
     schema.text_column("reason"),

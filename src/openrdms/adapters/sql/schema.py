@@ -8,6 +8,7 @@ code cannot store an illegal state.
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
@@ -90,6 +91,16 @@ class _FilePath(TypeDecorator[Path]):
         return None if value is None else Path(value)
 
 
+class _Repeated(TypeDecorator[str]):
+    """Text that many rows have alike, as the name of a host: in memory it is there once."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else sys.intern(value)
+
+
 class Texts(TypeDecorator[tuple[str, ...]]):
     """A tuple of strings, stored as JSON."""
 
@@ -102,6 +113,10 @@ class Texts(TypeDecorator[tuple[str, ...]]):
 
 def text_column(name: str, *, null: bool = False, key: bool = False) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=null, primary_key=key)
+
+
+def repeated_column(name: str) -> sa.Column[str]:
+    return sa.Column(name, _Repeated, nullable=False)
 
 
 def service_column() -> sa.Column[str]:
@@ -227,12 +242,12 @@ desktops = sa.Table(
     text_column("collection_key"),
     text_column("home_key"),
     text_column("name"),
-    text_column("host"),
+    repeated_column("host"),
     sa.Column("uuid", sa.Uuid, nullable=False),
     text_column("mac"),
-    text_column("collection"),
-    text_column("home"),
-    text_column("image"),
+    repeated_column("collection"),
+    repeated_column("home"),
+    repeated_column("image"),
     member_column("disk_kind", DiskKind),
     number_column("generation"),
     member_column("status", DesktopStatus),
@@ -297,14 +312,14 @@ jobs = sa.Table(
 job_desktops = sa.Table(
     "job_desktops",
     metadata,
-    sa.Column("job", sa.Text, sa.ForeignKey("jobs.guid"), primary_key=True),
+    sa.Column("job", _Repeated, sa.ForeignKey("jobs.guid"), primary_key=True),
     number_column("ordinal", key=True),
     text_column("name_key"),
     text_column("name"),
-    text_column("host"),
+    repeated_column("host"),
     sa.Column("uuid", sa.Uuid, nullable=False),
     text_column("mac"),
-    text_column("image"),
+    repeated_column("image"),
     member_column("disk_kind", DiskKind),
     number_column("generation"),
     member_column("status", VmStatus),
@@ -312,12 +327,12 @@ job_desktops = sa.Table(
     sa.Column("done", _Member(Phase), nullable=True),
     text_column("error"),
     sa.Column("undone", Texts, nullable=False),
-    text_column("notes"),
+    repeated_column("notes"),
     number_column("previous", null=True),
-    text_column("previous_image"),
+    repeated_column("previous_image"),
     flag_column("was_running"),
     # tables had rows when these came, hence the defaults
-    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", _Repeated, nullable=False, server_default=""),
     sa.Column("wave", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("job_desktops_name", "name_key"),
 )
