@@ -106,6 +106,8 @@ done
 SET_IDENTITY = """
 set -eu
 hostname=$1 machine_id=$2 mac=$3
+exec 9> /run/openrdms-identity
+flock 9  # of two services that do this at once one writes the key, the other its certificate
 if [ "$(cat /etc/hostname)" != "$hostname" ]; then
     echo "$hostname" > /etc/hostname
     names=$(grep -v '^127\\.0\\.1\\.1[[:space:]]' /etc/hosts)
@@ -139,14 +141,12 @@ if command -v openssl > /dev/null && getent group ssl-cert > /dev/null &&
     chgrp ssl-cert $key
     chmod 640 $key
     chmod 644 /etc/ssl/certs/ssl-cert-snakeoil.pem
-    systemctl --quiet --no-block try-restart xrdp 2> /dev/null || :
 fi
 if command -v xrdp-keygen > /dev/null && [ ! -e /etc/xrdp/rsakeys.ini ]; then
     systemd-run --quiet --no-block --collect --unit=xrdp-keygen /bin/sh -c '
         umask 077
         xrdp-keygen xrdp /etc/xrdp/rsakeys.ini &&
-            chown xrdp:xrdp /etc/xrdp/rsakeys.ini &&
-            systemctl restart xrdp'
+            chown xrdp:xrdp /etc/xrdp/rsakeys.ini'
 fi
 if [ -d /etc/ssh ] && command -v ssh-keygen > /dev/null; then ssh-keygen -A > /dev/null; fi
 sync
@@ -156,6 +156,7 @@ for card in /sys/class/net/*; do [ ! -e "$card/device" ] || cat "$card/address";
 """Plain writes (hostnamectl would start a service) and keys that may not be shared, read back.
 
 The key for RDP's own encryption takes a guest without KVM up to a minute, so nobody waits for it.
+xrdp reads its keys at each connection; to restart it would end those that are there.
 """
 
 GENERALISE = """
