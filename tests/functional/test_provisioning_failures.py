@@ -20,6 +20,7 @@ from openrdms.model.host import VmState
 from openrdms.model.job import JobAction, VmStatus
 from openrdms.model.provisioning import OnError
 from openrdms.model.reason import ReasonCode
+from openrdms.services.provisioning import pipeline
 from openrdms.services.provisioning.stages import RECHECK
 
 THREE = [("host1.sim.local", 2), ("host2.sim.local", 1)]
@@ -397,6 +398,39 @@ def test_a_job_that_stops_at_an_error_keeps_what_is_done_while_a_call_goes_on(
     assert sorted(rig.vms()) == kept == [d.name for d in rig.store.list_desktops()]
     assert "pool-3" not in kept
     assert rig.orphans() == []
+
+
+def test_what_is_finished_while_the_cancel_comes_is_taken_back_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cancel is on record before the end of the last desktop is; no second undo is needed."""
+    again: list[object] = []
+
+    async def note(*told: object) -> None:
+        again.append(told)
+
+    monkeypatch.setattr(pipeline, "take_back", note)
+    rig: Rig
+
+    class CancelledInBetween(Meddled):
+        def put_job_desktops(self, rows: Any, *args: Any, records: Any = (), **rest: Any) -> None:
+            if records:
+                rig.provisioning.cancel(rows[0].job)
+            rig_store.put_job_desktops(rows, *args, records=records, **rest)
+
+    def wrap(store: Any) -> Any:
+        nonlocal rig_store
+        rig_store = store
+        return CancelledInBetween(store, lambda call, vm: None)
+
+    rig_store: Any = None
+    rig = Rig(tmp_path, wrap_store=wrap).resume()
+    rig.add_collection()
+    report = rig.run(create(THREE))
+    assert report.state is CollectionState.JOB_ABORTED
+    assert {d.undone[-2:] for d in report.desktops} == {("define", "disk")}
+    assert (again, rig.vms(), rig.store.list_desktops(), rig.orphans()) == ([], {}, [], [])
+    rig.close()
 
 
 @pytest.mark.parametrize("call", ["put_job_desktops", "find_job"])

@@ -69,6 +69,8 @@ class Run:
         self.guid = guid
         self.halt = Halt()
         """Set when nothing new may begin: a cancel was accepted, or the job itself says so."""
+        self.cancelled = False
+        """Whether it was told that a cancel is on record."""
         self._loop = asyncio.get_running_loop()
 
     def reserve(self, name: str, body: Step[T]) -> Step[T]:
@@ -98,7 +100,8 @@ class Run:
         return await DBOS.patch_async(name)
 
     def wake(self) -> None:
-        """Set ``halt``, from any thread."""
+        """Set ``halt`` for a cancel that is on record, from any thread."""
+        self.cancelled = True
         self._loop.call_soon_threadsafe(self.halt.set)
 
 
@@ -239,8 +242,8 @@ class JobEngine:
             return list(self._runs)
 
     def wake(self, guid: str) -> None:
-        """Tell a running workflow to look at its records. It looks at them at its beginning too,
-        so a wake that comes before that may be lost.
+        """Tell a running workflow that a cancel is on record. It looks at its records at its
+        beginning too, so a wake that comes before that may be lost.
         """
         with self._lock:
             run = self._runs.get(guid)

@@ -56,11 +56,7 @@ async def carry_all(work: Work, stages: Stages) -> None:
 
     async def carry_one(ordinal: int) -> None:
         under_way.add(ordinal)
-        row = await _go_through(work, work.rows[ordinal], stages)
-        if work.halted and await _says_so(withdrawn):
-            take_back([row])
-        else:
-            await _keep(work, row, stages)
+        take_back(await _carry_unless_withdrawn(work, work.rows[ordinal], stages, withdrawn))
         under_way.remove(ordinal)
 
     async def withdraw_others() -> None:
@@ -81,18 +77,30 @@ async def carry_all(work: Work, stages: Stages) -> None:
         raise trouble
 
 
+async def _carry_unless_withdrawn(
+    work: Work, row: JobDesktop, stages: Stages, withdrawn: asyncio.Future[bool]
+) -> list[JobDesktop]:
+    """The row when it is to be taken back: also when that was said while its end was written."""
+    row = await _go_through(work, row, stages)
+    if not await _is_withdrawn(work, withdrawn):
+        row = await _keep(work, row, stages)
+    return [row] if await _is_withdrawn(work, withdrawn) else []
+
+
 async def _await_withdrawal(work: Work) -> bool:
     """Once the job halts: whether none of its desktops is to stay. That it is cancelled is on
     record then, and says so after a kill, too.
     """
     await work.run.halt.wait()
-    return work.job.action in _MAKING and (await work.reread()).cancel_requested is not None
+    if work.job.action not in _MAKING:
+        return False
+    return work.run.cancelled or (await work.reread()).cancel_requested is not None
 
 
-async def _says_so(answer: asyncio.Future[bool]) -> bool:
-    """False when there is none, for a reason that another one is told."""
+async def _is_withdrawn(work: Work, answer: asyncio.Future[bool]) -> bool:
+    """False also when there is no answer, for a reason that another one is told."""
     with suppress(Exception):
-        return await answer
+        return work.halted and await answer
     return False
 
 

@@ -135,9 +135,11 @@ class Undoings:
     async def _collect(self) -> None:
         try:
             with self._work.tools.waits.line(self._work.job.guid, self._tell_lines):
+                gathered = 0.0  # of what had not begun; that is written while hosts are at the rest
                 while self._open:
-                    ended = await self._ended.take(self._open, _GATHERED)
+                    ended = await self._ended.take(self._open, gathered)
                     await self._conclude_some(ended)
+                    gathered = _GATHERED
         finally:
             self._collector = None
             for line in self._lines.values():
