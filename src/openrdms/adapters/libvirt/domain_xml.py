@@ -118,9 +118,16 @@ def _ownership_attributes(ownership: Ownership) -> dict[str, str]:
     }
 
 
+def parse_ownership(xml: str) -> Ownership:
+    """From our element as virDomainGetMetadata gives it."""
+    return _read_ownership(etree.fromstring(xml.encode()))
+
+
 def _parse_ownership(element: etree._Element | None) -> Ownership | None:
-    if element is None:
-        return None
+    return None if element is None else _read_ownership(element)
+
+
+def _read_ownership(element: etree._Element) -> Ownership:
     return Ownership(
         collection=element.get("collection", ""),
         job=element.get("job", ""),

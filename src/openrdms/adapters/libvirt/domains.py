@@ -146,6 +146,26 @@ def stop(domain: libvirt.virDomain, how: Callable[[], object]) -> None:
             raise
 
 
+def check_deletable(domain: libvirt.virDomain) -> None:
+    """InvalidOperation for a VM that is not ours, was adopted or runs; one that is gone is fine.
+
+    The whole description would take as long to read as the definition takes to remove.
+    """
+    try:
+        element = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain_xml.NAMESPACE)
+    except libvirt.libvirtError as error:
+        code = error.get_error_code()
+        if code == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+            raise InvalidOperation(f"{domain.name()} is not a VM of this service") from error
+        if code != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return
+    if domain_xml.parse_ownership(element).adopted:
+        raise InvalidOperation(f"{domain.name()} was adopted and is never deleted")
+    if is_active(domain):
+        raise InvalidOperation(f"{domain.name()} is running")
+
+
 def undefine(domain: libvirt.virDomain) -> None:
     """Take back its definition with all that libvirt keeps beside; who was quicker is fine."""
     try:

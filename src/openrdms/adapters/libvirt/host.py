@@ -219,10 +219,11 @@ class LibvirtHost:
 
     def delete_disk(self, vm: str, generation: int) -> None:
         """See ports.Host. InvalidOperation while the VM runs on it."""
-        info = self.find_vm(vm)
         path = self._storage.disk_path(vm, generation)
-        if info and info.state is not VmState.STOPPED and str(path) in info.disks:
-            raise InvalidOperation(f"{vm} is running on {path}")
+        if self._vms.find_state(vm) is not VmState.STOPPED:
+            info = self.find_vm(vm)
+            if info and info.state is not VmState.STOPPED and str(path) in info.disks:
+                raise InvalidOperation(f"{vm} is running on {path}")
         self._vms.check()
         self._storage.delete_disk(vm, generation)
 
@@ -263,16 +264,11 @@ class LibvirtHost:
             domain = self._vms.find(vm)
             if domain and not domains.is_it(domain, uuid):
                 return
-            info = self._vms.find_info(domain) if domain else None
-            if domain and info:
-                check_ours(info)
-                if info.ownership and info.ownership.adopted:
-                    raise InvalidOperation(f"{vm} was adopted and is never deleted")
+            if domain:
                 with errors.translated(vm):
-                    if domains.is_active(domain):
-                        raise InvalidOperation(f"{vm} is running")
+                    domains.check_deletable(domain)
                     domains.undefine(domain)
-            self._places.remove_files(info.name if info else vm)
+            self._places.remove_files(domain.name() if domain else vm)
 
     def start(self, vm: str) -> None:
         """See ports.Host."""

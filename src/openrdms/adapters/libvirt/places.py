@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +103,9 @@ class Places:
 
     def remove_files(self, vm: str) -> None:
         """Remove what a VM that is no longer defined may have left beside its disk."""
-        files = [self.nvram_path(vm), self._vnc / vm, self._agent / vm]
+        files = [f"{self._nvram}/{vm}.fd", f"{self._vnc}/{vm}", f"{self._agent}/{vm}"]
         if self.root and self._saved:
-            files += [self.root / "log/qemu" / f"{vm}.log", self._saved / f"{vm}.save"]
+            files += [f"{self.root}/log/qemu/{vm}.log", f"{self._saved}/{vm}.save"]
         for file in files:
-            file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(file)
