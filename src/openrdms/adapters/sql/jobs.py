@@ -76,7 +76,7 @@ class JobRecords:
             return rows.select_records(connection, Job, _jobs, *where, order=order)
 
     def request_cancel(self, guid: str, now: datetime) -> Job:
-        with self._database.write() as connection:
+        def request(connection: sa.Connection) -> Job:
             new = sa.and_(_jobs.c.cancel_requested.is_(None), _jobs.c.action != JobAction.DELETE)
             values = {"cancel_requested": now, "state": CollectionState.CANCEL_INPROGRESS}
             if _move(connection, guid, new, now, values):
@@ -88,6 +88,8 @@ class JobRecords:
                     f"job {guid} has ended" if job.ended else f"job {guid} is a running Delete"
                 )
             return job
+
+        return self._database.grouped(request, urgent=True)
 
     def adopt_job(self, guid: str) -> None:
         if service := self._database.service:
