@@ -146,7 +146,7 @@ class Reaching:
                 way = self._ways.setdefault(key, self._set_out(host.name, _BOOT))
             return way.wait(ReasonCode.GUEST_BOOTING, str(error))
         self._booting.discard(key)
-        if use.left_off:  # what lets users in by RDP may start anew with its keys, under who is in
+        if use.left_off:  # its name and what it lets users in with by RDP come first
             return self._begin(use.name, self._set_out(host.name, _IDENTITY), self._identify)
         return None
 
