@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -407,6 +408,7 @@ def test_a_host_given_up_is_forgotten_until_it_is_back(world: World) -> None:
     with pytest.raises(errors.InvalidOperation, match="answers"):
         world.reconciling.forget(HOST)
     world.reconciling.start()
+    until(lambda: f"reconcile-{HOST}" not in {one.name for one in threading.enumerate()})
     simulator.set_fault(world.path, HOST, fault="down")
     assert world.reconciling.forget("host1") == ["d-1"]
     assert world.store.list_desktops() == []
