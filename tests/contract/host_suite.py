@@ -461,9 +461,10 @@ class HostSuite:
     def test_starting_again_changes_nothing(
         self, host: Host, booted: VmSpec, events: EventLog
     ) -> None:
+        before = events.count(booted.name, VmEventKind.STARTED)  # two if it stopped while it booted
         host.start(booted.name)
         time.sleep(0.1)
-        assert events.count(booted.name, VmEventKind.STARTED) == 1
+        assert events.count(booted.name, VmEventKind.STARTED) == before > 0
         host.guest(booted.name).ping(self.event_timeout)
 
     def test_screenshot_is_a_png(self, host: Host, booted: VmSpec) -> None:

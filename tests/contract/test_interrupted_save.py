@@ -24,7 +24,7 @@ from pathlib import Path
 from contract.host_suite import EventLog, get_vm, kinds_of, make_spec, make_vm, remove_vm
 from openrdms.adapters.libvirt.host import connect
 from openrdms.model.errors import GuestUnreachable
-from openrdms.model.host import VmEventKind, VmState
+from openrdms.model.host import VmState
 from openrdms.runtime_dir import make_runtime_dir
 
 place = Path(sys.argv[1])
@@ -48,8 +48,7 @@ def answers(host):
 _KILLED = """
 spec = make_spec(pickle.loads((place / "image").read_bytes()), "vm")
 make_vm(host, spec)
-host.start("vm")
-log.wait("vm", VmEventKind.AGENT_CONNECTED, 300)
+log.boot(host, "vm", 300)
 
 def kill_when_it_is_being_written():
     while "saved" not in kinds_of(host, "vm"):

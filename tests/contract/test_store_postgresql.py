@@ -271,12 +271,12 @@ def test_a_connection_that_an_administrator_ends_is_replaced(
 def test_who_is_too_busy_with_a_transaction_is_told_to_try_again(
     postgresql_records: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = re.sub("(session_timeout)=[0-9]+s", r"\1=100ms", CONNECT_OPTIONS["options"])
+    options = re.sub("(session_timeout)=[0-9]+s", r"\1=1s", CONNECT_OPTIONS["options"])
     monkeypatch.setitem(CONNECT_OPTIONS, "options", options)
     database = Database(postgresql_records)
     with pytest.raises(errors.RecordsUnavailable), database.write() as connection:
         connection.execute(sa.text("SELECT 1"))
-        time.sleep(1)
+        time.sleep(2.5)
         connection.execute(sa.text("SELECT 1"))
     assert database.available.wait(60)
     database.close()

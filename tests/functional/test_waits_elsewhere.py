@@ -16,12 +16,15 @@ from live.browser import WebClient
 from live.postgresql import PostgreSql
 from live.service import PASSWORD, USER, until
 from live.services import Member, Services, services
+from live.slowdown import slowdown
 from openrdms.model.reason import ReasonCode
 from openrdms.model.report import Report, parse_report
 
 SLOW = "hosts=1&slots=1&clone_ms=4000&start_ms=1000&boot_ms=50&agent_ms=1&users=0"
 SLACK = 2
-"""Seconds that two estimates may differ by, of moments that are not the same."""
+"""Seconds that two estimates may differ by, beside those between the moments they were made at."""
+SOON = 1.5
+"""Seconds within which one is told that the runner does not answer."""
 
 
 @pytest.fixture
@@ -44,17 +47,21 @@ def without_times(report: Report) -> Report:
 
 def compare(runner: Member, other: Member, guid: str) -> Report | None:
     """The other's report of a moment in which the runner's stays the same, with an estimate."""
+    began = time.monotonic()
     before, asked, after = read(runner, guid), read(other, guid), read(runner, guid)
+    slack = SLACK + time.monotonic() - began
     same = without_times(before) == without_times(after)
     codes = {desktop.code for desktop in before.desktops}
     if not same or ReasonCode.HOST_BUSY not in codes or before.end is None:
         return None
+    if asked.note:  # on a busy machine the runner may not answer in time
+        return None
     assert without_times(asked) == without_times(before)
     assert asked.end
-    assert abs(asked.end - before.end) <= timedelta(seconds=SLACK)
+    assert abs(asked.end - before.end) <= timedelta(seconds=slack)
     for mine, its in zip(before.desktops, asked.desktops, strict=True):
         assert (mine.seconds is None) == (its.seconds is None)
-        assert abs((mine.seconds or 0) - (its.seconds or 0)) <= SLACK
+        assert abs((mine.seconds or 0) - (its.seconds or 0)) <= slack
     return asked
 
 
@@ -75,16 +82,20 @@ def test_waits_are_the_same_at_the_service_that_does_not_run_the_job(two: Servic
     other = next(member for member in two.members if member is not runner)
     asked = until("both were asked of one moment", lambda: compare(runner, other, guid))
     assert asked
-    assert asked.note == ""
     positions = [one.position for one in asked.desktops if one.position]
     assert positions == list(range(1, len(positions) + 1))
     with WebClient(other) as web:
         web.sign_in(USER, PASSWORD)
-        job, waits = read_waits(web, guid)
+
+        def look() -> tuple[Any, dict[str, tuple[str, int]]] | None:
+            job, waits = read_waits(web, guid)
+            return (job, waits) if waits and job["note"] == "" else None
+
+        job, waits = until("it is told by the REST API", look) or ({}, {})
         assert {code for code, _ in waits.values()} == {ReasonCode.HOST_BUSY}
         assert datetime.fromisoformat(job["expected_end"]) > datetime.fromisoformat(job["started"])
-        assert job["note"] == ""
-        assert ReasonCode.HOST_BUSY in web.get(f"/console/jobs/{guid}").text
+        page = f"/console/jobs/{guid}"
+        until("it is on its page", lambda: ReasonCode.HOST_BUSY in web.get(page).text)
         check_without_the_runner(two, runner, other, web, guid)
 
 
@@ -94,16 +105,17 @@ def check_without_the_runner(
     """It is paused: whoever is asked says so, soon, and all that is on record."""
     runner.signal(signal.SIGSTOP)
     took = []
-    for ask in (
-        lambda: read(other, guid).note,
-        lambda: web.get(f"/api/v1/jobs/{guid}").raise_for_status().json()["note"],
-        lambda: web.get(f"/console/jobs/{guid}").raise_for_status().text,
-    ):
-        began = time.monotonic()
-        told = ask()
-        took.append(time.monotonic() - began)
-        assert f"service {name_of(two, runner)} runs this job" in told
-    assert max(took) <= 1.5, took
+    with slowdown() as machine:
+        for ask in (
+            lambda: read(other, guid).note,
+            lambda: web.get(f"/api/v1/jobs/{guid}").raise_for_status().json()["note"],
+            lambda: web.get(f"/console/jobs/{guid}").raise_for_status().text,
+        ):
+            began = time.monotonic()
+            told = ask()
+            took.append(time.monotonic() - began)
+            assert f"service {name_of(two, runner)} runs this job" in told
+    assert max(took) <= SOON * machine.worst, took
     assert read_waits(web, guid)[1] == {}
     runner.signal(signal.SIGCONT)
     until("it is asked again", lambda: read_waits(web, guid)[1])
