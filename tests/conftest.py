@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -11,13 +12,21 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from pypsrp.wsman import NAMESPACES
 
 for _name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)  # requests prefers them to the certificate that a test names
+
+# pypsrp tells ElementTree its namespaces for each client: that changes a table which clients in
+# other threads are reading just then. Once is enough.
+ElementTree.register_namespace = functools.cache(ElementTree.register_namespace)  # type: ignore[assignment]
+for _prefix, _uri in NAMESPACES.items():
+    ElementTree.register_namespace(_prefix, _uri)
 
 # Threads of tests that are over may still have something to say, which is no output of a command.
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))

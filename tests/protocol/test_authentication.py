@@ -621,6 +621,7 @@ class TestSlowCalls:
             deadline = time.monotonic() + 120  # 128 clients sign in, in this process
             while rig.widgets.calls < 128 and time.monotonic() < deadline:
                 time.sleep(0.02)
+                assert not [call.exception() for call in calls if call.done()]
             assert rig.widgets.calls == 128
             for _ in range(20):
                 assert wire.post(GET, ADMIN).status == 200  # within the wire's 10 s
