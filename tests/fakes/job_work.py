@@ -15,7 +15,7 @@ from openrdms.jobs.tokens import Tokens
 from openrdms.model.collection import CollectionState
 from openrdms.model.host import DiskKind
 from openrdms.model.image import DiskBus, Firmware, GuestOs, ImageVersion
-from openrdms.model.job import Job, JobAction, JobDesktop, Phase, StepTime
+from openrdms.model.job import Job, JobAction, JobDesktop, StepTime
 from openrdms.services.alone import ALONE
 from openrdms.services.provisioning.placement import make_mac, make_uuid
 from openrdms.services.provisioning.step_times import StepTimes
@@ -152,7 +152,7 @@ def make_rows(count: int, host: str = HOST, **fields: Any) -> list[JobDesktop]:
 def make_work(tools: Tools, job: Job, rows: Iterable[JobDesktop]) -> Work:
     """The job as it runs here. On an event loop."""
     run: Any = SimpleNamespace(guid=job.guid, halt=Halt())
-    work = Work(tools, run, job, tuple(Phase))
+    work = Work(tools, run, job)
     work.rows = {row.ordinal: row for row in rows}
     return work
 

@@ -29,8 +29,7 @@ _MOST_WORDS = 200
 async def identify(work: Work, row: JobDesktop) -> None:
     """Last phase of an update: give the desktop its identity, then ask what it is good for."""
     await stages.set_identity(work, row)
-    if stages.starts(work, row):
-        await probe(work, row)
+    await probe(work, row)
 
 
 async def probe(work: Work, row: JobDesktop) -> None:

@@ -21,7 +21,7 @@ from openrdms.services.provisioning.work import Work
 
 Act = Callable[[int], Awaitable[None]]
 
-_TURNS = 4
+_TURNS = 8
 _SPARE = 4
 """Desktops on their way to a boot: so many for each call that the host may get, and some more, so
 that a host is never idle while rows are written.

@@ -116,6 +116,9 @@ async def _go_through(work: Work, row: JobDesktop, stages: Stages) -> JobDesktop
     for stage in stages[first:]:
         if work.halted or row.status not in _OPEN:
             break
+        if stage.of_started and not acts.starts(work, row):
+            row = replace(row, done=stage.phase)
+            continue
         before = row
         row = replace(row, intended=stage.phase, status=VmStatus.IN_PROGRESS)
         if row != work.rows[row.ordinal]:

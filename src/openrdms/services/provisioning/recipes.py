@@ -11,9 +11,9 @@ from openrdms.services.provisioning.stages import Stage, Undo
 _MAKING = (
     Stage(Phase.DISK, stages.make_disk, stages.delete_disk),
     Stage(Phase.DEFINE, stages.define, stages.undefine),
-    Stage(Phase.START, stages.start, stages.destroy),
-    Stage(Phase.AGENT, stages.await_agent),
-    Stage(Phase.IDENTITY, stages.set_identity, stages.nothing),
+    Stage(Phase.START, stages.start, stages.destroy, of_started=True),
+    Stage(Phase.AGENT, stages.await_agent, of_started=True),
+    Stage(Phase.IDENTITY, stages.set_identity, stages.nothing, of_started=True),
 )
 
 STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
@@ -22,9 +22,9 @@ STAGES: Mapping[JobAction, tuple[Stage, ...]] = {
     JobAction.PATCH: (
         Stage(Phase.DISK, stages.make_next_disk, stages.delete_next_disk),
         Stage(Phase.DEFINE, stages.exchange_disk, stages.restore_disk),
-        Stage(Phase.START, stages.start_again),
-        Stage(Phase.AGENT, stages.await_agent_again),
-        Stage(Phase.IDENTITY, gate.identify),
+        Stage(Phase.START, stages.start, of_started=True),
+        Stage(Phase.AGENT, stages.await_agent, of_started=True),
+        Stage(Phase.IDENTITY, gate.identify, of_started=True),
     ),
     JobAction.DELETE: (
         Stage(Phase.STOP, claims.stop_for_good),
@@ -41,14 +41,10 @@ CLEANING: Mapping[JobAction, tuple[Undo, ...]] = {
 }
 """What remains to be done for the desktops that succeeded, once nothing can undo them."""
 
-_STARTING = frozenset({Phase.START, Phase.AGENT})
-
 
 def stages_of(job: Job) -> tuple[Stage, ...]:
     """The stages of this job, without what its options leave out."""
-    left_out: frozenset[Phase] = frozenset()
-    if not job.options.get("start", True):
-        left_out = _STARTING
+    whole = STAGES[job.action]
     if job.action is JobAction.PREP and not job.options["sysprep"]:
-        left_out = preparing.SYSPREP_PHASES
-    return tuple(stage for stage in STAGES[job.action] if stage.phase not in left_out)
+        return tuple(stage for stage in whole if stage.phase not in preparing.SYSPREP_PHASES)
+    return whole

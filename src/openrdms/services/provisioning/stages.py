@@ -55,6 +55,9 @@ class Stage:
     phase: Phase
     do: Act
     undo: Undo | None = None
+    of_started: bool = False
+    """Only desktops that the job starts go through it; others get an identity at their first start.
+    """
 
 
 async def make_disk(work: Work, row: JobDesktop) -> None:
@@ -195,9 +198,7 @@ async def _await_boot(work: Work, row: JobDesktop) -> None:
 
 
 async def set_identity(work: Work, row: JobDesktop) -> None:
-    """Hostname, machine-id and MAC. A desktop left off gets them at its first start."""
-    if not starts(work, row):
-        return
+    """Hostname, machine-id and MAC."""
     identity = GuestIdentity(row.name, row.uuid.hex, row.mac)
     guest = work.host(row).guest(row.name)
 
@@ -261,18 +262,6 @@ def start_or_say(host: ports.Host, name: str) -> str:
     except errors.RdmsError as error:
         return f"{name} did not start again: {error}"
     return ""
-
-
-async def start_again(work: Work, row: JobDesktop) -> None:
-    """Patch: start a desktop that ran."""
-    if starts(work, row):
-        await start(work, row)
-
-
-async def await_agent_again(work: Work, row: JobDesktop) -> None:
-    """Patch: the agent of a desktop that ran."""
-    if starts(work, row):
-        await await_agent(work, row)
 
 
 def reason_of(error: errors.RdmsError) -> ReasonCode:

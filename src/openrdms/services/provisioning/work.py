@@ -20,7 +20,7 @@ from openrdms.jobs.tokens import Kind, Tokens
 from openrdms.model import errors
 from openrdms.model.host import Ownership, VmSpec
 from openrdms.model.image import ImageVersion
-from openrdms.model.job import Job, JobDesktop, Phase, VmStatus
+from openrdms.model.job import Job, JobDesktop, VmStatus
 from openrdms.model.provisioning import OnError
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.desktop_uses import DesktopUses
@@ -78,11 +78,10 @@ class Work:
     not read again; after a restart they are read once, by ``load``.
     """
 
-    def __init__(self, tools: Tools, run: Run, job: Job, phases: tuple[Phase, ...]) -> None:
+    def __init__(self, tools: Tools, run: Run, job: Job) -> None:
         self.tools = tools
         self.run = run
         self.job = job
-        self.phases = phases
         self.rows: dict[int, JobDesktop] = {}
         self.marks: dict[int, str] = {}
         """What guests said of log-ons when they were made ready, until it is on record."""

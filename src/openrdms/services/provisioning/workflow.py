@@ -42,7 +42,7 @@ async def run_job(tools: Tools, run: Run) -> None:
     if tools.members.me:
         await _patiently(lambda: with_records(tools.store.adopt_job, run.guid))
     stages = recipes.stages_of(job)
-    work = Work(tools, run, job, tuple(stage.phase for stage in stages))
+    work = Work(tools, run, job)
     tools.works[job.guid] = work
     try:
         await _carry_out(work, stages)
