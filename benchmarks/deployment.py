@@ -158,19 +158,19 @@ class Deployment:
             "REST, list of desktops": Read("web", "GET", Post(desktops, b"", b'"items"', rest)),
         }
 
-    def read(self, what: Read, count: int) -> None:
+    def read(self, name: str, count: int, connections: int = CONNECTIONS) -> None:
         """So many times in all, by clients that ask again at once."""
-        each = count // CONNECTIONS
-        self._in_threads(lambda: self._ask(what, lambda done: done < each))
+        what, each = self.reads()[name], count // connections
+        self._in_threads(lambda: self._ask(what, lambda done: done < each), connections)
 
-    def read_for(self, what: Read, seconds: float) -> int:
+    def read_for(self, name: str, seconds: float) -> int:
         """How many of these are answered in that time."""
-        end = time.monotonic() + seconds
+        what, end = self.reads()[name], time.monotonic() + seconds
         return self._in_threads(lambda: self._ask(what, lambda _: time.monotonic() < end))
 
-    def _in_threads(self, work: Callable[[], int]) -> int:
-        with ThreadPoolExecutor(CONNECTIONS) as threads:
-            return sum(done.result() for done in [threads.submit(work) for _ in range(CONNECTIONS)])
+    def _in_threads(self, work: Callable[[], int], count: int = CONNECTIONS) -> int:
+        with ThreadPoolExecutor(count) as threads:
+            return sum(done.result() for done in [threads.submit(work) for _ in range(count)])
 
     def _ask(self, what: Read, goes_on: Callable[[int], bool]) -> int:
         """On a connection of its own; returns how often."""
@@ -227,6 +227,30 @@ class Deployment:
             )
             assert reply.status_code == 201, reply.text
             return str(reply.json()["secret"])
+
+
+class Apart:
+    """Deployments that share nothing, asked by the same clients as one of them would be."""
+
+    def __init__(self, deployments: Sequence[Deployment]) -> None:
+        self._deployments = deployments
+
+    def spent(self) -> Spent:
+        """Until now, by all of them."""
+        each = [one.spent() for one in self._deployments]
+        services, postgresql = (
+            sum(one.services for one in each),
+            sum(one.postgresql for one in each),
+        )
+        return Spent(services, postgresql, time.monotonic())
+
+    def read(self, name: str, count: int) -> None:
+        """So many times in all."""
+        parts = len(self._deployments)
+        shares = count // parts, CONNECTIONS // parts
+        with ThreadPoolExecutor(parts) as threads:
+            for done in [threads.submit(one.read, name, *shares) for one in self._deployments]:
+                done.result()
 
 
 @contextmanager

@@ -11,12 +11,13 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
-from benchmarks.deployment import Deployment, Spent, deployed
+from benchmarks.deployment import Apart, Deployment, Spent, deployed
 from benchmarks.waits import (
     Counts,
     Seen,
@@ -37,9 +38,10 @@ _READS = {"WS-Man Get": 6000, "WS-Man Enumerate": 1200}
 _REST_READS = 200
 """An account may ask by REST 200 times a second, and 1000 times after a rest."""
 
-_AT_ONE = "WS-Man Get"
-"""Asked of one of the services, too: so what others that are there cost is told from what it costs
-that more processes than the machine has processors push each other out of their caches.
+_TOLD_APART = "WS-Man Get"
+"""Asked of one of the services, too, and of as many that share nothing: so what services cost each
+other is told from what it costs that more processes than the machine has processors push each
+other out of their caches.
 """
 
 _IDLE_SECONDS = 15.0
@@ -71,13 +73,24 @@ def main() -> None:
     sys.exit(not all(kept))
 
 
+Place = Deployment | Apart
+"""Where work is done."""
+
+
 @dataclass
 class Pairs:
     """What the same work has cost with one service and with three, ``count`` things each time."""
 
     name: str
     count: int
+    places: tuple[Place, Place]
+    work: Callable[[Any], object]
     found: list[tuple[Spent, Spent]] = field(default_factory=list)
+
+    def add(self, *, turned: bool) -> None:
+        """Do it once more at both; where it is ``turned`` at the second one first."""
+        spent = {place: _measure(place, self.work) for place in self.places[:: -1 if turned else 1]}
+        self.found.append((spent[self.places[0]], spent[self.places[1]]))
 
     def median(self, of: Callable[[Spent], float], which: int) -> float:
         """Milliseconds for one of the things."""
@@ -87,42 +100,42 @@ class Pairs:
         """The median of three services as a multiple of one."""
         return statistics.median(of(three) / of(one) for one, three in self.found)
 
-    def without(self, idle: tuple[Spent, Spent]) -> Pairs:
+    def without(self, idle: Mapping[Place, Spent]) -> Pairs:
         """Less what would have been spent anyway."""
-        less = [(one.without(idle[0]), three.without(idle[1])) for one, three in self.found]
-        return Pairs(self.name, self.count, less)
+        first, second = (idle[place] for place in self.places)
+        less = [(one.without(first), three.without(second)) for one, three in self.found]
+        return replace(self, found=less)
 
 
 def _print_costs(given: argparse.Namespace, one: Deployment, three: Deployment) -> bool:
     """Processor time of the same work, in pairs."""
-    both = (one, three)
-    works = [*_reads(both), *_jobs(given.desktops)]
-    for _, work in works:  # what is done once is none of it
-        for deployment in both:
-            work(deployment)
-    idle = _measure_idle(both)
-    for number in range(given.pairs):
-        for pairs, work in works:
-            order = both if number % 2 else both[::-1]
-            spent = {deployment: _measure(deployment, work) for deployment in order}
-            pairs.found.append((spent[one], spent[three]))
-    return _print_pairs([pairs for pairs, _ in works], idle)
+    with ExitStack() as ends:
+        others = [ends.enter_context(deployed(1)) for _ in range(SERVICES - 1)]
+        apart = Apart([one, *others])
+        works = [*_reads(one, three, apart), *_jobs((one, three), given.desktops)]
+        for pairs in works:  # what is done once is none of it
+            for place in pairs.places:
+                pairs.work(place)
+        idle = _measure_idle(one, three, apart)
+        for number in range(given.pairs):
+            for pairs in works:
+                pairs.add(turned=number % 2 == 0)
+    return _print_pairs(works, idle, one, three)
 
 
-Work = Callable[[Deployment], object]
-
-
-def _reads(both: tuple[Deployment, ...]) -> Iterator[tuple[Pairs, Work]]:
-    for name in both[0].reads():
+def _reads(one: Deployment, three: Deployment, apart: Apart) -> Iterator[Pairs]:
+    for name in one.reads():
         count = _READS.get(name, _REST_READS)
-        yield Pairs(name, count), partial(_read, name=name, count=count)
-        if name == _AT_ONE:
+        read = partial(_read, name=name, count=count)
+        yield Pairs(name, count, (one, three), read)
+        if name == _TOLD_APART:
             at_one = partial(_read_at_one, name=name, count=count)
-            yield Pairs(f"{name}, one is asked", count), at_one
+            yield Pairs("  one of them is asked", count, (one, three), at_one)
+            yield Pairs("  of 3 that share nothing", count, (one, apart), read)
 
 
-def _read(deployment: Deployment, name: str, count: int) -> None:
-    deployment.read(deployment.reads()[name], count)
+def _read(place: Deployment | Apart, name: str, count: int) -> None:
+    place.read(name, count)
 
 
 def _read_at_one(deployment: Deployment, name: str, count: int) -> None:
@@ -131,14 +144,14 @@ def _read_at_one(deployment: Deployment, name: str, count: int) -> None:
     deployment.use(SERVICES)
 
 
-def _jobs(desktops: int) -> Iterator[tuple[Pairs, Work]]:
+def _jobs(both: tuple[Deployment, Deployment], desktops: int) -> Iterator[Pairs]:
     """Each of the collections that one creates the next one removes."""
     for words, jobs in (("", 1), (f", {_JOBS} jobs", _JOBS)):
         made: dict[Deployment, list[str]] = {}
         for name, action in (("create", JobAction.CREATE), ("delete", JobAction.DELETE)):
             each = desktops // jobs
             work = partial(_run_jobs, action=action, jobs=jobs, desktops=each, made=made)
-            yield Pairs(f"{name} a desktop{words}", jobs * each), work
+            yield Pairs(f"{name} a desktop{words}", jobs * each, both, work)
 
 
 def _run_jobs(
@@ -153,20 +166,19 @@ def _run_jobs(
     deployment.run_jobs(action, made[deployment], desktops)
 
 
-def _measure(deployment: Deployment, work: Work) -> Spent:
-    before = deployment.spent()
-    work(deployment)
-    return deployment.spent() - before
+def _measure(place: Place, work: Callable[[Any], object]) -> Spent:
+    before = place.spent()
+    work(place)
+    return place.spent() - before
 
 
-def _measure_idle(both: tuple[Deployment, Deployment]) -> tuple[Spent, Spent]:
-    before = [deployment.spent() for deployment in both]
+def _measure_idle(*places: Place) -> dict[Place, Spent]:
+    before = {place: place.spent() for place in places}
     time.sleep(_IDLE_SECONDS)
-    one, three = (now.spent() - then for now, then in zip(both, before, strict=True))
-    return one, three
+    return {place: place.spent() - then for place, then in before.items()}
 
 
-def _print_pairs(works: list[Pairs], idle: tuple[Spent, Spent]) -> bool:
+def _print_pairs(works: list[Pairs], idle: Mapping[Place, Spent], *both: Place) -> bool:
     columns = (
         "1 service",
         f"{SERVICES} services",
@@ -180,16 +192,17 @@ def _print_pairs(works: list[Pairs], idle: tuple[Spent, Spent]) -> bool:
     for pairs in works:
         for words, those in (("", pairs), ("  but for idling", pairs.without(idle))):
             ratio = those.ratio(lambda spent: spent.both)
-            kept.append(ratio <= RATIO_BAR)
+            counts = those.places == both  # the others are there to compare with
+            kept.append(ratio <= RATIO_BAR or not counts)
             _row(
                 words or pairs.name,
                 *_each(those, _services),
                 *_each(those, _postgresql),
                 f"{ratio:.2f}",
-                bar=_at_most(ratio, RATIO_BAR),
+                bar=_at_most(ratio, RATIO_BAR) if counts else "",
             )
     for name, of in (("services", _services), ("PostgreSQL", _postgresql)):
-        shares = [100 * of(spent) / spent.wall for spent in idle]
+        shares = [100 * of(spent) / spent.wall for spent in map(idle.__getitem__, both)]
         added = (shares[1] - shares[0]) / (SERVICES - 1)
         print(
             f"idle, {name}: {shares[0]:.1f} % of a processor with one service, {shares[1]:.1f} % "
@@ -284,7 +297,7 @@ def _make_and_remove(deployment: Deployment, desktops: int) -> tuple[int, float]
 
 def _read_on(deployment: Deployment) -> tuple[int, float]:
     """How many, and the seconds in which."""
-    count = deployment.read_for(deployment.reads()["WS-Man Get"], _READ_SECONDS)
+    count = deployment.read_for("WS-Man Get", _READ_SECONDS)
     return count, _READ_SECONDS
 
 
