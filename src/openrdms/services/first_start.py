@@ -88,16 +88,10 @@ class FirstStart:
         first.result()
 
     def _identify(self, name: str) -> None:
-        desktop = self._store.find_desktop(name)
-        if desktop is None or desktop.identity_set:
+        desktop = self._find(name)
+        if desktop is None:
             return
-        use = self._store.find_use(name)
-        if use and use.use is Use.PREPARING:
-            return  # whoever prepares it does that too
         host = self._hosts.get(desktop.host)
-        vm = host.find_vm(desktop.name)
-        if vm is None or vm.uuid != desktop.uuid or vm.state is not VmState.RUNNING:
-            return
         identity = GuestIdentity(desktop.name, desktop.uuid.hex, desktop.mac)
         try:
             host.guest(desktop.name).set_identity(identity, _GUEST_SECONDS)
@@ -106,8 +100,23 @@ class FirstStart:
         except (errors.OperationFailed, errors.SessionError) as error:
             words = f"{desktop.name} did not take its name and keys: {error}"
             raise errors.OperationFailed(words) from error
-        self._store.change_desktop(desktop.name, _identified)
-        _log.info("identity set", desktop=desktop.name, host=host.name)
+        if self._find(name):  # else it was stopped meanwhile, and its pool must not start it again
+            self._store.change_desktop(desktop.name, _identified)
+            _log.info("identity set", desktop=desktop.name, host=host.name)
+
+    def _find(self, name: str) -> Desktop | None:
+        """One that runs and has no identity yet, but for those that are being prepared or stopped:
+        whoever prepares them does that too.
+        """
+        desktop = self._store.find_desktop(name)
+        if desktop is None or desktop.identity_set:
+            return None
+        use = self._store.find_use(name)
+        if use and use.use is Use.PREPARING:
+            return None
+        vm = self._hosts.get(desktop.host).find_vm(desktop.name)
+        runs = vm is not None and vm.uuid == desktop.uuid and vm.state is VmState.RUNNING
+        return desktop if runs else None
 
 
 def _identified(present: Desktop | None) -> Desktop | None:

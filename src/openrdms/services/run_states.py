@@ -66,6 +66,8 @@ class RunStates:
                 self._leave_off(use)
                 self._uses.announce([use.name])
             _CHANGES[wanted](host, record.name)
+            if use and wanted != VmState.SAVED:
+                self._leave_off(use)  # its first start may have ended meanwhile
 
     def _await_rest(self, name: str) -> DesktopUse | None:
         """The use of a desktop that nobody has in work. InvalidOperation when that lasts."""

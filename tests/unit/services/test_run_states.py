@@ -13,8 +13,10 @@ from fakes.brokering_rig import BrokeringRig, open_brokering_rig
 from fakes.small_deployment import HOST1
 from live.service import until
 from openrdms.adapters import simulator
+from openrdms.adapters.simulator.guest import SimulatorGuest
 from openrdms.model import errors
 from openrdms.model.collection import CollectionType
+from openrdms.model.desktop import Desktop
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.host import VmState
 from openrdms.model.reason import Wait
@@ -173,3 +175,38 @@ def test_one_that_is_taken_is_an_administrators_to_change(
         assert rig.use("vd-1").holder == "ann"
     else:  # nobody is logged on any more, which is heard of
         until("it is nobody's", lambda: not rig.use("vd-1").holder)
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+def test_a_first_start_that_ends_meanwhile_has_it_started_by_nobody(
+    rig: BrokeringRig, monkeypatch: pytest.MonkeyPatch, is_taken: bool
+) -> None:
+    """Its pool leaves it off as long as it is not on record as named."""
+    rig.add_ready("vd-1")
+    if is_taken:
+        rig.connect(rig.add_user("ann"))
+    rig.place.store.change_desktop("vd-1", unnamed)
+    identify = lambda: rig.first_start.identify("vd-1")  # noqa: E731
+    change(rig, VmState.STOPPED, hosts=Interrupted(rig.place.hosts, "shut_down", identify))
+    assert not record_of(rig).identity_set
+    rig.place.hosts.get(HOST1).start("vd-1")
+    real = SimulatorGuest.set_identity
+
+    def set_identity(guest: SimulatorGuest, *given: Any) -> None:
+        real(guest, *given)
+        change(rig, VmState.STOPPED)
+
+    monkeypatch.setattr(SimulatorGuest, "set_identity", set_identity)
+    identify()
+    assert state_of(rig) is VmState.STOPPED
+    assert not record_of(rig).identity_set
+
+
+def record_of(rig: BrokeringRig) -> Desktop:
+    record = rig.place.store.find_desktop("vd-1")
+    assert record
+    return record
+
+
+def unnamed(present: Desktop | None) -> Desktop | None:
+    return present and replace(present, identity_set=False)
