@@ -627,6 +627,29 @@ class HostSuite:
             assert get_vm(host, spec.name).state == VmState.STOPPED
         events.wait(spec.name, VmEventKind.STOPPED, self.event_timeout)
 
+    def test_a_start_that_was_aborted_leaves_the_vm_as_it_was(
+        self, host: Host, spec: VmSpec
+    ) -> None:
+        """Some hosts cannot; there it has started."""
+        made = make_vm(host, spec)
+        with ThreadPoolExecutor(1) as threads:
+            started = threads.submit(host.start, spec.name)
+            while not started.done():
+                host.abort_start(spec.name, spec.uuid)
+                time.sleep(0.02)
+        host.destroy(spec.name)
+        assert get_vm(host, spec.name) == made
+        host.start(spec.name)
+        assert get_vm(host, spec.name).state == VmState.RUNNING
+
+    def test_only_a_start_is_aborted(self, host: Host, spec: VmSpec) -> None:
+        host.abort_start(spec.name, spec.uuid)
+        make_vm(host, spec)
+        host.abort_start(spec.name, spec.uuid)
+        host.start(spec.name)
+        host.abort_start(spec.name, uuid4())
+        assert get_vm(host, spec.name).state == VmState.RUNNING
+
     def test_nothing_is_left_of_a_removed_vm(self, host: Host, spec: VmSpec) -> None:
         make_vm(host, spec)
         host.start(spec.name)

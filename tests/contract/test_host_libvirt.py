@@ -7,6 +7,7 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,30 @@ class TestLibvirtHost(HostSuite):
             host.start(spec.name)
         assert time.monotonic() - begun < 20
         assert get_vm(host, spec.name).state == VmState.STOPPED
+
+    def test_starts_are_aborted_at_any_moment(
+        self, host: LibvirtHost, spec_for: Callable[..., VmSpec]
+    ) -> None:
+        """Also before QEMU runs; one that nobody reaps then libvirt waits for, over a minute."""
+        specs = [spec_for(f"suite-aborted-{number}") for number in range(8)]
+        for spec in specs:
+            make_vm(host, spec)
+        with ThreadPoolExecutor(2 * len(specs)) as threads:
+            for delay in (0.0, 0.02, 0.04, 0.06, 0.1, 0.3):
+                begun = time.monotonic()
+                starts = [threads.submit(host.start, spec.name) for spec in specs]
+                time.sleep(delay)
+                aborts = [threads.submit(host.abort_start, s.name, s.uuid) for s in specs]
+                wait(aborts)
+                failed = [start for start in starts if start.exception(60)]
+                assert time.monotonic() - begun < 30
+                assert {type(start.exception()) for start in failed} <= {OperationFailed}
+                for spec in specs:
+                    host.destroy(spec.name)
+            assert failed
+        for spec in specs:
+            remove_vm(host, spec.name)
+            assert leftovers_of(host, spec.name) == []
 
     def test_uefi_variables_go_with_the_vm(self, host: LibvirtHost, spec: VmSpec) -> None:
         make_vm(host, replace(spec, image=replace(spec.image, firmware=Firmware.UEFI)))

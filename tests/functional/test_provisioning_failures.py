@@ -387,6 +387,62 @@ def test_cancel_takes_back_what_is_at_rest_while_a_call_goes_on(
     assert (rig.vms(), rig.files(), rig.orphans()) == ({}, [], [])
 
 
+@pytest.fixture
+def killable(faults: Faults) -> threading.Event:
+    """pool-3 starts until that is aborted, as on a host that can do so; set once it is."""
+    aborted = threading.Event()
+
+    def meddle(call: str, vm: str) -> None:
+        if (call, vm) == ("abort_start", "pool-3"):
+            aborted.set()
+        if (call, vm) == ("start", "pool-3") and not aborted.is_set():
+            assert aborted.wait(60)
+            raise errors.OperationFailed("QEMU was killed")
+
+    faults.before = meddle
+    return aborted
+
+
+def test_cancel_does_not_wait_for_a_start_under_way(rig: Rig, killable: threading.Event) -> None:
+    guid = rig.execute(create(THREE))
+    rig.wait_until(lambda: rig.report(guid).succeeded == 2)
+    rig.provisioning.cancel(guid)
+    report = rig.wait(guid)
+    assert report.state is CollectionState.JOB_ABORTED
+    assert {(d.status, d.error) for d in report.desktops} == {(VmStatus.CANCELLED, "cancelled")}
+    assert report.desktops[2].undone == ("start", "define", "disk")
+    assert (rig.vms(), rig.files(), rig.orphans()) == ({}, [], [])
+
+
+def test_an_error_elsewhere_does_not_wait_for_a_start_either(
+    rig: Rig, faults: Faults, killable: threading.Event
+) -> None:
+    faults.plan["set_identity", "pool-2"] = BROKEN
+    report = rig.run(create(THREE))
+    assert (report.failed, report.desktops[2].code) == (1, ReasonCode.STOPPED_AT_ERROR)
+    assert rig.orphans() == []
+
+
+def test_an_update_whose_start_was_aborted_goes_back(
+    rig: Rig, faults: Faults, killable: threading.Event
+) -> None:
+    killable.set()
+    rig.run(create(THREE))
+    killable.clear()
+    before = rig.store.list_desktops()
+    guid = rig.execute(later(JobAction.PATCH))
+    rig.wait_until(lambda: rig.report(guid).succeeded == 2)
+    rig.provisioning.cancel(guid)
+    report = rig.wait(guid)
+    assert report.state is CollectionState.UPDATE_CANCELLED
+    assert report.desktops[2].status is VmStatus.CANCELLED
+    assert rig.store.list_desktops()[2] == before[2]
+    vm = rig.hosts.get("host2").find_vm("pool-3")
+    assert vm
+    assert (vm.state, vm.is_over(1)) == (VmState.RUNNING, True)
+    assert rig.orphans() == []
+
+
 def test_a_job_that_stops_at_an_error_keeps_what_is_done_while_a_call_goes_on(
     rig: Rig, faults: Faults, held: threading.Event
 ) -> None:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 
 class Halted(Exception):
-    """The job was told to begin nothing more before this call had begun."""
+    """The job was told to begin nothing more, and what was asked for is not done."""
 
-    begun = False
-    """Set by who had begun something earlier, in a call before the one that was refused."""
+    def __init__(self, *, begun: bool = False) -> None:
+        super().__init__()
+        self.begun = begun
+        """Whether something was begun all the same, in this call or one before it."""
 
 
 class Halt(asyncio.Event):

@@ -47,8 +47,8 @@ JUDGED_CALLS = 8
 FORGIVEN_AFTER = 600.0
 """Seconds without a call after which a host is tried again like any other."""
 
-GUEST_THREADS = 8
-"""Calls at a time in the guests of one host."""
+OTHER_CALLS = 8
+"""At a time on one host, in its guests or to abort starts."""
 
 
 class Kind(StrEnum):
@@ -59,6 +59,7 @@ class Kind(StrEnum):
     CLONE = "clone"
     STOP = "stop"
     AGENT = "agent"
+    ABORT = "abort"
     COPY = "copy"
 
 
@@ -137,8 +138,19 @@ class Limit:
         """The limit of this moment, 1 or more."""
         return max(1, min(self._limit, self._cap()))
 
-    def ended(self, kind: Kind, begun: float, ended: float, running: int, *, away: bool) -> None:
-        """A call of ``kind`` took from ``begun`` to ``ended``; ``running`` were, when it began."""
+    def ended(
+        self,
+        kind: Kind,
+        begun: float,
+        ended: float,
+        running: int,
+        *,
+        away: bool,
+        failed: bool,
+    ) -> None:
+        """A call of ``kind`` took from ``begun`` to ``ended``; ``running`` were, when it began.
+        One that has ``failed`` may have been quick for that alone.
+        """
         seconds = ended - begun
         self.last = ended
         # of a kind that is new while calls wait on the host, so much is their waiting
@@ -148,7 +160,7 @@ class Limit:
             self._halve(begun, ended)
         elif self._adapts and running >= self.now:
             self._judge(seconds, best)
-        if not away:
+        if not (away or failed):
             self._learn(kind, seconds, best, running)
 
     def _judge(self, seconds: float, best: float) -> None:
@@ -257,20 +269,19 @@ class _Lane:
 
     def _do(self, call: _Call) -> None:
         begun = time.monotonic()
-        away = False
         try:
             result = call.function(*call.args)
         except BaseException as error:  # noqa: BLE001  it is raised to who asked for the call
-            away = isinstance(error, errors.HostUnavailable)
-            self._measure(call, begun, away=away)
+            self._measure(call, begun, error)
             call.result.set_exception(error)
         else:
-            self._measure(call, begun, away=False)
+            self._measure(call, begun, None)
             call.result.set_result(result)
 
-    def _measure(self, call: _Call, begun: float, *, away: bool) -> None:
+    def _measure(self, call: _Call, begun: float, error: BaseException | None) -> None:
+        away, now = isinstance(error, errors.HostUnavailable), time.monotonic()
         with self._lock:
-            self.limit.ended(call.kind, begun, time.monotonic(), call.among, away=away)
+            self.limit.ended(call.kind, begun, now, call.among, away=away, failed=error is not None)
 
 
 class Tokens:
@@ -346,8 +357,8 @@ class Tokens:
             return lane
 
     def _limit(self, host: str, kind: Kind) -> Limit:
-        if kind is Kind.AGENT:
-            return Limit(GUEST_THREADS, lambda: GUEST_THREADS, adapts=False)
+        if kind in (Kind.AGENT, Kind.ABORT):
+            return Limit(OTHER_CALLS, lambda: OTHER_CALLS, adapts=False)
         if kind is Kind.COPY:
             return Limit(1, lambda: 1, adapts=False)
         slots = self._slots(host)

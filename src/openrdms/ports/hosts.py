@@ -183,6 +183,11 @@ class Host(Protocol):
         ours.
         """
 
+    def abort_start(self, vm: str, uuid: UUID) -> None:
+        """Have a start of that VM that is under way fail now, where the host can end one; else that
+        goes on, and it is for ``destroy`` to stop what runs then. Anything else is fine.
+        """
+
     def is_shared_with(self, other: Host) -> bool:
         """Whether VMs can move between the two: they see the same disks. Not with itself."""
 

@@ -190,7 +190,7 @@ def test_the_limit_stays_between_one_and_the_factor(
     limit, now = Limit(first, lambda: cap), 1.0
     for seconds, running, away in calls:
         before = limit.now
-        limit.ended(Kind.CLONE, now, now + seconds, running, away=away)
+        limit.ended(Kind.CLONE, now, now + seconds, running, away=away, failed=away)
         now += seconds
         assert 1 <= limit.now <= cap
         assert limit.now <= before + 1
@@ -203,7 +203,7 @@ def test_it_grows_by_one_for_every_round_of_normal_calls(first: int, rounds: int
     for number in range(rounds):
         assert limit.now == first + number
         for _ in range(limit.now):
-            limit.ended(Kind.CLONE, now, now + 1.0, limit.now, away=False)
+            limit.ended(Kind.CLONE, now, now + 1.0, limit.now, away=False, failed=False)
             now += 1.0
     assert limit.now == first + rounds
 
@@ -214,7 +214,7 @@ def test_it_stays_near_the_slots_of_a_host_on_which_all_others_wait(slots: int) 
     for number in range(1000):
         kind, alone = ((Kind.CLONE, 0.05), (Kind.START, 0.1))[number % 2]
         seconds = alone * limit.now / slots  # the rest of them wait on the host
-        limit.ended(kind, now, now + seconds, limit.now, away=False)
+        limit.ended(kind, now, now + seconds, limit.now, away=False, failed=False)
         now += seconds
         assert slots <= limit.now <= NORMAL * slots + 1
 
@@ -222,17 +222,27 @@ def test_it_stays_near_the_slots_of_a_host_on_which_all_others_wait(slots: int) 
 def test_it_does_not_grow_while_fewer_run_than_may() -> None:
     limit = Limit(4, lambda: 100)
     for now in range(50):
-        limit.ended(Kind.CLONE, now, now + 1.0, 1, away=False)
+        limit.ended(Kind.CLONE, now, now + 1.0, 1, away=False, failed=False)
     assert limit.now == 4
 
 
 def test_calls_that_were_under_way_together_halve_it_once() -> None:
     limit = Limit(8, lambda: 100)
     for _ in range(8):
-        limit.ended(Kind.CLONE, 1.0, 2.0, 8, away=True)
+        limit.ended(Kind.CLONE, 1.0, 2.0, 8, away=True, failed=True)
     assert limit.now == 4
-    limit.ended(Kind.CLONE, 3.0, 4.0, 4, away=True)
+    limit.ended(Kind.CLONE, 3.0, 4.0, 4, away=True, failed=True)
     assert limit.now == 2
+
+
+def test_calls_that_fail_do_not_make_others_seem_slow() -> None:
+    limit = Limit(8, lambda: 100)
+    limit.ended(Kind.START, 0.0, 1.0, 1, away=False, failed=False)
+    for now in range(100):
+        limit.ended(Kind.START, now, now + 0.01, 1, away=False, failed=True)
+    limit.ended(Kind.START, 200.0, 201.0, 1, away=False, failed=False)
+    assert limit.now == 8
+    assert limit.usual == {Kind.START: 1.0}
 
 
 def test_a_change_of_the_factor_holds_at_once() -> None:

@@ -338,6 +338,14 @@ class LibvirtHost:
             with self._vms.changed(vm):
                 self._vms.forget_saved(vm)
 
+    def abort_start(self, vm: str, uuid: UUID) -> None:
+        """See ports.Host. libvirt's start fails when its QEMU is killed meanwhile."""
+        domain = self._vms.find(vm)
+        if domain and domains.is_it(domain, uuid):
+            self._vms.check()
+            with errors.translated(vm):
+                domains.stop(domain, domain.destroy)
+
     def is_shared_with(self, other: Host) -> bool:
         """See ports.Host: those with the same ``shared`` in their URIs."""
         return isinstance(other, LibvirtHost) and self._site.is_shared_with(other._site)

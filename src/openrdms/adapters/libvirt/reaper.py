@@ -100,9 +100,15 @@ def _children() -> Iterator[int]:
 
 
 def _is_daemon(pid: int, name: str) -> bool:
+    """Also one that was killed before it had become that program, and has our name still. What is
+    first in its session libvirt, or who else started it, waits for.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
     found, _, rest = stat.partition("(")[2].rpartition(")")
-    return found == name and int(rest.split()[3]) != os.getsid(0)
+    state, _, _, session = rest.split()[:4]
+    if state == "Z" and found == Path("/proc/self/comm").read_text().removesuffix("\n"):
+        return int(session) not in (os.getsid(0), pid)
+    return found == name and int(session) != os.getsid(0)

@@ -274,6 +274,9 @@ class SimulatorHost:
         """See ``ports.Host``. InvalidOperation for a VM that is not ours."""
         self._stop(vm, uuid, ours=True)
 
+    def abort_start(self, vm: str, uuid: UUID) -> None:
+        """See ``ports.Host``: a start has its slot until it is over."""
+
     def is_shared_with(self, other: Host) -> bool:
         """See ``ports.Host``: hosts of one cluster share what they have."""
         same = isinstance(other, SimulatorHost) and other._cluster is self._cluster

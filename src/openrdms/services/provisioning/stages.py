@@ -7,11 +7,13 @@ of the host; what takes back is blocking, so that all of one desktop is undone i
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from openrdms import ports
+from openrdms.jobs.halt import Halted
 from openrdms.jobs.tokens import Kind
 from openrdms.model import errors
 from openrdms.model.desktop import Desktop, DesktopStatus
@@ -123,8 +125,26 @@ def undefine(work: Work, row: JobDesktop) -> str:
 
 
 async def start(work: Work, row: JobDesktop) -> None:
-    """Start it, unless it runs already."""
-    await work.on_host(row, Kind.START, _start, work.host(row), row.name)
+    """Start it, unless it runs already. A start that is under way when the job halts is aborted:
+    what is taken back all the same is not waited for.
+    """
+    host = work.host(row)
+    aborts: list[asyncio.Future[None]] = []
+
+    def abort() -> None:
+        what = (row, Kind.ABORT, host.abort_start, row.name, row.uuid)
+        call = work.tools.tokens.submit(row.host, Kind.ABORT, work.act, *what)
+        aborts.append(asyncio.wrap_future(call))
+
+    try:
+        with work.run.halt.telling(abort):
+            await work.on_host(row, Kind.START, _start, host, row.name)
+    except errors.RdmsError as error:
+        if not aborts:
+            raise
+        raise Halted(begun=True) from error
+    finally:
+        await asyncio.gather(*aborts, return_exceptions=True)  # what fails is for the undo to meet
 
 
 def _start(host: ports.Host, name: str) -> None:

@@ -213,9 +213,7 @@ class Work:
                 return await call
             except asyncio.CancelledError:
                 if self.halted and call.cancelled():
-                    halted = Halted()
-                    halted.begun = True
-                    raise halted from None
+                    raise Halted(begun=True) from None
                 raise
 
     async def wait(self, event: asyncio.Event, seconds: float | None) -> None:

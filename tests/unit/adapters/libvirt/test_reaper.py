@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -59,6 +60,30 @@ def test_daemon_that_ends_later_is_reaped(daemon: Callable[[float], int]) -> Non
     time.sleep(0.2)
     os.kill(pid, 9)
     wait_until_reaped(pid)
+
+
+def test_daemon_that_was_killed_before_it_became_that_program_is_reaped() -> None:
+    with reaper_of(DAEMON).attended():
+        pid = fork_daemon()
+        os.kill(pid, 9)
+        wait_until_reaped(pid)
+
+
+def fork_daemon() -> int:
+    """As libvirt does, up to its program: a grandchild in the session of a child that has ended."""
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(sink, str(os.getpid()).encode())
+            signal.pause()
+        os._exit(0)
+    os.waitpid(child, 0)
+    pid = int(os.read(source, 20))
+    os.close(source)
+    os.close(sink)
+    return pid
 
 
 def test_children_of_others_are_left_to_them(tmp_path: Path) -> None:
