@@ -1,7 +1,8 @@
-"""A job on one libvirt host that leaves its desktops off, cancelled in its middle, beside the bare
-calls that remove as many by eight threads: libvirt's own, and those of its adapter.
+"""Jobs on one libvirt host, cancelled in their middle, beside the bare calls that remove as many by
+eight threads: one that leaves its desktops off, beside libvirt's own calls and those of its
+adapter; and one whose desktops start and boot, beside those of its adapter.
 
-usage: python -m benchmarks.libvirt_cancel [--desktops N]
+usage: python -m benchmarks.libvirt_cancel [--desktops N] [--booting N]
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks.libvirt_create import THREADS, measure_removal, open_service
 from benchmarks.measured import Begun, Measured
 from live.rollout import cancel
 from openrdms.model.collection import CollectionState
-from openrdms.model.job import Phase
+from openrdms.model.job import PHASES, JobAction, Phase
 
 RATIO_BAR = 1.2
 _LOOK_SECONDS = 0.01
@@ -25,39 +26,57 @@ _LOOK_SECONDS = 0.01
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--desktops", type=int, default=1000)
-    count = parser.parse_args().desktops
+    parser.add_argument("--booting", type=int, default=16)
+    given = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
         with open_service(Path(directory) / "state") as service:
             measured = Measured(service, Path(directory))
-            job = measured.begin_create("bench", count, start=False)
-            while _count_begun(measured, job, Phase.DEFINE) < count / 2:
-                time.sleep(_LOOK_SECONDS)
-            asked = time.time()
-            assert cancel(measured.wire, job.guid) == 0
-            ended = measured.finish(job)
-            assert ended.state is CollectionState.JOB_ABORTED, service.read_log()
-            disks = _count_begun(measured, job, Phase.DISK)
-            domains = _count_begun(measured, job, Phase.DEFINE)
-            orphans = service.find_orphans()
-        floors = measure_removal(Path(directory) / "floor", domains)
+            domains, left_off = _cancel(measured, given.desktops, Phase.DEFINE)
+            started, booting = _cancel(measured, given.booting, Phase.START)
+        own, ours, running = measure_removal(Path(directory) / "floor", domains, started)
+    _compare(left_off, own, f"libvirt's own calls for {domains} that are off")
+    _compare(left_off, ours, f"calls of its adapter for {domains} that are off")
+    _compare(booting, running, f"calls of its adapter for {started} that run")
+
+
+def _cancel(measured: Measured, count: int, phase: Phase) -> tuple[int, float]:
+    """A job of so many, when half have come that far: how many had in the end, and the seconds
+    from the call until all was undone.
+    """
+    starts = phase is Phase.START
+    job = measured.begin_create(f"until-{phase}", count, start=starts)
+    while _count_begun(measured, job, phase) < count / 2:
+        time.sleep(_LOOK_SECONDS)
+    asked = time.time()
+    assert cancel(measured.wire, job.guid) == 0
+    ended = measured.finish(job)
+    assert ended.state is CollectionState.JOB_ABORTED, measured.service.read_log()
+    begun = _count_begun(measured, job, phase)
     undone = job.asked + ended.wall - asked
+    orphans = len(measured.service.find_orphans())
+    words = "started" if starts else "defined"
     print(
-        f"job of {count} cancelled in its middle: {disks} disks, {domains} definitions undone"
-        f" {undone:.2f} s after the call; left over: {len(orphans)}"
+        f"job of {count} cancelled when half were {words}: {begun} of them undone {undone:.2f} s"
+        f" after the call; left over: {orphans}"
     )
-    for name, floor in zip(("libvirt's own calls", "calls of its adapter"), floors, strict=True):
-        met = undone <= RATIO_BAR * floor
-        print(
-            f"{name}, {THREADS} threads: {floor:.2f} s; the job took {undone / floor:.2f} x that,"
-            f" bar {RATIO_BAR:g} x: {'met' if met else 'MISSED'}"
-        )
+    return begun, undone
+
+
+def _compare(undone: float, floor: float, words: str) -> None:
+    met = "met" if undone <= RATIO_BAR * floor else "MISSED"
+    print(
+        f"{words}, {THREADS} threads: {floor:.2f} s; the job took {undone / floor:.2f} x that,"
+        f" bar {RATIO_BAR:g} x: {met}"
+    )
 
 
 def _count_begun(measured: Measured, job: Begun, phase: Phase) -> int:
     """Desktops of which that much was begun, by the job's rows: all that is to be taken back."""
-    later = (phase, Phase.DEFINE, Phase.IDENTITY)
-    query = "SELECT count(*) FROM job_desktops WHERE job = ? AND intended IN (?, ?, ?)"
+    phases = PHASES[JobAction.CREATE]
+    later = phases[phases.index(phase) :]
+    marks = ", ".join("?" * len(later))
+    query = f"SELECT count(*) FROM job_desktops WHERE job = ? AND intended IN ({marks})"
     [(begun,)] = measured.service.read_rows(query, job.guid, *later)
     return int(begun)
 

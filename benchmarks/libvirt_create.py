@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -71,36 +72,59 @@ def main() -> None:
 
 def measure_floor(directory: Path, count: int) -> tuple[float, float]:
     """Seconds for so many overlays and so many definitions, by libvirt's own calls."""
-    with _made_bare(directory, count) as (_, _, _, seconds):
-        return seconds
+    with _made_bare(directory, count) as bare:
+        return bare.seconds
 
 
-def measure_removal(directory: Path, count: int) -> tuple[float, float]:
-    """Seconds that removing so many definitions and overlays takes by libvirt's own calls, and by
-    those of its adapter, which look first whose they are and take leftovers along.
+def measure_removal(directory: Path, count: int, running: int) -> tuple[float, float, float]:
+    """Seconds that removing so many definitions and overlays takes by libvirt's own calls, by those
+    of its adapter, which look first whose they are and take leftovers along, and by these for so
+    many that are ``running``.
     """
 
     def remove(disk: Path) -> None:
-        link.lookupByName(_vm_of(disk)).undefine()
+        bare.link.lookupByName(_vm_of(disk)).undefine()
         disk.unlink()
 
-    def remove_by_adapter(disk: Path) -> None:
-        host.undefine(_vm_of(disk))
-        host.delete_disk(_vm_of(disk), 1)
+    def remove_by_adapter(vm: str) -> None:
+        bare.host.undefine(vm)
+        bare.host.delete_disk(vm, 1)
 
-    with _made_bare(directory, 2 * count) as (link, host, disks, _):
-        return _time(remove, disks[:count]), _time(remove_by_adapter, disks[count:])
+    def start(vm: VmSpec) -> None:
+        bare.host.create_disk(vm)
+        bare.host.define(vm)
+        bare.host.start(vm.name)
+
+    def stop_and_remove(vm: VmSpec) -> None:
+        bare.host.destroy(vm.name)
+        remove_by_adapter(vm.name)
+
+    with _made_bare(directory, 2 * count) as bare:
+        own = _time(remove, bare.disks[:count])
+        ours = _time(remove_by_adapter, [_vm_of(disk) for disk in bare.disks[count:]])
+        vms = [_spec(bare.image, number) for number in range(running)]
+        _time(start, vms)
+        return own, ours, _time(stop_and_remove, vms)
 
 
 def _vm_of(disk: Path) -> str:
     return disk.name.removesuffix(".1.qcow2")
 
 
+@dataclass(frozen=True)
+class Bare:
+    """Overlays and definitions over an image, and the seconds that each of both took."""
+
+    link: libvirt.virConnect
+    host: LibvirtHost
+    image: ImageVersion
+    disks: list[Path]
+    seconds: tuple[float, float]
+
+
 @contextmanager
-def _made_bare(
-    directory: Path, count: int
-) -> Iterator[tuple[libvirt.virConnect, LibvirtHost, list[Path], tuple[float, float]]]:
-    """So many overlays and definitions, and how many seconds each of both took."""
+def _made_bare(directory: Path, count: int) -> Iterator[Bare]:
+    """So many of them."""
     directory.mkdir(mode=0o711)
     directory.parent.chmod(0o711)
     image = DebianImageTools().build("tiny", directory, lambda _share, _words: None)
@@ -121,7 +145,7 @@ def _made_bare(
         _time(lambda disk: write_overlay(disk, image), disks),
         _time(link.defineXML, texts),
     )
-    yield link, host, disks, seconds
+    yield Bare(link, host, image, disks, seconds)
     link.close()
     host.close()
 

@@ -24,7 +24,9 @@ class Halt(asyncio.Event):
         self._listeners: dict[object, Callable[[], object]] = {}
 
     def set(self) -> None:
-        """Wake all that wait, and tell all that listen."""
+        """Wake all that wait, and tell all that listen; once."""
+        if self.is_set():
+            return
         super().set()
         for tell in list(self._listeners.values()):
             tell()

@@ -47,8 +47,8 @@ JUDGED_CALLS = 8
 FORGIVEN_AFTER = 600.0
 """Seconds without a call after which a host is tried again like any other."""
 
-OTHER_CALLS = 8
-"""At a time on one host, in its guests or to abort starts."""
+GUEST_THREADS = 8
+"""Calls at a time in the guests of one host."""
 
 
 class Kind(StrEnum):
@@ -357,8 +357,10 @@ class Tokens:
             return lane
 
     def _limit(self, host: str, kind: Kind) -> Limit:
-        if kind in (Kind.AGENT, Kind.ABORT):
-            return Limit(OTHER_CALLS, lambda: OTHER_CALLS, adapts=False)
+        if kind is Kind.AGENT:
+            return Limit(GUEST_THREADS, lambda: GUEST_THREADS, adapts=False)
+        if kind is Kind.ABORT:  # for each start, and these have tokens
+            return Limit(self.factor(host), lambda: self.factor(host), adapts=False)
         if kind is Kind.COPY:
             return Limit(1, lambda: 1, adapts=False)
         slots = self._slots(host)
