@@ -211,11 +211,12 @@ def _merge(old: Desktop | None, new: Desktop) -> Desktop:
 
 def delete_desktops(connection: sa.Connection, names: Iterable[str]) -> None:
     gone = list(names)
-    keys = [name.casefold() for name in gone]
+    keys = [{"gone": name.casefold()} for name in gone]
     note_change(connection, Kind.DESKTOP, *gone)
-    for at in range(0, len(keys), rows.PART):
-        those = _desktops.c.name_key.in_(keys[at : at + rows.PART])
-        connection.execute(sa.delete(_desktops).where(those))
+    if keys:
+        connection.execute(
+            sa.delete(_desktops).where(_desktops.c.name_key == sa.bindparam("gone")), keys
+        )
 
 
 def _find(connection: sa.Connection, name: str) -> Desktop | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,13 +32,12 @@ first row is written last: where it is, the plan is whole.
 
 _PROGRESS = ("status", "intended", "done", "error", "undone", "notes", "was_running", "reason")
 """Columns of a planned desktop that change while its job runs."""
-_read_progress = attrgetter(*_PROGRESS)
 
 _WRITE = (
     sa.update(_job_desktops)
     .where(
         _job_desktops.c.job == sa.bindparam("its_job"),
-        _job_desktops.c.ordinal.in_(sa.bindparam("ordinals", expanding=True)),
+        _job_desktops.c.ordinal == sa.bindparam("its_ordinal"),
     )
     .values({name: sa.bindparam(f"new_{name}") for name in _PROGRESS})
 )
@@ -197,7 +195,7 @@ class JobRecords:
 
         def put(connection: sa.Connection) -> None:
             self._require_mine(connection, *guids)
-            _write_progress(connection, desktops)
+            connection.execute(_WRITE, [_render_progress(one) for one in desktops])
             connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
             note_change(connection, Kind.JOB, *guids)
             note_change(connection, Kind.DESKTOP, *(marks or {}))
@@ -247,16 +245,9 @@ def _put_desktops(connection: sa.Connection, desktops: Sequence[JobDesktop]) -> 
     rows.put_rows(connection, _job_desktops, new)
 
 
-def _write_progress(connection: sa.Connection, desktops: Iterable[JobDesktop]) -> None:
-    """Most have come equally far, and one statement for many costs a fraction of one for each."""
-    ordinals: dict[tuple[Any, ...], list[int]] = {}
-    for one in desktops:
-        ordinals.setdefault((one.job, *_read_progress(one)), []).append(one.ordinal)
-    for (job, *values), those in ordinals.items():
-        new = {f"new_{name}": value for name, value in zip(_PROGRESS, values, strict=True)}
-        for at in range(0, len(those), rows.PART):
-            part = those[at : at + rows.PART]
-            connection.execute(_WRITE, new | {"its_job": job, "ordinals": part})
+def _render_progress(desktop: JobDesktop) -> dict[str, Any]:
+    new = {f"new_{name}": getattr(desktop, name) for name in _PROGRESS}
+    return new | {"its_job": desktop.job, "its_ordinal": desktop.ordinal}
 
 
 def _check_names(connection: sa.Connection, planned: Sequence[JobDesktop]) -> None:
