@@ -139,7 +139,7 @@ def keep(line: str) -> None:
         fcntl.flock(proof, fcntl.LOCK_EX)
         proof.seek(0)
         found, *lines = proof.read().splitlines() or [""]
-        kept = {one[:3]: one for one in lines if found == head and one[:3].strip().isdigit()}
+        kept = {one[:3]: one for one in lines[:-1] if found == head}
         kept[line[:3]] = line
         summary = f"{len(kept)} of {len(SEEDS)} seeds, all of them well"
         proof.truncate(0)
