@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,7 +52,15 @@ def pool(service: Service) -> list[str]:
     wire = service.wire()
     report = follow(wire, begin_create(wire, "pool", 2, host=HOST))
     assert report.state == "JOB_COMPLETED"
+    await_users(service, report.statuses)
     return sorted(report.statuses)
+
+
+def await_users(service: Service, names: Iterable[str]) -> None:
+    """Until each is its user's, who is logged on from its first boot: nobody else gets it then."""
+    query = "SELECT name_key FROM desktop_uses WHERE use = 'taken'"
+    taken = {(name.casefold(),) for name in names}
+    until("who is logged on has them", lambda: taken <= set(service.read_rows(query)))
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +166,12 @@ def test_saved_and_paused_desktops_outlive_the_service(
 
 
 @pytest.mark.parametrize("action", ["Patch", "Delete"])
-def test_jobs_take_paused_and_saved_desktops(wire: Wire, place: Path, action: str) -> None:
+def test_jobs_take_paused_and_saved_desktops(
+    service: Service, wire: Wire, place: Path, action: str
+) -> None:
     alias = f"held{action}"
     made = sorted(follow(wire, begin_create(wire, alias, 3, host=HOST)).statuses)
+    await_users(service, made)
     for name, state in zip(made, (6, 32768, 3), strict=True):
         assert set_state(wire, name, state) == 0
     report = follow(wire, execute(wire, job_document(action, alias)))
