@@ -642,7 +642,9 @@ class HostSuite:
         host.start(spec.name)
         assert get_vm(host, spec.name).state == VmState.RUNNING
 
-    def test_only_a_start_is_aborted(self, host: Host, spec: VmSpec) -> None:
+    def test_what_is_off_or_another_vm_is_left_alone_by_an_abort(
+        self, host: Host, spec: VmSpec
+    ) -> None:
         host.abort_start(spec.name, spec.uuid)
         make_vm(host, spec)
         host.abort_start(spec.name, spec.uuid)

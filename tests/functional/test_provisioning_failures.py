@@ -387,23 +387,28 @@ def test_cancel_takes_back_what_is_at_rest_while_a_call_goes_on(
     assert (rig.vms(), rig.files(), rig.orphans()) == ({}, [], [])
 
 
-@pytest.fixture
-def killable(faults: Faults) -> threading.Event:
-    """pool-3 starts until that is aborted, as on a host that can do so; set once it is."""
-    aborted = threading.Event()
+class LongStart:
+    """pool-3's start goes on until it is aborted, as on a host that can do so; pool-2's identity
+    waits for its beginning.
+    """
 
-    def meddle(call: str, vm: str) -> None:
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.aborted = threading.Event()
+
+    def __call__(self, call: str, vm: str) -> None:
+        if (call, vm) == ("set_identity", "pool-2"):
+            assert self.begun.wait(60)
         if (call, vm) == ("abort_start", "pool-3"):
-            aborted.set()
-        if (call, vm) == ("start", "pool-3") and not aborted.is_set():
-            assert aborted.wait(60)
+            self.aborted.set()
+        if (call, vm) == ("start", "pool-3") and not self.aborted.is_set():
+            self.begun.set()
+            assert self.aborted.wait(60)
             raise errors.OperationFailed("QEMU was killed")
 
-    faults.before = meddle
-    return aborted
 
-
-def test_cancel_does_not_wait_for_a_start_under_way(rig: Rig, killable: threading.Event) -> None:
+def test_cancel_does_not_wait_for_a_start_under_way(rig: Rig, faults: Faults) -> None:
+    faults.before = LongStart()
     guid = rig.execute(create(THREE))
     rig.wait_until(lambda: rig.report(guid).succeeded == 2)
     rig.provisioning.cancel(guid)
@@ -414,21 +419,18 @@ def test_cancel_does_not_wait_for_a_start_under_way(rig: Rig, killable: threadin
     assert (rig.vms(), rig.files(), rig.orphans()) == ({}, [], [])
 
 
-def test_an_error_elsewhere_does_not_wait_for_a_start_either(
-    rig: Rig, faults: Faults, killable: threading.Event
-) -> None:
+def test_an_error_elsewhere_does_not_wait_for_a_start_either(rig: Rig, faults: Faults) -> None:
+    faults.before = long_start = LongStart()
     faults.plan["set_identity", "pool-2"] = BROKEN
     report = rig.run(create(THREE))
+    assert long_start.aborted.is_set()
     assert (report.failed, report.desktops[2].code) == (1, ReasonCode.STOPPED_AT_ERROR)
     assert rig.orphans() == []
 
 
-def test_an_update_whose_start_was_aborted_goes_back(
-    rig: Rig, faults: Faults, killable: threading.Event
-) -> None:
-    killable.set()
+def test_an_update_whose_start_was_aborted_goes_back(rig: Rig, faults: Faults) -> None:
     rig.run(create(THREE))
-    killable.clear()
+    faults.before = LongStart()
     before = rig.store.list_desktops()
     guid = rig.execute(later(JobAction.PATCH))
     rig.wait_until(lambda: rig.report(guid).succeeded == 2)

@@ -185,7 +185,8 @@ class Host(Protocol):
 
     def abort_start(self, vm: str, uuid: UUID) -> None:
         """Have a start of that VM that is under way fail now, where the host can end one; else that
-        goes on, and it is for ``destroy`` to stop what runs then. Anything else is fine.
+        goes on. One that has just ended may have been for nothing: the VM is stopped or runs, and
+        ``destroy`` comes next in any case. Off or absent is fine.
         """
 
     def is_shared_with(self, other: Host) -> bool:
