@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from functional.test_cli import Rdms
 from functional.test_display import log_on
@@ -129,6 +129,24 @@ def test_it_comes_back_by_itself(rdms: Rdms, page: Page, desktop: str) -> None:
     expect_connected(page)
     page.keyboard.type("again")
     screen_shows(rdms, desktop, "again")
+
+
+def test_it_comes_back_where_a_part_of_it_failed_to_load(
+    rdms: Rdms, browse: Browse, desktop: str
+) -> None:
+    page = browse(rdms.service, "/", "ann", SECRET)
+    refusals = iter(["connectionreset", "failed"])
+
+    def drop(route: Route) -> None:
+        """Twice: the page's reload meets it too."""
+        error = next(refusals, None)
+        route.abort(error) if error else route.continue_()
+
+    page.route("**/core/websock.js", drop)
+    page.goto(f"/display/{desktop}")
+    expect(page.get_by_role("alert")).to_contain_text("The connection was lost")
+    expect_connected(page)
+    assert next(refusals, None) is None
 
 
 def test_it_says_when_the_session_has_ended(rdms: Rdms, page: Page, desktop: str) -> None:

@@ -79,6 +79,7 @@ def browse(
     show when a test fails is kept as pictures.
     """
     wrong: list[str] = []
+    failed: list[str] = []
     pages: list[Page] = []
     with ExitStack() as contexts:
 
@@ -96,6 +97,7 @@ def browse(
             pages.append(page)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda message: wrong.extend(_broken_policy(message)))
+            page.on("requestfailed", lambda asked: failed.append(f"{asked.url}: {asked.failure}"))
             page.goto(path)
             if user is not None:
                 sign_in(page, user, password)
@@ -106,6 +108,7 @@ def browse(
             directory = tmp_path_factory.getbasetemp() / "pictures"
             for number, page in enumerate(pages):
                 _keep(page, directory / f"{request.node.name}-{number}.png")
+            print("Requests that failed:", *failed, sep="\n")
         assert wrong == []
 
 
@@ -119,12 +122,12 @@ def sign_in(page: Page, user: str, password: str) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Iterator[Any]:  # a generator, as pluggy has wrappers
     """Let ``browse`` know that the test has failed."""
     report = yield
-    if call.when == "call":
-        item.stash[_FAILED] = report.failed
+    if report.failed:  # a fixture that opens a page, too
+        item.stash[_FAILED] = True
     return report
 
 

@@ -13,7 +13,8 @@ const KEYS = { "\n": 0xff0d, "\t": 0xff09, "\b": 0xff08 };
 const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
 
 const root = document.getElementById("display");
-const novnc = import(root.dataset.novnc); // on its way while a ticket is asked for
+// On its way while a ticket is asked for. Browsers keep that a module failed: a new page has it.
+const novnc = import(root.dataset.novnc).catch(() => undefined);
 const { desktop, mode } = root.dataset;
 const own = root.dataset.own === "true";
 const find = (id) => document.getElementById(id);
@@ -35,7 +36,9 @@ function show(state, tone, why = "") {
 async function connect() {
   try {
     const leave = await call("POST", `/desktops/${encodeURIComponent(desktop)}/display`, { mode });
-    open((await novnc).default, leave.ticket);
+    const module = await novnc;
+    if (module) open(module.default, leave.ticket);
+    else reload(); // the service is there: it has just given a ticket
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) return; // api.js is on its way to the sign-in page
@@ -65,12 +68,18 @@ function closed(code) {
   return retry(code === OFF ? root.dataset.off : root.dataset.lost);
 }
 
-async function retry(why) {
+async function retry(why, act = connect) {
   show("again", "busy", why);
   const waited = pause;
   pause = Math.min(pause * 2, LONGEST_PAUSE);
   await sleep(waited);
-  if (root.dataset.state === "again") connect();
+  if (root.dataset.state === "again") act();
+}
+
+function reload() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  if (navigation.type === "reload") pause = LONGEST_PAUSE; // that did not help
+  retry(root.dataset.lost, () => location.reload());
 }
 
 function press(character) {
