@@ -21,8 +21,8 @@ from openrdms.model.job import PHASES, JobAction, Phase
 
 RATIO_BAR = 1.2
 _LOOK_SECONDS = 0.01
-_BOOTS = 5
-"""Jobs whose desktops boot: how many starts are under way at a cancel is chance."""
+_JOBS = 5
+"""Of each sort: what is under way at a cancel is chance."""
 
 
 def main() -> None:
@@ -34,16 +34,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
         with open_service(Path(directory) / "state") as service:
             measured = Measured(service, Path(directory))
-            left_off, domains = _cancel(measured, "off", given.desktops, Phase.DEFINE)
-            boots = [
-                _cancel(measured, f"boots{number}", given.booting, Phase.START)
-                for number in range(_BOOTS)
-            ]
-        booting, started = sorted(boots)[_BOOTS // 2]
+            left_off, domains = _cancel_some(measured, "off", given.desktops, Phase.DEFINE)
+            booting, started = _cancel_some(measured, "boots", given.booting, Phase.START)
         own, ours, running = measure_removal(Path(directory) / "floor", domains, started)
+    print("the medians of the jobs, beside the hosts' own time:")
     _compare(left_off, own, f"libvirt's own calls for {domains} that are off")
     _compare(left_off, ours, f"calls of its adapter for {domains} that are off")
-    _compare(booting, running, f"the median; calls of its adapter for {started} that run")
+    _compare(booting, running, f"calls of its adapter for {started} that run")
+
+
+def _cancel_some(measured: Measured, alias: str, count: int, phase: Phase) -> tuple[float, int]:
+    """The job of several that took the median."""
+    jobs = [_cancel(measured, f"{alias}{number}", count, phase) for number in range(_JOBS)]
+    return sorted(jobs)[_JOBS // 2]
 
 
 def _cancel(measured: Measured, alias: str, count: int, phase: Phase) -> tuple[float, int]:

@@ -60,6 +60,7 @@ def main() -> None:
             made = measured.finish(measured.begin_create("bench", count, start=False))
             assert made.state is CollectionState.JOB_COMPLETED, service.read_log()
             removed = measured.finish(measured.begin_delete("bench"))
+            assert service.read_rows("SELECT name FROM desktops") == [("warm-1",)]
             orphans = service.find_orphans()
     met = made.wall <= SECONDS_BAR * count / 1000 and made.wall <= RATIO_BAR * floor
     print(

@@ -129,7 +129,7 @@ def open_brokering_rig(
         uses = DesktopUses(place.store, now)
         health = HostHealth(place.hosts, now)
         watch = SessionWatch(place.store, place.hosts, health, uses, now)
-        tokens = Tokens(lambda host: place.hosts.get(host).slots, lambda _: 100)
+        tokens = Tokens(place.hosts.get, lambda _: 100)
         pools = PlainPools()
         first_start = FirstStart(place.store, place.hosts)
         basics = (place.store, place.hosts, uses, access, health, tokens, watch, pools, now)

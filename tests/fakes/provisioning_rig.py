@@ -75,7 +75,7 @@ class Rig:
         self.health = HostHealth(self.hosts, now)
         self.uses = DesktopUses(self.store, now)
         factors = ConcurrencyFactors(self.store)
-        self.tokens = Tokens(lambda host: self.hosts.get(host).slots, factors)
+        self.tokens = Tokens(self.hosts.get, factors)
         self.engine = JobEngine(f"sqlite:///{state / 'jobs.sqlite'}")
         self.provisioning = Provisioning(
             self.store,

@@ -91,7 +91,7 @@ def open_core(
     hosts = _open_hosts(hypervisors, state_dir, members)
     health, uses = HostHealth(hosts, now), DesktopUses(store, now)
     looks, drains = (partial(members.hold_duty, duty) for duty in ("hosts", "draining"))
-    tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
+    tokens = Tokens(hosts.get, ConcurrencyFactors(store))
     images = _open_images(state_dir, store, hosts, members)
     accounts, second_factors, audit_log = _open_security(state_dir, databases, store, members.me)
     moving = _make_moving(store, hosts, health, uses, members, tokens.is_degraded)

@@ -6,8 +6,8 @@ again for a round that takes longer, because then calls only wait on the host, w
 reaches them; half as many when the host stops answering or takes much longer. So a slow host slows
 only itself, and is known to be degraded.
 
-Removals have tokens of their own: they never hold up starts. What is closest to a finished desktop
-goes first, and what a user waits for before that.
+Stops have tokens of their own, and so have removals: they never hold up starts. What is closest to
+a finished desktop goes first, and what a user waits for before that.
 
 Time is measured from the moment a call begins on the host, without what it waited here.
 """
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar, TypeVarTuple
 
+from openrdms import ports
 from openrdms.jobs.halt import Halt, Halted
 from openrdms.jobs.threads import Threads
 from openrdms.model import errors
@@ -58,6 +59,7 @@ class Kind(StrEnum):
     DEFINE = "define"
     CLONE = "clone"
     STOP = "stop"
+    REMOVE = "remove"
     AGENT = "agent"
     ABORT = "abort"
     COPY = "copy"
@@ -285,14 +287,14 @@ class _Lane:
 
 
 class Tokens:
-    """Safe from any thread. Hosts are called by their names, as ``slots`` and ``factor`` are.
+    """Safe from any thread. Hosts are called by their names, as ``find`` and ``factor`` are.
 
-    ``slots`` says how many calls at once are worth while on a host, ``factor`` how many it may
-    get at most (its concurrency factor).
+    ``find`` gives a host, which says how many calls at once are worth while on it; ``factor`` says
+    how many it may get at most (its concurrency factor).
     """
 
-    def __init__(self, slots: Callable[[str], int], factor: Callable[[str], int]) -> None:
-        self._slots = slots
+    def __init__(self, find: Callable[[str], ports.Host], factor: Callable[[str], int]) -> None:
+        self._find = find
         self.factor = factor
         """The concurrency factor of a host."""
         self._threads = Threads("host")
@@ -363,10 +365,12 @@ class Tokens:
             return Limit(self.factor(host), lambda: self.factor(host), adapts=False)
         if kind is Kind.COPY:
             return Limit(1, lambda: 1, adapts=False)
-        slots = self._slots(host)
-        if kind is Kind.STOP:  # each of them ends with calls that take none of the host's slots
-            slots *= 2
-        return Limit(slots, lambda: self.factor(host))
+        found = self._find(host)
+        firsts = {
+            Kind.STOP: 2 * found.slots,  # each ends with calls that take none of the host's slots
+            Kind.REMOVE: found.removals,
+        }
+        return Limit(firsts.get(kind, found.slots), lambda: self.factor(host))
 
     def is_degraded(self, host: str) -> bool:
         """Whether it fails, or takes much longer than the others, so that it is to be spared."""

@@ -84,6 +84,10 @@ class Host(Protocol):
     def slots(self) -> int:
         """How many clones, starts and stops at once are worth while; more only wait."""
 
+    @property
+    def removals(self) -> int:
+        """The same for removals of definitions and disks of what is off."""
+
     def describe(self) -> HostInfo:
         """Facts about the host; never raises HostUnavailable (``reachable`` says it)."""
 

@@ -314,7 +314,7 @@ class Preparation:
         if (is_other or desktop.generation > 1) and self._find_rules(desktop).image:
             # its image has changed, now or before we died, or an update of it could not go back;
             # one that runs keeps what it may go back to
-            self._call(attempt, Kind.STOP, host.delete_unused_disks, desktop.name)
+            self._call(attempt, Kind.REMOVE, host.delete_unused_disks, desktop.name)
 
     def _bring_image(self, attempt: Attempt, host: ports.Host, image: ImageVersion) -> None:
         if not host.has_image(image):

@@ -84,7 +84,7 @@ class World:
         health = HostHealth(hosts, now, _hurried(_PACE, self.speed))
         self._ends.callback(health.close)
         self.uses = uses = DesktopUses(store, now)
-        tokens = Tokens(lambda host: hosts.get(host).slots, ConcurrencyFactors(store))
+        tokens = Tokens(hosts.get, ConcurrencyFactors(store))
         self.images = Images(store, DebianImageTools(), state / "images", now)
         engine = JobEngine(f"sqlite:///{state / 'jobs.sqlite'}")
         self._ends.callback(engine.close)

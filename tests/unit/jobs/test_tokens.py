@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.job_work import with_slots
 from openrdms.jobs.halt import Halt, Halted
 from openrdms.jobs.tokens import JUDGED_CALLS, NORMAL, Kind, Limit, Tokens
 from openrdms.model import errors
 
 
-def make_tokens(slots: int = 3, factor: int = 100) -> Tokens:
-    return Tokens(lambda _: slots, lambda _: factor)
+def make_tokens(slots: int = 3, factor: int = 100, removals: int = 1) -> Tokens:
+    return Tokens(with_slots(slots, removals), lambda _: factor)
 
 
 def together(*calls: Callable[[], object]) -> None:
@@ -46,6 +47,19 @@ def test_no_more_calls_at_a_time_than_there_are_tokens() -> None:
     assert most == 3
 
 
+def test_each_sort_has_as_many_as_the_host_says() -> None:
+    tokens = make_tokens(slots=3, removals=5)
+    assert {kind: tokens.load("host", kind).limit for kind in Kind if kind is not Kind.AGENT} == {
+        Kind.CLONE: 3,
+        Kind.DEFINE: 3,
+        Kind.START: 3,
+        Kind.STOP: 6,
+        Kind.REMOVE: 5,
+        Kind.ABORT: 100,
+        Kind.COPY: 1,
+    }
+
+
 def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> None:
     tokens, gate = make_tokens(slots=1, factor=1), threading.Event()
     begun = threading.Event()
@@ -58,6 +72,7 @@ def test_kinds_that_make_share_their_tokens_and_removals_have_their_own() -> Non
     holder.start()
     assert begun.wait(30)
     assert tokens.run("host", Kind.STOP, lambda: 7) == 7
+    assert tokens.run("host", Kind.REMOVE, lambda: 8) == 8
     assert tokens.run("other", Kind.START, lambda: 8) == 8
     started = threading.Event()
     waiter = threading.Thread(target=lambda: tokens.run("HOST", Kind.START, started.set))

@@ -92,6 +92,7 @@ class Link:
     ) -> None:
         self._uri = uri
         self._accept = accept
+        self._is_wired = True
         self._lost: libvirt.virConnect | None = None
         self._connection: libvirt.virConnect | None = None
         self._events: Events | None = None
@@ -135,7 +136,7 @@ class Link:
         self._closed = True
         if self._connection is None:
             return
-        if _has_wire(self._connection):
+        if self._is_wired:
             with suppress(libvirt.libvirtError):  # it has told that it is lost
                 self._connection.unregisterCloseCallback()
         self._connection.close()
@@ -148,7 +149,8 @@ class Link:
         except BaseException:
             connection.close()
             raise
-        if _has_wire(connection):
+        self._is_wired = _has_wire(connection)
+        if self._is_wired:
             connection.registerCloseCallback(self._on_close, None)
         return connection
 
@@ -160,6 +162,8 @@ class Link:
     def _is_alive(self) -> bool:
         if self._connection is None or self._connection is self._lost:
             return False
+        if not self._is_wired:  # as every call asks
+            return True
         with suppress(libvirt.libvirtError):
             return bool(self._connection.isAlive())
         return False

@@ -61,6 +61,11 @@ from openrdms.ports import Guest, Host
 _CAPACITY = 10_000
 """Definitions that libvirt lists and looks up without a noticeable wait."""
 
+_REMOVALS, _FAR_REMOVALS = 2, 16
+"""At once: libvirt here is as quick as Python asks it, and more only fight for the interpreter;
+answers from another machine are waited for.
+"""
+
 _EMULATOR = "qemu-system-x86_64"
 _STREAM_CHUNK = 256 << 10
 
@@ -97,6 +102,7 @@ class LibvirtHost:
     """ports.Host over one libvirt connection.
 
     ``slots`` is how many starts and stops at once are worth while: QEMU's start is mostly CPU.
+    ``removals`` is the same for what is off.
     """
 
     slots = 8
@@ -124,6 +130,7 @@ class LibvirtHost:
         self._name = uri.name
         self._site = moves.Site(uri.name, link, places, uri.far, uri.shared)
         self._events = link.watch(self._name)
+        self.removals = _FAR_REMOVALS if uri.far else _REMOVALS
         if uri.root:
             self._vms.drop_interrupted_saves()
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from openrdms.adapters.libvirt.account import Account, let_pass
@@ -62,6 +63,16 @@ class Places:
     def _agent(self) -> Path:
         return self.runtime_dir / "agent"
 
+    @cached_property
+    def _beside(self) -> list[tuple[str, str]]:
+        """Directories and endings of what VMs have beside their disks, as text: all are asked for
+        each VM that is removed.
+        """
+        beside = [(self._nvram, ".fd"), (self._vnc, ""), (self._agent, "")]
+        if self.root and self._saved:
+            beside += [(self.root / "log/qemu", ".log"), (self._saved, ".save")]
+        return [(str(directory), suffix) for directory, suffix in beside]
+
     def make(self, account: Account | None) -> None:
         """Make the directories so that QEMU, as that account, can write where it must.
 
@@ -103,9 +114,7 @@ class Places:
 
     def remove_files(self, vm: str) -> None:
         """Remove what a VM that is no longer defined may have left beside its disk."""
-        files = [f"{self._nvram}/{vm}.fd", f"{self._vnc}/{vm}", f"{self._agent}/{vm}"]
-        if self.root and self._saved:
-            files += [f"{self.root}/log/qemu/{vm}.log", f"{self._saved}/{vm}.save"]
+        files = [f"{directory}/{vm}{suffix}" for directory, suffix in self._beside]
         for file in files:
             with suppress(FileNotFoundError):
                 os.unlink(file)

@@ -65,6 +65,11 @@ class SimulatorHost:
         """See ``ports.Host``. What is asked beyond these waits on the host."""
         return self._settings.slots
 
+    @property
+    def removals(self) -> int:
+        """See ``ports.Host``. They take no slots."""
+        return 2 * self._settings.slots
+
     def describe(self) -> HostInfo:
         """See ``ports.Host``. Free is what so many more desktops of ``tiny`` would fill."""
         try:

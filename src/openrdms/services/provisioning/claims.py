@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from openrdms.jobs.tokens import Kind
 from openrdms.model.desktop_use import DesktopUse, Use
 from openrdms.model.job import JobDesktop
 from openrdms.model.reason import ReasonCode
@@ -74,7 +75,7 @@ async def _await_claimed(work: Work, row: JobDesktop) -> None:
 async def stop_for_good(work: Work, row: JobDesktop) -> None:
     """Stop a desktop that nobody else has in hand any more."""
     await _await_claimed(work, row)
-    await stages.removing(stages.destroy)(work, row)
+    await work.on_host(row, Kind.STOP, stages.destroy, work, row)
 
 
 async def _await_pool(work: Work, row: JobDesktop) -> None:

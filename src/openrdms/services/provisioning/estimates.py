@@ -25,8 +25,8 @@ _OPEN = (VmStatus.PENDING, VmStatus.IN_PROGRESS)
 _OPEN_ENDED = frozenset({ReasonCode.HOST_AWAY, ReasonCode.USER_LOGGED_ON, ReasonCode.IMAGE_COPY})
 """Without an estimate of their own these waits may take for ever."""
 
-_REMOVALS = len(PHASES[JobAction.DELETE])
-"""Calls that a Delete makes for a desktop, one after the other."""
+_REMOVALS = len(PHASES[JobAction.DELETE]) - 1
+"""Calls that a Delete makes for a desktop when it has stopped it, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +64,22 @@ class _Times:
 
     def pace(self, host: str, action: JobAction | None, share: Share) -> Pace:
         """Of such a job on the host, None: of what is taken back."""
-        lane, boot = Kind.STOP, 0.0
+        boot = 0.0
         if action is None:
-            calls = one = self.take(host, UNDO)
+            lanes = {Kind.STOP: self.take(host, UNDO)}
         elif action is JobAction.DELETE:
-            calls = one = _REMOVALS * self.take(host, Kind.STOP)
+            removals = _REMOVALS * self.take(host, Kind.REMOVE)
+            lanes = {Kind.STOP: self.take(host, Kind.STOP), Kind.REMOVE: removals}
         else:
-            lane = Kind.START
-            calls = one = self.take(host, Kind.CLONE) + self.take(host, Kind.DEFINE)
-            if share.started:
-                start, boot = self.take(host, Kind.START), self.take(host, BOOT)
-                calls += start * share.started / share.desktops
-                one += start + boot
+            lanes = {Kind.START: self.take(host, Kind.CLONE) + self.take(host, Kind.DEFINE)}
+        alone = sum(lanes.values())
+        if Kind.START in lanes and share.started:
+            start, boot = self.take(host, Kind.START), self.take(host, BOOT)
+            lanes[Kind.START] += start * share.started / share.desktops
+            alone += start + boot
         tokens = self.tools.tokens
-        return Pace(calls / tokens.load(host, lane).limit, one, boot, tokens.factor(host))
+        calls = max(took / tokens.load(host, lane).limit for lane, took in lanes.items())
+        return Pace(calls, alone, boot, tokens.factor(host))
 
     def wave(self, job: Job, rows: Sequence[JobDesktop], most: int) -> tuple[int, float]:
         """How often as many as may be are begun, and how long each time takes: what is done of an

@@ -159,11 +159,15 @@ def destroy(work: Work, row: JobDesktop) -> str:
     return ""
 
 
+REMOVALS: frozenset[Undo] = frozenset({delete_disk, undefine, delete_unused_disks})
+"""What stops nothing: their desktop is off."""
+
+
 def removing(undo: Undo) -> Act:
-    """The undo as what a Delete does."""
+    """One of REMOVALS as what a Delete does."""
 
     async def remove(work: Work, row: JobDesktop) -> None:
-        await work.on_host(row, Kind.STOP, undo, work, row)
+        await work.on_host(row, Kind.REMOVE, undo, work, row)
 
     return remove
 

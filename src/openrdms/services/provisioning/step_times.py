@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 from openrdms import metrics, ports
 from openrdms.model.job import StepTime
@@ -52,7 +51,7 @@ class StepTimes:
             old = self._times.get(key) or StepTime(key[0], kind, seconds, 0)
             weight = max(_WEIGHT, 1 / (old.count + 1))
             smoothed = old.seconds + weight * (seconds - old.seconds)
-            self._times[key] = replace(old, seconds=smoothed, count=old.count + 1)
+            self._times[key] = StepTime(*key, smoothed, old.count + 1)
             self._changed.add(key)
 
     def estimate(self, host: str, kind: str) -> float | None:

@@ -25,7 +25,7 @@ from openrdms.model.reason import Wait
 from openrdms.services.provisioning.lines import tell_line
 from openrdms.services.provisioning.outbox import Change
 from openrdms.services.provisioning.records import pause
-from openrdms.services.provisioning.stages import Undo
+from openrdms.services.provisioning.stages import REMOVALS, Undo
 from openrdms.services.provisioning.step_times import UNDO
 from openrdms.services.provisioning.work import Work, with_error
 
@@ -61,6 +61,12 @@ class Undoing:
     def is_over(self) -> bool:
         """Whether nothing is left, or nothing more is to be tried."""
         return not self.left or self.refusals >= MAX_REFUSALS
+
+    @property
+    def kind(self) -> Kind:
+        """What its call on the host does, as tokens have it."""
+        is_off = all(undo in REMOVALS for _, undo in self.left)
+        return Kind.REMOVE if is_off else Kind.STOP
 
     def go_on(self, work: Work) -> None:
         """All of it, in a row, in this thread."""
@@ -230,7 +236,7 @@ class _Line:
         """Ask for one more, now that so many have ended. Who begins asks for the next one."""
         while undoing := self._next(ended):
             try:
-                self._work.tools.tokens.submit(self._host, Kind.STOP, self._undo, undoing)
+                self._work.tools.tokens.submit(self._host, undoing.kind, self._undo, undoing)
                 return
             except errors.NotFound as error:  # the host was given up
                 ended = 1

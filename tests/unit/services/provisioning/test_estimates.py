@@ -23,7 +23,15 @@ from openrdms.services.provisioning.estimates import estimate, estimate_end, exp
 from openrdms.services.provisioning.lines import in_lines, tell_line
 from openrdms.services.provisioning.work import Tools, Work
 
-TIMES = {"clone": 1.0, "define": 0.5, "start": 0.5, "boot": 18.0, "stop": 2.0, "undo": 5.0}
+TIMES = {
+    "clone": 1.0,
+    "define": 0.5,
+    "start": 0.5,
+    "boot": 18.0,
+    "stop": 2.0,
+    "remove": 1.5,
+    "undo": 5.0,
+}
 
 
 def update(most: Share | None = None, *waves: Share) -> str:
@@ -51,9 +59,11 @@ def test_as_many_boot_at_a_time_as_the_factor_says() -> None:
     assert estimate(tools(), make_job(start=False), rows).seconds == 4  # 10 x 1.5 s by 4
 
 
-def test_a_delete_makes_three_calls_for_each_on_twice_the_slots() -> None:
-    assert estimate(tools(), make_job(JobAction.DELETE), make_rows(100)).seconds == 75
-    assert estimate(tools(), make_job(JobAction.DELETE), make_rows(1)).seconds == 6
+def test_a_delete_stops_and_removes_side_by_side() -> None:
+    job = make_job(JobAction.DELETE)
+    assert estimate(tools(), job, make_rows(1)).seconds == 5  # a stop and two removals
+    assert estimate(tools(), job, make_rows(100)).seconds == 75  # 100 x 3 s of removals by 4
+    assert estimate(tools(stop=9.0), job, make_rows(100)).seconds == 113  # 100 stops by 8
 
 
 def test_one_at_a_time_takes_as_often_as_long() -> None:

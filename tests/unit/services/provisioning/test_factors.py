@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fakes.job_work import with_slots
 from openrdms.jobs.tokens import Kind, Tokens
 from openrdms.model import errors
 from openrdms.model.host import HostSettings
@@ -28,7 +29,7 @@ def test_calls_end_although_records_cannot_be_read(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(factors, "_KNOWN_FOR", 0.0)
     settings: Any = Settings()
     known = factors.ConcurrencyFactors(settings)
-    tokens = Tokens(lambda _: 2, known)
+    tokens = Tokens(with_slots(2, 2), known)
     assert known("host1") == 7
 
     def work() -> int:
