@@ -34,7 +34,7 @@ MAX_REFUSALS = 5
 
 _FIRST_PAUSE = 0.05
 
-_GATHERED = 0.2
+_GATHERED = 0.08
 """Seconds for which those that are over wait for others to be written with. Nobody waits longer for
 that: all that are left are written at once.
 """
