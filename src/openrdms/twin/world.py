@@ -50,7 +50,7 @@ _BOOT_DEADLINE = 600.0
 
 _PACE = Pace()
 _SWITCH_SECONDS = 0.002
-"""As the service has it (app.serve): SQLite gives the GIL away at each statement."""
+"""SQLite gives the GIL away at each statement, and would wait 5 ms for it (app.running)."""
 
 _GROUP = "Staff"
 _LOOK_SECONDS = 0.05
