@@ -93,7 +93,7 @@ class Undoings:
     def __init__(self, work: Work, conclude: Conclude) -> None:
         self._work = work.past_halt()
         self._conclude = conclude
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[tuple[str, Kind], _Line] = {}
         self._ended: Results[Undoing] = Results()
         self._open = 0
         self._collector: asyncio.Task[None] | None = None
@@ -122,20 +122,21 @@ class Undoings:
 
     def _begin(self, undoings: Iterable[Undoing]) -> None:
         """On each host with the first one at once, and with the others from there."""
-        lines: dict[str, _Line] = {}
+        lines: dict[tuple[str, Kind], _Line] = {}
         for undoing in undoings:
             if undoing.is_over:
                 self._ended.put(undoing)
             else:
-                line = lines[undoing.row.host] = self._line_of(undoing.row.host)
+                lane = undoing.row.host, undoing.kind
+                line = lines[lane] = self._line_of(*lane)
                 line.add(undoing)
         for line in lines.values():
             line.go_on()
 
-    def _line_of(self, host: str) -> _Line:
-        line = self._lines.get(host)
+    def _line_of(self, host: str, kind: Kind) -> _Line:
+        line = self._lines.get((host, kind))
         if line is None:
-            line = self._lines[host] = _Line(self._work, host, self._ended.put)
+            line = self._lines[host, kind] = _Line(self._work, host, kind, self._ended.put)
         return line
 
     async def _collect(self) -> None:
@@ -211,13 +212,14 @@ class Undoings:
 
 
 class _Line:
-    """Of one host. It is asked for no more at a time than its concurrency factor says, so that
-    others have their turns.
+    """Of one host, for calls of one kind. It is asked for no more at a time than its concurrency
+    factor says, so that others have their turns.
     """
 
-    def __init__(self, work: Work, host: str, end: Callable[[Undoing], None]) -> None:
+    def __init__(self, work: Work, host: str, kind: Kind, end: Callable[[Undoing], None]) -> None:
         self._work = work
         self._host = host
+        self._kind = kind
         self._end = end
         self._lock = threading.Lock()
         self._waiting: deque[Undoing] = deque()
@@ -236,7 +238,7 @@ class _Line:
         """Ask for one more, now that so many have ended. Who begins asks for the next one."""
         while undoing := self._next(ended):
             try:
-                self._work.tools.tokens.submit(self._host, undoing.kind, self._undo, undoing)
+                self._work.tools.tokens.submit(self._host, self._kind, self._undo, undoing)
                 return
             except errors.NotFound as error:  # the host was given up
                 ended = 1
