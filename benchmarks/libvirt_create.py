@@ -77,11 +77,21 @@ def measure_floor(directory: Path, count: int) -> tuple[float, float]:
         return bare.seconds
 
 
-def measure_removal(directory: Path, count: int, running: int) -> tuple[float, float, float]:
-    """Seconds that removing so many definitions and overlays takes by libvirt's own calls, by those
-    of its adapter, which look first whose they are and take leftovers along, and by these for so
-    many that are ``running``.
+@dataclass(frozen=True)
+class Removal:
+    """Seconds that removing definitions and overlays takes by libvirt's own calls, and by those of
+    its adapter, which look first whose they are and take leftovers along; by these for ``running``
+    desktops, too. By as many threads as all that is bare has here, or two.
     """
+
+    libvirt: float
+    adapter: float
+    adapter_by_two: float
+    running: float
+
+
+def measure_removal(directory: Path, count: int, running: int) -> Removal:
+    """Of so many that are off, and so many that are ``running``."""
 
     def remove(disk: Path) -> None:
         bare.link.lookupByName(_vm_of(disk)).undefine()
@@ -100,12 +110,14 @@ def measure_removal(directory: Path, count: int, running: int) -> tuple[float, f
         bare.host.destroy(vm.name)
         remove_by_adapter(vm.name)
 
-    with _made_bare(directory, 2 * count) as bare:
-        own = _time(remove, bare.disks[:count])
-        ours = _time(remove_by_adapter, [_vm_of(disk) for disk in bare.disks[count:]])
+    with _made_bare(directory, 3 * count) as bare:
+        names = [_vm_of(disk) for disk in bare.disks]
         vms = [_spec(bare.image, number) for number in range(running)]
+        by_libvirt = _time(remove, bare.disks[:count])
+        by_adapter = _time(remove_by_adapter, names[count : 2 * count])
+        by_two = _time(remove_by_adapter, names[2 * count :], threads=2)
         _time(start, vms)
-        return own, ours, _time(stop_and_remove, vms)
+        return Removal(by_libvirt, by_adapter, by_two, _time(stop_and_remove, vms))
 
 
 def _vm_of(disk: Path) -> str:
@@ -151,10 +163,10 @@ def _made_bare(directory: Path, count: int) -> Iterator[Bare]:
     host.close()
 
 
-def _time(call: Callable[[Item], object], items: Sequence[Item]) -> float:
+def _time(call: Callable[[Item], object], items: Sequence[Item], threads: int = THREADS) -> float:
     begun = time.monotonic()
-    with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(call, items))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(call, items))
     return time.monotonic() - begun
 
 

@@ -135,6 +135,7 @@ def test_it_comes_back_where_a_part_of_it_failed_to_load(
     rdms: Rdms, browse: Browse, desktop: str
 ) -> None:
     page = browse(rdms.service, "/", "ann", SECRET)
+    page.goto("about:blank")  # the portal has all of it brought ahead
     refusals = iter(["connectionreset", "failed"])
 
     def drop(route: Route) -> None:
@@ -147,6 +148,7 @@ def test_it_comes_back_where_a_part_of_it_failed_to_load(
     expect(page.get_by_role("alert")).to_contain_text("The connection was lost")
     expect_connected(page)
     assert next(refusals, None) is None
+    assert page.evaluate("performance.getEntriesByType('navigation')[0].type") == "reload"
 
 
 def test_it_says_when_the_session_has_ended(rdms: Rdms, page: Page, desktop: str) -> None:

@@ -104,11 +104,11 @@ def browse(
             return page
 
         yield browse
-        if request.node.stash.get(_FAILED, False):
+        if wrong or request.node.stash.get(_FAILED, False):
+            print("Requests that failed:", *failed, sep="\n")
             directory = tmp_path_factory.getbasetemp() / "pictures"
             for number, page in enumerate(pages):
                 _keep(page, directory / f"{request.node.name}-{number}.png")
-            print("Requests that failed:", *failed, sep="\n")
         assert wrong == []
 
 

@@ -163,7 +163,7 @@ class Link:
         if self._connection is None or self._connection is self._lost:
             return False
         if not self._is_wired:  # as every call asks
-            return True
+            return not self._closed
         with suppress(libvirt.libvirtError):
             return bool(self._connection.isAlive())
         return False

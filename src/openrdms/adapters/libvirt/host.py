@@ -62,8 +62,8 @@ _CAPACITY = 10_000
 """Definitions that libvirt lists and looks up without a noticeable wait."""
 
 _REMOVALS, _FAR_REMOVALS = 2, 16
-"""At once: libvirt here is as quick as Python asks it, and more only fight for the interpreter;
-answers from another machine are waited for.
+"""At once: libvirt on this machine is as quick as Python asks it, and more only fight for the
+interpreter; answers from another machine are waited for.
 """
 
 _EMULATOR = "qemu-system-x86_64"

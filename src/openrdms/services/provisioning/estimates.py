@@ -62,11 +62,11 @@ class _Times:
         self.known[kind] = seconds
         return seconds
 
-    def pace(self, host: str, action: JobAction | None, share: Share) -> Pace:
-        """Of such a job on the host, None: of what is taken back."""
+    def pace(self, host: str, action: JobAction | Kind, share: Share) -> Pace:
+        """Of such a job on the host, or of what is taken back by calls of that kind."""
         boot = 0.0
-        if action is None:
-            lanes = {Kind.STOP: self.take(host, UNDO)}
+        if isinstance(action, Kind):
+            lanes = {action: self.take(host, UNDO)}
         elif action is JobAction.DELETE:
             removals = _REMOVALS * self.take(host, Kind.REMOVE)
             lanes = {Kind.STOP: self.take(host, Kind.STOP), Kind.REMOVE: removals}
@@ -167,14 +167,14 @@ def _longest(waits: Iterable[Wait]) -> float:
 def expect_begins(
     tools: Tools,
     host: str,
-    action: JobAction | None,
+    action: JobAction | Kind,
     *,
     starts: bool,
     ages: Iterable[float] = (),
     calling: int = 0,
 ) -> Iterator[float] | None:
     """Seconds until work begins on each of those that stand in line for a host (see Pace.begins),
-    of a job that makes or removes them; None: of what is taken back. None when there is no telling.
+    of such a job, or of what is taken back by calls of that kind. None when there is no telling.
     """
     times = _Times(tools)
     pace = times.pace(host, action, Share(1, int(starts)))

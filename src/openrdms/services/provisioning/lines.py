@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import repeat
 
+from openrdms.jobs.tokens import Kind
 from openrdms.model.job import JobDesktop
 from openrdms.model.reason import ReasonCode, Wait
 from openrdms.services.provisioning import stages as acts
@@ -122,13 +123,15 @@ def tell_line(
     ordinals: Iterable[int],
     ages: Sequence[float] = (),
     calling: int = 0,
+    undo: Kind | None = None,
 ) -> list[tuple[int, Wait]]:
     """What desktops that stand in that order wait for on a host, with position and estimate. Those
     before the line are under way for ``ages`` in seconds, and ``calling`` of them still make calls.
+    ``undo`` is by which calls they are taken back, if they are.
     """
-    action = None if work.gate is None else work.job.action
+    action = undo or work.job.action
     starts = acts.starts_any(work)
-    copying = 0.0 if action is None else work.copies_left(host)
+    copying = 0.0 if undo else work.copies_left(host)
     if copying:  # nobody has begun with anything
         ages = [0.0] * len(ages)
     expected = expect_begins(work.tools, host, action, starts=starts, ages=ages, calling=calling)

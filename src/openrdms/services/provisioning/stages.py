@@ -160,7 +160,7 @@ def destroy(work: Work, row: JobDesktop) -> str:
 
 
 REMOVALS: frozenset[Undo] = frozenset({delete_disk, undefine, delete_unused_disks})
-"""What stops nothing: their desktop is off."""
+"""What stops nothing."""
 
 
 def removing(undo: Undo) -> Act:

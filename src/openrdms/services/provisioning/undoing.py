@@ -212,8 +212,8 @@ class Undoings:
 
 
 class _Line:
-    """Of one host, for calls of one kind. It is asked for no more at a time than its concurrency
-    factor says, so that others have their turns.
+    """Of one host, for calls of one kind. It is asked for no more of these at a time than its
+    concurrency factor says, so that others have their turns.
     """
 
     def __init__(self, work: Work, host: str, kind: Kind, end: Callable[[Undoing], None]) -> None:
@@ -274,4 +274,4 @@ class _Line:
 
     def tell(self) -> list[tuple[int, Wait]]:
         """What those that have not begun wait for."""
-        return tell_line(self._work, self._host, tuple(self._not_begun))
+        return tell_line(self._work, self._host, tuple(self._not_begun), undo=self._kind)

@@ -148,7 +148,10 @@ def test_a_line_waits_for_the_image_first(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_is_taken_back_is_measured_as_a_whole() -> None:
     back = make_work(tools(), make_job(), make_rows(2)).past_halt()
-    assert told(tell_line(back, "host1", [0, 1])) == [(0, 1, 5 / 8), (1, 2, 10 / 8)]
+    stopped = tell_line(back, "host1", [0, 1], undo=Kind.STOP)
+    assert told(stopped) == [(0, 1, 5 / 8), (1, 2, 10 / 8)]
+    removed = tell_line(back, "host1", [0, 1], undo=Kind.REMOVE)
+    assert told(removed) == [(0, 1, 5 / 4), (1, 2, 10 / 4)]
 
 
 def test_nobody_knows_how_long_what_was_never_done_takes() -> None:

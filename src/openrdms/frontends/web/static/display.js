@@ -14,7 +14,7 @@ const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
 
 const root = document.getElementById("display");
 // On its way while a ticket is asked for. Browsers keep that a module failed: a new page has it.
-const novnc = import(root.dataset.novnc).catch(() => undefined);
+const novnc = import(root.dataset.novnc).catch((error) => console.error(error));
 const { desktop, mode } = root.dataset;
 const own = root.dataset.own === "true";
 const find = (id) => document.getElementById(id);
@@ -35,6 +35,7 @@ function show(state, tone, why = "") {
 
 async function connect() {
   try {
+    if (!own && !(await novnc)) return reload(); // its user is told of each ticket
     const leave = await call("POST", `/desktops/${encodeURIComponent(desktop)}/display`, { mode });
     const module = await novnc;
     if (module) open(module.default, leave.ticket);
@@ -78,7 +79,7 @@ async function retry(why, act = connect) {
 
 function reload() {
   const [navigation] = performance.getEntriesByType("navigation");
-  if (navigation.type === "reload") pause = LONGEST_PAUSE; // that did not help
+  if (navigation?.type === "reload") pause = LONGEST_PAUSE; // that did not help
   retry(root.dataset.lost, () => location.reload());
 }
 
