@@ -15,13 +15,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks import client, messages
+from benchmarks import client, messages, wrk
 from benchmarks.client import Client
 from benchmarks.fill import fill
-from benchmarks.messages import Post
 from live.service import PASSWORD, USER, Service, rdms
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ NAGLE_MS = 40
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4, help="for each figure")
+    parser.add_argument("--seconds", type=int, default=4, help="for each figure")
     parser.add_argument("--desktops", type=int, default=10_000)
     parser.add_argument("--million", type=int, default=1_000_000, help="0 leaves memory out")
     given = parser.parse_args()
@@ -52,7 +52,7 @@ def main() -> None:
                 _print_memory(service)
 
 
-def _print_requests(floor: str, service: Service, seconds: float) -> None:
+def _print_requests(floor: str, service: Service, seconds: int) -> None:
     print(
         f"\n{'Basic':24}{'connections':>12}{'floor/s':>9}{'service/s':>10}{'ratio':>7}"
         f"{'CPU us':>8}  bar"
@@ -68,19 +68,20 @@ def _print_requests(floor: str, service: Service, seconds: float) -> None:
     ):
         with Client(wsman if request.path == "/wsman" else cimxml, BASIC) as one:
             size = len(one.post(request))
+        asked = replace(request, headers={**request.headers, "Authorization": BASIC})
         for connections in (1, 8):
-            plain = _wrk(f"{floor}/{size}", request, connections, seconds)
+            plain = wrk.ask([f"{floor}/{size}"], asked, connections, seconds)
             spent = _cpu_seconds(service.ready["pid"])
-            ours = _wrk(url, request, connections, seconds)
+            ours = wrk.ask([url], asked, connections, seconds)
             spent = _cpu_seconds(service.ready["pid"]) - spent
             ratio = ours / plain
             print(
-                f"{name:24}{connections:12}{plain:9.0f}{ours:10.0f}{ratio:7.3f}"
-                f"{spent / ours / seconds * 1e6:8.0f}  {_verdict(ratio, bars.get(connections))}"
+                f"{name:24}{connections:12}{plain / seconds:9.0f}{ours / seconds:10.0f}{ratio:7.3f}"
+                f"{spent / ours * 1e6:8.0f}  {_verdict(ratio, bars.get(connections))}"
             )
 
 
-def _print_ntlm(service: Service, seconds: float) -> None:
+def _print_ntlm(service: Service, seconds: int) -> None:
     """One connection, authenticated once; by a client in Python, whose own time is in it."""
     file = service.state_dir / "bench-password"
     file.write_text(PASSWORD)
@@ -175,21 +176,6 @@ def _cpu_seconds(pid: int) -> float:
 def _resident_mib(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / (1 << 20)
-
-
-def _wrk(url: str, request: Post, connections: int, seconds: float) -> float:
-    """Requests a second; every reply must be 200."""
-    with tempfile.TemporaryDirectory() as directory:
-        body, headers = Path(directory) / "body", Path(directory) / "headers"
-        body.write_bytes(request.body)
-        given = {**request.headers, "Authorization": BASIC}
-        headers.write_text("".join(f"{name}: {value}\n" for name, value in given.items()))
-        script = str(HERE / "post.lua")
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script, url]
-        environment = {**os.environ, "BODY": str(body), "HEADERS": str(headers)}
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert "Non-2xx" not in done.stdout and "Socket errors" not in done.stdout, done.stdout
-    return float(done.stdout.partition("Requests/sec:")[2].split()[0])
 
 
 @contextmanager

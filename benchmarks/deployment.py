@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import os
-import ssl
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import psycopg
 
-from benchmarks import messages
+from benchmarks import messages, wrk
 from benchmarks.fill import COLLECTION
 from benchmarks.measured import cpu_seconds
 from benchmarks.messages import COLLECTIONS, Post
@@ -36,7 +33,7 @@ CLUSTER = "hosts=10&slots=100&clone_ms=1&start_ms=1&boot_ms=1&agent_ms=1&destroy
 """Hosts that are never what a job waits for: services are as busy as they can be."""
 
 CONNECTIONS = 6
-"""Of clients that read: as many at each of three services."""
+"""Of clients that read, of one to three services: as many at each."""
 
 READ_DESKTOPS = 100
 """In the collection that is read."""
@@ -46,11 +43,6 @@ _HEARD_SECONDS = 0.5
 """After which all services have heard of what a job has changed."""
 
 _TOO_LONG = 600.0
-
-_ANY = ssl.create_default_context()
-"""Each service has a certificate of its own, which is none of what is measured."""
-_ANY.check_hostname = False
-_ANY.verify_mode = ssl.CERT_NONE
 
 
 @dataclass(frozen=True)
@@ -77,6 +69,9 @@ class Spent:
             self.wall,
         )
 
+    def __truediv__(self, count: int) -> Self:
+        return type(self)(self.services / count, self.postgresql / count, self.wall / count)
+
     @property
     def both(self) -> float:
         """Of services and PostgreSQL."""
@@ -101,22 +96,32 @@ class Watched(PostgreSql):
 
 
 class Deployment:
-    """Services that share records and hosts, in front of them a balancer for each protocol."""
+    """Services that share records and hosts, and a balancer in front of them for jobs."""
 
     def __init__(self, postgresql: PostgreSql, started: Services) -> None:
         self.postgresql = postgresql
         self.services = started
         self._watchers: set[int] = set()
         self.records = self.watch()
-        self._balancers = {port: Balancer([]) for port in ("wsman_https", "web")}
+        self._balancer = Balancer([])
         self.use(len(started.members))
         self._token = self._make_token()
 
     def use(self, count: int) -> None:
         """Have so many of the services at work from now on."""
-        for port, balancer in self._balancers.items():
-            urls = [urlsplit(one.ready[port]) for one in self.services.members[:count]]
-            balancer.targets = [(str(url.hostname), int(url.port or 0)) for url in urls]
+        self._used = self.services.members[:count]
+        urls = [urlsplit(one.ready["wsman_https"]) for one in self._used]
+        self._balancer.targets = [(str(url.hostname), int(url.port or 0)) for url in urls]
+
+    def schedule(self, policy: int) -> None:
+        """Have the kernel treat services, their PostgreSQL and who asks them so: SCHED_BATCH or
+        SCHED_OTHER.
+        """
+        services = [int(member.ready["pid"]) for member in self.services.members]
+        for pid in (*services, *self.backends(), os.getpid()):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
 
     def watch(self) -> psycopg.Connection[Any]:
         """A connection of who measures: what PostgreSQL spends on it is not counted."""
@@ -130,9 +135,8 @@ class Deployment:
         return [pid, *(one for one in children(pid) if one not in self._watchers)]
 
     def close(self) -> None:
-        """The balancers and our connection."""
-        for balancer in self._balancers.values():
-            balancer.close()
+        """The balancer and our connection."""
+        self._balancer.close()
         self.records.close()
 
     def spent(self) -> Spent:
@@ -158,34 +162,11 @@ class Deployment:
             "REST, list of desktops": Read("web", "GET", Post(desktops, b"", b'"items"', rest)),
         }
 
-    def read(self, name: str, count: int, connections: int = CONNECTIONS) -> None:
-        """So many times in all, by clients that ask again at once."""
-        what, each = self.reads()[name], count // connections
-        self._in_threads(lambda: self._ask(what, lambda done: done < each), connections)
-
-    def read_for(self, name: str, seconds: float) -> int:
-        """How many of these are answered in that time."""
-        what, end = self.reads()[name], time.monotonic() + seconds
-        return self._in_threads(lambda: self._ask(what, lambda _: time.monotonic() < end))
-
-    def _in_threads(self, work: Callable[[], int], count: int = CONNECTIONS) -> int:
-        with ThreadPoolExecutor(count) as threads:
-            return sum(done.result() for done in [threads.submit(work) for _ in range(count)])
-
-    def _ask(self, what: Read, goes_on: Callable[[int], bool]) -> int:
-        """On a connection of its own; returns how often."""
-        request, count = what.request, 0
-        port = self._balancers[what.port].port
-        with closing(http.client.HTTPSConnection("127.0.0.1", port, context=_ANY)) as connection:
-            while goes_on(count):
-                connection.request(
-                    what.method, request.path, request.body or None, dict(request.headers)
-                )
-                reply = connection.getresponse()
-                body = reply.read()
-                assert reply.status == 200 and request.expected in body, (reply.status, body[:2000])
-                count += 1
-        return count
+    def read(self, name: str, seconds: int) -> int:
+        """For so long, of all that are at work: how many have answered."""
+        what = self.reads()[name]
+        urls = [urljoin(member.ready[what.port], what.request.path) for member in self._used]
+        return wrk.ask(urls, what.request, CONNECTIONS // len(urls), seconds, what.method)
 
     def run_jobs(self, action: JobAction, aliases: Sequence[str], count: int) -> float:
         """All at once, each for ``count`` desktops and, by the balancer, at the next service.
@@ -208,7 +189,7 @@ class Deployment:
         return int(count)
 
     def _execute(self, action: JobAction, alias: str, count: int) -> str:
-        place = f"https://127.0.0.1:{self._balancers['wsman_https'].port}/wsman"
+        place = f"https://127.0.0.1:{self._balancer.port}/wsman"
         with RdmsClient(Login(place, USER, PASSWORD, insecure=True)) as client:
             if action is JobAction.CREATE:
                 values = {"Alias": alias, "Name": alias, "Type": 1, "IsManaged": True}
@@ -227,30 +208,6 @@ class Deployment:
             )
             assert reply.status_code == 201, reply.text
             return str(reply.json()["secret"])
-
-
-class Apart:
-    """Deployments that share nothing, asked by the same clients as one of them would be."""
-
-    def __init__(self, deployments: Sequence[Deployment]) -> None:
-        self._deployments = deployments
-
-    def spent(self) -> Spent:
-        """Until now, by all of them."""
-        each = [one.spent() for one in self._deployments]
-        services, postgresql = (
-            sum(one.services for one in each),
-            sum(one.postgresql for one in each),
-        )
-        return Spent(services, postgresql, time.monotonic())
-
-    def read(self, name: str, count: int) -> None:
-        """So many times in all."""
-        parts = len(self._deployments)
-        shares = count // parts, CONNECTIONS // parts
-        with ThreadPoolExecutor(parts) as threads:
-            for done in [threads.submit(one.read, name, *shares) for one in self._deployments]:
-                done.result()
 
 
 @contextmanager

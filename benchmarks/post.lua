@@ -1,4 +1,4 @@
--- One POST over and over: its body in the file BODY, headers "Name: value" a line in HEADERS.
+-- One METHOD over and over: its body in the file BODY, headers "Name: value" a line in HEADERS.
 -- The number after MessageID's "uuid:" is another one each time, as it is with every client.
 local function read(name)
   local file = assert(io.open(os.getenv(name), "rb"))
@@ -7,7 +7,7 @@ local function read(name)
   return text
 end
 
-wrk.method = "POST"
+wrk.method = os.getenv("METHOD")
 wrk.body = read("BODY")
 for name, value in read("HEADERS"):gmatch("([^:\n]+): ([^\n]+)") do
   wrk.headers[name] = value

@@ -99,6 +99,7 @@ def test_the_template_differs_in_what_several_services_need() -> None:
         # hosts are elsewhere: no devices, no QEMU
         *("PrivateDevices", "ReadWritePaths", "DevicePolicy", "DeviceAllow"),
         "MemoryDenyWriteExecute",
+        "CPUSchedulingPolicy",  # VMs would inherit it
     }
 
 
