@@ -30,6 +30,9 @@ _PAGE = 1000
 _PATIENCE_SECONDS = 2.0
 """For hosts that nobody named, once one has answered: who hangs may not be known to be away yet."""
 
+_NAMES_SECONDS = 0.25
+"""The same, of those that are asked for nothing but the names they have: no desktop comes there."""
+
 
 @dataclass(frozen=True)
 class Census:
@@ -83,6 +86,7 @@ class Surveyor:
             asked,
             lambda host: self._measure(host, image, reserved.get(host.name.casefold(), {})),
             named,
+            _PATIENCE_SECONDS,
         )
         silent = frozenset(host.name for host in asked if host.name not in rooms)
         willing = tuple(room for name, room in rooms.items() if name not in closed)
@@ -165,15 +169,19 @@ def _count_together(host: ports.Host, reserved: Mapping[str, int]) -> tuple[int,
 
 
 def ask_at_once(
-    hosts: Iterable[ports.Host], question: Callable[[ports.Host], _T], awaited: Container[str] = ()
+    hosts: Iterable[ports.Host],
+    question: Callable[[ports.Host], _T],
+    awaited: Container[str],
+    patience: float,
 ) -> dict[str, _T]:
     """What hosts answer, by name and in their order; nothing of those that are away.
 
-    Once one has answered, the others have 2 s more; those ``awaited`` have all the time they take.
+    Once one has answered, the others have ``patience`` in seconds; those ``awaited`` have all the
+    time they take.
     """
     answers = {host.name: _ask(host, question) for host in hosts}
     any(answer.exception() is None for answer in as_completed(answers.values()))
-    wait(answers.values(), _PATIENCE_SECONDS)
+    wait(answers.values(), patience)
     wait(answer for name, answer in answers.items() if name in awaited)
     found: dict[str, _T] = {}
     for name, answer in answers.items():
@@ -206,7 +214,7 @@ def find_names(
         # what is one letter shorter comes right before it, and before all that begin with it
         return {vm.name.casefold() for vm in list_all_vms(host, lowest[:-1], highest)}
 
-    return set().union(*ask_at_once(hosts, list_names, awaited).values())
+    return set().union(*ask_at_once(hosts, list_names, awaited, _NAMES_SECONDS).values())
 
 
 def list_all_vms(
