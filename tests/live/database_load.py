@@ -6,6 +6,8 @@ Whoever is told to try again later does so; any other answer than that or a righ
 
 from __future__ import annotations
 
+import itertools
+import string
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -173,10 +175,12 @@ class Screen:
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
+        self._letters = itertools.cycle(string.ascii_lowercase)
+        """A screen that is full of one letter would not change by one more."""
 
     def ask(self) -> None:
         before = self._viewer.look()
-        self._viewer.type("x")
+        self._viewer.type(next(self._letters))
         self._viewer.look_until_it_changes(before)
 
 
