@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.messages import Post
@@ -27,16 +27,18 @@ def ask(
         headers.write_text("".join(f"{name}: {value}\n" for name, value in request.headers.items()))
         given = {"METHOD": method, "BODY": str(body), "HEADERS": str(headers)}
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(_SCRIPT)]
-        started = [
-            subprocess.Popen(
-                [*command, url], stdout=subprocess.PIPE, text=True, env={**os.environ, **given}
-            )
-            for url in urls
-        ]
-        for process in started:
-            ends.enter_context(process)
-            ends.callback(process.kill)
+        environment = {**os.environ, **given}
+        started = [ends.enter_context(_started([*command, url], environment)) for url in urls]
         return sum(_count(process.communicate()[0]) for process in started)
+
+
+@contextmanager
+def _started(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _count(told: str) -> int:
