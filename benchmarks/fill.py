@@ -29,8 +29,9 @@ def fill(state_dir: Path, count: int) -> str:
     for host in hosts:
         host.close()
     with closing(sql.open_store(f"sqlite:///{state_dir / 'records.sqlite'}")) as store:
-        collection = Collection(COLLECTION, "Benchmark", CollectionType.POOLED, is_managed=True)
-        store.create_collection(collection)
+        # at rest: of a pool all would be prepared
+        kind = CollectionType.MANUAL_PERSONAL
+        store.create_collection(Collection(COLLECTION, "Benchmark", kind, is_managed=True))
         store.set_property(COLLECTION, KEY, VALUE)
         desktops = _desktops(count)
         while chunk := list(islice(desktops, _CHUNK)):
