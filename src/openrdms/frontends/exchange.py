@@ -6,11 +6,15 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from openrdms.cim.provider import Caller
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PROCESS = secrets.token_hex(4)
+_numbers = count(1)
+"""What ids are made of: random ones are a call of the kernel each."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def name_request(given: str | None) -> str:
     """The client's own name for it, where that is harmless, so that logs of both can be read
     together; else a new one.
     """
-    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{_PROCESS}-{next(_numbers)}"
 
 
 class ProtocolServer(Protocol):

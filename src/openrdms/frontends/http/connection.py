@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import structlog
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from openrdms import metrics
 from openrdms.frontends.exchange import HttpReply, HttpRequest, name_request
@@ -40,6 +41,9 @@ _STATUS_LINES = {
 }
 
 Socket = socket.socket | ssl.SSLSocket
+
+_histogram = cache(metrics.PROTOCOL_SECONDS.labels)
+"""To find one again by its labels takes longer than to count."""
 
 _log = structlog.get_logger(__name__)
 
@@ -150,36 +154,40 @@ class Connection:
 
     def _answer(self, received: Received | Refused) -> None:
         if isinstance(received, Refused):
-            self._reply(Answer(HttpReply(received.status, "", b"", received.headers), close=True))
+            refusal = Answer(HttpReply(received.status, "", b"", received.headers), close=True)
+            self._reply(_render(refusal), close=True)
             return
-        answer = self._ask(received.request)
+        name = name_request(received.request.headers.get("x-request-id"))
+        answer = self._ask(received.request, name)
         if not received.keep_alive:
-            answer = Answer(answer.reply, answer.delay, close=True)
+            answer = replace(answer, close=True)
+        rendered = _render(answer, received.version, name)
         if answer.delay:
-            self._held = partial(self._reply, answer, received.version)
+            self._held = partial(self._reply, rendered, close=answer.close)
             self.interest = 0
             self.deadline = time.monotonic() + answer.delay
         else:
-            self._reply(answer, received.version)
+            self._reply(rendered, close=answer.close)
 
-    def _ask(self, request: HttpRequest) -> Answer:
-        """The session's answer. What services log of the work has the request's id, and so has the
-        reply; a request that is refused or slow is logged itself.
+    def _ask(self, request: HttpRequest, name: str) -> Answer:
+        """The session's answer. What services log of the work has the request's name, and so has
+        the reply; a request that is refused or slow is logged itself.
         """
-        begun, request_id = time.perf_counter(), name_request(request.headers.get("x-request-id"))
-        with structlog.contextvars.bound_contextvars(request=request_id):
+        begun, outside = time.perf_counter(), bind_contextvars(request=name)
+        try:
             answer = self._session.answer(request)
-            seconds, reply = time.perf_counter() - begun, answer.reply
-            metrics.PROTOCOL_SECONDS.labels(request.path, reply.status).observe(seconds)
-            if reply.status >= 400 or seconds > _SLOW_SECONDS:
+            seconds, status = time.perf_counter() - begun, answer.reply.status
+            _histogram(request.path, status).observe(seconds)
+            if status >= 400 or seconds > _SLOW_SECONDS:
                 milliseconds = round(seconds * 1000, 1)
-                _log.info("protocol", path=request.path, status=reply.status, ms=milliseconds)
-        headers = (*reply.headers, ("x-request-id", request_id))
-        return replace(answer, reply=replace(reply, headers=headers))
+                _log.info("protocol", path=request.path, status=status, ms=milliseconds)
+            return answer
+        finally:
+            reset_contextvars(**outside)
 
-    def _reply(self, answer: Answer, version: str = "1.1") -> None:
-        self._close_when_sent = answer.close
-        self._send(_render(answer, version))
+    def _reply(self, rendered: bytes, *, close: bool) -> None:
+        self._close_when_sent = close
+        self._send(rendered)
 
     def _send(self, data: bytes) -> None:
         self._unsent = memoryview(data)  # whose rest costs no copy
@@ -231,13 +239,15 @@ def _date() -> str:
     return found
 
 
-def _render(answer: Answer, version: str) -> bytes:
+def _render(answer: Answer, version: str = "1.1", request_id: str = "") -> bytes:
     """Head and body in one piece, so that no part of a reply waits for an acknowledgement."""
     reply = answer.reply
     lines = [_STATUS_LINES[reply.status], _date(), f"content-length: {len(reply.body)}\r\n"]
     if reply.content_type:
         lines.append(f"content-type: {reply.content_type}\r\n")
     lines += [f"{name}: {value}\r\n" for name, value in reply.headers]
+    if request_id:
+        lines.append(f"x-request-id: {request_id}\r\n")
     if answer.close:
         lines.append("connection: close\r\n")
     elif version == "1.0":

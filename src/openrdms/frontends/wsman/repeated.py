@@ -8,7 +8,6 @@ costs. Only reads are kept, as others may hold passwords, and no big ones.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from openrdms.frontends.wsman.soap import Echo, Message, Request
 
@@ -16,55 +15,61 @@ MAX_KEPT = 512
 MAX_OCTETS = 8_192
 MAX_ID = 256
 
-_IDS = re.compile(
-    rb"(<(?:[\w.-]{1,32}:)?(MessageID|OperationID)(?:\s[^<>]*)?>)([ -%'-;=?-~]*)(?=</)"
-)
+_TEXT = rb"([ -%'-;=?-~]*)"
 """Plain ASCII between two tags: exchanging it changes nothing else of what a parser sees."""
 
+_IDS = re.compile(rb"ID(?:(?<=MessageID)|(?<=OperationID))((?:\s[^<>]*)?>)" + _TEXT + rb"(?=</)")
+"""What may be ids; it begins with what is quickly found."""
+
+_IDS_BY_NAME = re.compile(
+    rb"<(?:[\w.-]{1,32}:)?(MessageID|OperationID)(?:\s[^<>]*)?>" + _TEXT + rb"(?=</)"
+)
+
 _Key = tuple[bytes, ...]
+_FIELDS = {b"MessageID": "message_id", b"OperationID": "operation_id"}
 
 
 class RepeatedRequests:
     """What was read of recent requests. Any thread may call: entries are never changed."""
 
     def __init__(self) -> None:
-        self._kept: dict[_Key, Request] = {}
+        self._kept: dict[_Key, tuple[Request, list[str]]] = {}
+        """With the names of its ids, in their order."""
 
     def find(self, data: bytes) -> Request | None:
         """The request, with its own ids, if all else of it was read before."""
         if len(data) > MAX_OCTETS:
             return None
-        key, ids = _split(data)
+        key, texts = _split(data)
         known = self._kept.get(key)
         if known is None:
             return None
-        texts = {name: text.decode() for name, text in ids}
-        if not all(text.strip() and len(text) <= MAX_ID for text in texts.values()):
-            return None
-        echo = Echo(texts.get(b"MessageID", ""), texts.get(b"OperationID", ""))
-        return replace(known, echo=echo)
+        for text in texts:
+            if not text.strip() or len(text) > MAX_ID:
+                return None
+        request, fields = known
+        ids = {field: text.decode() for field, text in zip(fields, texts, strict=True)}
+        return request._replace(echo=Echo(**ids))
 
     def keep(self, data: bytes, message: Message, request: Request) -> None:
         """Remember a request that was read from ``message``, if it is one to keep."""
         if len(data) > MAX_OCTETS or not request.action.rpartition("/")[2].startswith("Get"):
             return
-        key, ids = _split(data)
+        key, texts = _split(data)
+        ids = _IDS_BY_NAME.findall(data)
         echo = (message.echo.message_id, message.echo.operation_id)
-        header = [(name, text) for name, text in zip(_NAMES, echo, strict=True) if text]
+        header = [(name, text.encode()) for name, text in zip(_FIELDS, echo, strict=True) if text]
         # What looks like an id elsewhere, or in a comment, would be taken for the header's.
-        if sorted(ids) != sorted((name, text.encode()) for name, text in header):
+        if sorted(ids) != sorted(header) or texts != [text for _, text in ids]:
             return
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        self._kept[key] = request
+        self._kept[key] = request, [_FIELDS[name] for name, _ in ids]
 
 
-_NAMES = (b"MessageID", b"OperationID")
-
-
-def _split(data: bytes) -> tuple[_Key, list[tuple[bytes, bytes]]]:
-    """All octets but the ids, and the ids by name."""
+def _split(data: bytes) -> tuple[_Key, list[bytes]]:
+    """All octets but the ids, and what may be these."""
     parts = _IDS.split(data)
-    ids = list(zip(parts[2::4], parts[3::4], strict=True))
-    del parts[3::4]
-    return tuple(parts), ids
+    texts = parts[2::3]
+    del parts[2::3]
+    return tuple(parts), texts
