@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openrdms.cim.provider import Caller, MethodResult
 from openrdms.cim.types import CimValue
@@ -14,8 +13,7 @@ ENUMERATE, GET, CREATE, MODIFY, DELETE = "Enumerate", "Get", "Create", "Put", "D
 """Names of the operations on instances; a method call has the method's name."""
 
 
-@dataclass(frozen=True)
-class Operation:
+class Operation(NamedTuple):
     """What is asked for, checked against the schema and in its spelling.
 
     ``name`` is one of the operations above or a method. ``values`` are the properties of a

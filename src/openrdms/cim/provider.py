@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from openrdms.cim.errors import CimError, CimStatus
 from openrdms.cim.types import CimInstance, CimScalar, CimValue
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, decided by the front end after authentication, and from where.
 
     ``role`` is for the guard to understand. Nothing here has a default: whoever makes a caller

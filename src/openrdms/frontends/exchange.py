@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openrdms.cim.provider import Caller
 
@@ -17,8 +16,7 @@ _numbers = count(1)
 """What ids are made of: random ones are a call of the kernel each."""
 
 
-@dataclass(frozen=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """A POST whose body is whole and, where the connection encrypts messages, decrypted.
 
     Names in ``headers`` are in lower case; a header that came twice has its values joined by ", ".
@@ -29,8 +27,7 @@ class HttpRequest:
     body: bytes
 
 
-@dataclass(frozen=True)
-class HttpReply:
+class HttpReply(NamedTuple):
     """``headers`` besides Content-Type and Content-Length."""
 
     status: int

@@ -12,7 +12,8 @@ import binascii
 import ipaddress
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from openrdms.cim.provider import Caller
 from openrdms.frontends.exchange import HttpReply, HttpRequest, ProtocolServer
@@ -58,8 +59,7 @@ class Authentication:
     allow_unencrypted: bool
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """A reply, the seconds it is held back, and whether the connection ends with it."""
 
     reply: HttpReply
@@ -75,8 +75,7 @@ class _Denied(Exception):
         self.answer = answer
 
 
-@dataclass(frozen=True)
-class _Identity:
+class _Identity(NamedTuple):
     """Somebody known; ``context`` is what their handshake left for encryption."""
 
     account: Account
@@ -257,7 +256,7 @@ class Session:
                 request.headers["content-type"], request.body, sealed
             )
             inner = {**request.headers, "content-type": original.content_type}
-            reply = self._server.handle(caller, replace(request, headers=inner, body=original.body))
+            reply = self._server.handle(caller, request._replace(headers=inner, body=original.body))
             kind, body = message_encryption.encrypt(
                 original.protocol, reply.content_type, reply.body, sealed
             )
@@ -265,7 +264,7 @@ class Session:
             self._identity = None
             _log.warning("a message from %s cannot be decrypted: %r", self._address, error)
             raise _Denied(Answer(_empty(400), close=True)) from error
-        return replace(reply, content_type=kind, body=body)
+        return reply._replace(content_type=kind, body=body)
 
     def _decode(self, credentials: str) -> bytes:
         try:
@@ -308,7 +307,7 @@ def _make_caller(account: Account, address: str) -> Caller:
 
 def _with_token(answer: Answer, token: str) -> Answer:
     headers = (*answer.reply.headers, ("www-authenticate", token))
-    return replace(answer, reply=replace(answer.reply, headers=headers))
+    return answer._replace(reply=answer.reply._replace(headers=headers))
 
 
 def _empty(status: int, *headers: tuple[str, str]) -> HttpReply:

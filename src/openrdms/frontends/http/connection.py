@@ -10,7 +10,6 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial
 
 import structlog
@@ -160,7 +159,7 @@ class Connection:
         name = name_request(received.request.headers.get("x-request-id"))
         answer = self._ask(received.request, name)
         if not received.keep_alive:
-            answer = replace(answer, close=True)
+            answer = answer._replace(close=True)
         rendered = _render(answer, received.version, name)
         if answer.delay:
             self._held = partial(self._reply, rendered, close=answer.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 import httptools
 
@@ -26,8 +27,7 @@ class Stage(Enum):
     BODY = auto()
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(NamedTuple):
     """A whole request. ``version`` is that of HTTP."""
 
     request: HttpRequest
@@ -104,14 +104,15 @@ class RequestParser:
 
     def on_headers_complete(self) -> None:
         """Refuse what need not be read further."""
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
+        self._version = self._parser.get_http_version()
+        if self._version not in ("1.1", "1.0"):
             self._refuse(505)
         self._path = self._find_path()
         if self._path is None:
             self._refuse(404)
         if self._parser.get_method() != b"POST":
             self._refuse(405, ("allow", "POST"))
-        if self._parser.get_http_version() == "1.1" and "host" not in self._headers:
+        if self._version == "1.1" and "host" not in self._headers:
             self._refuse(400)  # RFC 9112 3.2
         if "origin" in self._headers:  # a web page's, with what the browser knows of its user
             self._refuse(403)
@@ -121,7 +122,7 @@ class RequestParser:
         self.stage = Stage.BODY
         self._octets = 0
         expected = self._headers.get("expect", "").lower()
-        is_new = self._parser.get_http_version() == "1.1"  # an older one would not understand
+        is_new = self._version == "1.1"  # an older one would not understand
         self.wants_continue = is_new and expected == "100-continue"
 
     def on_body(self, body: bytes) -> None:
@@ -138,10 +139,11 @@ class RequestParser:
         self.wants_continue = False
         request = HttpRequest(self._path or "", self._headers, b"".join(self._parts))
         keep_alive = self._parser.should_keep_alive()
-        self.received.append(Received(request, self._parser.get_http_version(), keep_alive))
+        self.received.append(Received(request, self._version, keep_alive))
 
     def _begin(self) -> None:
         self._url = b""
+        self._version = ""
         self._path = None
         self._headers: dict[str, str] = {}
         self._header_count = 0

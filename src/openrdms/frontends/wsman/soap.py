@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -56,8 +55,7 @@ _OPTIONS = frozenset(
 """Options that we heed (of the class schema), so that a client may insist on them."""
 
 
-@dataclass(frozen=True)
-class Echo:
+class Echo(NamedTuple):
     """What of a request comes back in its reply, were it a fault."""
 
     message_id: str = ""
@@ -82,8 +80,7 @@ class Request(NamedTuple):
     echo: Echo
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """A reply's action, the XML inside s:Body and extra headers; no action, no headers at all."""
 
     action: str
