@@ -710,6 +710,18 @@ class StoreSuite:
         assert found is not None
         assert found.modified == LATER
 
+    def test_of_a_batch_each_row_has_its_own_words(self, store: Store, farm: Collection) -> None:
+        job = make_job()
+        store.accept_job(job)
+        words = ['"quoted" \\ and {[', "two\nlines\t\x01", "Grüße, 世界 𝕏", "' OR 1=1 --", ""]
+        plan = store.add_job_desktops(make_plan(job, *(f"vd-{n}" for n in range(6))), None)
+        changed = [
+            replace(one, error=text, notes=text, undone=(text, "agent"), intended=Phase.DISK)
+            for one, text in zip(plan, words, strict=False)
+        ]
+        store.put_job_desktops(changed, LATER)
+        assert store.list_job_desktops(job.guid) == [*changed, plan[-1]]
+
     def test_a_record_written_by_a_job_keeps_what_callers_changed_meanwhile(
         self, store: Store, farm: Collection
     ) -> None:

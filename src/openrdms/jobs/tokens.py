@@ -42,6 +42,9 @@ above the other the host is in trouble."""
 LEAST_EXCESS = 0.25
 """Seconds by which a call must be slower than usual before that means anything."""
 
+ROUND = 0.05
+"""Seconds that a round of calls takes at least: of shorter calls a few say nothing."""
+
 JUDGED_CALLS = 8
 """How many calls of a kind a host must have answered before it is compared with others."""
 
@@ -103,6 +106,7 @@ class _Call:
 class _Round:
     """Calls that were under way while there were as many as may be, and what they took at best."""
 
+    begun: float
     calls: int = 0
     seconds: float = 0.0
     best: float = 0.0
@@ -124,7 +128,7 @@ class Limit:
         self._cap = cap
         self._adapts = adapts
         self._limit = first
-        self._round = _Round()
+        self._round: _Round | None = None
         self._halved = 0.0
         self.is_lowest = False
         """Whether calls failed or dragged on so often that one at a time was left."""
@@ -161,26 +165,27 @@ class Limit:
         if self._adapts and (away or slow):
             self._halve(begun, ended)
         elif self._adapts and running >= self.now:
-            self._judge(seconds, best)
+            self._judge(begun, ended, best)
         if not (away or failed):
             self._learn(kind, seconds, best, running)
 
-    def _judge(self, seconds: float, best: float) -> None:
-        """After as many calls as there may be at a time: by one, up or down."""
-        self._round.add(seconds, best)
-        if self._round.calls < self.now:
+    def _judge(self, begun: float, ended: float, best: float) -> None:
+        """After as many calls as there may be at a time, or more short ones: by one, up or down."""
+        this = self._round = self._round or _Round(begun)
+        this.add(ended - begun, best)
+        if this.calls < self.now or ended - this.begun < ROUND:
             return
-        if self._round.seconds <= NORMAL * self._round.best:
+        if this.seconds <= NORMAL * this.best:
             self._limit = min(self._limit, self._cap()) + 1
             self.is_lowest = False
         else:
             self._limit = max(self._limit - 1, min(self._limit, self._first))
-        self._round = _Round()
+        self._round = None
 
     def _halve(self, begun: float, ended: float) -> None:
         """Once for all calls that were under way together."""
         if begun >= self._halved:
-            self._limit, self._round, self._halved = max(1, self.now // 2), _Round(), ended
+            self._limit, self._round, self._halved = max(1, self.now // 2), None, ended
             self.is_lowest = self._limit == 1
 
     def _learn(self, kind: Kind, seconds: float, best: float, running: int) -> None:

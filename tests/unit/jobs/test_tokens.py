@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fakes.job_work import with_slots
 from openrdms.jobs.halt import Halt, Halted
-from openrdms.jobs.tokens import JUDGED_CALLS, NORMAL, Kind, Limit, Tokens
+from openrdms.jobs.tokens import JUDGED_CALLS, NORMAL, ROUND, Kind, Limit, Tokens
 from openrdms.model import errors
 
 
@@ -179,7 +179,7 @@ def test_a_host_that_does_not_answer_is_degraded_until_it_does_again() -> None:
     assert tokens.is_degraded("HOST")
     assert tokens.load("host").limit == 1
     for _ in range(8):
-        tokens.run("host", Kind.START, lambda: None)
+        tokens.run("host", Kind.START, time.sleep, 0.01)
     assert not tokens.is_degraded("host")
 
 
@@ -221,6 +221,17 @@ def test_it_grows_by_one_for_every_round_of_normal_calls(first: int, rounds: int
             limit.ended(Kind.CLONE, now, now + 1.0, limit.now, away=False, failed=False)
             now += 1.0
     assert limit.now == first + rounds
+
+
+def test_short_calls_are_judged_by_many() -> None:
+    limit, now = Limit(2, lambda: 100), 1.0
+    while now < 1.0 + ROUND - 0.002:
+        limit.ended(Kind.REMOVE, now, now + 0.001, 2, away=False, failed=False)
+        now += 0.001
+        assert limit.now == 2
+    for late in (0.0, 0.001, 0.002):
+        limit.ended(Kind.REMOVE, now + late, now + late + 0.001, 2, away=False, failed=False)
+    assert limit.now == 3
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3, 8, 20])

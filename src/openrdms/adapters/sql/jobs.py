@@ -30,17 +30,10 @@ _PART = 500
 first row is written last: where it is, the plan is whole.
 """
 
+_KEYS = ("job", "ordinal")
 _PROGRESS = ("status", "intended", "done", "error", "undone", "notes", "was_running", "reason")
 """Columns of a planned desktop that change while its job runs."""
 
-_WRITE = (
-    sa.update(_job_desktops)
-    .where(
-        _job_desktops.c.job == sa.bindparam("its_job"),
-        _job_desktops.c.ordinal == sa.bindparam("its_ordinal"),
-    )
-    .values({name: sa.bindparam(f"new_{name}") for name in _PROGRESS})
-)
 _TOUCH = (
     sa.update(_jobs)
     .where(_jobs.c.guid == sa.bindparam("key"))
@@ -195,7 +188,8 @@ class JobRecords:
 
         def put(connection: sa.Connection) -> None:
             self._require_mine(connection, *guids)
-            connection.execute(_WRITE, [_render_progress(one) for one in desktops])
+            progress = [_render_progress(one) for one in desktops]
+            rows.update_rows(connection, _job_desktops, _KEYS, progress)
             connection.execute(_TOUCH, [{"key": guid, "now": now} for guid in guids])
             note_change(connection, Kind.JOB, *guids)
             note_change(connection, Kind.DESKTOP, *(marks or {}))
@@ -246,8 +240,7 @@ def _put_desktops(connection: sa.Connection, desktops: Sequence[JobDesktop]) -> 
 
 
 def _render_progress(desktop: JobDesktop) -> dict[str, Any]:
-    new = {f"new_{name}": getattr(desktop, name) for name in _PROGRESS}
-    return new | {"its_job": desktop.job, "its_ordinal": desktop.ordinal}
+    return {name: getattr(desktop, name) for name in (*_KEYS, *_PROGRESS)}
 
 
 def _check_names(connection: sa.Connection, planned: Sequence[JobDesktop]) -> None:

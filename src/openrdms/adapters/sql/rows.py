@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -84,3 +85,62 @@ def _upsert(dialect: str, table: sa.Table, names: tuple[str, ...]) -> Any:
     if changed:
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
     return statement.on_conflict_do_nothing(index_elements=keys)
+
+
+def update_rows(
+    connection: sa.Connection,
+    table: sa.Table,
+    keys: tuple[str, ...],
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    """Change what has the same ``keys`` in each of the rows, which all have the same columns. A
+    text must have no NUL.
+
+    SQLite is handed all rows at once: its driver gives the interpreter away for each execution,
+    and while other threads call hosts it takes far longer to get it back than to write a row.
+    """
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if connection.dialect.name != "sqlite":
+        each = [{f"given_{name}": row[name] for name in names} for row in rows]
+        execute_all(connection, _update_each(table, keys, names), each)
+        return
+    renders = _renders(connection.dialect, table, names)
+    given = [[render(row[name]) for name, render in renders] for row in rows]
+    all_at_once = _update_all(table, keys, names)
+    connection.execute(all_at_once, {"given": json.dumps(given, ensure_ascii=False)})
+
+
+@functools.cache
+def _update_each(table: sa.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> sa.Update:
+    given = {name: sa.bindparam(f"given_{name}", type_=table.c[name].type) for name in names}
+    return _update(table, keys, given)
+
+
+@functools.cache
+def _update_all(table: sa.Table, keys: tuple[str, ...], names: tuple[str, ...]) -> sa.Update:
+    rows = sa.func.json_each(sa.bindparam("given")).table_valued("value", name="given")
+    given = {name: sa.func.json_extract(rows.c.value, f"$[{i}]") for i, name in enumerate(names)}
+    return _update(table, keys, given)
+
+
+def _update(
+    table: sa.Table, keys: tuple[str, ...], given: Mapping[str, sa.ColumnElement[Any]]
+) -> sa.Update:
+    same = (table.c[name] == given[name] for name in keys)
+    changed = {name: value for name, value in given.items() if name not in keys}
+    return sa.update(table).where(*same).values(changed)
+
+
+@functools.cache
+def _renders(
+    dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]
+) -> list[tuple[str, Callable[[Any], Any]]]:
+    """What makes of a value of each column what the driver takes, which JSON has, too."""
+    types = ((name, table.c[name].type.dialect_impl(dialect)) for name in names)
+    return [(name, kind.bind_processor(dialect) or _as_it_is) for name, kind in types]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
