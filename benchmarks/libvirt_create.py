@@ -113,6 +113,7 @@ def measure_removal(directory: Path, count: int, running: int) -> Removal:
     with _made_bare(directory, 3 * count) as bare:
         names = [_vm_of(disk) for disk in bare.disks]
         vms = [_spec(bare.image, number) for number in range(running)]
+        os.sync()  # disks of desktops are durable, which makes it longer to remove them
         by_libvirt = _time(remove, bare.disks[:count])
         by_adapter = _time(remove_by_adapter, names[count : 2 * count])
         by_two = _time(remove_by_adapter, names[2 * count :], threads=2)
