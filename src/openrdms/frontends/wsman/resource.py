@@ -6,6 +6,7 @@ that one they mean the default namespace.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from openrdms.cim.errors import KeysError
@@ -71,7 +72,13 @@ class Resource:
 
 def read(request: Request, namespaces: Namespaces) -> Resource:
     """The resource of a request; raises Fault or CimError INVALID_NAMESPACE."""
-    chosen = [str(v) for name, v in request.selectors if name.lower() == NAMESPACE_SELECTOR]
+    chosen: list[str] = []
+    keys: list[tuple[str, str | Element]] = []
+    for name, value in request.selectors:
+        if name.lower() == NAMESPACE_SELECTOR:
+            chosen.append(str(value))
+        else:
+            keys.append((name, value))
     if len(chosen) > 1:
         raise KeysError("Duplicate", f"{NAMESPACE_SELECTOR} is given twice", [NAMESPACE_SELECTOR])
     named, class_name = _split(request.resource_uri)
@@ -82,13 +89,12 @@ def read(request: Request, namespaces: Namespaces) -> Resource:
         raise KeysError(
             "Unexpected", "__cimnamespace and the URI's namespace differ", [NAMESPACE_SELECTOR]
         )
-    keys = tuple(pair for pair in request.selectors if pair[0].lower() != NAMESPACE_SELECTOR)
     if class_name == _SCHEMA:
         return Resource(request.resource_uri, manager, _schema_of(keys), is_schema=True)
-    return Resource(request.resource_uri, manager, class_name, keys)
+    return Resource(request.resource_uri, manager, class_name, tuple(keys))
 
 
-def _schema_of(selectors: tuple[tuple[str, str | Element], ...]) -> str:
+def _schema_of(selectors: Iterable[tuple[str, str | Element]]) -> str:
     """The class whose declaration is meant: every one without a selector ClassName."""
     chosen = ALL_CLASSES
     for name, value in selectors:

@@ -80,12 +80,13 @@ def _render_value(tag: str, value: CimValue) -> str:
         return f"<{tag}>{escape(value)}</{tag}>"
     if value is None:
         return f'<{tag} xsi:nil="true"/>'
+    if type(value) is int:  # as most are, and no enumeration, whose text may be another
+        return f"<{tag}>{value}</{tag}>"
     if isinstance(value, list):
         return "".join(_render_value(tag, item) for item in value)
-    if isinstance(value, datetime):
-        return f"<{tag}><cim:Datetime>{types.render_scalar(value)}</cim:Datetime></{tag}>"
-    if isinstance(value, timedelta):
-        return f"<{tag}><cim:Interval>{types.render_scalar(value)}</cim:Interval></{tag}>"
+    if isinstance(value, datetime | timedelta):
+        kind = "Datetime" if isinstance(value, datetime) else "Interval"
+        return f"<{tag}><cim:{kind}>{types.render_scalar(value)}</cim:{kind}></{tag}>"
     return f"<{tag}>{types.render_scalar(value)}</{tag}>"
 
 
