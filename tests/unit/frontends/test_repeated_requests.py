@@ -87,6 +87,38 @@ def test_what_only_looks_like_an_id_is_never_kept(
     assert repeated.find(data) is None
 
 
+@pytest.mark.parametrize("written", ["<![CDATA[uuid:1]]>", "uuid&#58;1"])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"before": "<q:MessageID xmlns:q='urn:q'>uuid:1</q:MessageID>"},
+        {"before": "<!-- <a:MessageID>uuid:1</a:MessageID> -->"},
+        {"alias": "MessageID>uuid:1"},
+    ],
+)
+def test_what_looks_like_the_id_is_not_taken_for_one_that_is_written_in_another_way(
+    repeated: RepeatedRequests, written: str, parts: dict[str, str]
+) -> None:
+    data = envelope(written, **parts)
+    assert read(repeated, data).echo.message_id == "uuid:1"
+    assert repeated.find(data) is None
+
+
+def test_an_id_may_be_the_last_of_the_header(repeated: RepeatedRequests) -> None:
+    def moved(message: str) -> bytes:
+        element = f"<a:MessageID>{message}</a:MessageID>".encode()
+        return (
+            envelope(message)
+            .replace(element, b"")
+            .replace(b"</s:Header>", element + b"</s:Header>")
+        )
+
+    read(repeated, moved("uuid:1"))
+    found = repeated.find(moved("uuid:2"))
+    assert found
+    assert found.echo.message_id == "uuid:2"
+
+
 def test_only_reads_are_kept(repeated: RepeatedRequests) -> None:
     for action in (f"{GET[:-3]}Put", "urn:x/ProvisioningPrepJob", "urn:x/SetConnectionString"):
         data = envelope(action=action)

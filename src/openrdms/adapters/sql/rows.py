@@ -93,11 +93,11 @@ def update_rows(
     keys: tuple[str, ...],
     rows: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Change what has the same ``keys`` in each of the rows, which all have the same columns. A
-    text must have no NUL.
+    """Change what has the same ``keys`` in each of the rows, which all have the same columns.
 
     SQLite is handed all rows at once: its driver gives the interpreter away for each execution,
-    and while other threads call hosts it takes far longer to get it back than to write a row.
+    and while other threads call hosts it takes far longer to get it back than to write a row. It
+    ends a text in JSON at a NUL, which PostgreSQL does not take at all.
     """
     if not rows:
         return

@@ -15,7 +15,7 @@ MAX_KEPT = 512
 MAX_OCTETS = 8_192
 MAX_ID = 256
 
-_TEXT = rb"([ -%'-;=?-~]*)"
+_TEXT = rb"([ -%'-;=?-~]+)"
 """Plain ASCII between two tags: exchanging it changes nothing else of what a parser sees."""
 
 _IDS = re.compile(rb"ID(?:(?<=MessageID)|(?<=OperationID))((?:\s[^<>]*)?>)" + _TEXT + rb"(?=</)")
@@ -59,8 +59,11 @@ class RepeatedRequests:
         ids = _IDS_BY_NAME.findall(data)
         echo = (message.echo.message_id, message.echo.operation_id)
         header = [(name, text.encode()) for name, text in zip(_FIELDS, echo, strict=True) if text]
-        # What looks like an id elsewhere, or in a comment, would be taken for the header's.
         if sorted(ids) != sorted(header) or texts != [text for _, text in ids]:
+            return
+        # What looks like an id elsewhere would be taken for the header's, whose text may be
+        # written in another way: both names are found in the tags of the ids and nowhere else.
+        if sum(map(data.count, _FIELDS)) != 2 * len(ids):
             return
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
