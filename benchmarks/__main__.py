@@ -1,6 +1,6 @@
 """Measure, and print what came of it beside the bars.
 
-usage: benchmarks/run [--seconds N] [--desktops N] [--million N]
+usage: benchmarks/run [--seconds N] [--desktops N] [--many N]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=4, help="for each figure")
     parser.add_argument("--desktops", type=int, default=10_000)
-    parser.add_argument("--million", type=int, default=1_000_000, help="0 leaves memory out")
+    parser.add_argument("--many", type=int, default=100_000, help="0 leaves memory out")
     given = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
@@ -50,8 +50,9 @@ def main() -> None:
             _print_ntlm(service, given.seconds)
             _print_latency(service)
             _print_enumeration(service)
-        if given.million:
-            with _service(Path(directory) / "large", given.million) as service:
+        if given.many:
+            with _service(Path(directory) / "large", given.many) as service:
+                _settle(service)
                 _print_memory(service)
 
 
