@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,24 @@ def test_an_id_may_be_the_last_of_the_header(repeated: RepeatedRequests) -> None
     found = repeated.find(moved("uuid:2"))
     assert found
     assert found.echo.message_id == "uuid:2"
+
+
+def test_octets_of_another_encoding_are_not_taken_for_text(repeated: RepeatedRequests) -> None:
+    data = envelope().decode().encode("utf-16")
+    assert read(repeated, data).echo.message_id == "uuid:1"
+    assert repeated.find(data) is None
+
+
+@pytest.mark.parametrize("text", ["MessageID ", "MessageID x>", "<!--MessageID ", "ID>"])
+def test_text_full_of_names_of_ids_takes_no_longer(repeated: RepeatedRequests, text: str) -> None:
+    data = envelope(body=f"<x>{text * (7000 // len(text))}</x>", alias="a")
+
+    def find() -> float:
+        begun = time.thread_time()
+        assert repeated.find(data) is None
+        return time.thread_time() - begun
+
+    assert min(find() for _ in range(5)) < 0.01
 
 
 def test_only_reads_are_kept(repeated: RepeatedRequests) -> None:

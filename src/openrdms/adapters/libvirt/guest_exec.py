@@ -58,14 +58,21 @@ class Output:
     def result(self) -> CommandResult:
         """Its end: code, and the last of both streams."""
         both = b"\n".join(filter(None, (self.out.rstrip(), self.err.rstrip())))
-        return CommandResult(self.code, both.decode("utf-8", "replace")[-_MOST_TOLD:])
+        return CommandResult(self.code, _words(both)[-_MOST_TOLD:])
 
     def check(self, what: str) -> Output:
         """Itself. OperationFailed, with the command's own words, unless it returned 0."""
         if self.code != 0:
-            words = (self.err or self.out).decode("utf-8", "replace").strip()
+            words = _words(self.err or self.out).strip()
             raise OperationFailed(f"the guest failed to {what}: {words or f'code {self.code}'}")
         return self
+
+
+def _words(octets: bytes) -> str:
+    """To be shown and put on record: without NULs, which records cannot have, and of which some
+    commands of Windows, that write UTF-16, have one with each letter.
+    """
+    return octets.decode("utf-8", "replace").replace("\0", "")
 
 
 class GuestCommands:

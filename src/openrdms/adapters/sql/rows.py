@@ -93,7 +93,8 @@ def update_rows(
     keys: tuple[str, ...],
     rows: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Change what has the same ``keys`` in each of the rows, which all have the same columns.
+    """Change what has the same ``keys`` in each of the rows, which all have the same columns. No
+    two may have the same keys.
 
     SQLite is handed all rows at once: its driver gives the interpreter away for each execution,
     and while other threads call hosts it takes far longer to get it back than to write a row. It

@@ -13,16 +13,18 @@ from openrdms.frontends.wsman.soap import Echo, Message, Request
 
 MAX_KEPT = 512
 MAX_OCTETS = 8_192
-MAX_ID = 256
 
-_TEXT = rb"([ -%'-;=?-~]+)"
-"""Plain ASCII between two tags: exchanging it changes nothing else of what a parser sees."""
+_ATTRIBUTES = rb"(?:\s[^<>]{0,256}+)?"
+_TEXT = rb"([ -%'-;=?-~]{1,256}+)(?=</)"
+"""Plain ASCII between two tags: exchanging it changes nothing else of what a parser sees. Bounded,
+as texts full of what looks like an id must not take long.
+"""
 
-_IDS = re.compile(rb"ID(?:(?<=MessageID)|(?<=OperationID))((?:\s[^<>]*)?>)" + _TEXT + rb"(?=</)")
+_IDS = re.compile(rb"ID(?:(?<=MessageID)|(?<=OperationID))(" + _ATTRIBUTES + rb">)" + _TEXT)
 """What may be ids; it begins with what is quickly found."""
 
 _IDS_BY_NAME = re.compile(
-    rb"<(?:[\w.-]{1,32}:)?(MessageID|OperationID)(?:\s[^<>]*)?>" + _TEXT + rb"(?=</)"
+    rb"<(?:[\w.-]{1,32}:)?(MessageID|OperationID)" + _ATTRIBUTES + rb">" + _TEXT
 )
 
 _Key = tuple[bytes, ...]
@@ -44,9 +46,8 @@ class RepeatedRequests:
         known = self._kept.get(key)
         if known is None:
             return None
-        for text in texts:
-            if not text.strip() or len(text) > MAX_ID:
-                return None
+        if not all(map(bytes.strip, texts)):
+            return None
         request, fields = known
         ids = {field: text.decode() for field, text in zip(fields, texts, strict=True)}
         return request._replace(echo=Echo(**ids))
@@ -54,6 +55,8 @@ class RepeatedRequests:
     def keep(self, data: bytes, message: Message, request: Request) -> None:
         """Remember a request that was read from ``message``, if it is one to keep."""
         if len(data) > MAX_OCTETS or not request.action.rpartition("/")[2].startswith("Get"):
+            return
+        if b"\0" in data:  # UTF-16, whose octets are no text
             return
         key, texts = _split(data)
         ids = _IDS_BY_NAME.findall(data)

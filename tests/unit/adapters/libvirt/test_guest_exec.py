@@ -65,6 +65,14 @@ def test_failed_command_tells_its_words() -> None:
         output.check("log off")
 
 
+def test_words_of_a_command_that_writes_utf16_have_no_nul() -> None:
+    failing = FakeAgent(code=3, out="Zugriff".encode("utf-16-le"))
+    end = GuestCommands(failing).run(["x"], Deadline(1))
+    assert end.result.output == "Zugriff"
+    with pytest.raises(OperationFailed, match="failed to look: Zugriff$"):
+        end.check("look")
+
+
 class DrowsyAgent(FakeAgent):
     """Does not answer the first time, after so many seconds."""
 
