@@ -69,7 +69,7 @@ def test_words_of_a_command_that_writes_utf16_have_no_nul() -> None:
     failing = FakeAgent(code=3, out="Zugriff".encode("utf-16-le"))
     end = GuestCommands(failing).run(["x"], Deadline(1))
     assert end.result.output == "Zugriff"
-    with pytest.raises(OperationFailed, match="failed to look: Zugriff$"):
+    with pytest.raises(OperationFailed, match=r"failed to look: Zugriff$"):
         end.check("look")
 
 
