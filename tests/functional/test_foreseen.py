@@ -163,11 +163,13 @@ def test_a_host_that_is_given_up(rig: Rig) -> None:
     with pytest.raises(errors.InvalidOperation, match="answers"):
         reconciling.plan_forgetting("host1")
     simulator.set_fault(rig.simulator, ONE, fault="down")
-    guid = rig.execute(later(JobAction.PATCH))
-    rig.wait_until(lambda: rig.store.list_job_desktops(guid))
     found = reconciling.plan_forgetting("host1")
     assert [one.name for one in found.desktops] == ["pool-1", "pool-2", "pool-3"]
     assert found.desktops[0].note == f"{ANN} has it no more"
+    assert found.warnings == ()
+    guid = rig.execute(later(JobAction.PATCH))
+    rig.wait_until(lambda: rig.store.list_job_desktops(guid))
+    found = reconciling.plan_forgetting("host1")
     assert found.warnings == (f"job {guid} goes on without its 3 desktops there",)
     assert len(rig.store.list_desktops(POOL)) == 3
     assert reconciling.forget("host1") == [one.name for one in found.desktops]
