@@ -207,3 +207,35 @@ def test_hosts_that_come_back_together_are_looked_at_together(rig: PoolRig) -> N
     go_on.set()
     time.sleep(0.5)
     assert len(lists) <= 3
+
+
+def test_a_long_list_holds_up_no_start_and_gives_nobody_what_was_not_looked_at(
+    tmp_path: Path,
+) -> None:
+    """Of 100,000 desktops the list takes tens of seconds; it may also fail at first."""
+    rig = PoolRig(tmp_path).resume().fill(2)
+    visited = rig.use("pool-1")
+    rig = reopen(rig, tmp_path)
+    rig.log_on(visited.name, "mallory")
+    rig.log_off(visited.name)
+    list_uses, go_on = rig.store.list_uses, threading.Event()
+    failures = iter([True, True])
+
+    def wait(*args: Any, **conditions: Any) -> list[DesktopUse]:
+        if not args and not conditions:
+            assert go_on.wait(60)
+            if next(failures, False):
+                raise errors.RecordsUnavailable("records: away")
+        return list_uses(*args, **conditions)
+
+    rig.store.list_uses = wait  # type: ignore[method-assign]  # slow, then away, then there
+    rig.resume()
+    rig.health.note_failure(HOST, errors.HostUnavailable("away"))
+    rig.health.note_success(HOST)
+    time.sleep(0.3)
+    assert not rig.watch.is_checked(POOL)
+    go_on.set()
+    rig.wait_until(lambda: rig.watch.is_checked(POOL))
+    rig.wait_until(lambda: rig.use(visited.name).fresh > visited.fresh)
+    rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 2})
+    rig.close()

@@ -114,6 +114,7 @@ class Pools:
         self._pools: dict[str, _Pool] = {}
         self._homes: dict[str, str] = {}
         self._changed: set[str] = set()
+        self._is_read = False
         self._stirred: set[str] = set()
         self._settings: dict[str, HostSettings] = {}
         self._unended: list[tuple[Attempt, Exception]] = []
@@ -135,8 +136,7 @@ class Pools:
         self._ends.callback(self._health.subscribe(self._note_host))
         self._times.load()
         self._decides = self._holds_duty()
-        for use in self._store.list_uses() if self._decides else ():
-            self._enter(use)
+        self._is_read = not self._decides
         for host in self._hosts.all():
             self._settings[host.name] = self._store.find_host_settings(host.name)
         self.wake()
@@ -324,7 +324,13 @@ class Pools:
             self._end(attempt, error)
 
     def _refresh(self) -> None:
-        """Read what was told to have changed: what was told late may be so no more."""
+        """Read what was told to have changed: what was told late may be so no more. At first that
+        is all there is, which takes seconds of many desktops.
+        """
+        if not self._is_read:
+            for use in self._store.list_uses():
+                self._enter(use)
+            self._is_read = True
         with self._lock:
             changed, self._changed = self._changed, set()
         if not changed:

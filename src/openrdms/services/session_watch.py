@@ -85,20 +85,23 @@ class SessionWatch:
         self._silent: set[str] = set()
         self._later: set[str] = set()
         self._stopped: set[str] = set()
-        self._unchecked: dict[str, set[str]] | None = None
+        self._unchecked: dict[str, set[str]] = {}
+        self._is_begun = False
+        self._all_due = True
         self._returned: set[str] = set()
-        self._listing = threading.Lock()
+        self._wake = threading.Event()
         self._closed = threading.Event()
         self._ends = ExitStack()
+        self._poll = threading.Thread(target=self._ask_regularly, name="session-poll", daemon=True)
         self._askers = ThreadPoolExecutor(_THREADS, "session-watch")
         self._patient = ThreadPoolExecutor(_THREADS_FOR_SILENT, "silent-guests")
 
     def take_duty(self) -> None:
         """Another service has died, perhaps the one that watched: look for what nobody saw."""
         if not self._watches and self._holds_duty():
-            uses = self._store.list_uses()
-            self._watches = True
-            self._check(use for use in uses if use.use in _WATCHED)
+            with self._lock:
+                self._watches = self._all_due = True
+            self._wake.set()
 
     def start(self) -> None:
         """Begin; what changed while nobody watched is looked for first, in the background."""
@@ -106,13 +109,15 @@ class SessionWatch:
         self._ends.callback(self._uses.subscribe(self._note_use, self._is_noted))
         self._ends.callback(self._hosts.subscribe(self._hear))
         self._ends.callback(self._health.subscribe(self._note_host))
-        self._check(use for use in self._store.list_uses() if use.use in _WATCHED)
-        threading.Thread(target=self._ask_regularly, name="session-poll", daemon=True).start()
+        self._poll.start()
 
     def close(self) -> None:
         """Hear and ask nothing more."""
         self._closed.set()
+        self._wake.set()
         self._ends.close()
+        if self._poll.is_alive():
+            self._poll.join()
         for executor in (self._askers, self._patient):
             executor.shutdown(wait=True, cancel_futures=True)
 
@@ -123,8 +128,7 @@ class SessionWatch:
 
     def is_checked(self, collection: str) -> bool:
         """Whether its READY desktops were looked at since the start: none may be given before."""
-        unchecked = self._unchecked
-        return unchecked is not None and not unchecked.get(collection.casefold())
+        return self._is_begun and not self._unchecked.get(collection.casefold())
 
     def confirm(self, use: DesktopUse) -> bool:
         """Whether nobody was on a running desktop since it was made ready, asked when it is taken.
@@ -184,42 +188,54 @@ class SessionWatch:
         return self._watches and (name in self._stopped or name in self._later)
 
     def _note_host(self, host: str, absence: Absence | None) -> None:
-        """Those that come back together are looked at together: what there is on one of them is
-        found in a list of all.
-        """
+        """Those that come back together are looked at together."""
         if absence is None:
             with self._lock:
-                first = not self._returned
                 self._returned.add(host)
-            if first:
-                self._run(self._askers, self._check_returned, host)
-
-    def _check_returned(self, _: str) -> None:
-        with self._listing:
-            with self._lock:
-                hosts, self._returned = self._returned, set()
-            uses = [use for use in self._store.list_uses() if use.use in _WATCHED]
-        self._check(use for use in uses if self._host_name(use) in hosts)
+            self._wake.set()
 
     def _check(self, uses: Iterable[DesktopUse]) -> None:
         """Look at them; until then none of their READY ones is given to anybody."""
         looked_at = list(uses)
         with self._lock:
-            unchecked = self._unchecked = self._unchecked or {}
             for use in looked_at:
                 if use.use is Use.READY and not use.saved:
-                    names = unchecked.setdefault(use.collection.casefold(), set())
+                    names = self._unchecked.setdefault(use.collection.casefold(), set())
                     names.add(use.name.casefold())
         for use in looked_at:
             self._look_soon(use.name)
 
     def _ask_regularly(self) -> None:
-        while not self._closed.wait(self._period):
+        while not self._closed.is_set():
             try:
+                self._look_anew()
                 for name in self._to_ask():
                     self._look_soon(name)
             except errors.RdmsError as error:  # the next round is soon
                 _log.warning("cannot look for users", error=str(error))
+            self._wake.wait(self._period)
+            self._wake.clear()
+
+    def _look_anew(self) -> None:
+        """Look at all desktops when that is due, else at those of hosts that are back.
+
+        They are found in a list of all, which takes seconds of many: nobody waits for it but users
+        of pools at the start.
+        """
+        with self._lock:
+            everything, self._all_due = self._all_due, False
+            hosts, self._returned = self._returned, set()
+        if not (everything or hosts):
+            return
+        try:
+            uses = [use for use in self._store.list_uses() if use.use in _WATCHED]
+        except BaseException:
+            with self._lock:
+                self._all_due |= everything
+                self._returned |= hosts
+            raise
+        self._check(use for use in uses if everything or self._host_name(use) in hosts)
+        self._is_begun |= everything
 
     def _to_ask(self) -> Iterable[str]:
         """Who must be asked: the guests of hosts that tell nothing, and who gave no answer."""
@@ -338,12 +354,12 @@ class SessionWatch:
             (self._silent.add if silent else self._silent.discard)(key)
 
     def _is_unchecked(self, use: DesktopUse) -> bool:
-        names = (self._unchecked or {}).get(use.collection.casefold(), set())
+        names = self._unchecked.get(use.collection.casefold(), set())
         return use.use is Use.READY and use.name.casefold() in names
 
     def _check_off(self, key: str) -> None:
         with self._lock:
-            for names in (self._unchecked or {}).values():
+            for names in self._unchecked.values():
                 names.discard(key)
 
 
