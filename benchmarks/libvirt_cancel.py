@@ -29,14 +29,14 @@ _JOBS = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--desktops", type=int, default=1000)
-    parser.add_argument("--booting", type=int, default=16)
+    parser.add_argument("--booting", type=int, default=48)
     given = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
         with open_service(Path(directory) / "state") as service:
             measured = Measured(service, Path(directory))
             left_off, domains = _cancel_some(measured, "off", given.desktops, Phase.DEFINE)
-            booting, started = _cancel_some(measured, "boots", given.booting, Phase.START)
+            booting, started = _cancel_some(measured, "boots", given.booting, Phase.AGENT)
         bare = measure_removal(Path(directory) / "floor", domains, started)
     print("the medians of the jobs:")
     off = f"{domains} that are off"
@@ -55,9 +55,9 @@ def _cancel_some(measured: Measured, alias: str, count: int, phase: Phase) -> tu
 
 def _cancel(measured: Measured, alias: str, count: int, phase: Phase) -> tuple[float, int]:
     """A job of so many, when half have come that far: the seconds from the call until all was
-    undone, and how many had come that far in the end.
+    undone, and how many were defined, or started, in the end.
     """
-    starts = phase is Phase.START
+    starts = phase is Phase.AGENT
     job = measured.begin_create(alias, count, start=starts)
     while _count_begun(measured, job, phase) < count / 2:
         time.sleep(_LOOK_SECONDS)
@@ -65,10 +65,10 @@ def _cancel(measured: Measured, alias: str, count: int, phase: Phase) -> tuple[f
     assert cancel(measured.wire, job.guid) == 0
     ended = measured.finish(job)
     assert ended.state is CollectionState.JOB_ABORTED, measured.service.read_log()
-    begun = _count_begun(measured, job, phase)
+    begun = _count_begun(measured, job, Phase.START if starts else phase)
     undone = job.asked + ended.wall - asked
     orphans = len(measured.service.find_orphans())
-    words = "started" if starts else "defined"
+    words = "running" if starts else "defined"
     print(
         f"job of {count} cancelled when half were {words}: {begun} of them undone {undone:.2f} s"
         f" after the call; left over: {orphans}"

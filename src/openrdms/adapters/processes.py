@@ -4,6 +4,8 @@ The kernel kills a child when the *thread* that forked it ends (PR_SET_PDEATHSIG
 thread that lives as long as the process starts them all. That signal reaches the child alone. As
 root the program also gets a PID and a mount namespace of its own, so that its children and its
 mounts go with it; otherwise a shell that leads a process group kills the whole group.
+
+They give way to the service: somebody waits for it, and its turns are short.
 """
 
 from __future__ import annotations
@@ -18,7 +20,11 @@ from pathlib import Path
 
 from openrdms.model.errors import OperationFailed
 
-_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+NICE = 10
+"""Priority of programs that run beside the service (setpriority(2)): a tenth of its share."""
+
+
+_spawner = ThreadPoolExecutor(1, "spawner", os.nice, (NICE,))  # of that thread and its children
 _TAIL_LINES = 8
 
 

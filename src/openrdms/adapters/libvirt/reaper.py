@@ -1,4 +1,4 @@
-"""Reaps QEMU processes at once when they end.
+"""Reaps QEMU processes at once when they end, and has them give way to the service while they run.
 
 libvirt's embedded driver starts QEMU as a daemon and, to stop it, kills it and waits until its
 pid has vanished. Under a slow process 1 that takes 2 s; as the subreaper of our descendants
@@ -16,6 +16,8 @@ import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+
+from openrdms.adapters.libvirt.priority import give_way
 
 _PR_SET_CHILD_SUBREAPER = 36
 _COMM_LENGTH = 15
@@ -46,6 +48,8 @@ class Reaper:
         self._wake = os.eventfd(0)
         self._pids: dict[int, int] = {}
         """pidfd to pid of all that is waited for; the reaper's thread alone uses it."""
+        self._pushing: set[int] = set()
+        """Those that do not give way yet."""
         self._poll = select.epoll()
         self._poll.register(self._wake, select.EPOLLIN)
         threading.Thread(target=self._reap, name="reaper", daemon=True).start()
@@ -71,12 +75,14 @@ class Reaper:
         looking = False
         while True:
             calls = self._calls > 0
-            for handle, _ in self._poll.poll(_LOOK_SECONDS if calls or looking else None):
+            hurries = calls or looking or self._pushing
+            for handle, _ in self._poll.poll(_LOOK_SECONDS if hurries else None):
                 if handle == self._wake:
                     os.eventfd_read(handle)
                 else:
                     self._collect(handle)
             self._find_new()
+            self._pushing = {pid for pid in self._pushing if not give_way(pid)}
             looking = calls
 
     def _collect(self, handle: int) -> None:
@@ -90,6 +96,7 @@ class Reaper:
             if pid not in watched and _is_daemon(pid, self._program):
                 handle = os.pidfd_open(pid)
                 self._pids[handle] = pid
+                self._pushing.add(pid)
                 self._poll.register(handle, select.EPOLLIN)
 
 

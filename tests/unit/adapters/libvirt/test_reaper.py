@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from openrdms.adapters.libvirt.priority import give_way
 from openrdms.adapters.libvirt.reaper import reaper_of
+from openrdms.adapters.processes import NICE
 
 DAEMON = "reaped-daemon"
 
@@ -60,6 +62,46 @@ def test_daemon_that_ends_later_is_reaped(daemon: Callable[[float], int]) -> Non
     time.sleep(0.2)
     os.kill(pid, 9)
     wait_until_reaped(pid)
+
+
+def test_daemon_gives_way(daemon: Callable[[float], int]) -> None:
+    with reaper_of(DAEMON).attended():
+        pid = daemon(60)
+        wait_until(lambda: gives_way(pid))
+        os.kill(pid, 9)
+        wait_until_reaped(pid)
+
+
+def gives_way(pid: int) -> bool:
+    session = Path(f"/proc/{pid}/autogroup")
+    told = session.read_text().endswith(f" nice {NICE}\n") if session.exists() else True
+    return told and os.getpriority(os.PRIO_PROCESS, pid) == NICE
+
+
+def test_who_is_not_root_asks_again(daemon: Callable[[float], int]) -> None:
+    """The kernel takes one request in a tenth of a second from him, for any session."""
+    child = os.fork()
+    if child == 0:
+        os._exit(count_requests_as_nobody())
+    requests = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert requests > 2 if Path("/proc/self/autogroup").exists() else requests == 2
+
+
+def count_requests_as_nobody() -> int:
+    if os.geteuid() == 0:
+        os.setuid(65534)
+    requests = 0
+    for _ in range(2):
+        sleeper = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        requests += 1
+        while not give_way(sleeper.pid):
+            time.sleep(0.01)
+            requests += 1
+        is_done = gives_way(sleeper.pid)
+        sleeper.kill()
+        if not is_done:
+            return 0
+    return requests
 
 
 def test_daemon_that_was_killed_before_it_became_that_program_is_reaped() -> None:
