@@ -22,6 +22,7 @@ from openrdms.model.job import PHASES, JobAction, Phase
 
 RATIO_BAR = 1.2
 _LOOK_SECONDS = 0.01
+_DESKTOP_BYTES = 512 << 20
 _JOBS = 5
 """Of each sort: what is under way at a cancel is chance."""
 
@@ -29,7 +30,7 @@ _JOBS = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--desktops", type=int, default=1000)
-    parser.add_argument("--booting", type=int, default=48)
+    parser.add_argument("--booting", type=int, default=_count_carried())
     given = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.2f}, {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="rdms-bench-") as directory:
@@ -44,7 +45,12 @@ def main() -> None:
     _compare(left_off, bare.adapter_by_two, f"calls of its adapter for {off}, 2 threads")
     _compare(left_off, bare.adapter, f"calls of its adapter for {off}, {THREADS} threads")
     running = f"{started} that run"
-    _compare(booting, bare.running, f"calls of its adapter for {running}, {THREADS} threads")
+    _compare(booting, bare.running, f"calls of its adapter for {running}, {2 * THREADS} threads")
+
+
+def _count_carried() -> int:
+    """Desktops that this machine has memory for, with something to spare."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _DESKTOP_BYTES
 
 
 def _cancel_some(measured: Measured, alias: str, count: int, phase: Phase) -> tuple[float, int]:

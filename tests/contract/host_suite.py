@@ -201,6 +201,7 @@ class HostSuite:
         assert info.reachable
         assert info.capacity > 0
         assert host.slots > 0
+        assert host.stops > 0
         assert host.removals > 0
         assert info.free_bytes > 0
         assert info.accelerator

@@ -81,9 +81,9 @@ class FakeHost:
         self.disks.append(spec.name)
 
 
-def with_slots(slots: int, removals: int) -> Callable[[str], Any]:
+def with_slots(slots: int, stops: int, removals: int) -> Callable[[str], Any]:
     """For Tokens: hosts on which so many calls at once are worth while."""
-    return lambda _: SimpleNamespace(slots=slots, removals=removals)
+    return lambda _: SimpleNamespace(slots=slots, stops=stops, removals=removals)
 
 
 def _find_image(location: str) -> ImageVersion:
@@ -112,7 +112,7 @@ def make_tools(
         images=cast("Any", SimpleNamespace(resolve=_find_image, foresee=_find_image)),
         uses=nothing,
         agents=nothing,
-        tokens=Tokens(with_slots(slots, slots), lambda _: factor),
+        tokens=Tokens(with_slots(slots, 2 * slots, slots), lambda _: factor),
         factor=lambda _: factor,
         times=measured,
         clock=lambda: NOW,

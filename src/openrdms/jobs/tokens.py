@@ -371,10 +371,7 @@ class Tokens:
         if kind is Kind.COPY:
             return Limit(1, lambda: 1, adapts=False)
         found = self._find(host)
-        firsts = {
-            Kind.STOP: 2 * found.slots,  # each ends with calls that take none of the host's slots
-            Kind.REMOVE: found.removals,
-        }
+        firsts = {Kind.STOP: found.stops, Kind.REMOVE: found.removals}
         return Limit(firsts.get(kind, found.slots), lambda: self.factor(host))
 
     def is_degraded(self, host: str) -> bool:

@@ -82,7 +82,11 @@ class Host(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many clones, starts and stops at once are worth while; more only wait."""
+        """How many clones and starts at once are worth while; more only wait."""
+
+    @property
+    def stops(self) -> int:
+        """The same for stops, each with the removal of what was stopped."""
 
     @property
     def removals(self) -> int:

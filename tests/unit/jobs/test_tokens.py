@@ -17,8 +17,8 @@ from openrdms.jobs.tokens import JUDGED_CALLS, NORMAL, ROUND, Kind, Limit, Token
 from openrdms.model import errors
 
 
-def make_tokens(slots: int = 3, factor: int = 100, removals: int = 1) -> Tokens:
-    return Tokens(with_slots(slots, removals), lambda _: factor)
+def make_tokens(slots: int = 3, factor: int = 100, stops: int = 1, removals: int = 1) -> Tokens:
+    return Tokens(with_slots(slots, stops, removals), lambda _: factor)
 
 
 def together(*calls: Callable[[], object]) -> None:
@@ -48,7 +48,7 @@ def test_no_more_calls_at_a_time_than_there_are_tokens() -> None:
 
 
 def test_each_sort_has_as_many_as_the_host_says() -> None:
-    tokens = make_tokens(slots=3, removals=5)
+    tokens = make_tokens(slots=3, stops=6, removals=5)
     assert {kind: tokens.load("host", kind).limit for kind in Kind if kind is not Kind.AGENT} == {
         Kind.CLONE: 3,
         Kind.DEFINE: 3,

@@ -145,7 +145,7 @@ class Watched:
         self._world = world
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("name", "slots", "removals", "tells_sessions"):
+        if name not in ("name", "slots", "stops", "removals", "tells_sessions"):
             self._world.meddle(name)
         return getattr(self._world.host, name)
 

@@ -61,6 +61,11 @@ from openrdms.ports import Guest, Host
 _CAPACITY = 10_000
 """Definitions that libvirt lists and looks up without a noticeable wait."""
 
+_STOPS, _DAEMON_STOPS = 32, 16
+"""At once: libvirt looks every 0.2 s whether QEMU has ended; of its daemon's twenty workers
+(libvirtd.conf) not all must be waiting for that.
+"""
+
 _REMOVALS, _FAR_REMOVALS = 2, 16
 """At once: libvirt on this machine is as quick as Python asks it, and more only fight for the
 interpreter; answers from another machine are waited for.
@@ -101,8 +106,8 @@ def connect(
 class LibvirtHost:
     """ports.Host over one libvirt connection.
 
-    ``slots`` is how many starts and stops at once are worth while: QEMU's start is mostly CPU.
-    ``removals`` is the same for what is off.
+    ``slots`` is how many starts at once are worth while: QEMU's start is mostly CPU. ``stops`` and
+    ``removals`` are the same for these.
     """
 
     slots = 8
@@ -130,6 +135,7 @@ class LibvirtHost:
         self._name = uri.name
         self._site = moves.Site(uri.name, link, places, uri.far, uri.shared)
         self._events = link.watch(self._name)
+        self.stops = _STOPS if uri.root else _DAEMON_STOPS
         self.removals = _FAR_REMOVALS if uri.far else _REMOVALS
         if uri.root:
             self._vms.drop_interrupted_saves()

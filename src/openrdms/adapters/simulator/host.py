@@ -66,6 +66,11 @@ class SimulatorHost:
         return self._settings.slots
 
     @property
+    def stops(self) -> int:
+        """See ``ports.Host``. Each ends with calls that take no slots."""
+        return 2 * self._settings.slots
+
+    @property
     def removals(self) -> int:
         """See ``ports.Host``. They take no slots."""
         return 2 * self._settings.slots

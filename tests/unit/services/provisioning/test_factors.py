@@ -29,7 +29,7 @@ def test_calls_end_although_records_cannot_be_read(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(factors, "_KNOWN_FOR", 0.0)
     settings: Any = Settings()
     known = factors.ConcurrencyFactors(settings)
-    tokens = Tokens(with_slots(2, 2), known)
+    tokens = Tokens(with_slots(2, 4, 2), known)
     assert known("host1") == 7
 
     def work() -> int:
