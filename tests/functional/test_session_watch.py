@@ -219,13 +219,14 @@ def test_a_long_list_holds_up_no_start_and_gives_nobody_what_was_not_looked_at(
     rig.log_on(visited.name, "mallory")
     rig.log_off(visited.name)
     list_uses, go_on = rig.store.list_uses, threading.Event()
-    failures = iter([True, True])
+    away = errors.RecordsUnavailable("records: away")
+    failures = iter([away, away, ValueError("a defect")])
 
     def wait(*args: Any, **conditions: Any) -> list[DesktopUse]:
         if not args and not conditions:
             assert go_on.wait(60)
-            if next(failures, False):
-                raise errors.RecordsUnavailable("records: away")
+            if failure := next(failures, None):
+                raise failure
         return list_uses(*args, **conditions)
 
     rig.store.list_uses = wait  # type: ignore[method-assign]  # slow, then away, then there
@@ -233,8 +234,9 @@ def test_a_long_list_holds_up_no_start_and_gives_nobody_what_was_not_looked_at(
     rig.health.note_failure(HOST, errors.HostUnavailable("away"))
     rig.health.note_success(HOST)
     time.sleep(0.3)
-    assert not rig.watch.is_checked(POOL)
+    checked_early = rig.watch.is_checked(POOL)
     go_on.set()
+    assert not checked_early
     rig.wait_until(lambda: rig.watch.is_checked(POOL))
     rig.wait_until(lambda: rig.use(visited.name).fresh > visited.fresh)
     rig.wait_until(lambda: rig.store.count_uses(POOL) == {Use.READY: 2})

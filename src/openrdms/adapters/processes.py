@@ -26,7 +26,7 @@ NICE = 15
 """
 
 
-_spawner = ThreadPoolExecutor(1, "spawner", os.nice, (NICE,))  # of that thread and its children
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 _TAIL_LINES = 8
 
 
@@ -81,10 +81,19 @@ def _start(
 
 
 def _leash() -> list[str]:
-    leash = ["setpriv", "--pdeathsig", _last_signal().name.removeprefix("SIG")]
+    leash = [
+        "nice",
+        "-n",
+        str(NICE),
+        "setpriv",
+        "--pdeathsig",
+        _last_signal().name.removeprefix("SIG"),
+    ]
     if os.geteuid() == 0:
         return [*leash, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    return [*leash, "setsid", "sh", "-c", 'trap "kill -KILL 0" TERM; "$@" & wait $!', "leash"]
+    give_way = f"{{ echo {NICE} >/proc/self/autogroup; }} 2>/dev/null"  # of the session (sched(7))
+    guard = f'{give_way}; trap "kill -KILL 0" TERM; "$@" & wait $!'
+    return [*leash, "setsid", "sh", "-c", guard, "leash"]
 
 
 def _last_signal() -> signal.Signals:

@@ -7,6 +7,7 @@ that does not answer, and a host that is away, are no change.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -101,6 +102,7 @@ class SessionWatch:
         if not self._watches and self._holds_duty():
             with self._lock:
                 self._watches = self._all_due = True
+                self._is_begun = False
             self._wake.set()
 
     def start(self) -> None:
@@ -127,7 +129,9 @@ class SessionWatch:
             self._look_soon(use.name)
 
     def is_checked(self, collection: str) -> bool:
-        """Whether its READY desktops were looked at since the start: none may be given before."""
+        """Whether its READY desktops were looked at since the start, or since another service has
+        died: none may be given before.
+        """
         return self._is_begun and not self._unchecked.get(collection.casefold())
 
     def confirm(self, use: DesktopUse) -> bool:
@@ -206,13 +210,18 @@ class SessionWatch:
             self._look_soon(use.name)
 
     def _ask_regularly(self) -> None:
+        ask_at = 0.0
         while not self._closed.is_set():
             try:
                 self._look_anew()
-                for name in self._to_ask():
-                    self._look_soon(name)
+                if time.monotonic() >= ask_at:
+                    for name in self._to_ask():
+                        self._look_soon(name)
+                    ask_at = time.monotonic() + self._period
             except errors.RdmsError as error:  # the next round is soon
                 _log.warning("cannot look for users", error=str(error))
+            except Exception:  # noqa: BLE001  without this thread nobody would be given a spare
+                _log.exception("defect")
             self._wake.wait(self._period)
             self._wake.clear()
 
@@ -229,13 +238,14 @@ class SessionWatch:
             return
         try:
             uses = [use for use in self._store.list_uses() if use.use in _WATCHED]
+            self._check(use for use in uses if everything or self._host_name(use) in hosts)
         except BaseException:
             with self._lock:
                 self._all_due |= everything
                 self._returned |= hosts
             raise
-        self._check(use for use in uses if everything or self._host_name(use) in hosts)
-        self._is_begun |= everything
+        with self._lock:
+            self._is_begun = (self._is_begun or everything) and not self._all_due
 
     def _to_ask(self) -> Iterable[str]:
         """Who must be asked: the guests of hosts that tell nothing, and who gave no answer."""

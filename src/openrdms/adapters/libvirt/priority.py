@@ -20,11 +20,11 @@ def give_way(pid: int) -> bool:
     as the kernel takes few such requests at a time. One that has ended is fine, and so is one that
     is not ours to change.
     """
-    with suppress(OSError):
+    try:
         os.setpriority(os.PRIO_PROCESS, pid, NICE)  # what its first thread makes begins with it
         for thread in os.listdir(f"/proc/{pid}/task"):
-            os.setpriority(os.PRIO_PROCESS, int(thread), NICE)
-    try:
+            with suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, int(thread), NICE)
         Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
     except BlockingIOError:
         return False

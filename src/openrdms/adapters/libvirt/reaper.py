@@ -88,7 +88,9 @@ class Reaper:
     def _collect(self, handle: int) -> None:
         self._poll.unregister(handle)
         os.close(handle)
-        os.waitpid(self._pids.pop(handle), 0)
+        pid = self._pids.pop(handle)
+        self._pushing.discard(pid)
+        os.waitpid(pid, 0)
 
     def _find_new(self) -> None:
         watched = set(self._pids.values())
