@@ -22,9 +22,8 @@ from openrdms.model.errors import OperationFailed
 
 NICE = 15
 """Of programs that run beside the service (nice(2)): a share of 36 where the service has 1024. With
-110 (a nice of 10) it had its turns ten times as late while thirty desktops booted.
+110 (a nice of 10) it answered several times as late while thirty desktops booted.
 """
-
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 _TAIL_LINES = 8
