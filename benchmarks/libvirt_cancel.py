@@ -1,7 +1,7 @@
 """Jobs on one libvirt host, cancelled in their middle, beside the bare calls that remove as many by
 eight threads: some that leave their desktops off, beside libvirt's own calls and those of its
 adapter, also by two threads, as many as a job has; and some whose desktops start and boot, beside
-those of its adapter.
+those of its adapter by as many threads as a job has.
 
 usage: python -m benchmarks.libvirt_cancel [--desktops N] [--booting N]
 """
@@ -44,8 +44,7 @@ def main() -> None:
     _compare(left_off, bare.libvirt, f"libvirt's own calls for {off}, {THREADS} threads")
     _compare(left_off, bare.adapter_by_two, f"calls of its adapter for {off}, 2 threads")
     _compare(left_off, bare.adapter, f"calls of its adapter for {off}, {THREADS} threads")
-    running = f"{started} that run"
-    _compare(booting, bare.running, f"calls of its adapter for {running}, {2 * THREADS} threads")
+    _compare(booting, bare.running, f"calls of its adapter for {started} that run, as a job's")
 
 
 def _count_carried() -> int:

@@ -81,8 +81,8 @@ def measure_floor(directory: Path, count: int) -> tuple[float, float]:
 class Removal:
     """Seconds that removing definitions and overlays takes by libvirt's own calls, and by those of
     its adapter, which look first whose they are and take leftovers along; by these for ``running``
-    desktops, too. By as many threads as all that is bare has here, or two; of running ones a job
-    stops twice as many at a time.
+    desktops, too. By as many threads as all that is bare has here, or two; running ones by as many
+    as a job begins with.
     """
 
     libvirt: float
@@ -119,8 +119,8 @@ def measure_removal(directory: Path, count: int, running: int) -> Removal:
         by_adapter = _time(remove_by_adapter, names[count : 2 * count])
         by_two = _time(remove_by_adapter, names[2 * count :], threads=2)
         _time(start, vms)
-        running_ones = _time(stop_and_remove, vms, threads=2 * THREADS)
-        return Removal(by_libvirt, by_adapter, by_two, running_ones)
+        stopped = _time(stop_and_remove, vms, threads=bare.host.stops)
+        return Removal(by_libvirt, by_adapter, by_two, stopped)
 
 
 def _vm_of(disk: Path) -> str:
